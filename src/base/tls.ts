@@ -1,0 +1,99 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { StartError } from "./start-error.ts";
+
+export interface TlsFiles {
+  /** Path of the certificate, or empty. */
+  readonly tlsCertFile: string;
+  /** Path of its private key, or empty. */
+  readonly tlsKeyFile: string;
+}
+
+/** Certificate chain (the server's own first) and private key, both as PEM text. */
+export interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/**
+ * Reads and checks both files before anything listens: a listener with an unusable key starts all
+ * the same and then fails every handshake. Undefined when no files are named: plain HTTP.
+ * Throws `StartError` for a file that cannot be read, is no PEM, a key that is encrypted, and a
+ * certificate that belongs to another key.
+ */
+export async function loadTls(files: TlsFiles): Promise<Tls | undefined> {
+  const { tlsCertFile, tlsKeyFile } = files;
+  if (tlsCertFile === "" && tlsKeyFile === "") return undefined;
+  const cert = await readPem("TLS_CERT_FILE", tlsCertFile);
+  const key = await readPem("TLS_KEY_FILE", tlsKeyFile);
+  const certificate = parseChain(tlsCertFile, cert);
+  const privateKey = parseKey(tlsKeyFile, key);
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new StartError(
+      `TLS_KEY_FILE=${JSON.stringify(tlsKeyFile)} is not the key of the first certificate in ` +
+        `TLS_CERT_FILE=${JSON.stringify(tlsCertFile)}. Name files that were made together, ` +
+        "with the server's own certificate before those of its issuers.",
+    );
+  }
+  return { cert, key };
+}
+
+async function readPem(variable: string, path: string): Promise<string> {
+  const named = `${variable}=${JSON.stringify(path)}`;
+  let text: string;
+  try {
+    text = await Bun.file(path).text();
+  } catch (error) {
+    throw new StartError(`Cannot read ${named}: ${whyUnreadable(error)}.`);
+  }
+  if (text.trim() === "") throw new StartError(`${named} is empty. Name a file in PEM format.`);
+  return text;
+}
+
+function whyUnreadable(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  switch (code) {
+    case "ENOENT":
+      return "there is no such file; correct the path";
+    case "EACCES":
+      return "this user may not read it; change its mode or owner";
+    case "EISDIR":
+      return "it is a directory; name the file in it";
+    default:
+      return code;
+  }
+}
+
+function parseChain(path: string, pem: string): X509Certificate {
+  const named = `TLS_CERT_FILE=${JSON.stringify(path)}`;
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  const chain = blocks.map((block, index) => {
+    try {
+      return new X509Certificate(block);
+    } catch {
+      throw new StartError(
+        `Certificate ${index + 1} in ${named} is damaged. Put an intact PEM file in its place.`,
+      );
+    }
+  });
+  const [own] = chain;
+  if (own !== undefined) return own;
+  const swapped = pem.includes("PRIVATE KEY-----") ? ", but a private key: are both swapped" : "";
+  throw new StartError(`${named} holds no PEM certificate${swapped}. Name one in PEM format.`);
+}
+
+function parseKey(path: string, pem: string): KeyObject {
+  const named = `TLS_KEY_FILE=${JSON.stringify(path)}`;
+  try {
+    return createPrivateKey(pem);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_MISSING_PASSPHRASE") {
+      throw new StartError(
+        `${named} is encrypted, and nobody is there to type its passphrase. ` +
+          `Decrypt it: openssl pkey -in ${path} -out plain.key`,
+      );
+    }
+    throw new StartError(
+      `${named} holds no PEM private key that can be read. Name one in PEM format.`,
+    );
+  }
+}

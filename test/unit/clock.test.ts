@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { cryptoRandom, systemClock } from "../../src/base/clock.ts";
+import { fakeClock } from "../support/clock.ts";
+
+describe("the system's clock", () => {
+  test("tells the time in ms since the epoch", () => {
+    const before = Date.now();
+    const now = systemClock.now();
+    expect(now).toBeGreaterThanOrEqual(before);
+    expect(now).toBeLessThanOrEqual(Date.now());
+  });
+
+  test("after calls once; of two the shorter first", async () => {
+    const calls: string[] = [];
+    await new Promise<void>((resolve) => {
+      systemClock.after(2, () => {
+        calls.push("second");
+        resolve();
+      });
+      systemClock.after(1, () => calls.push("first"));
+    });
+    expect(calls).toEqual(["first", "second"]);
+  });
+
+  test("every calls again and again, until it is cancelled", async () => {
+    let calls = 0;
+    await new Promise<void>((resolve) => {
+      const cancel = systemClock.every(1, () => {
+        calls++;
+        if (calls < 3) return;
+        cancel();
+        cancel();
+        systemClock.after(5, resolve);
+      });
+    });
+    expect(calls).toBe(3);
+  });
+
+  test("what is cancelled is not called, and cancelling twice is harmless", async () => {
+    let called = false;
+    const cancel = systemClock.after(1, () => {
+      called = true;
+    });
+    cancel();
+    cancel();
+    await new Promise<void>((resolve) => systemClock.after(2, resolve));
+    expect(called).toBe(false);
+  });
+});
+
+describe("the clock of tests", () => {
+  test("timers fire in the order of their moments, each at its own", () => {
+    const clock = fakeClock(0);
+    const fired: string[] = [];
+    const note = (name: string) => () => fired.push(`${name} ${clock.now()}`);
+    clock.after(30, note("after"));
+    clock.every(20, note("every"));
+    const cancel = clock.after(10, note("never"));
+    cancel();
+    clock.advance(19);
+    expect(fired).toEqual([]);
+    clock.advance(41);
+    expect(fired).toEqual(["every 20", "after 30", "every 40", "every 60"]);
+    expect(clock.now()).toBe(60);
+  });
+});
+
+describe("chance", () => {
+  test.each([1, 2, 3, 10, 10_000, 2 ** 31, 2 ** 32])("below %p stays in range", (below) => {
+    for (let draw = 0; draw < 1_000; draw++) {
+      const value = cryptoRandom(below);
+      expect(Number.isInteger(value) && value >= 0 && value < below).toBe(true);
+    }
+  });
+
+  test("every value comes up", () => {
+    const seen = new Set(Array.from({ length: 2_000 }, () => cryptoRandom(10)));
+    expect(seen.size).toBe(10);
+  });
+
+  test("no value is likelier than another (chi-squared, 99 degrees of freedom)", () => {
+    const draws = 100_000;
+    const counts = new Array<number>(100).fill(0);
+    for (let draw = 0; draw < draws; draw++) {
+      const value = cryptoRandom(100);
+      counts[value] = (counts[value] ?? 0) + 1;
+    }
+    const expected = draws / counts.length;
+    const chiSquared = counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
+    // Beyond this once in 10¹² runs.
+    expect(chiSquared).toBeLessThan(230);
+  });
+
+  test("where a plain remainder would favour the low third two to one, nothing is favoured", () => {
+    const below = 3 * 2 ** 30;
+    const draws = 20_000;
+    let low = 0;
+    for (let draw = 0; draw < draws; draw++) if (cryptoRandom(below) < below / 3) low++;
+    // A third, where the remainder would give a half; off by nine standard deviations at most.
+    expect(Math.abs(low / draws - 1 / 3)).toBeLessThan(0.03);
+  });
+});
