@@ -1,0 +1,103 @@
+import { type GivenFlag, readFlags } from "./config/flags.ts";
+import type { Problem } from "./config/problem.ts";
+import { applyRules, type Draft } from "./config/rules.ts";
+import type { Setting } from "./config/setting.ts";
+import { type Config, settings } from "./config/settings.ts";
+import type { Source } from "./config/source.ts";
+
+export { flagOf, isSwitch } from "./config/flags.ts";
+export { describeProblem, type Problem } from "./config/problem.ts";
+export { settingsTable } from "./config/readme.ts";
+export type { Setting } from "./config/setting.ts";
+export { type Config, settingGroups, settings } from "./config/settings.ts";
+export { describeSource, type Source } from "./config/source.ts";
+
+/** Environment variables by name; what it holds beside the settings is ignored. */
+export type Env = Readonly<Record<string, string | undefined>>;
+
+export type ConfigReading =
+  | {
+      readonly config: Config;
+      /** Sentences for the log of a server that starts all the same. */
+      readonly warnings: readonly string[];
+      /** By variable. A default that another setting changed still counts as one. */
+      readonly sources: ReadonlyMap<string, Source>;
+    }
+  | { readonly problems: readonly Problem[] };
+
+/**
+ * Reads every setting from its flag in `args`, else its variable, else one of the variable's
+ * aliases, else its default. Space around a value is dropped, and an empty variable is one that was
+ * not given. What a flag overrides is not looked at. Tells all problems, not only the first.
+ */
+export function readConfig(env: Env, args: readonly string[] = []): ConfigReading {
+  const flags = readFlags(args);
+  const problems: Problem[] = [...flags.problems];
+  const values: Record<string, unknown> = {};
+  const sources = new Map<string, Source>();
+  const given = new Set<string>();
+  const idle: string[] = [];
+
+  for (const setting of settings) {
+    const [chosen, ...others] = givenValues(setting, flags.given.get(setting.variable), env);
+    if (chosen !== undefined) problems.push(...disagreements(setting, chosen, others));
+    sources.set(setting.variable, chosen?.source ?? { from: "default" });
+
+    const parsed = setting.schema.safeParse(chosen?.text ?? setting.default);
+    if (!parsed.success) {
+      for (const issue of parsed.error.issues) {
+        problems.push(problem(setting, chosen, issue.message));
+      }
+    }
+    if (setting.noMeaning === undefined) {
+      if (parsed.success) values[setting.key] = parsed.data;
+      if (chosen !== undefined && chosen.text !== "") given.add(setting.key);
+    } else if (chosen !== undefined) {
+      idle.push(`${chosen.source.name} (${setting.noMeaning})`);
+    }
+  }
+
+  const draft = { values, given } as Draft;
+  const findings = applyRules(draft);
+  problems.push(...findings.problems);
+  if (problems.length > 0) return { problems };
+
+  const warnings = [...findings.warnings];
+  if (idle.length > 0) {
+    warnings.push(`These settings have no effect and can be removed: ${idle.join(", ")}.`);
+  }
+  return { config: Object.freeze(draft.values) as Config, warnings, sources };
+}
+
+interface Given {
+  readonly source: Exclude<Source, { readonly from: "default" }>;
+  /** Empty only from a flag. */
+  readonly text: string;
+}
+
+/** What is said of a setting: by its flag alone, or by its variable before its aliases. */
+function givenValues(setting: Setting, flag: GivenFlag | undefined, env: Env): Given[] {
+  if (flag !== undefined) return [{ source: { from: "flag", name: flag.flag }, text: flag.text }];
+  return [setting.variable, ...(setting.aliases ?? [])].flatMap((name) => {
+    const text = env[name]?.trim() ?? "";
+    return text === "" ? [] : [{ source: { from: "environment", name }, text }];
+  });
+}
+
+/** Two names of one setting with two values: whichever was taken, the other would be ignored. */
+function disagreements(setting: Setting, chosen: Given, others: readonly Given[]): Problem[] {
+  const name = chosen.source.name;
+  return others
+    .filter((other) => other.text !== chosen.text)
+    .map((other) =>
+      problem(setting, other, `the same as ${name}, which sets the same thing; keep one of them`),
+    );
+}
+
+function problem(setting: Setting, given: Given | undefined, allowed: string): Problem {
+  return {
+    variable: given?.source.name ?? setting.variable,
+    value: setting.secret ? "***" : given?.text,
+    allowed: setting.secret ? (setting.schema.description ?? allowed) : allowed,
+  };
+}

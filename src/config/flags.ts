@@ -1,0 +1,112 @@
+import { nearest } from "../base/nearest.ts";
+import { truth } from "./formats.ts";
+import type { WrongArgument } from "./problem.ts";
+import type { Setting } from "./setting.ts";
+import { settings } from "./settings.ts";
+
+/** What the command line says of one setting. */
+export interface GivenFlag {
+  /** As it was written: `--port`, `--no-dev`. */
+  readonly flag: string;
+  /** Without space around it. Empty only where the setting's default is. */
+  readonly text: string;
+}
+
+export interface Flags {
+  /** By the setting's variable. */
+  readonly given: ReadonlyMap<string, GivenFlag>;
+  readonly problems: readonly WrongArgument[];
+}
+
+/** The flag of a variable or alias: `--room-ttl` of `ROOM_TTL`. */
+export function flagOf(variable: string): string {
+  return `--${variable.toLowerCase().replaceAll("_", "-")}`;
+}
+
+/** Whether its flag stands alone: `--dev`, and `--no-dev` for the opposite. */
+export function isSwitch(setting: Setting): boolean {
+  return setting.schema === truth;
+}
+
+interface KnownFlag {
+  readonly setting: Setting;
+  /** `--no-dev` and the like: it brings its own value. */
+  readonly says: "false" | undefined;
+}
+
+const known: ReadonlyMap<string, KnownFlag> = new Map(
+  settings.flatMap((setting) =>
+    [setting.variable, ...(setting.aliases ?? [])].flatMap((name): [string, KnownFlag][] => {
+      const flag = flagOf(name);
+      const plain: [string, KnownFlag] = [flag, { setting, says: undefined }];
+      if (!isSwitch(setting)) return [plain];
+      return [plain, [`--no-${flag.slice(2)}`, { setting, says: "false" }]];
+    }),
+  ),
+);
+
+/**
+ * Reads `--port 9000`, `--port=9000`, `--dev`, `--dev=false`, `--no-dev`: one flag for every
+ * variable and alias. Whether the values are right is not its business. A word that starts with
+ * "--" is never the value of the flag before it.
+ */
+export function readFlags(args: readonly string[]): Flags {
+  const given = new Map<string, GivenFlag>();
+  const problems: WrongArgument[] = [];
+  const waiting = [...args];
+  for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
+    const { flag, attached } = split(word);
+    const meant = known.get(flag);
+    if (meant === undefined) {
+      problems.push({ variable: flag, fault: unknown(flag) });
+      // What follows was meant as its value: no second problem, and it may be a secret.
+      const hasValue = flag.startsWith("--") && attached === undefined;
+      if (hasValue && waiting[0]?.startsWith("-") === false) waiting.shift();
+      continue;
+    }
+    const text = textOf(meant, attached, waiting);
+    const earlier = given.get(meant.setting.variable);
+    if (typeof text !== "string") problems.push({ variable: flag, fault: text.fault });
+    else if (earlier === undefined) given.set(meant.setting.variable, { flag, text });
+    else problems.push({ variable: flag, fault: repeated(flag, earlier.flag) });
+  }
+  return { given, problems };
+}
+
+function split(word: string): { flag: string; attached: string | undefined } {
+  const at = word.startsWith("--") ? word.indexOf("=") : -1;
+  if (at === -1) return { flag: word, attached: undefined };
+  return { flag: word.slice(0, at), attached: word.slice(at + 1).trim() };
+}
+
+/** Takes the value out of `waiting` where the flag has none attached. */
+function textOf(
+  { setting, says }: KnownFlag,
+  attached: string | undefined,
+  waiting: string[],
+): string | Pick<WrongArgument, "fault"> {
+  if (says !== undefined) {
+    if (attached === undefined) return says;
+    return { fault: `takes no value; write ${flagOf(setting.variable)}=${attached}` };
+  }
+  const next = waiting[0];
+  if (attached === undefined && isSwitch(setting)) {
+    const isValue = next !== undefined && truth.safeParse(next).success;
+    return isValue ? (waiting.shift() ?? "true") : "true";
+  }
+  const text = attached ?? (next?.startsWith("--") ? undefined : waiting.shift()?.trim());
+  if (text !== undefined && (text !== "" || setting.default === "")) return text;
+  return { fault: `needs a value: ${setting.schema.description}` };
+}
+
+function unknown(word: string): string {
+  if (!word.startsWith("-")) return "is no flag; settings are written like --port 9000";
+  const close = nearest(word, known.keys());
+  return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
+}
+
+function repeated(flag: string, earlier: string): string {
+  return flag === earlier
+    ? "is given twice; keep one of them"
+    : `sets the same as ${earlier}; keep one of them`;
+}

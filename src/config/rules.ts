@@ -1,0 +1,143 @@
+import type { Problem } from "./problem.ts";
+import type { Config } from "./settings.ts";
+
+/** What was read of each setting by itself; what was not valid is missing. */
+export interface Draft {
+  readonly values: { -readonly [K in keyof Config]?: Config[K] };
+  /** The operator gave this one; it isn't the default. */
+  readonly given: ReadonlySet<keyof Config>;
+}
+
+export interface Findings {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly string[];
+}
+
+const fine: Findings = { problems: [], warnings: [] };
+
+/** The rules that concern several settings at once. They may settle defaults in the draft. */
+export function applyRules(draft: Draft): Findings {
+  const findings = [
+    tlsNeedsBoth(draft),
+    pagesAdmitted(draft),
+    demoFollowsDev(draft),
+    turnNeedsBoth(draft),
+    ...messagesFit(draft),
+    codesCanGrow(draft),
+    metricsStandApart(draft),
+    redisTakesAll(draft),
+  ];
+  return {
+    problems: findings.flatMap((finding) => finding.problems),
+    warnings: findings.flatMap((finding) => finding.warnings),
+  };
+}
+
+function tlsNeedsBoth({ given }: Draft): Findings {
+  if (given.has("tlsCertFile") === given.has("tlsKeyFile")) return fine;
+  const [present, missing] = given.has("tlsCertFile")
+    ? ["TLS_CERT_FILE", "TLS_KEY_FILE"]
+    : ["TLS_KEY_FILE", "TLS_CERT_FILE"];
+  const allowed = `the path of a file, because ${present} is set; for plain HTTP set neither`;
+  return { ...fine, problems: [{ variable: missing, value: undefined, allowed }] };
+}
+
+/** What is in Redis is not in a file, and a file of authorities is for TLS. */
+function redisTakesAll({ values, given }: Draft): Findings {
+  const problems: Problem[] = [];
+  if (given.has("redisUrl") && given.has("stateFile")) {
+    const allowed = "not set, because REDIS_URL is: Redis keeps the state";
+    problems.push({ variable: "STATE_FILE", value: values.stateFile, allowed });
+  }
+  if (given.has("redisCaFile") && !values.redisUrl?.startsWith("rediss://")) {
+    const allowed = "not set, because REDIS_URL does not begin with rediss://";
+    problems.push({ variable: "REDIS_CA_FILE", value: values.redisCaFile, allowed });
+  }
+  return { ...fine, problems };
+}
+
+/** A list of origins would mean nothing under a `DEV` that nobody asked for. */
+function pagesAdmitted({ values, given }: Draft): Findings {
+  const listed = given.has("corsOrigins");
+  if (listed && !given.has("dev")) values.dev = false;
+  if (values.dev !== true) return fine;
+  const warning = listed
+    ? "Any web page may connect: DEV=true wins over CORS_ORIGINS. Remove DEV to apply the list."
+    : "Any web page may connect: DEV is true. Set CORS_ORIGINS to the pages that may, or DEV=false.";
+  return { ...fine, warnings: [warning] };
+}
+
+/** A page for everybody to try is a choice of its own where not everybody's pages are let in. */
+function demoFollowsDev({ values, given }: Draft): Findings {
+  if (!given.has("demo") && values.dev !== undefined) values.demo = values.dev;
+  return fine;
+}
+
+function turnNeedsBoth({ given }: Draft): Findings {
+  if (given.has("turnUrls") === given.has("turnSecrets")) return fine;
+  const [present, missing, allowed] = given.has("turnUrls")
+    ? ["TURN_URLS", "TURN_SECRET", "the secret that these TURN servers share with this one"]
+    : ["TURN_SECRET", "TURN_URLS", "a comma-separated list of the TURN servers with this secret"];
+  const because = `${allowed}, because ${present} is set; for no TURN set neither`;
+  return { ...fine, problems: [{ variable: missing, value: undefined, allowed: because }] };
+}
+
+/**
+ * The largest message must fit into an empty mailbox, and all the mail and buffers of one
+ * connection into what is there for everyone. A mailbox bound that was not given grows as needed:
+ * who only raises `WS_MAX_MSG` has made no mistake.
+ */
+function messagesFit(draft: Draft): Findings[] {
+  const { values, given } = draft;
+  const { wsMaxMsgBytes, mailboxMaxBytes } = values;
+  const warnings: string[] = [];
+  if (wsMaxMsgBytes !== undefined && mailboxMaxBytes !== undefined) {
+    if (mailboxMaxBytes < wsMaxMsgBytes && !given.has("mailboxMaxBytes")) {
+      values.mailboxMaxBytes = wsMaxMsgBytes;
+      warnings.push(
+        `MAILBOX_MAX_BYTES is ${wsMaxMsgBytes} instead of ${mailboxMaxBytes}, ` +
+          "so that a mailbox can hold a message of WS_MAX_MSG.",
+      );
+    }
+  }
+  return [
+    { ...fine, warnings },
+    atLeast(values, ["MAILBOX_MAX_BYTES", "mailboxMaxBytes"], ["WS_MAX_MSG", "wsMaxMsgBytes"]),
+    atLeast(values, ["MAIL_TOTAL_BYTES", "mailTotalBytes"], ["WS_MAX_MSG", "wsMaxMsgBytes"]),
+    atLeast(values, ["WS_BUFFER_TOTAL", "wsBufferTotalBytes"], ["WS_BUFFER", "wsBufferBytes"]),
+  ];
+}
+
+/** The greatest length is no less than the smallest. */
+function codesCanGrow({ values }: Draft): Findings {
+  const { codeDigits, codeDigitsMax } = values;
+  if (codeDigits === undefined || codeDigitsMax === undefined) return fine;
+  if (codeDigits <= codeDigitsMax) return fine;
+  const allowed = `at least ${codeDigits}, the value of CODE_DIGITS`;
+  const value = String(codeDigitsMax);
+  return { ...fine, problems: [{ variable: "CODE_DIGITS_MAX", value, allowed }] };
+}
+
+/** `METRICS_ROUTE` has no `BASE_PATH` before it, and would hide what has. */
+function metricsStandApart({ values }: Draft): Findings {
+  const { basePath, metricsRoute } = values;
+  if (basePath === undefined || metricsRoute === undefined || basePath === "") return fine;
+  const below = metricsRoute.startsWith(`${basePath}/`) && metricsRoute.slice(basePath.length);
+  if (below === false || !/^\/(?:ws\/?$|rendezvous\/)/.test(below)) return fine;
+  const allowed = `another path: BASE_PATH=${basePath} puts ${below} there`;
+  return { ...fine, problems: [{ variable: "METRICS_ROUTE", value: metricsRoute, allowed }] };
+}
+
+type SizeKey = Extract<keyof Config, `${string}Bytes`>;
+
+function atLeast(
+  values: Draft["values"],
+  [variable, key]: readonly [string, SizeKey],
+  [lowerVariable, lowerKey]: readonly [string, SizeKey],
+): Findings {
+  const value = values[key];
+  const lowest = values[lowerKey];
+  if (value === undefined || lowest === undefined || value >= lowest) return fine;
+  const allowed = `at least ${lowest}, the value of ${lowerVariable}`;
+  return { ...fine, problems: [{ variable, value: String(value), allowed }] };
+}

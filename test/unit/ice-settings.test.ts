@@ -1,0 +1,69 @@
+import { expect, test } from "bun:test";
+import { readConfig } from "../../src/config.ts";
+
+function read(env: Record<string, string>) {
+  const reading = readConfig(env);
+  if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
+  return reading.config;
+}
+function wrong(env: Record<string, string>) {
+  const reading = readConfig(env);
+  return "problems" in reading ? reading.problems.map(({ variable }) => variable) : [];
+}
+
+test("the page follows DEV unless DEMO says otherwise", () => {
+  expect(read({}).demo).toBe(true);
+  expect(read({ DEV: "false" }).demo).toBe(false);
+  expect(read({ CORS_ORIGINS: "app.example.com" }).demo).toBe(false);
+  expect(read({ DEV: "false", DEMO: "true" }).demo).toBe(true);
+  expect(read({ DEMO: "false" }).demo).toBe(false);
+});
+
+test("ICE servers are read as a browser takes them", () => {
+  const servers = [
+    { urls: "stun:stun.example.com:3478" },
+    {
+      urls: ["turn:[::1]:3478?transport=udp", "turns:t.example.com"],
+      username: "u",
+      credential: "c",
+    },
+  ];
+  expect(read({ ICE_SERVERS: JSON.stringify(servers) }).iceServers).toEqual(servers);
+  expect(read({}).iceServers).toEqual([]);
+});
+
+test.each([
+  "stun:stun.example.com",
+  "{}",
+  '[{"urls":"https://x.example.com"}]',
+  '[{"urls":[]}]',
+  '[{"urls":"turn:x.example.com"}]',
+  '[{"urls":"stun:x.example.com?transport=udp"}]',
+  '[{"url":"stun:x.example.com"}]',
+])("ICE_SERVERS=%s is refused", (text) => {
+  expect(wrong({ ICE_SERVERS: text })).toEqual(["ICE_SERVERS"]);
+});
+
+test("TURN needs both URLs and a secret", () => {
+  const both = { TURN_URLS: "turn:a.example.com, turns:b.example.com:443", TURN_SECRET: "n, o" };
+  expect(read(both)).toMatchObject({
+    turnUrls: ["turn:a.example.com", "turns:b.example.com:443"],
+    turnSecrets: ["n", "o"],
+    turnTtlMs: 600_000,
+    turnRooms: "redeemed",
+  });
+  expect(wrong({ TURN_SECRET: "n" })).toEqual(["TURN_URLS"]);
+  expect(wrong({ TURN_URLS: "turn:a.example.com" })).toEqual(["TURN_SECRET"]);
+  expect(wrong({ ...both, TURN_URLS: "stun:a.example.com" })).toEqual(["TURN_URLS"]);
+  expect(wrong({ ...both, TURN_SECRET: "," })).toEqual(["TURN_SECRET"]);
+  expect(wrong({ TURN_ROOMS: "all" })).toEqual(["TURN_ROOMS"]);
+  expect(wrong({ TURN_TTL: "10s" })).toEqual(["TURN_TTL"]);
+});
+
+test("no problem shows a credential or a secret", () => {
+  const reading = readConfig({
+    ICE_SERVERS: '[{"urls":"turn:x","username":"u","credential":"hush"},]',
+    TURN_SECRET: "hush",
+  });
+  expect(JSON.stringify(reading)).not.toContain("hush");
+});
