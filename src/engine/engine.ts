@@ -1,0 +1,386 @@
+import type { AppId, Code, Side } from "../base/ids.ts";
+import type { Later } from "../base/later.ts";
+
+/**
+ * The written contract between the rules of signaling and the place where state lives.
+ *
+ * Every verb is atomic: whatever calls race, the outcome is that of some order of them. A verb
+ * answers `Later<T>`: at once from memory, by a promise from a shared store. Losing a race is an
+ * outcome, never an exception; a promise rejects only when the store cannot be reached.
+ */
+export interface Engine {
+  readonly codes: Codes;
+  readonly rooms: Rooms;
+  readonly seats: Seats;
+  readonly relay: Relay;
+  readonly mailboxes: Mailboxes;
+  /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
+  ready(): Later<string | undefined>;
+  /**
+   * Collects what has expired. Nothing depends on when: expiry is checked at every use. Never
+   * rejects.
+   */
+  sweep(): Later<void>;
+  /** What is held, for the metrics: right now from memory, as of the last sweep from a shared store. */
+  sizes(): Sizes;
+  close(): Promise<void>;
+}
+
+/**
+ * A shared store gave no answer in time, or none that makes sense. What was asked for may have been
+ * done or not, but is not done after this. The message is for operators, and holds nothing of theirs
+ * or their clients' that is secret.
+ */
+export class EngineUnreachable extends Error {
+  override readonly name = "EngineUnreachable";
+}
+
+export interface Sizes {
+  readonly rooms: number;
+  readonly peers: number;
+  readonly codesLive: number;
+  readonly codesResting: number;
+  readonly codeClients: number;
+  readonly guessers: number;
+  readonly mailboxes: number;
+  readonly mails: number;
+  readonly mailBytes: number;
+  readonly heldFrames: number;
+  readonly heldBytes: number;
+}
+
+// ---- codes ----------------------------------------------------------------------------------
+
+/**
+ * A code is *live* from its claim until it is taken or expires, then *rests* for `restMs`, in
+ * which it can be neither taken nor claimed: a late redeem never meets strangers.
+ */
+export interface Codes {
+  /**
+   * Claims the first of `candidates` that is free, for a new room. Candidates are drawn lazily and
+   * few further than needed: memory draws none that it does not need, a shared store no more at a
+   * time than it has drawn before. Of racing claims of one code exactly one succeeds.
+   */
+  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Later<Claim>;
+  /**
+   * Takes the code out: at most one caller ever gets its entry. Undefined, with nothing to tell
+   * the cases apart, when the code is unknown, used, or expired (now ≥ expiresAt).
+   */
+  take(code: Code): Later<CodeEntry | undefined>;
+  /**
+   * As `take`, for a client that may be guessing. A miss counts against all of the guesser's keys;
+   * once one of them is at its limit the guesser is locked, for one window at first and twice as
+   * long each time it goes on right after: then nothing is taken, right code or wrong. Check, take
+   * and count are one step: guesses made in parallel cannot slip past the limit.
+   */
+  guess(code: Code, guesser: Guesser): Later<Guess>;
+  counts(): Later<CodeCounts>;
+}
+
+export interface Guesser {
+  /** Under which names misses count, each with its limit, ≥ 1. */
+  readonly keys: readonly { readonly key: string; readonly limit: number }[];
+  readonly windowMs: number;
+}
+
+export type Guess =
+  | { readonly outcome: "taken"; readonly entry: CodeEntry }
+  /** Unknown, used or expired. */
+  | { readonly outcome: "gone" }
+  /** `retryAfterMs` until the lock ends, > 0. */
+  | { readonly outcome: "locked"; readonly retryAfterMs: number };
+
+export interface CodeEntry {
+  readonly appId: AppId;
+  /** ms since the epoch; the first moment at which the code is no longer valid. */
+  readonly expiresAt: number;
+}
+
+export interface NewCode {
+  readonly appId: AppId;
+  /** How long the code lives, > 0. */
+  readonly ttlMs: number;
+  /** How long it then rests, ≥ 0. */
+  readonly restMs: number;
+  /** Whose quota it counts towards; undefined for nobody's. */
+  readonly client: string | undefined;
+}
+
+export interface CodeLimits {
+  /** Claim only while live codes, this one included, stay at or below this. */
+  readonly maxLive: number;
+  /** Claim only while live and resting codes together, this one included, stay at or below this. */
+  readonly maxUsed: number;
+  /** Live and resting codes one client may hold; 0: no limit. */
+  readonly maxPerClient: number;
+}
+
+export interface CodeCounts {
+  readonly live: number;
+  readonly resting: number;
+}
+
+export type Claim =
+  | { readonly outcome: "claimed"; readonly code: Code; readonly expiresAt: number }
+  /** All candidates were live or resting. */
+  | { readonly outcome: "collided" }
+  /** `maxLive` or `maxUsed` is reached. */
+  | { readonly outcome: "crowded" }
+  /** `maxPerClient` is reached; `retryAfterMs` until the client's oldest code is free again. */
+  | { readonly outcome: "client_full"; readonly retryAfterMs: number };
+
+// ---- rooms ----------------------------------------------------------------------------------
+
+/**
+ * A room comes into being when a first side takes a seat. It is forgotten `relayHoldMs` after the
+ * last side left, or `roomTtlMs` after it when mail waits or its code lives or was redeemed.
+ */
+export interface Rooms {
+  /**
+   * Whether a side may join: true for a room that exists; for a new one only while there are fewer
+   * than `maxRooms` (half of that when its code was not minted here). Rooms that stand empty
+   * without mail give way first.
+   */
+  admits(appId: AppId): Later<boolean>;
+  /**
+   * Marks the room's session as established. The first call gives the room's age in ms, every
+   * later one undefined.
+   */
+  establish(seat: Seat): Later<number | undefined>;
+  /**
+   * Counts one grant of ICE servers to whoever holds this side's seat. Of racing calls no more
+   * than `maxGrants` are `granted` as long as the room is remembered; a refusal counts nothing.
+   */
+  grantIce(appId: AppId, side: Side, terms: IceTerms): Later<IceGrant>;
+}
+
+export interface IceTerms {
+  /** Only in a room whose code was minted here and has been taken. */
+  readonly redeemed: boolean;
+  /** Grants a side, ≥ 1. */
+  readonly maxGrants: number;
+}
+
+export type IceGrant =
+  | "granted"
+  /** Nobody holds the seat. */
+  | "no_seat"
+  | "not_redeemed"
+  /** The side has had all of its grants. */
+  | "spent";
+
+// ---- seats ----------------------------------------------------------------------------------
+
+/**
+ * Proof that a connection holds a side of a room. The token is unique in the room and grows with
+ * every take: whoever shows an older one is no longer the holder, and nothing it does has effect.
+ */
+export interface Seat {
+  readonly appId: AppId;
+  readonly side: Side;
+  readonly token: number;
+}
+
+/** Who wants a seat. */
+export interface Newcomer {
+  readonly appId: AppId;
+  readonly side: Side;
+  /** The client's session id; empty when it has none. Equal non-empty ids are one client. */
+  readonly sid: string;
+  readonly listener: SeatListener;
+}
+
+/**
+ * What an engine tells the connection in a seat. Calls come one at a time, never throw, and never
+ * come before `take` has answered, after `leave`, or after `replaced` or `cutOff`.
+ */
+export interface SeatListener {
+  /**
+   * A relayed frame for this side, exactly as it was published.
+   * False when the connection has more unsent than it should: the sender had better wait for
+   * `peerDrained`. The frame was accepted all the same.
+   */
+  relayed(frame: string, type: RelayType): boolean;
+  /** The other side took its seat (also when it took it over from itself). */
+  peerJoined(): void;
+  peerLeft(): void;
+  /** As a publish that is `pressed`, where that was not known yet when the publish answered. */
+  peerPressed(): void;
+  /** The other side's connection has room again after a `pressed` publish. */
+  peerDrained(): void;
+  /** There is mail that this connection may not have read yet. */
+  mailStored(): void;
+  /** The seat is another connection's now. `dead`: this one had not answered when asked. */
+  replaced(why: "same_sid" | "dead"): void;
+  /**
+   * The seat is given up: the store it is kept in cannot be reached, but perhaps from elsewhere.
+   * Nothing more is told, as after `replaced`.
+   */
+  cutOff(): void;
+  /** Is the connection alive? Asked when a newcomer wants the seat. */
+  probed(): Promise<boolean>;
+}
+
+/**
+ * How far `take` may go for a seat that is occupied: `free` never takes over; `same_sid` takes over
+ * from an occupant with the same non-empty sid, unless the seat changed hands that way too
+ * recently (`takeoverGuardMs`, doubled on each repetition up to `takeoverGuardMaxMs`: two live
+ * holders of one sid must not evict each other for ever); a token takes over from exactly that
+ * occupant, which was found dead.
+ */
+export type Claimable = "free" | "same_sid" | { readonly dead: number };
+
+export interface Seats {
+  /**
+   * Takes the seat. Of two racing takers of an empty seat one gets it. The other side's listener
+   * hears `peerJoined`, a replaced occupant `replaced`, both before this answers.
+   */
+  take(newcomer: Newcomer, how: Claimable): Later<Taken | Busy | { readonly outcome: "full" }>;
+  /**
+   * Gives the seat up. The other side hears `peerLeft`, a waiting newcomer `vacant`. False, and
+   * nothing happens, when the token no longer holds the seat.
+   */
+  leave(seat: Seat): Later<boolean>;
+  /**
+   * Asks the occupant with this token for a sign of life. `gone` when it is no longer the occupant.
+   */
+  probe(appId: AppId, side: Side, token: number): Later<"alive" | "dead" | "gone">;
+  /**
+   * Waits for an occupied seat. One newcomer a side: a later one sends the earlier away, which
+   * hears `displaced`. `vacant` is called when the seat may be free: take again, others may too.
+   */
+  park(appId: AppId, side: Side, waiter: Waiter): Later<Parked>;
+}
+
+export interface Taken {
+  readonly outcome: "taken";
+  readonly seat: Seat;
+  /** The other side is seated. */
+  readonly peer: boolean;
+  /** This made the room two for the first time. */
+  readonly firstPair: boolean;
+  /** Frames held for this side; nothing is relayed to it before `relay.start`. */
+  readonly held: number;
+  /** Highest seq this side's mailbox has given out, 0 for none. */
+  readonly lastSeq: number;
+  /** Mail is stored for this side. */
+  readonly mailWaits: boolean;
+}
+
+export interface Busy {
+  readonly outcome: "busy";
+  /** The occupant's. */
+  readonly token: number;
+}
+
+export interface Waiter {
+  vacant(): void;
+  displaced(): void;
+}
+
+export interface Parked {
+  /** How many newcomers, this one included, have waited for this very occupant: 1 or more. */
+  readonly times: number;
+  /** Gives the place up. Harmless when it was lost already. */
+  unpark(): void;
+}
+
+// ---- relay ----------------------------------------------------------------------------------
+
+/** Frames between the two seats of a room. From one seat to the other, order holds. */
+export interface Relay {
+  /**
+   * Sends a frame to the other side, as it is. A side that left less than `relayHoldMs` ago, or
+   * has not said `start` yet, has it held (`holdMaxFrames`, `holdMaxBytes`). An `offer` first
+   * discards what earlier connections of the sender's side had held: that negotiation is over.
+   */
+  publish(seat: Seat, frame: string, type: RelayType): Later<RelayOutcome>;
+  /** Begins delivery to this seat: what was held first, in order, or with `discard` without it. */
+  start(seat: Seat, discard: boolean): Later<void>;
+  /** This seat's connection has room again: the other side hears `peerDrained`. */
+  drained(seat: Seat): void;
+}
+
+/** What kind of frame is relayed. The engine minds offers only. */
+export type RelayType = "offer" | "answer" | "ice" | "sender_ready";
+
+export type RelayOutcome =
+  | "delivered"
+  /** Delivered, and the receiver has more unsent than it should: wait for `peerDrained`. */
+  | "pressed"
+  | "held"
+  /** Dropped: the other side is not there, nor left recently. */
+  | "no_peer"
+  /** Dropped: the hold's bounds, or the bound over everything held, are reached. */
+  | "hold_full"
+  /** Dropped: the sender's seat is another's now. */
+  | "replaced";
+
+// ---- mailboxes ------------------------------------------------------------------------------
+
+/**
+ * Mail for one side of a room: numbered from 1 without gaps, kept until acknowledged or the room
+ * is forgotten. Bounded by `mailboxMaxMails`, `mailboxMaxBytes` and, over everything held,
+ * `mailTotalBytes`. No stored mail is ever dropped for a new one.
+ */
+export interface Mailboxes {
+  /**
+   * Stores mail from this seat's side in the mailbox of `to`. `to`'s listener hears `mailStored`.
+   * With an `id` that this side has used for one of its last `rememberedIds` mails, nothing is
+   * stored and the seq of then is answered. A `strict` sender (one that cannot be told) that met
+   * `full` once is refused until the box is half empty.
+   */
+  append(seat: Seat, to: Side, mail: NewMail): Later<Appended>;
+  /**
+   * This side's mail after seq `after`, oldest first: at least one if there is any, then as many
+   * as fit `maxBytes`. What is read counts as sent.
+   */
+  read(seat: Seat, after: number, maxBytes: number): Later<readonly Mail[]>;
+  /** Drops this side's mail up to and including seq `upTo`. */
+  ack(seat: Seat, upTo: number): Later<void>;
+  /**
+   * A (re)connected client says what it has processed. Up to the highest seq ever sent: as `ack`.
+   * Above it the client comes from another life of this room: nothing is dropped, what is stored
+   * is renumbered from `upTo` + 1, and numbering goes on there. Answers how far the stored mail
+   * was moved (0 for not at all) and the seq before the oldest stored mail.
+   */
+  hello(seat: Seat, upTo: number): Later<{ readonly moved: number; readonly before: number }>;
+}
+
+export interface NewMail {
+  /** JSON text, kept as it is. */
+  readonly payload: string;
+  readonly id: string | undefined;
+  readonly strict: boolean;
+}
+
+export interface Mail {
+  readonly seq: number;
+  readonly from: Side;
+  readonly payload: string;
+}
+
+export type Appended =
+  | { readonly outcome: "stored"; readonly seq: number; readonly repeated: boolean }
+  | { readonly outcome: "full" }
+  | { readonly outcome: "replaced" };
+
+// ---- bounds ---------------------------------------------------------------------------------
+
+export interface EngineLimits {
+  readonly roomTtlMs: number;
+  readonly relayHoldMs: number;
+  readonly maxRooms: number;
+  readonly holdMaxFrames: number;
+  readonly holdMaxBytes: number;
+  readonly mailboxMaxMails: number;
+  readonly mailboxMaxBytes: number;
+  readonly mailTotalBytes: number;
+}
+
+/** Ids of mail remembered a side. */
+export const rememberedIds = 256;
+/** A seat taken over by sid is guarded against the next such takeover this long at first, … */
+export const takeoverGuardMs = 10_000;
+/** … and at most this long when it is contested again and again. */
+export const takeoverGuardMaxMs = 600_000;

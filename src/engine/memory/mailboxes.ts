@@ -1,0 +1,47 @@
+import type { Side } from "../../base/ids.ts";
+import type { EngineLimits, Mailboxes, Seat } from "../engine.ts";
+import type { Budget } from "./budget.ts";
+import { Mailbox, RememberedIds } from "./mailbox.ts";
+import { ownSeat, type Room } from "./rooms.ts";
+
+export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes {
+  function mailbox(room: Room, side: Side): Mailbox {
+    room[side].mailbox ??= new Mailbox(limits, budget);
+    return room[side].mailbox;
+  }
+
+  /** The seat's own mailbox, unless there is none or the seat is another's now. */
+  function mine(seat: Seat): Mailbox | undefined {
+    const place = ownSeat(seat).room[seat.side];
+    return place.seat === seat ? place.mailbox : undefined;
+  }
+
+  return {
+    append(seat, to, { payload, id, strict }) {
+      const { room, side } = ownSeat(seat);
+      const sender = room[side];
+      if (sender.seat !== seat) return { outcome: "replaced" };
+      const known = id === undefined ? undefined : sender.ids?.seqOf(id);
+      if (known !== undefined) return { outcome: "stored", seq: known, repeated: true };
+      const seq = mailbox(room, to).append(side, payload, strict);
+      if (seq === undefined) return { outcome: "full" };
+      if (id !== undefined) {
+        sender.ids ??= new RememberedIds();
+        sender.ids.remember(id, seq);
+      }
+      room[to].seat?.listener.mailStored();
+      return { outcome: "stored", seq, repeated: false };
+    },
+    read: (seat, after, maxBytes) => mine(seat)?.read(after, maxBytes) ?? [],
+    ack: (seat, upTo) => mine(seat)?.ack(upTo),
+    hello(seat, upTo) {
+      const { room, side } = ownSeat(seat);
+      if (room[side].seat !== seat) return { moved: 0, before: 0 };
+      if (upTo === 0) return { moved: 0, before: room[side].mailbox?.before ?? 0 };
+      const box = mailbox(room, side);
+      const moved = upTo > box.sent ? box.renumber(upTo) : 0;
+      if (moved === 0) box.ack(upTo);
+      return { moved, before: box.before };
+    },
+  };
+}

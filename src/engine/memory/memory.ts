@@ -1,0 +1,96 @@
+import type { Engine, EngineLimits } from "../engine.ts";
+import { Budget } from "./budget.ts";
+import { memoryCodes } from "./codes.ts";
+import { memoryMailboxes } from "./mailboxes.ts";
+import { memoryRelay } from "./relay.ts";
+import { type Dropped, ownSeat, roomRegistry } from "./rooms.ts";
+import { memorySeats } from "./seats.ts";
+import { restoreSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+
+export interface MemoryEngineOptions {
+  /** ms since the epoch; the engine knows no other time. */
+  readonly now: () => number;
+  readonly limits: EngineLimits;
+  /** Hears of everything that was accepted and then given up. */
+  readonly dropped: Dropped;
+}
+
+export interface MemoryEngine extends Engine {
+  /** What a successor needs to go on, once every seat is given up. */
+  snapshot(): Snapshot;
+  /** Takes a predecessor's snapshot over, before anything else is asked of this engine. */
+  restore(snapshot: Snapshot): void;
+}
+
+/** State in the Maps of one process. Every verb answers in the same turn. */
+export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): MemoryEngine {
+  const codes = memoryCodes(now);
+  const rooms = roomRegistry(now, limits, codes, dropped);
+  const budget = new Budget(limits.mailTotalBytes);
+  const relay = memoryRelay({ now, limits, budget, dropped });
+
+  return {
+    codes,
+    rooms: {
+      admits: rooms.admits,
+      establish(seat) {
+        const { room, side } = ownSeat(seat);
+        if (room.established || room[side].seat !== seat) return undefined;
+        room.established = true;
+        return now() - room.startedAt;
+      },
+      grantIce(appId, side, { redeemed, maxGrants }) {
+        const room = rooms.find(appId);
+        const place = room?.[side];
+        if (place?.seat === undefined) return "no_seat";
+        if (redeemed && room?.code?.state !== "used") return "not_redeemed";
+        if (place.iceGrants >= maxGrants) return "spent";
+        place.iceGrants++;
+        return "granted";
+      },
+    },
+    seats: memorySeats({ now, rooms, relayHoldMs: limits.relayHoldMs, dropped }),
+    relay,
+    mailboxes: memoryMailboxes(limits, budget),
+    ready: () => undefined,
+    sweep() {
+      codes.sweep();
+      rooms.sweep();
+      relay.sweep();
+    },
+    sizes() {
+      let peers = 0;
+      let mailboxes = 0;
+      let mails = 0;
+      let mailBytes = 0;
+      let heldFrames = 0;
+      for (const room of rooms.all.values()) {
+        for (const place of [room.A, room.B]) {
+          if (place.seat) peers++;
+          heldFrames += place.hold?.size ?? 0;
+          if (place.mailbox === undefined) continue;
+          mailboxes++;
+          mails += place.mailbox.size;
+          mailBytes += place.mailbox.bytes;
+        }
+      }
+      const { live, resting } = codes.counts();
+      return {
+        rooms: rooms.all.size,
+        peers,
+        codesLive: live,
+        codesResting: resting,
+        codeClients: codes.clients(),
+        guessers: codes.guessers(),
+        mailboxes,
+        mails,
+        mailBytes,
+        heldFrames,
+        heldBytes: budget.used - mailBytes,
+      };
+    },
+    close: () => Promise.resolve(),
+    snapshot: () => takeSnapshot(codes, rooms, now()),
+    restore: (snapshot) => restoreSnapshot(snapshot, { codes, rooms, limits, budget }),
+  };
+}

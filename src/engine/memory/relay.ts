@@ -1,0 +1,70 @@
+import { otherSide } from "../../base/ids.ts";
+import type { EngineLimits, Relay } from "../engine.ts";
+import type { Budget } from "./budget.ts";
+import { Hold, holdIsOver } from "./hold.ts";
+import { type Dropped, type MemorySeat, ownSeat, type Place } from "./rooms.ts";
+
+export interface RelayOptions {
+  readonly now: () => number;
+  readonly limits: EngineLimits;
+  readonly budget: Budget;
+  readonly dropped: Dropped;
+}
+
+export interface MemoryRelay extends Relay {
+  /** Drops what is held for sides that did not come back in time. */
+  sweep(): void;
+}
+
+export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): MemoryRelay {
+  /** Sides for which something is, or lately was, held. */
+  const holding = new Set<Place>();
+
+  function begin(seat: MemorySeat): void {
+    seat.started = true;
+    for (const { frame, type } of seat.room[seat.side].hold?.takeAll() ?? []) {
+      seat.listener.relayed(frame, type);
+    }
+  }
+
+  return {
+    publish(seat, frame, type) {
+      const { room, side, token } = ownSeat(seat);
+      if (room[side].seat !== seat) return "replaced";
+      const place = room[otherSide(side)];
+      const peer = place.seat;
+      if (peer?.started) return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
+      if (peer === undefined) {
+        if (place.leftAt === undefined) return "no_peer";
+        if (holdIsOver(place.leftAt, limits.relayHoldMs, now())) return "no_peer";
+      }
+      place.hold ??= new Hold(limits, budget);
+      holding.add(place);
+      if (type === "offer") dropped("stale", place.hold.dropEarlier(token));
+      if (place.hold.keep(frame, type, token)) return "held";
+      if (peer === undefined) return "hold_full";
+      begin(peer);
+      return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
+    },
+    start(seat, discard) {
+      const mine = ownSeat(seat);
+      const place = mine.room[mine.side];
+      if (place.seat !== seat) return;
+      if (discard) dropped("stale", place.hold?.clear() ?? 0);
+      begin(mine);
+    },
+    drained(seat) {
+      const { room, side } = ownSeat(seat);
+      if (room[side].seat === seat) room[otherSide(side)].seat?.listener.peerDrained();
+    },
+    sweep() {
+      const at = now();
+      for (const place of holding) {
+        if (place.hold !== undefined && holdIsOver(place.leftAt, limits.relayHoldMs, at)) {
+          dropped("hold_expired", place.hold.clear());
+        }
+        if (place.hold === undefined || place.hold.size === 0) holding.delete(place);
+      }
+    },
+  };
+}

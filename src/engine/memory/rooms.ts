@@ -1,0 +1,202 @@
+import type { AppId } from "../../base/ids.ts";
+import type { EngineLimits, Seat, SeatListener, Waiter } from "../engine.ts";
+import type { CodeRecord, MemoryCodes } from "./codes.ts";
+import type { Hold } from "./hold.ts";
+import type { Mailbox, RememberedIds } from "./mailbox.ts";
+import type { TakeoverGuard } from "./takeover-guard.ts";
+
+/** A seat as memory keeps it: with a way to everything a frame needs, so that none is looked up. */
+export interface MemorySeat extends Seat {
+  readonly room: Room;
+  readonly sid: string;
+  readonly listener: SeatListener;
+  /** Frames go straight to the listener; before that they are held. */
+  started: boolean;
+}
+
+/** Only seats that this engine's `take` gave out come back to it. */
+export function ownSeat(seat: Seat): MemorySeat {
+  return seat as MemorySeat;
+}
+
+/** One side of a room, whoever sits there. */
+export interface Place {
+  seat: MemorySeat | undefined;
+  /** The last occupant's. */
+  sid: string;
+  /** When it was given up, ms; undefined while taken or never seen. */
+  leftAt: number | undefined;
+  hold: Hold | undefined;
+  mailbox: Mailbox | undefined;
+  /** Ids on mail that this side has sent. */
+  ids: RememberedIds | undefined;
+  waiter: Waiter | undefined;
+  /** Newcomers that have waited for this occupant. */
+  waited: number;
+  guard: TakeoverGuard | undefined;
+  /** How often this side was given ICE servers. */
+  iceGrants: number;
+}
+
+export interface Room {
+  readonly appId: AppId;
+  startedAt: number;
+  readonly code: CodeRecord | undefined;
+  readonly A: Place;
+  readonly B: Place;
+  tokens: number;
+  paired: boolean;
+  established: boolean;
+  /** When the last side left, ms; undefined while somebody is seated. */
+  emptyAt: number | undefined;
+}
+
+export interface RoomRegistry {
+  /** The room, unless it does not exist or its time is over. */
+  find(appId: AppId): Room | undefined;
+  /** Whether `create` would succeed or the room exists. */
+  admits(appId: AppId): boolean;
+  /** Undefined when there is no space for one more. */
+  create(appId: AppId): Room | undefined;
+  /** An empty room as `fill` makes it, unless its time is over. Codes have to be there before. */
+  restore(appId: AppId, fill: (room: Room) => void): void;
+  /** A room's first side sits down again. */
+  occupied(room: Room): void;
+  /** A room's last side has left. */
+  emptied(room: Room): void;
+  sweep(): void;
+  readonly all: ReadonlyMap<AppId, Room>;
+}
+
+export type Dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
+
+/** Which rooms there are, and how long an empty one is remembered. */
+export function roomRegistry(
+  now: () => number,
+  limits: EngineLimits,
+  codes: MemoryCodes,
+  dropped: Dropped,
+): RoomRegistry {
+  const all = new Map<AppId, Room>();
+  /** Empty rooms that hold nothing: the first to give way when space is short. */
+  const bare = new Map<AppId, Room>();
+  /** Empty rooms in which mail waits. */
+  const withMail = new Map<AppId, Room>();
+
+  function overAt(room: Room): number {
+    if (room.emptyAt === undefined) return Number.POSITIVE_INFINITY;
+    const kept = mailWaits(room) || codeKeeps(room.code, now());
+    return room.emptyAt + (kept ? limits.roomTtlMs : limits.relayHoldMs);
+  }
+
+  function forget(room: Room): void {
+    all.delete(room.appId);
+    bare.delete(room.appId);
+    withMail.delete(room.appId);
+    for (const place of [room.A, room.B]) {
+      const held = place.hold?.clear() ?? 0;
+      if (held > 0) dropped("hold_expired", held);
+      const mails = place.mailbox?.size ?? 0;
+      if (mails > 0) dropped("room_forgotten", mails);
+      place.mailbox?.discard();
+    }
+  }
+
+  function find(appId: AppId): Room | undefined {
+    const room = all.get(appId);
+    if (room === undefined || overAt(room) > now()) return room;
+    forget(room);
+    return undefined;
+  }
+
+  /** Rooms that may exist once this one does: those of minted codes are let in up to the end. */
+  function maxRooms(appId: AppId): number {
+    return codes.ofRoom(appId) ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
+  }
+
+  function hasSpace(appId: AppId): boolean {
+    const max = maxRooms(appId);
+    if (all.size - bare.size >= max) sweep();
+    return all.size - bare.size < max;
+  }
+
+  function sweep(): void {
+    const at = now();
+    for (const rooms of [bare, withMail]) {
+      for (const room of rooms.values()) if (overAt(room) <= at) forget(room);
+    }
+  }
+
+  return {
+    all,
+    find,
+    admits: (appId) => find(appId) !== undefined || hasSpace(appId),
+    create(appId) {
+      if (!hasSpace(appId)) return undefined;
+      const max = maxRooms(appId);
+      for (const room of bare.values()) {
+        if (all.size < max) break;
+        forget(room);
+      }
+      const room = newRoom(appId, now(), codes.ofRoom(appId));
+      all.set(appId, room);
+      return room;
+    },
+    restore(appId, fill) {
+      const room = newRoom(appId, now(), codes.ofRoom(appId));
+      fill(room);
+      all.set(appId, room);
+      if (overAt(room) <= now()) forget(room);
+      else (mailWaits(room) ? withMail : bare).set(appId, room);
+    },
+    occupied(room) {
+      room.emptyAt = undefined;
+      bare.delete(room.appId);
+      withMail.delete(room.appId);
+    },
+    emptied(room) {
+      room.emptyAt = now();
+      if (overAt(room) <= now()) forget(room);
+      else (mailWaits(room) ? withMail : bare).set(room.appId, room);
+    },
+    sweep,
+  };
+}
+
+function newRoom(appId: AppId, startedAt: number, code: CodeRecord | undefined): Room {
+  return {
+    appId,
+    startedAt,
+    code,
+    A: newPlace(),
+    B: newPlace(),
+    tokens: 0,
+    paired: false,
+    established: false,
+    emptyAt: undefined,
+  };
+}
+
+function newPlace(): Place {
+  return {
+    seat: undefined,
+    sid: "",
+    leftAt: undefined,
+    hold: undefined,
+    mailbox: undefined,
+    ids: undefined,
+    waiter: undefined,
+    waited: 0,
+    guard: undefined,
+    iceGrants: 0,
+  };
+}
+
+/** Whether the code that minted the room lives or was redeemed. */
+function codeKeeps(code: CodeRecord | undefined, at: number): boolean {
+  return code !== undefined && (code.state === "used" || at < code.expiresAt);
+}
+
+function mailWaits(room: Room): boolean {
+  return (room.A.mailbox?.size ?? 0) > 0 || (room.B.mailbox?.size ?? 0) > 0;
+}

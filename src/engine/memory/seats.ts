@@ -1,0 +1,111 @@
+import { otherSide } from "../../base/ids.ts";
+import type { Claimable, Newcomer, Seats, Taken } from "../engine.ts";
+import { holdIsOver } from "./hold.ts";
+import {
+  type Dropped,
+  type MemorySeat,
+  ownSeat,
+  type Place,
+  type Room,
+  type RoomRegistry,
+} from "./rooms.ts";
+import { TakeoverGuard } from "./takeover-guard.ts";
+
+export interface SeatOptions {
+  readonly now: () => number;
+  readonly rooms: RoomRegistry;
+  readonly relayHoldMs: number;
+  readonly dropped: Dropped;
+}
+
+export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): Seats {
+  /** Why the newcomer may put the occupant out, or undefined when it may not. */
+  function takeover(place: Place, occupant: MemorySeat, newcomer: Newcomer, how: Claimable) {
+    if (how === "free") return undefined;
+    if (how !== "same_sid") return how.dead === occupant.token ? "dead" : undefined;
+    if (newcomer.sid === "" || newcomer.sid !== occupant.sid) return undefined;
+    place.guard ??= new TakeoverGuard();
+    return place.guard.allows(now()) ? "same_sid" : undefined;
+  }
+
+  function sitDown(room: Room, { side, sid, listener }: Newcomer): Taken {
+    const place = room[side];
+    const other = room[otherSide(side)].seat;
+    dropStale(place, sid);
+    const token = ++room.tokens;
+    const { appId } = room;
+    const seat: MemorySeat = { appId, side, token, room, sid, listener, started: false };
+    place.seat = seat;
+    place.sid = sid;
+    place.leftAt = undefined;
+    place.waited = 0;
+    rooms.occupied(room);
+    const firstPair = other !== undefined && !room.paired;
+    if (firstPair) room.paired = true;
+    other?.listener.peerJoined();
+    return {
+      outcome: "taken",
+      seat,
+      peer: other !== undefined,
+      firstPair,
+      held: place.hold?.size ?? 0,
+      lastSeq: place.mailbox?.last ?? 0,
+      mailWaits: (place.mailbox?.size ?? 0) > 0,
+    };
+  }
+
+  /** Held frames are for the client that was away, and only for as long as the hold lasts. */
+  function dropStale(place: Place, sid: string): void {
+    if (place.hold === undefined) return;
+    if (holdIsOver(place.leftAt, relayHoldMs, now())) dropped("hold_expired", place.hold.clear());
+    else if (place.sid !== sid) dropped("stale", place.hold.clear());
+  }
+
+  return {
+    take(newcomer, how) {
+      const room = rooms.find(newcomer.appId) ?? rooms.create(newcomer.appId);
+      if (room === undefined) return { outcome: "full" };
+      const place = room[newcomer.side];
+      const occupant = place.seat;
+      if (occupant === undefined) return sitDown(room, newcomer);
+      const why = takeover(place, occupant, newcomer, how);
+      if (why === undefined) return { outcome: "busy", token: occupant.token };
+      place.seat = undefined;
+      occupant.listener.replaced(why);
+      room[otherSide(newcomer.side)].seat?.listener.peerLeft();
+      return sitDown(room, newcomer);
+    },
+    leave(seat) {
+      const { room, side } = ownSeat(seat);
+      const place = room[side];
+      if (place.seat !== seat) return false;
+      place.seat = undefined;
+      place.leftAt = now();
+      const other = room[otherSide(side)].seat;
+      if (other === undefined) rooms.emptied(room);
+      else other.listener.peerLeft();
+      place.waiter?.vacant();
+      return true;
+    },
+    async probe(appId, side, token) {
+      const occupant = rooms.find(appId)?.[side].seat;
+      if (occupant?.token !== token) return "gone";
+      return (await occupant.listener.probed()) ? "alive" : "dead";
+    },
+    park(appId, side, waiter) {
+      const place = rooms.find(appId)?.[side];
+      if (place?.seat === undefined) {
+        queueMicrotask(() => waiter.vacant());
+        return { times: 1, unpark() {} };
+      }
+      place.waiter?.displaced();
+      place.waiter = waiter;
+      return {
+        times: ++place.waited,
+        unpark() {
+          if (place.waiter === waiter) place.waiter = undefined;
+        },
+      };
+    },
+  };
+}

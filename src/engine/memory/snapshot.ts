@@ -1,0 +1,144 @@
+import { z } from "zod";
+import type { AppId, Code } from "../../base/ids.ts";
+import { parseAppId, parseCode } from "../../base/ids.ts";
+import type { Budget } from "./budget.ts";
+import type { CodeRecord, MemoryCodes } from "./codes.ts";
+import { Mailbox, type MailboxLimits, RememberedIds } from "./mailbox.ts";
+import type { Place, Room, RoomRegistry } from "./rooms.ts";
+
+/**
+ * What outlives a process that was stopped in order: codes, rooms and mail, with the moments at
+ * which they expire. Seats and held frames belong to sockets, and sockets don't outlive it.
+ */
+export type Snapshot = z.output<typeof snapshotSchema>;
+
+const ms = z.number().finite();
+const count = z.number().int().min(0);
+
+const appId = z.string().transform((text, context): AppId => {
+  const parsed = parseAppId(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: "custom", message: "is no appID" });
+  return z.NEVER;
+});
+
+const code = z.string().transform((text, context): Code => {
+  const parsed = parseCode(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: "custom", message: "is no code" });
+  return z.NEVER;
+});
+
+const codeSchema = z.object({
+  code,
+  appId,
+  client: z.string().optional(),
+  restMs: ms,
+  expiresAt: ms,
+  state: z.enum(["live", "used", "expired"]),
+  dueAt: ms,
+});
+
+const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string() });
+
+const placeSchema = z.object({
+  sid: z.string(),
+  leftAt: ms.optional(),
+  mailbox: z
+    .object({
+      before: count,
+      sent: count,
+      refusing: z.boolean(),
+      mails: z.array(mailSchema),
+    })
+    .optional(),
+  ids: z.array(z.tuple([z.string(), count])).optional(),
+  iceGrants: count,
+});
+
+const roomSchema = z.object({
+  appId,
+  /** What it was minted with: a room may outlast the time for which its code rests. */
+  code: codeSchema.omit({ dueAt: true }).optional(),
+  startedAt: ms,
+  emptyAt: ms,
+  tokens: count,
+  paired: z.boolean(),
+  established: z.boolean(),
+  A: placeSchema,
+  B: placeSchema,
+});
+
+export const snapshotSchema = z.object({
+  codes: z.array(codeSchema),
+  rooms: z.array(roomSchema),
+});
+
+export function takeSnapshot(codes: MemoryCodes, rooms: RoomRegistry, now: number): Snapshot {
+  return {
+    codes: codes.records().map(({ ...record }) => record),
+    rooms: Array.from(rooms.all.values(), (room) => ({
+      appId: room.appId,
+      code: room.code && savedCode(room.code),
+      startedAt: room.startedAt,
+      emptyAt: room.emptyAt ?? now,
+      tokens: room.tokens,
+      paired: room.paired,
+      established: room.established,
+      A: savedPlace(room.A, now),
+      B: savedPlace(room.B, now),
+    })),
+  };
+}
+
+function savedCode({ dueAt: _, ...code }: CodeRecord) {
+  return code;
+}
+
+function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
+  const { sid, mailbox, ids, iceGrants } = place;
+  return {
+    sid,
+    leftAt: place.seat === undefined ? place.leftAt : now,
+    mailbox: mailbox?.save(),
+    ids: ids?.save(),
+    iceGrants,
+  };
+}
+
+export interface Restoring {
+  readonly codes: MemoryCodes;
+  readonly rooms: RoomRegistry;
+  readonly limits: MailboxLimits;
+  readonly budget: Budget;
+}
+
+/** Puts a snapshot into an engine that is still empty. What has expired meanwhile is left out. */
+export function restoreSnapshot(snapshot: Snapshot, into: Restoring): void {
+  for (const record of snapshot.codes) into.codes.restore({ ...record, client: record.client });
+  for (const saved of snapshot.rooms) {
+    into.rooms.restore(saved.appId, (room) => {
+      const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });
+      Object.assign(room, { code });
+      room.startedAt = saved.startedAt;
+      room.emptyAt = saved.emptyAt;
+      room.tokens = saved.tokens;
+      room.paired = saved.paired;
+      room.established = saved.established;
+      restorePlace(room.A, saved.A, into);
+      restorePlace(room.B, saved.B, into);
+    });
+  }
+}
+
+function restorePlace(
+  place: Room["A"],
+  saved: z.output<typeof placeSchema>,
+  { limits, budget }: Restoring,
+): void {
+  place.sid = saved.sid;
+  place.leftAt = saved.leftAt;
+  place.iceGrants = saved.iceGrants;
+  if (saved.mailbox) place.mailbox = Mailbox.restore(saved.mailbox, limits, budget);
+  if (saved.ids) place.ids = new RememberedIds(saved.ids);
+}

@@ -1,0 +1,109 @@
+import { type AppId, type Code, newAppId, type Side } from "../../src/base/ids.ts";
+import type { Claimable, Engine, Mail, NewCode, Seat, Taken } from "../../src/engine/engine.ts";
+import { RecordingListener } from "./listener.ts";
+
+/** Somebody in a seat. */
+export interface Seated {
+  readonly seat: Seat;
+  readonly taken: Taken;
+  readonly listener: RecordingListener;
+}
+
+export interface SitOptions {
+  readonly sid?: string;
+  readonly how?: Claimable;
+}
+
+/** What `take` answers, with a listener of its own. */
+export async function tryToSit(
+  engine: Engine,
+  appId: AppId,
+  side: Side,
+  { sid = "", how = "free" }: SitOptions = {},
+) {
+  const listener = new RecordingListener();
+  const answer = await engine.seats.take({ appId, side, sid, listener }, how);
+  return { answer, listener };
+}
+
+/** Takes the seat, without starting the relay to it. */
+export async function sit(
+  engine: Engine,
+  appId: AppId,
+  side: Side,
+  options: SitOptions = {},
+): Promise<Seated> {
+  const { answer, listener } = await tryToSit(engine, appId, side, options);
+  if (answer.outcome !== "taken") throw new Error(`Side ${side} got ${JSON.stringify(answer)}`);
+  return { seat: answer.seat, taken: answer, listener };
+}
+
+/** Takes the seat and starts the relay to it, as a connection with nothing held does. */
+export async function join(
+  engine: Engine,
+  appId: AppId,
+  side: Side,
+  options: SitOptions = {},
+): Promise<Seated> {
+  const seated = await sit(engine, appId, side, options);
+  await engine.relay.start(seated.seat, false);
+  return seated;
+}
+
+/** Both sides of a room, started; what they heard on the way is heard. */
+export async function pair(engine: Engine, appId: AppId = newAppId()) {
+  const a = await join(engine, appId, "A");
+  const b = await join(engine, appId, "B");
+  await a.listener.until("peerJoined");
+  return { appId, a, b };
+}
+
+/** Mail without an id from a client that can be told. */
+export function mail(payload: string, id?: string) {
+  return { payload, id, strict: false };
+}
+
+export function strictMail(payload: string) {
+  return { payload, id: undefined, strict: true };
+}
+
+/** Sends each of `payloads` and answers the outcomes. */
+export async function sendAll(engine: Engine, seat: Seat, to: Side, payloads: readonly string[]) {
+  const outcomes: string[] = [];
+  for (const payload of payloads) {
+    outcomes.push((await engine.mailboxes.append(seat, to, mail(payload))).outcome);
+  }
+  return outcomes;
+}
+
+/** Everything stored for this seat after `after`, as "seq payload". */
+export async function readAll(engine: Engine, seat: Seat, after = 0): Promise<readonly string[]> {
+  return brief(await engine.mailboxes.read(seat, after, Number.MAX_SAFE_INTEGER));
+}
+
+export function brief(mails: readonly Mail[]): readonly string[] {
+  return mails.map(({ seq, payload }) => `${seq} ${payload}`);
+}
+
+export function code(text: string): Code {
+  return text as Code;
+}
+
+export function newCode(entry: Partial<NewCode> = {}): NewCode {
+  return { appId: newAppId(), ttlMs: 60_000, restMs: 600_000, client: undefined, ...entry };
+}
+
+export const noCodeLimits = { maxLive: 10_000, maxUsed: 10_000, maxPerClient: 0 } as const;
+
+/** Mints `text` for a room, and answers the room. */
+export async function mint(engine: Engine, text: string, entry: Partial<NewCode> = {}) {
+  const wanted = newCode(entry);
+  const claim = await engine.codes.claim([code(text)], wanted, noCodeLimits);
+  if (claim.outcome !== "claimed") throw new Error(`Code ${text} got ${JSON.stringify(claim)}`);
+  return wanted.appId;
+}
+
+/** `count` calls under way at the same time. */
+export function race<T>(count: number, run: (index: number) => T | Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: count }, async (_, index) => run(index)));
+}

@@ -1,0 +1,181 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { guessLedger } from "../../src/engine/memory/guesses.ts";
+
+const windowMs = 60_000;
+/** As many as the ledger tells apart. */
+const maxGuessers = 100_000;
+
+function ledger() {
+  const time = { now: 1_700_000_000_000 };
+  return { time, ...guessLedger(() => time.now) };
+}
+
+function guesser(key: string, limit = 3) {
+  return { keys: [{ key, limit }], windowMs };
+}
+
+/** A client of a site, which may miss 16 times as often. */
+function subscriber(host: string, site: string, limit = 3) {
+  const keys = [
+    { key: host, limit },
+    { key: site, limit: 16 * limit },
+  ];
+  return { keys, windowMs };
+}
+
+test("who has missed nothing may try, and is not remembered for it", () => {
+  const { lockedFor, size } = ledger();
+  expect(lockedFor(guesser("a"))).toBe(0);
+  expect(size()).toBe(0);
+});
+
+test("at its limit a guesser is locked for just one window", () => {
+  const { lockedFor, missed, time } = ledger();
+  for (let i = 0; i < 3; i++) {
+    expect(lockedFor(guesser("a"))).toBe(0);
+    missed(guesser("a"));
+  }
+  expect(lockedFor(guesser("a"))).toBe(windowMs);
+  expect(lockedFor(guesser("b"))).toBe(0);
+  time.now += windowMs - 1;
+  expect(lockedFor(guesser("a"))).toBe(1);
+  time.now += 1;
+  expect(lockedFor(guesser("a"))).toBe(0);
+});
+
+test("each lock of one that goes on is twice as long as the last, up to 64 windows", () => {
+  const { lockedFor, missed, time } = ledger();
+  const locks: number[] = [];
+  for (let round = 0; round < 9; round++) {
+    for (let i = 0; i < 3; i++) missed(guesser("a"));
+    locks.push(lockedFor(guesser("a")) / windowMs);
+    time.now += lockedFor(guesser("a"));
+  }
+  expect(locks).toEqual([1, 2, 4, 8, 16, 32, 64, 64, 64]);
+});
+
+test("what is told is honest: a millisecond before the end the lock holds, at the end it does not", () => {
+  const limits = fc.record({ limit: fc.integer({ min: 1, max: 20 }), rounds: fc.nat(8) });
+  fc.assert(
+    fc.property(limits, ({ limit, rounds }) => {
+      const { lockedFor, missed, time } = ledger();
+      const me = guesser("a", limit);
+      for (let round = 0; round <= rounds; round++) {
+        for (let i = 0; i < limit; i++) missed(me);
+        const told = lockedFor(me);
+        expect(told).toBeGreaterThan(0);
+        time.now += told - 1;
+        expect(lockedFor(me)).toBe(1);
+        time.now += 1;
+        expect(lockedFor(me)).toBe(0);
+      }
+    }),
+  );
+});
+
+test("one window without a miss after the lock, and all is forgotten", () => {
+  const { lockedFor, missed, time } = ledger();
+  missed(guesser("a", 1));
+  time.now += 2 * windowMs;
+  missed(guesser("a", 1));
+  expect(lockedFor(guesser("a", 1))).toBe(windowMs);
+});
+
+test("misses of one window don't count in the next", () => {
+  const { lockedFor, missed, time } = ledger();
+  missed(guesser("a"));
+  missed(guesser("a"));
+  time.now += windowMs;
+  missed(guesser("a"));
+  missed(guesser("a"));
+  expect(lockedFor(guesser("a"))).toBe(0);
+  missed(guesser("a"));
+  expect(lockedFor(guesser("a"))).toBe(windowMs);
+});
+
+test("a client that changes its /64 is stopped by its /48 at 16 times the limit", () => {
+  const { lockedFor, missed } = ledger();
+  let misses = 0;
+  for (; lockedFor(subscriber(`host ${misses}`, "site")) === 0; misses++) {
+    missed(subscriber(`host ${misses}`, "site"));
+  }
+  expect(misses).toBe(48);
+  expect(lockedFor(subscriber("host new", "site"))).toBe(windowMs);
+  expect(lockedFor(subscriber("host 1", "other site"))).toBe(0);
+});
+
+test("an honest neighbour at the same site is not locked by one client's lock", () => {
+  const { lockedFor, missed } = ledger();
+  for (let i = 0; i < 3; i++) missed(subscriber("a", "site"));
+  expect(lockedFor(subscriber("a", "site"))).toBe(windowMs);
+  expect(lockedFor(subscriber("b", "site"))).toBe(0);
+});
+
+test("an attack from a million addresses is remembered in bounded space and ends up in one bucket", () => {
+  const { lockedFor, missed, size } = ledger();
+  missed(guesser("known"));
+  let free = 0;
+  for (let i = 0; i < 1_000_000; i++) {
+    const me = guesser(`attacker ${i}`);
+    if (lockedFor(me) > 0) continue;
+    missed(me);
+    free++;
+  }
+  expect(size()).toBe(maxGuessers + 1);
+  // All that could not be told apart missed as often as one may.
+  expect(free).toBe(maxGuessers - 1 + 3);
+  expect(lockedFor(guesser("newcomer"))).toBe(windowMs);
+  expect(lockedFor(guesser("known"))).toBe(0);
+});
+
+test("an IPv6 newcomer in the common bucket counts once for each miss", () => {
+  const { lockedFor, missed } = ledger();
+  for (let i = 0; i < maxGuessers; i++) missed(guesser(`attacker ${i}`));
+  for (let i = 0; i < 2; i++) missed(subscriber("host", "site"));
+  expect(lockedFor(subscriber("host", "site"))).toBe(0);
+  missed(subscriber("host", "site"));
+  expect(lockedFor(subscriber("host", "site"))).toBe(windowMs);
+});
+
+test("a sweep forgets whom nothing is held against any more, and nobody else", () => {
+  const { lockedFor, missed, size, sweep, time } = ledger();
+  for (let i = 0; i < 1_000; i++) missed(guesser(`quiet ${i}`));
+  for (let i = 0; i < 3; i++) missed(guesser("locked"));
+  time.now += windowMs - 1;
+  sweep();
+  expect(size()).toBe(1_001);
+  time.now += 1;
+  sweep();
+  expect(size()).toBe(1);
+  // Its next lock would be longer: that is remembered for another window.
+  expect(lockedFor(guesser("locked"))).toBe(0);
+  time.now += windowMs - 1;
+  sweep();
+  expect(size()).toBe(1);
+  time.now += 1;
+  sweep();
+  expect(size()).toBe(0);
+});
+
+test("no run of misses and pauses lets a guesser miss more than its limit in a window", () => {
+  const pauses = fc.array(fc.nat(2 * windowMs), { maxLength: 200 });
+  fc.assert(
+    fc.property(pauses, (waits) => {
+      const { lockedFor, missed, time } = ledger();
+      const me = guesser("a", 5);
+      const misses: number[] = [];
+      for (const wait of waits) {
+        time.now += wait >> 6;
+        if (lockedFor(me) > 0) continue;
+        missed(me);
+        misses.push(time.now);
+      }
+      // Windows are fixed: two of them may touch.
+      for (const [i, at] of misses.entries()) {
+        const within = misses.slice(i).filter((later) => later < at + windowMs);
+        expect(within.length).toBeLessThan(2 * 5);
+      }
+    }),
+  );
+});
