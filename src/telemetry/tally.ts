@@ -1,0 +1,161 @@
+/**
+ * What may be counted. Every label comes from one of the closed sets here, never from a client.
+ * Counts are plain numbers, raised where things happen and copied into metrics at a scrape.
+ */
+
+/** Frame types as clients send them; `other` is everything the protocol doesn't know. */
+export const frameTypes = [
+  "offer",
+  "answer",
+  "ice",
+  "sender_ready",
+  "hello",
+  "send",
+  "delivered",
+  "telemetry",
+  "other",
+] as const;
+export type FrameType = (typeof frameTypes)[number];
+
+/** Why something a client sent went no further. */
+export const dropReasons = [
+  /** Not one JSON object, or not UTF-8. */
+  "malformed",
+  /** A field of the wrong type or range. */
+  "bad_field",
+  /** The other side is not there, nor left recently. */
+  "no_peer",
+  /** The hold for an absent side is full. */
+  "hold_full",
+  /** Held for a side that did not come back in time. */
+  "hold_expired",
+  /** Held from or for a negotiation that was started anew. */
+  "stale",
+  /** The mailbox, or the space for all mail, is full. */
+  "mailbox_full",
+  /** Mail that was still stored when its room was forgotten. */
+  "room_forgotten",
+  /** The sender's seat was another connection's by then. */
+  "replaced",
+  /** Unsent to a connection that was closed for not reading. */
+  "slow_peer",
+  /** Queued by a newcomer that did not get a seat. */
+  "parked",
+  /** The runtime refused to queue a frame: a bug, it must stay 0. */
+  "overrun",
+] as const;
+export type DropReason = (typeof dropReasons)[number];
+
+/** Why a connection ended. */
+export const closeReasons = [
+  /** The client closed it, or its network did. */
+  "client",
+  /** It stopped answering pings. */
+  "dead",
+  "replaced",
+  "busy",
+  "displaced",
+  "slow_peer",
+  "buffers_full",
+  "mailbox_full",
+  "rooms_full",
+  /** The store that seats are kept in was out of reach. */
+  "unreachable",
+  "parked_overflow",
+  /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
+  "protocol",
+  "shutdown",
+  "internal",
+] as const;
+export type CloseReason = (typeof closeReasons)[number];
+
+/** How a connection path ended, as `telemetry` frames report it. */
+export const iceModes = [
+  "direct",
+  "host",
+  "srflx",
+  "prflx",
+  "relay",
+  "unspecified",
+  "other",
+] as const;
+export type IceMode = (typeof iceModes)[number];
+export const iceFailures = ["ice-failed", "timeout", "closed", "other"] as const;
+export type IceFailure = (typeof iceFailures)[number];
+
+/** Why an upgrade or a request was turned away. */
+export const refusals = [
+  "bad_request",
+  "origin",
+  "not_upgrade",
+  "rate_limited",
+  /** A client that missed too many codes. */
+  "guesses",
+  "codes_per_client",
+  "sockets_per_client",
+  "sockets_full",
+  "rooms_full",
+  "codes_full",
+  "draining",
+  "gone",
+  "ice",
+  /** The store was out of reach. */
+  "unreachable",
+] as const;
+export type Refusal = (typeof refusals)[number];
+
+/** Upper bounds in bytes, as the reference server's histogram has them. */
+export const frameSizeBounds = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576] as const;
+export const roundTripBounds = exponential(0.001, 2, 12);
+export const firstFlowBounds = exponential(0.05, 1.6, 12);
+
+function exponential(start: number, factor: number, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, i) => start * factor ** i);
+}
+
+/** A histogram as plain numbers: counts a bucket (not cumulative; the last is +Inf) and the sum. */
+export class Distribution {
+  readonly counts: number[];
+  sum = 0;
+
+  constructor(readonly bounds: readonly number[]) {
+    this.counts = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number): void {
+    let bucket = 0;
+    while (bucket < this.bounds.length && value > (this.bounds[bucket] as number)) bucket++;
+    this.counts[bucket] = (this.counts[bucket] as number) + 1;
+    this.sum += value;
+  }
+}
+
+function zeroes<const K extends string>(keys: readonly K[]): Record<K, number> {
+  return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+}
+
+/** All counts of one server. */
+export class Tally {
+  connections = 0;
+  readonly framesIn = zeroes(frameTypes);
+  readonly bytesIn = zeroes(frameTypes);
+  readonly bytesOut = zeroes(frameTypes);
+  readonly frameSizeIn = new Distribution(frameSizeBounds);
+  readonly frameSizeOut = new Distribution(frameSizeBounds);
+  readonly joinSeconds = new Distribution(roundTripBounds);
+  readonly roundTripSeconds = new Distribution(roundTripBounds);
+  readonly drops = zeroes(dropReasons);
+  readonly closes = zeroes(closeReasons);
+  readonly refusals = zeroes(refusals);
+  readonly takeovers = { same_sid: 0, dead: 0 };
+  codesMinted = 0;
+  codesRedeemed = 0;
+  pairs = 0;
+  readonly established = zeroes(iceModes);
+  readonly failed = zeroes(iceFailures);
+  readonly firstFlowSeconds = new Distribution(firstFlowBounds);
+  /** Bytes queued in all sockets, as last seen. */
+  bufferedBytes = 0;
+  pausedSockets = 0;
+  parkedSockets = 0;
+}

@@ -1,0 +1,156 @@
+import { expect, test } from "bun:test";
+import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import { metrics } from "../../src/telemetry/metrics.ts";
+import {
+  closeReasons,
+  dropReasons,
+  frameTypes,
+  refusals,
+  Tally,
+} from "../../src/telemetry/tally.ts";
+
+const nothing = memoryEngine({
+  now: () => 0,
+  limits: {
+    roomTtlMs: 1,
+    relayHoldMs: 1,
+    maxRooms: 1,
+    holdMaxFrames: 1,
+    holdMaxBytes: 1,
+    mailboxMaxMails: 1,
+    mailboxMaxBytes: 1,
+    mailTotalBytes: 1,
+  },
+  dropped: () => undefined,
+}).sizes();
+
+function server() {
+  const tally = new Tally();
+  const state = { sizes: nothing, limiterKeys: { http: 0, ws: 0 }, walks: 0 };
+  const { text, contentType } = metrics({
+    tally,
+    sizes: () => {
+      state.walks++;
+      return state.sizes;
+    },
+    limiterKeys: () => state.limiterKeys,
+    process: {
+      version: "0",
+      bun: "0",
+      engine: "memory",
+      maxSockets: 1,
+      sockets: () => 0,
+      socketClients: () => 0,
+      sharedClients: () => 0,
+    },
+  });
+  /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
+  async function value(series: string): Promise<number> {
+    const line = (await text()).split("\n").find((each) => each.startsWith(`${series} `));
+    if (line === undefined) throw new Error(`There is no series ${series}.`);
+    return Number(line.slice(series.length));
+  }
+  return { tally, state, text, contentType, value };
+}
+
+test("every series is there from the start, at 0", async () => {
+  const { text } = server();
+  const lines = (await text()).split("\n").filter((line) => line.startsWith("nt_"));
+  const names = lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
+  const facts = /^nt_(build_info\{|ws_max )/;
+  expect(lines.filter((line) => !line.endsWith(" 0") && !facts.test(line))).toEqual([]);
+  expect(lines).toContain('nt_build_info{version="0",bun="0",engine="memory"} 1');
+  expect(new Set(names).size).toBe(names.length);
+  expect(names).toContain("nt_ws_connections_total");
+  for (const type of frameTypes) {
+    expect(names).toContain(`nt_ws_messages_total{type="${type}"}`);
+    expect(names).toContain(`nt_signal_messages_total{type="${type}"}`);
+    expect(names).toContain(`nt_signal_bytes_total{dir="in",type="${type}"}`);
+    expect(names).toContain(`nt_signal_bytes_total{dir="out",type="${type}"}`);
+  }
+  for (const reason of dropReasons) expect(names).toContain(`nt_drops_total{reason="${reason}"}`);
+  for (const reason of closeReasons) expect(names).toContain(`nt_closes_total{reason="${reason}"}`);
+  for (const reason of refusals) expect(names).toContain(`nt_refusals_total{reason="${reason}"}`);
+  expect(names).toContain('nt_takeovers_total{reason="same_sid"}');
+  expect(names).toContain('nt_session_established_total{mode="direct"}');
+  expect(names).toContain('nt_session_failed_total{reason="timeout"}');
+  expect(names).toContain("nt_ws_rtt_seconds_count");
+  expect(names).toContain("nt_session_time_to_first_flow_seconds_sum");
+});
+
+test("counts show what was counted up to the scrape, however often it comes", async () => {
+  const { tally, value } = server();
+  tally.connections += 3;
+  tally.framesIn.offer += 2;
+  tally.bytesOut.offer += 600;
+  tally.drops.no_peer++;
+  tally.takeovers.dead++;
+  expect(await value("nt_ws_connections_total")).toBe(3);
+  expect(await value("nt_ws_connections_total")).toBe(3);
+  expect(await value('nt_ws_messages_total{type="offer"}')).toBe(2);
+  expect(await value('nt_signal_bytes_total{dir="out",type="offer"}')).toBe(600);
+  expect(await value('nt_signal_bytes_total{dir="in",type="offer"}')).toBe(0);
+  expect(await value('nt_drops_total{reason="no_peer"}')).toBe(1);
+  expect(await value('nt_takeovers_total{reason="dead"}')).toBe(1);
+  tally.connections++;
+  expect(await value("nt_ws_connections_total")).toBe(4);
+});
+
+test("gauges show what the engine holds at the scrape", async () => {
+  const { state, tally, value } = server();
+  state.sizes = { ...nothing, rooms: 7, peers: 13, codesResting: 5, mailBytes: 4_096 };
+  state.limiterKeys = { http: 2, ws: 9 };
+  tally.pausedSockets = 1;
+  expect(await value("nt_rooms_active")).toBe(7);
+  expect(await value("nt_peers_active")).toBe(13);
+  expect(await value("nt_codes_resting")).toBe(5);
+  expect(await value("nt_mailbox_bytes")).toBe(4_096);
+  expect(await value('nt_limiter_keys{limiter="ws"}')).toBe(9);
+  expect(await value("nt_ws_paused")).toBe(1);
+});
+
+test("a scrape walks the engine once", async () => {
+  const { state, text } = server();
+  state.walks = 0;
+  await text();
+  expect(state.walks).toBe(1);
+});
+
+test("histogram buckets are cumulative and end with all there is", async () => {
+  const { tally, value } = server();
+  for (const bytes of [10, 64, 65, 300, 5_000_000]) tally.frameSizeIn.observe(bytes);
+  const bucket = (le: string) => value(`nt_ws_frame_bytes_bucket{dir="in",le="${le}"}`);
+  expect(await bucket("64")).toBe(2);
+  expect(await bucket("256")).toBe(3);
+  expect(await bucket("1024")).toBe(4);
+  expect(await bucket("1048576")).toBe(4);
+  expect(await bucket("+Inf")).toBe(5);
+  expect(await value('nt_ws_frame_bytes_count{dir="in"}')).toBe(5);
+  expect(await value('nt_ws_frame_bytes_sum{dir="in"}')).toBe(5_000_439);
+  expect(await value('nt_ws_frame_bytes_count{dir="out"}')).toBe(0);
+});
+
+test("every name has one HELP, one TYPE and samples, as the text format demands", async () => {
+  const { text, contentType } = server();
+  const body = await text();
+  expect(contentType).toStartWith("text/plain; version=0.0.4");
+  expect(body).toEndWith("\n");
+  expect(body).toContain("# TYPE nt_ws_frame_bytes histogram\n");
+  expect(body).toContain("# TYPE nt_drops_total counter\n");
+  expect(body).toContain("# TYPE nt_rooms_active gauge\n");
+  const typed = [...body.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name);
+  expect(new Set(typed).size).toBe(typed.length);
+});
+
+test("the process is described as well", async () => {
+  const { value } = server();
+  expect(await value("process_resident_memory_bytes")).toBeGreaterThan(0);
+  expect(await value("process_cpu_seconds_total")).toBeGreaterThan(0);
+});
+
+test("two servers in one process don't share their numbers", async () => {
+  const [one, other] = [server(), server()];
+  one.tally.pairs++;
+  expect(await one.value("nt_pairs_total")).toBe(1);
+  expect(await other.value("nt_pairs_total")).toBe(0);
+});
