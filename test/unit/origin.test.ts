@@ -1,0 +1,81 @@
+import { expect, test } from "bun:test";
+import { originRule } from "../../src/admission/origin.ts";
+
+const host = "signal.example.net:1234";
+const listing = (...corsOrigins: string[]) => originRule({ dev: false, corsOrigins });
+
+test("a request without an Origin is allowed, for no browser sent it", () => {
+  expect(listing()(null, host)).toBe(true);
+  expect(listing()(null, null)).toBe(true);
+});
+
+test("the server's own origin is allowed", () => {
+  const allows = listing();
+  expect(allows("http://signal.example.net:1234", host)).toBe(true);
+  expect(allows("HTTP://Signal.Example.NET:1234", host)).toBe(true);
+  expect(allows("http://[::1]:1234", "[::1]:1234")).toBe(true);
+});
+
+test("an own origin may leave out its scheme's default port, and so may Host", () => {
+  const allows = listing();
+  expect(allows("https://a.example", "a.example")).toBe(true);
+  expect(allows("https://a.example", "a.example:443")).toBe(true);
+  expect(allows("https://a.example:443", "a.example")).toBe(true);
+  expect(allows("http://a.example", "a.example:80")).toBe(true);
+  expect(allows("https://a.example", "a.example:80")).toBe(false);
+  expect(allows("http://a.example:8080", "a.example")).toBe(false);
+});
+
+test("without a list every other origin is refused", () => {
+  const allows = listing();
+  expect(allows("http://signal.example.net:1235", host)).toBe(false);
+  expect(allows("https://evil.example", host)).toBe(false);
+  expect(allows("https://evil.example", null)).toBe(false);
+});
+
+test("a full origin allows exactly its scheme, host and port", () => {
+  const allows = listing("https://app.example.com", "http://localhost:5173");
+  expect(allows("https://app.example.com", host)).toBe(true);
+  expect(allows("https://APP.example.com:443", host)).toBe(true);
+  expect(allows("http://localhost:5173", host)).toBe(true);
+  expect(allows("http://app.example.com", host)).toBe(false);
+  expect(allows("https://app.example.com:8443", host)).toBe(false);
+  expect(allows("https://app.example.com.evil.example", host)).toBe(false);
+  expect(allows("http://localhost", host)).toBe(false);
+});
+
+test("a bare hostname allows any scheme and port of that host alone", () => {
+  const allows = listing("example.com", "[::1]");
+  expect(allows("https://example.com", host)).toBe(true);
+  expect(allows("http://Example.com:8080", host)).toBe(true);
+  expect(allows("capacitor://example.com", host)).toBe(true);
+  expect(allows("http://[::1]:3000", host)).toBe(true);
+  expect(allows("https://www.example.com", host)).toBe(false);
+  expect(allows("https://notexample.com", host)).toBe(false);
+});
+
+test("a wildcard allows subdomains of any depth but not the domain itself", () => {
+  const allows = listing("*.example.com");
+  expect(allows("https://app.example.com", host)).toBe(true);
+  expect(allows("http://a.b.example.com:81", host)).toBe(true);
+  expect(allows("https://example.com", host)).toBe(false);
+  expect(allows("https://.example.com", host)).toBe(false);
+  expect(allows("https://evilexample.com", host)).toBe(false);
+});
+
+const opaque = ["null", "", "garbage", "https://", "https://a b", "https://a/path", "//a.example"];
+
+test("an opaque or malformed Origin is refused, whatever is listed", () => {
+  const allows = listing("example.com", "null", "garbage");
+  for (const origin of [...opaque, "https://user@example.com", "https://example.com#x"]) {
+    expect(allows(origin, host)).toBe(false);
+  }
+});
+
+test("a star and dev mode allow every Origin, even an opaque one", () => {
+  for (const allows of [listing("*"), originRule({ dev: true, corsOrigins: ["a.example"] })]) {
+    for (const origin of [...opaque, "https://evil.example"]) {
+      expect(allows(origin, host)).toBe(true);
+    }
+  }
+});
