@@ -1,0 +1,87 @@
+import type { Client } from "../admission/clients.ts";
+import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { AppId, Side } from "../base/ids.ts";
+import { andThen, type Later } from "../base/later.ts";
+import type { IceServer, RoomsWithTurn } from "../config/ice-formats.ts";
+import type { IceGrant, Rooms } from "../engine/engine.ts";
+import { turnCredentials } from "./turn-credentials.ts";
+
+export interface IceOptions {
+  readonly rooms: Pick<Rooms, "grantIce">;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** What the operator lists as it is. */
+  readonly iceServers: readonly IceServer[];
+  /** TURN servers that this one makes credentials for; empty for none. */
+  readonly turnUrls: readonly string[];
+  /** The first signs; at least one where there are `turnUrls`. */
+  readonly turnSecrets: readonly string[];
+  readonly turnTtlMs: number;
+  readonly turnRooms: RoomsWithTurn;
+  /** How many grants one client may have. Those behind a shared address are not told apart. */
+  readonly limiter: RateLimiter;
+}
+
+export interface IceSource {
+  /**
+   * The ICE servers for whoever sits on this side. Servers with a credential cost their operator
+   * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
+   * code. Where there are none, nothing is refused.
+   */
+  ask(appId: AppId, side: Side, client?: Client): Later<IceAnswer>;
+  /**
+   * As `ask`, for those who take what they get: servers without a credential when
+   * refused, or when the engine cannot be reached. Never rejects.
+   */
+  offer(appId: AppId, side: Side, client?: Client): Later<readonly IceServer[]>;
+}
+
+export type IceAnswer =
+  | {
+      readonly outcome: "granted";
+      readonly iceServers: readonly IceServer[];
+      /** When credentials made for this answer end, ms since the epoch; undefined without any. */
+      readonly expiresAt: number | undefined;
+    }
+  | { readonly outcome: Exclude<IceGrant, "granted"> }
+  | { readonly outcome: "rate_limited"; readonly retryAfterMs: number };
+
+/** Grants of one side of a room: the first connection and some that come after it broke. */
+export const maxGrantsPerSide = 4;
+
+/** Who is told of which ICE servers. */
+export function iceSource(options: IceOptions): IceSource {
+  const { rooms, now, iceServers, turnUrls, turnSecrets, turnTtlMs, limiter } = options;
+  const free = iceServers.filter(({ credential }) => credential === undefined);
+  const [secret] = turnSecrets;
+  const guarded = free.length < iceServers.length || (turnUrls.length > 0 && secret !== undefined);
+  const terms = { redeemed: options.turnRooms === "redeemed", maxGrants: maxGrantsPerSide };
+
+  function ask(appId: AppId, side: Side, client?: Client): Later<IceAnswer> {
+    if (!guarded) return { outcome: "granted", iceServers: free, expiresAt: undefined };
+    return andThen(rooms.grantIce(appId, side, terms), (outcome): IceAnswer => {
+      if (outcome !== "granted") return { outcome };
+      const passage = client === undefined || client.shared ? undefined : limiter.take(client.key);
+      if (passage === undefined || passage.ok) return granted(appId, side);
+      return { outcome: "rate_limited", retryAfterMs: passage.retryAfterMs };
+    });
+  }
+
+  function granted(appId: AppId, side: Side): IceAnswer {
+    if (secret === undefined) return { outcome: "granted", iceServers, expiresAt: undefined };
+    const made = turnCredentials(secret, { appId, side, now: now(), ttlMs: turnTtlMs });
+    const { username, credential, expiresAt } = made;
+    const turn = { urls: turnUrls, username, credential };
+    return { outcome: "granted", iceServers: [...iceServers, turn], expiresAt };
+  }
+
+  return {
+    ask,
+    offer(appId, side, client) {
+      const servers = andThen(ask(appId, side, client), (answer) =>
+        answer.outcome === "granted" ? answer.iceServers : free,
+      );
+      return servers instanceof Promise ? servers.catch(() => free) : servers;
+    },
+  };
+}
