@@ -1,0 +1,20 @@
+import type { Client } from "../admission/clients.ts";
+import type { Clock } from "../base/clock.ts";
+import type { AppId, Side } from "../base/ids.ts";
+import type { Later } from "../base/later.ts";
+import type { IceServer } from "../config/ice-formats.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Tally } from "../telemetry/tally.ts";
+
+/** What every peer of a server shares. */
+export interface SignalingContext {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly tally: Tally;
+  readonly heartbeatMs: number;
+  readonly wsMaxMsgBytes: number;
+  /** Frames a second that one peer may send; 0: no limit. */
+  readonly framesPerSec: number;
+  /** What a welcome tells of; missing where nothing is set up. Never rejects. */
+  readonly iceServers?: (appId: AppId, side: Side, client?: Client) => Later<readonly IceServer[]>;
+}

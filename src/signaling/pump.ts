@@ -1,0 +1,104 @@
+import { andThen } from "../base/later.ts";
+import type { Mail, Mailboxes, Seat } from "../engine/engine.ts";
+import type { Tally } from "../telemetry/tally.ts";
+import type { Connection } from "./connection.ts";
+import { mailFrame } from "./protocol.ts";
+
+/** How much mail is read in one go, bytes of payload. */
+const batchBytes = 65_536;
+
+/**
+ * Brings stored mail to one connection: told that there is some, it pulls. Each mail goes out once
+ * and in order, however often it is told, and only while the connection has room.
+ */
+export class Pump {
+  /** The highest seq sent on this connection. */
+  private sent = 0;
+  private open = false;
+  private pulling = false;
+  /** Told again while pulling. */
+  private again = false;
+  /** Raised when the mailbox was renumbered: what is being read is out of date. */
+  private numbering = 0;
+
+  constructor(
+    private readonly mailboxes: Mailboxes,
+    private readonly seat: Seat,
+    private readonly connection: Connection,
+    private readonly frameType: "deliver" | "send",
+    private readonly tally: Pick<Tally, "bytesOut">,
+  ) {}
+
+  /** The highest seq that this connection may acknowledge. */
+  get sentUpTo(): number {
+    return this.sent;
+  }
+
+  /** Without a hello: only mail after `seq`. */
+  openAfter(seq: number): void {
+    this.open = true;
+    this.sent = seq;
+    this.pull();
+  }
+
+  /** With a hello: everything that is stored and was not yet sent on this connection. */
+  openAll(): void {
+    this.open = true;
+    this.pull();
+  }
+
+  /** The mailbox's seqs moved by `moved`; `before` is now the seq before its oldest mail. */
+  renumbered(moved: number, before: number): void {
+    this.numbering++;
+    this.sent = Math.max(this.sent + moved, before);
+  }
+
+  /** There may be mail, or room for it. */
+  pull(): void {
+    if (!this.open) return;
+    if (this.pulling) {
+      this.again = true;
+      return;
+    }
+    this.pulling = true;
+    for (;;) {
+      this.again = false;
+      if (!this.connection.hasRoom()) break;
+      const { numbering } = this;
+      const batch = this.mailboxes.read(this.seat, this.sent, batchBytes);
+      if (batch instanceof Promise) {
+        void batch.then(
+          (mails) => this.pulled(mails, numbering),
+          () => this.pulled([], numbering),
+        );
+        return;
+      }
+      this.deliver(batch);
+      if (batch.length === 0 && !this.again) break;
+    }
+    this.pulling = false;
+  }
+
+  private pulled(mails: readonly Mail[], numbering: number): void {
+    this.pulling = false;
+    if (numbering === this.numbering) this.deliver(mails);
+    if (mails.length > 0 || this.again) this.pull();
+  }
+
+  private deliver(mails: readonly Mail[]): void {
+    for (const { seq, from, payload } of mails) {
+      const frame = mailFrame(this.frameType, seq, from, payload);
+      this.tally.bytesOut.send += this.connection.send(frame);
+      this.sent = seq;
+    }
+  }
+}
+
+/** Asks the mailbox what a hello changes, tells the pump, and lets it run. */
+export function sayHello(mailboxes: Mailboxes, seat: Seat, pump: Pump, upTo: number | undefined) {
+  if (upTo === undefined) return pump.openAll();
+  return andThen(mailboxes.hello(seat, upTo), ({ moved, before }) => {
+    if (moved !== 0) pump.renumbered(moved, before);
+    pump.openAll();
+  });
+}

@@ -1,0 +1,54 @@
+import type { Cancel, Clock } from "../base/clock.ts";
+import type { Later } from "../base/later.ts";
+
+/**
+ * How long a returning side's held frames wait for its first relay frame. If that is an offer, the
+ * peer was restarted and what was held is of a negotiation it knows nothing of.
+ */
+export const returnSettleMs = 500;
+
+/**
+ * What becomes of the frames that were held for a side, once it is back. They never come before
+ * the `room_full` of its return.
+ *
+ *     alone     --the other side is there-->   settling
+ *     alone     --own offer-->                 over, discarded
+ *     alone     --other own relay frame-->     known
+ *     known     --the other side is there-->   over, delivered
+ *     settling  --own offer-->                 over, discarded
+ *     settling  --other own frame, time-->     over, delivered
+ */
+export class Returning {
+  private state: "alone" | "known" | "settling" | "over" = "alone";
+  private cancel: Cancel | undefined;
+
+  /** `start` begins delivery to this side, with or without what was held. */
+  constructor(
+    private readonly clock: Pick<Clock, "after">,
+    private readonly start: (discard: boolean) => Later<void>,
+  ) {}
+
+  peerThere(): void {
+    if (this.state === "known") void this.end(false);
+    if (this.state !== "alone") return;
+    this.state = "settling";
+    this.cancel = this.clock.after(returnSettleMs, () => void this.end(false));
+  }
+
+  /** Before a relay frame of this side's own goes out. */
+  relays(offer: boolean): Later<void> {
+    if (offer && this.state !== "over") return this.end(true);
+    if (this.state === "alone") this.state = "known";
+    if (this.state === "settling") return this.end(false);
+  }
+
+  stop(): void {
+    this.cancel?.();
+    this.state = "over";
+  }
+
+  private end(discard: boolean): Later<void> {
+    this.stop();
+    return this.start(discard);
+  }
+}

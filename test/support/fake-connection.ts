@@ -1,0 +1,50 @@
+import type { CloseCode, Connection, PauseReason } from "../../src/signaling/connection.ts";
+
+/** A socket that is nobody's: what was done to it, told in order. */
+export class FakeConnection implements Connection {
+  /** Texts sent, the server's own and relayed ones. */
+  readonly sent: string[] = [];
+  /** Everything else: `pause 1`, `ping <nonce>`, `close 1008 side A busy`, … */
+  readonly calls: string[] = [];
+  unsent = 0;
+  room = true;
+  pressed = false;
+
+  send(text: string): number {
+    this.sent.push(text);
+    return Buffer.byteLength(text);
+  }
+  relay(text: string): number {
+    return this.send(text);
+  }
+  unsentBytes(): number {
+    return this.unsent;
+  }
+  hasRoom(): boolean {
+    return this.room;
+  }
+  joinTopic(): void {
+    this.calls.push("join topic");
+  }
+  leaveTopic(): void {
+    this.calls.push("leave topic");
+  }
+  ping(nonce: string): void {
+    this.calls.push(`ping ${nonce}`);
+  }
+  pause(reason: PauseReason): void {
+    this.calls.push(`pause ${reason}`);
+  }
+  resume(reason: PauseReason): void {
+    this.calls.push(`resume ${reason}`);
+  }
+  readForATurn(): void {
+    this.calls.push("read for a turn");
+  }
+  close(code: CloseCode, text: string): void {
+    this.calls.push(`close ${code} ${text}`);
+  }
+  terminate(): void {
+    this.calls.push("terminate");
+  }
+}
