@@ -1,0 +1,195 @@
+import type { Cancel, Clock } from "../base/clock.ts";
+import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
+import type { Tally } from "../telemetry/tally.ts";
+import type { Link } from "./link.ts";
+
+export interface FlowLimits {
+  /** Unsent bytes past which whoever sends to this socket is paused. */
+  readonly wsBufferBytes: number;
+  /** Unsent bytes over all sockets past which the fullest is closed. */
+  readonly wsBufferTotalBytes: number;
+  /** A socket that takes no byte for this long is closed. */
+  readonly slowPeerTimeoutMs: number;
+  readonly wsMaxMsgBytes: number;
+}
+
+/** A paused socket is read for a turn this often: its end must not go unseen. */
+const turnEveryMs = 5_000;
+/**
+ * Turns come one after the other, so that nobody else waits for all of them: each can bring half a
+ * megabyte of frames. All at once, 100 of them held everybody up for 0.3 s.
+ */
+const turnStepMs = 50;
+
+/**
+ * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
+ * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
+ * takes nothing is closed.
+ */
+export function backpressureLimit(limits: FlowLimits): number {
+  const turns = Math.ceil(limits.slowPeerTimeoutMs / turnEveryMs) + 1;
+  return limits.wsBufferBytes + (turns + 1) * (limits.wsMaxMsgBytes + 1_048_576);
+}
+
+/**
+ * Slow receivers slow their own senders down and nobody else.
+ *
+ *     receiver  easy    --unsent > high mark-->   pressed   its sender is paused
+ *               pressed --unsent ≤ low mark-->    easy      its sender is resumed
+ *               any     --no byte taken in time-> closed 1013
+ *     sender    reading --told to pause-->        paused    frames already read are still forwarded
+ *               paused  --every 5 s, probe-->     turn      read until the next press
+ *               turn    --told to pause-->        paused
+ *               paused, turn --no reason left-->  reading
+ */
+export class Flow {
+  readonly highMark: number;
+  /** Below it, senders are resumed and mail is pulled. */
+  readonly lowMark: number;
+  /** Sockets with something unsent when last looked at. */
+  private readonly behind = new Set<Link>();
+  private readonly pausedLinks = new Set<Link>();
+  private readonly tickMs: number;
+  private readonly ticksToClose: number;
+  private readonly ticksToTurn: number;
+  private tick = 0;
+  /** Paused sockets whose turn of this round is still to come. */
+  private awaitingTurn: Link[] = [];
+  private turnsPerStep = 0;
+  private cancelStep: Cancel | undefined;
+  private readonly stopTicking: Cancel;
+
+  constructor(
+    private readonly limits: FlowLimits,
+    private readonly tally: Tally,
+    private readonly clock: Clock,
+  ) {
+    this.highMark = limits.wsBufferBytes;
+    this.lowMark = limits.wsBufferBytes / 4;
+    this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
+    this.ticksToClose = Math.ceil(limits.slowPeerTimeoutMs / this.tickMs);
+    this.ticksToTurn = Math.max(1, Math.floor(turnEveryMs / this.tickMs));
+    this.stopTicking = clock.every(this.tickMs, () => this.onTick());
+  }
+
+  stop(): void {
+    this.stopTicking();
+    this.cancelStep?.();
+  }
+
+  /** Unsent bytes of a socket; remembers them. */
+  look(link: Link): number {
+    const unsent = link.ws?.getBufferedAmount() ?? 0;
+    if (unsent === link.unsent) return unsent;
+    if (unsent < link.unsent || link.unsent === 0) link.progressTick = this.tick;
+    this.tally.bufferedBytes += unsent - link.unsent;
+    link.unsent = unsent;
+    if (unsent === 0) this.behind.delete(link);
+    else this.behind.add(link);
+    if (this.tally.bufferedBytes > this.limits.wsBufferTotalBytes) this.closeFullest();
+    return unsent;
+  }
+
+  /** A frame of the server's own went to the socket. */
+  sent(link: Link, bytes: number): void {
+    this.tally.frameSizeOut.observe(bytes);
+    this.look(link);
+  }
+
+  /** A relayed frame went out; what of it stays unsent shows only after this turn. */
+  published(bytes: number): void {
+    this.tally.frameSizeOut.observe(bytes);
+  }
+
+  /** The socket has taken bytes. */
+  drained(link: Link): void {
+    link.progressTick = this.tick;
+    this.relieve(link);
+  }
+
+  /** Lets those who wait for this socket go on, if it has room again. */
+  private relieve(link: Link): void {
+    const relieved = this.look(link) <= this.lowMark;
+    const wasPressed = link.pressed;
+    if (relieved) link.pressed = false;
+    if (relieved) link.peer?.drained(wasPressed);
+  }
+
+  pause(link: Link, reason: PauseReason): void {
+    const reading = link.paused === 0 || link.turn;
+    if (link.paused === 0) this.pausedLinks.add(link);
+    link.paused |= reason;
+    link.turn = false;
+    this.tally.pausedSockets = this.pausedLinks.size;
+    if (reading) link.ws?.pause();
+  }
+
+  resume(link: Link, reason: PauseReason): void {
+    if ((link.paused & reason) === 0) return;
+    link.paused &= ~reason;
+    if (link.paused !== 0) return;
+    this.pausedLinks.delete(link);
+    this.tally.pausedSockets = this.pausedLinks.size;
+    if (!link.turn) link.ws?.resume();
+    link.turn = false;
+  }
+
+  readForATurn(link: Link): void {
+    if (link.paused === 0 || link.turn) return;
+    link.turn = true;
+    link.ws?.resume();
+  }
+
+  /** A frame was not queued although the limits leave room for all that can come: never silently. */
+  overrun(link: Link): void {
+    this.tally.drops.overrun++;
+    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+  }
+
+  /** The socket is closing or closed. */
+  forget(link: Link): void {
+    this.tally.bufferedBytes -= link.unsent;
+    link.unsent = 0;
+    this.behind.delete(link);
+    this.pausedLinks.delete(link);
+    this.tally.pausedSockets = this.pausedLinks.size;
+    if (link.paused !== 0 && !link.turn) link.ws?.resume();
+    link.paused = 0;
+    link.turn = false;
+  }
+
+  private onTick(): void {
+    this.tick++;
+    for (const link of this.behind) {
+      this.relieve(link);
+      const idle = this.tick - link.progressTick;
+      if (link.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(link);
+    }
+    if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
+    this.awaitingTurn = [...this.pausedLinks];
+    this.turnsPerStep = Math.ceil((this.awaitingTurn.length * turnStepMs) / turnEveryMs);
+    this.nextTurns();
+  }
+
+  private nextTurns(): void {
+    for (const link of this.awaitingTurn.splice(0, this.turnsPerStep)) {
+      // One that sends too fast is read again soon by itself; a turn would let it send more.
+      if ((link.paused & pauseReasons.rate) === 0) this.readForATurn(link);
+    }
+    if (this.awaitingTurn.length === 0) return;
+    this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
+  }
+
+  private closeSlow(link: Link): void {
+    this.tally.drops.slow_peer++;
+    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+  }
+
+  private closeFullest(): void {
+    let fullest: Link | undefined;
+    for (const link of this.behind) {
+      if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
+    }
+    fullest?.close(closeCodes.tryAgainLater, "buffers full", "buffers_full");
+  }
+}

@@ -1,0 +1,126 @@
+import type { Server, ServerWebSocket } from "bun";
+import type { Client } from "../admission/clients.ts";
+import type { CloseCode, Connection, PauseReason } from "../signaling/connection.ts";
+import type { Peer, PeerIdentity } from "../signaling/peer.ts";
+import type { CloseReason } from "../telemetry/tally.ts";
+import type { Flow } from "./flow.ts";
+
+/** What a socket carries from its upgrade on. */
+export type Socket = ServerWebSocket<Link>;
+
+/**
+ * One socket as signaling sees it, with what flow control and heartbeat remember of it. A flat
+ * object: everything a frame needs is one step away.
+ */
+export class Link implements Connection {
+  /** Names the connection in the log. */
+  id = "";
+  openedAt = 0;
+  /** Messages that came, and their bytes where somebody logs them. */
+  frames = 0;
+  bytes = 0;
+  readonly topic: string;
+  /** Set when the socket opens. */
+  ws: Socket | undefined;
+  peer: Peer | undefined;
+  /** Why it ended, where the server knows; else the socket's own word counts. */
+  closeReason: CloseReason | undefined;
+  /** A frame or pong came since the last heartbeat. */
+  heard = true;
+  /** Its place on the heartbeat's wheel. */
+  slot = 0;
+  /** The heartbeat's last ping that has no pong yet; empty for none. */
+  beat = "";
+  /** When it went out, in the clock's ticks. */
+  beatAt = 0;
+
+  // Kept by flow control.
+  unsent = 0;
+  progressTick = 0;
+  /** A sender was told to wait for this socket. */
+  pressed = false;
+  paused = 0;
+  /** Paused, but being read for a turn. */
+  turn = false;
+
+  constructor(
+    readonly identity: PeerIdentity,
+    readonly client: Client,
+    private readonly server: Server<Link>,
+    private readonly flow: Flow,
+  ) {
+    this.topic = `${identity.appId}/${identity.side}`;
+  }
+
+  send(text: string): number {
+    if (this.ws === undefined || this.closeReason !== undefined) return 0;
+    const queued = this.ws.send(text);
+    if (queued === 0) {
+      if (this.ws.readyState === WebSocket.OPEN) this.flow.overrun(this);
+      return 0;
+    }
+    const bytes = queued > 0 ? queued : Buffer.byteLength(text);
+    this.flow.sent(this, bytes);
+    return bytes;
+  }
+
+  relay(text: string): number {
+    const unsent = this.flow.look(this);
+    // The look may have closed this very socket, as the fullest: nobody has to wait for it.
+    if (this.closeReason !== undefined) return 0;
+    if (unsent > this.flow.highMark) this.pressed = true;
+    const queued = this.server.publish(this.topic, text);
+    if (queued === 0) {
+      this.flow.overrun(this);
+      return 0;
+    }
+    // Where the socket is behind, Bun answers -1 in place of the size.
+    const bytes = queued > 0 ? queued : Buffer.byteLength(text);
+    this.flow.published(bytes);
+    return bytes;
+  }
+
+  unsentBytes(): number {
+    return this.ws?.getBufferedAmount() ?? 0;
+  }
+
+  hasRoom(): boolean {
+    return this.unsentBytes() <= this.flow.lowMark;
+  }
+
+  joinTopic(): void {
+    this.ws?.subscribe(this.topic);
+  }
+
+  leaveTopic(): void {
+    if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+  }
+
+  ping(nonce: string): void {
+    this.ws?.ping(nonce);
+  }
+
+  pause(reason: PauseReason): void {
+    this.flow.pause(this, reason);
+  }
+
+  resume(reason: PauseReason): void {
+    this.flow.resume(this, reason);
+  }
+
+  readForATurn(): void {
+    this.flow.readForATurn(this);
+  }
+
+  close(code: CloseCode, text: string, reason: CloseReason): void {
+    this.closeReason ??= reason;
+    this.flow.forget(this);
+    this.ws?.close(code, text);
+  }
+
+  terminate(reason: CloseReason): void {
+    this.closeReason ??= reason;
+    this.flow.forget(this);
+    this.ws?.terminate();
+  }
+}

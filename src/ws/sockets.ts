@@ -1,0 +1,156 @@
+import type { Server, WebSocketHandler } from "bun";
+import type { Client } from "../admission/clients.ts";
+import type { SocketLimits } from "../admission/socket-limits.ts";
+import { closeCodes } from "../signaling/connection.ts";
+import type { SignalingContext } from "../signaling/context.ts";
+import { Peer, type PeerIdentity } from "../signaling/peer.ts";
+import type { Journal } from "../telemetry/journal.ts";
+import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
+import { startHeartbeat } from "./heartbeat.ts";
+import { Link, type Socket } from "./link.ts";
+
+export interface Sockets {
+  /** The handlers for `Bun.serve`. */
+  readonly handler: WebSocketHandler<Link>;
+  /** What an upgraded socket will carry. */
+  link(identity: PeerIdentity, client: Client, server: Server<Link>): Link;
+  /**
+   * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
+   * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
+   */
+  drain(spreadMs: number, pass: (ms: number) => Promise<void>): Promise<void>;
+  /** Stops the timers. */
+  stop(): void;
+}
+
+/** Stands for bytes that are no text: it is no JSON either. */
+const notText = "\0";
+/** How soon a client may come back to a server that drains: at once, to its successor. */
+const retryAfterDrainMs = 250;
+const drainStepMs = 20;
+/** How long a client may take to answer a close. */
+const closingGraceMs = 200;
+
+/** Bun's sockets, turned into peers. */
+export function createSockets(
+  context: SignalingContext,
+  limits: FlowLimits,
+  socketLimits: SocketLimits,
+  onError: (error: unknown) => void,
+  journal?: Journal,
+): Sockets {
+  const { tally, clock } = context;
+  const flow = new Flow(limits, tally, clock);
+  const heartbeat = startHeartbeat(context.heartbeatMs, clock);
+  let open = 0;
+  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+  /** Binary frames that hold UTF-8 count as text; others as text that says nothing. */
+  function textOf(message: string | Buffer): string {
+    if (typeof message === "string") return message;
+    try {
+      return utf8.decode(message);
+    } catch {
+      return notText;
+    }
+  }
+
+  const handler: WebSocketHandler<Link> = {
+    data: undefined as unknown as Link,
+    maxPayloadLength: limits.wsMaxMsgBytes,
+    backpressureLimit: backpressureLimit(limits),
+    // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
+    idleTimeout: 0,
+    sendPings: false,
+    perMessageDeflate: false,
+
+    open(ws: Socket) {
+      const link = ws.data;
+      link.ws = ws;
+      tally.connections++;
+      open++;
+      socketLimits.opened(link.client.key);
+      link.id = (tally.connections % 36 ** 6).toString(36);
+      link.openedAt = clock.ticks();
+      journal?.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
+      heartbeat.add(link);
+      link.peer?.opened();
+    },
+
+    message(ws: Socket, message) {
+      const link = ws.data;
+      link.heard = true;
+      link.frames++;
+      if (journal) link.bytes += Buffer.byteLength(message);
+      link.peer?.received(textOf(message));
+    },
+
+    pong(ws: Socket, data) {
+      const link = ws.data;
+      link.heard = true;
+      const text = data.toString();
+      if (text !== "" && text === link.beat) {
+        tally.roundTripSeconds.observe((clock.ticks() - link.beatAt) / 1000);
+        link.beat = "";
+      }
+      link.peer?.pong(text);
+    },
+
+    drain(ws: Socket) {
+      flow.drained(ws.data);
+    },
+
+    close(ws: Socket, code, reason) {
+      const link = ws.data;
+      open--;
+      socketLimits.closed(link.client.key);
+      heartbeat.remove(link);
+      flow.forget(link);
+      link.peer?.closed();
+      const why = link.closeReason ?? (isProtocolError(code, reason) ? "protocol" : "client");
+      tally.closes[why]++;
+      const { appId, side } = link.identity;
+      const { id, frames, bytes } = link;
+      const ms = Math.round(clock.ticks() - link.openedAt);
+      journal?.left(id, { appId, side, why, ms, frames, bytes });
+    },
+
+    error(error) {
+      onError(error);
+    },
+  };
+
+  return {
+    handler,
+    link(identity, client, server) {
+      const link = new Link(identity, client, server, flow);
+      link.peer = new Peer(identity, link, context, client);
+      return link;
+    },
+    async drain(spreadMs, pass) {
+      const links = [...heartbeat.links()];
+      for (const link of links) link.peer?.draining(retryAfterDrainMs);
+      const steps = Math.max(1, Math.ceil(spreadMs / drainStepMs));
+      const perStep = Math.ceil(links.length / steps);
+      for (let from = 0; from < links.length; from += perStep) {
+        if (from > 0) await pass(drainStepMs);
+        for (const link of links.slice(from, from + perStep)) {
+          link.close(closeCodes.goingAway, "server going away", "shutdown");
+        }
+      }
+      for (let waited = 0; open > 0 && waited < closingGraceMs; waited += drainStepMs) {
+        await pass(drainStepMs);
+      }
+      for (const link of heartbeat.links()) link.terminate("shutdown");
+    },
+    stop() {
+      heartbeat.stop();
+      flow.stop();
+    },
+  };
+}
+
+/** Bun closes such sockets itself and reports 1006 with a text, where a lost network has none. */
+function isProtocolError(code: number, reason: string): boolean {
+  return code === 1006 && reason !== "";
+}

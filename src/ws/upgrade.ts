@@ -1,0 +1,167 @@
+import type { Server } from "bun";
+import type { Client } from "../admission/clients.ts";
+import type { OriginRule } from "../admission/origin.ts";
+import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { SocketLimits } from "../admission/socket-limits.ts";
+import { parseAppId, parseSide } from "../base/ids.ts";
+import { andThen, type Later } from "../base/later.ts";
+import type { Rooms } from "../engine/engine.ts";
+import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
+import type { PeerIdentity } from "../signaling/peer.ts";
+import { v2 } from "../signaling/protocol.ts";
+import type { Journal } from "../telemetry/journal.ts";
+import type { Refusal, Tally } from "../telemetry/tally.ts";
+import type { Link } from "./link.ts";
+import type { Sockets } from "./sockets.ts";
+
+export interface UpgradeOptions {
+  readonly sockets: Sockets;
+  readonly rooms: Rooms;
+  readonly allowsOrigin: OriginRule;
+  readonly wsLimit: RateLimiter;
+  readonly socketLimits: SocketLimits;
+  /** The server is about to go: whoever comes now is better off with its successor. */
+  readonly draining: () => boolean;
+  readonly clientOf: (request: Request) => Client;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly journal: Pick<Journal, "refused"> | undefined;
+}
+
+/** Undefined when the request became a socket. */
+export type Upgrade = (request: Request, server: Server<Link>) => Later<Response | undefined>;
+
+/** How long a client should stay away when there is no space for it. */
+const fullRetryMs = 10_000;
+/** Most outages of a store are restarts. */
+const unreachableRetryMs = 2_000;
+/** By then a successor listens, or a balancer has noticed. */
+const drainingRetryMs = 1_000;
+
+const agreed = { "Sec-WebSocket-Protocol": v2 };
+/** Keeps Bun from answering with whatever protocol was offered first. */
+const declined = { "Sec-WebSocket-Protocol": "" };
+
+/** The door to the sockets: everything is checked before a socket exists. */
+export function createUpgrade(options: UpgradeOptions): Upgrade {
+  const { sockets, rooms, allowsOrigin, clientOf, tally, journal } = options;
+
+  return (request, server) => {
+    const { headers } = request;
+    if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
+    const origin = headers.get("origin");
+    if (origin !== null && !allowsOrigin(origin, headers.get("host"))) {
+      return refuse(request, "origin", "origin_refused");
+    }
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return upgradeRequired(refuse(request, "not_upgrade", "upgrade_required"));
+    }
+    if (options.draining()) {
+      return refuse(request, "draining", "draining", { retryAfterMs: drainingRetryMs });
+    }
+    const identity = readIdentity(request);
+    if ("detail" in identity) {
+      return refuse(request, "bad_request", "malformed", identity);
+    }
+    const client = clientOf(request);
+    const refusal = overLimit(request, client);
+    if (refusal !== undefined) return refusal;
+    return andThen(
+      rooms.admits(identity.appId),
+      (admitted) => {
+        if (admitted) return enter(request, server, identity, client);
+        return refuse(request, "rooms_full", "rooms_full", { retryAfterMs: fullRetryMs });
+      },
+      () => {
+        const words = { retryAfterMs: unreachableRetryMs };
+        return refuse(request, "unreachable", "store_unreachable", words);
+      },
+    );
+  };
+
+  function refuse(
+    request: Request,
+    why: Refusal,
+    code: ProblemCode,
+    words?: ProblemOptions,
+  ): Response {
+    tally.refusals[why]++;
+    journal?.refused(why, clientOf(request).address);
+    return problem(code, words);
+  }
+
+  function overLimit(request: Request, client: Client): Response | undefined {
+    const space = options.socketLimits.admits(client);
+    if (space === "full") {
+      return refuse(request, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
+    }
+    if (space === "client_full") {
+      const words = { retryAfterMs: fullRetryMs };
+      return refuse(request, "sockets_per_client", "too_many_sockets", words);
+    }
+    if (client.shared) return undefined;
+    const passage = options.wsLimit.take(client.key);
+    if (passage.ok) return undefined;
+    return refuse(request, "rate_limited", "rate_limited", passage);
+  }
+
+  function enter(
+    request: Request,
+    server: Server<Link>,
+    identity: PeerIdentity,
+    client: Client,
+  ): Response | undefined {
+    const data = sockets.link(identity, client, server);
+    const upgraded = request.headers.has("sec-websocket-protocol")
+      ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
+      : server.upgrade(request, { data });
+    if (upgraded) return undefined;
+    const detail = "The WebSocket handshake is not valid.";
+    return refuse(request, "bad_request", "malformed", { detail });
+  }
+}
+
+/** RFC 9110 section 15.5.22: the answer names what to upgrade to. */
+function upgradeRequired(answer: Response): Response {
+  answer.headers.set("Upgrade", "websocket");
+  answer.headers.set("Connection", "Upgrade");
+  return answer;
+}
+
+/** The reason why an upgrade request cannot be granted, in words for its sender. */
+export interface BadUpgrade {
+  readonly detail: string;
+}
+
+/** Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols. */
+export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
+  const { url } = request;
+  const query = url.slice(url.indexOf("?") + 1).split("&");
+  const appId = parseAppId(parameter(query, "appID") ?? "");
+  if (appId === undefined) return { detail: "appID must be a UUID." };
+  const side = parseSide(parameter(query, "side") ?? "");
+  if (side === undefined) return { detail: "side must be A or B." };
+  const sid = parameter(query, "sid") ?? null;
+  if (sid !== null && sid.length > maxSidLength) {
+    return { detail: `sid must have at most ${maxSidLength} characters.` };
+  }
+  const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
+  return { appId, side, sid: sid ?? "", mailboxClient: sid !== null, v2: wantsV2 };
+}
+
+const maxSidLength = 256;
+
+/**
+ * The first value of a query parameter. `URLSearchParams` is asked only where there is something
+ * to decode: making one takes a tenth of what opening a socket does.
+ */
+function parameter(query: readonly string[], name: string): string | undefined {
+  const pair = query.find((text) => text === name || text.startsWith(`${name}=`));
+  if (pair === undefined) return undefined;
+  if (!/[%+]/.test(pair)) return pair.slice(name.length + 1);
+  return new URLSearchParams(pair).get(name) ?? undefined;
+}
+
+function offers(protocols: string | null, wanted: string): boolean {
+  if (protocols === null) return false;
+  return protocols.split(",").some((name) => name.trim() === wanted);
+}

@@ -1,0 +1,81 @@
+import type { Server } from "bun";
+import { newAppId } from "../../src/base/ids.ts";
+import type { Peer } from "../../src/signaling/peer.ts";
+import type { Flow } from "../../src/ws/flow.ts";
+import { Link, type Socket } from "../../src/ws/link.ts";
+
+/** A socket whose buffer a test fills and drains. */
+export class FakeSocket {
+  /** Bytes that the network has not taken. */
+  buffered = 0;
+  /** `pause`, `resume`, `ping`, `close 1013 slow peer`, `terminate`, in order. */
+  readonly calls: string[] = [];
+  readonly readyState = WebSocket.OPEN;
+  /** From then on it is in no topic. */
+  closed = false;
+  /** Called by `terminate`, as the runtime then reports the end. */
+  onTerminate = (): void => {};
+
+  getBufferedAmount(): number {
+    return this.buffered;
+  }
+  send(text: string): void {
+    this.buffered += text.length;
+  }
+  pause(): void {
+    this.calls.push("pause");
+  }
+  resume(): void {
+    this.calls.push("resume");
+  }
+  ping(): void {
+    this.calls.push("ping");
+  }
+  close(code: number, text: string): void {
+    this.calls.push(`close ${code} ${text}`);
+    this.closed = true;
+  }
+  terminate(): void {
+    this.calls.push("terminate");
+    this.closed = true;
+    this.onTerminate();
+  }
+}
+
+export interface FakeLink {
+  /** The real one, around a fake socket. */
+  readonly link: Link;
+  readonly ws: FakeSocket;
+  /** What its peer was told by `drained`: whether a sender had been told to wait. */
+  readonly drained: boolean[];
+}
+
+/** A link in a room of its own: what is published to its topic is buffered in its socket. */
+const identity = {
+  appId: newAppId(),
+  side: "A",
+  sid: "",
+  mailboxClient: false,
+  v2: false,
+} as const;
+const client = {
+  key: "192.0.2.1",
+  site: undefined,
+  address: "192.0.2.1",
+  header: undefined,
+  shared: false,
+};
+
+export function fakeLink(flow: Flow): FakeLink {
+  const ws = new FakeSocket();
+  const drained: boolean[] = [];
+  const publish = (_topic: string, text: string) => {
+    if (ws.closed) return 0;
+    ws.send(text);
+    return text.length;
+  };
+  const link = new Link(identity, client, { publish } as unknown as Server<Link>, flow);
+  link.ws = ws as unknown as Socket;
+  link.peer = { drained: (pressed: boolean) => drained.push(pressed) } as unknown as Peer;
+  return { link, ws, drained };
+}

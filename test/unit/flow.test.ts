@@ -1,0 +1,314 @@
+import { describe, expect, test } from "bun:test";
+import { pauseReasons } from "../../src/signaling/connection.ts";
+import { Tally } from "../../src/telemetry/tally.ts";
+import { backpressureLimit, Flow, type FlowLimits } from "../../src/ws/flow.ts";
+import { fakeClock } from "../support/clock.ts";
+import { fakeLink } from "../support/fake-link.ts";
+
+const { slowPeer, inbox } = pauseReasons;
+
+function setUp(limits: Partial<FlowLimits> = {}) {
+  const clock = fakeClock();
+  const tally = new Tally();
+  const all: FlowLimits = {
+    wsBufferBytes: 1_000,
+    wsBufferTotalBytes: 1_000_000,
+    slowPeerTimeoutMs: 30_000,
+    wsMaxMsgBytes: 10_000,
+    ...limits,
+  };
+  const flow = new Flow(all, tally, clock);
+  return { clock, tally, flow, add: () => fakeLink(flow) };
+}
+
+const text = (bytes: number) => "x".repeat(bytes);
+const closedAsSlow = "close 1013 slow peer";
+
+describe("a receiver", () => {
+  test("takes frames until more is unsent than the high mark, then presses its sender", () => {
+    const { add } = setUp();
+    const { link } = add();
+    expect([link.relay(text(1_000)), link.pressed]).toEqual([1_000, false]);
+    expect([link.relay(text(1)), link.pressed]).toEqual([1, false]);
+    expect([link.relay(text(1)), link.pressed]).toEqual([1, true]);
+  });
+
+  test("accepts the frame all the same when it is pressed", () => {
+    const { add } = setUp();
+    const { link, ws } = add();
+    link.relay(text(2_000));
+    link.relay(text(500));
+    expect(ws.buffered).toBe(2_500);
+    expect(ws.calls).toEqual([]);
+  });
+
+  test.each([
+    [251, []],
+    [250, [true]],
+    [0, [true]],
+  ])("that was pressed and has %p bytes left tells its peer %p", (buffered, told) => {
+    const { flow, add } = setUp();
+    const { link, ws, drained } = add();
+    link.relay(text(1_001));
+    link.relay(text(1));
+    ws.buffered = buffered;
+    flow.drained(link);
+    expect(drained).toEqual(told);
+  });
+
+  test("lets its sender go on once, however often it drains", () => {
+    const { flow, add } = setUp();
+    const { link, ws, drained } = add();
+    link.relay(text(1_001));
+    link.relay(text(1));
+    ws.buffered = 200;
+    flow.drained(link);
+    ws.buffered = 0;
+    flow.drained(link);
+    expect(drained).toEqual([true, false]);
+  });
+
+  test("that was not pressed tells its peer that there is room for mail", () => {
+    const { flow, add } = setUp();
+    const { link, ws, drained } = add();
+    link.send(text(600));
+    expect(link.hasRoom()).toBe(false);
+    ws.buffered = 100;
+    flow.drained(link);
+    expect(link.hasRoom()).toBe(true);
+    expect(drained).toEqual([false]);
+  });
+
+  test("is seen to have drained at the next tick, even if the runtime doesn't say so", () => {
+    const { clock, add } = setUp();
+    const { link, ws, drained } = add();
+    link.relay(text(1_001));
+    link.relay(text(1));
+    ws.buffered = 0;
+    clock.advance(1_000);
+    expect(drained).toEqual([true]);
+  });
+
+  test("that takes no byte for the timeout is closed, and not a tick early", () => {
+    const { clock, tally, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(10));
+    clock.advance(29_000);
+    expect(ws.calls).toEqual([]);
+    clock.advance(2_000);
+    expect(ws.calls).toEqual([closedAsSlow]);
+    expect(tally.drops.slow_peer).toBe(1);
+  });
+
+  test("that takes a byte now and then is not closed", () => {
+    const { clock, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(100));
+    for (let turn = 0; turn < 10; turn++) {
+      clock.advance(25_000);
+      ws.buffered--;
+    }
+    expect(ws.calls).toEqual([]);
+  });
+
+  test("that drained and was sent to much later has the whole timeout again", () => {
+    const { clock, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(10));
+    ws.buffered = 0;
+    clock.advance(300_000);
+    link.send(text(10));
+    clock.advance(28_000);
+    expect(ws.calls).toEqual([]);
+  });
+
+  test("that takes bytes is not closed, though more are queued than it takes", () => {
+    const { clock, flow, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(10));
+    for (let second = 0; second < 60; second++) {
+      link.relay(text(10));
+      ws.buffered -= 9;
+      flow.drained(link);
+      clock.advance(1_000);
+    }
+    expect(ws.calls).toEqual([]);
+  });
+});
+
+describe("a paused sender", () => {
+  test("is read again when no reason is left", () => {
+    const { tally, add } = setUp();
+    const { link, ws } = add();
+    link.pause(slowPeer);
+    link.pause(inbox);
+    link.pause(inbox);
+    link.resume(slowPeer);
+    expect(ws.calls).toEqual(["pause"]);
+    expect(tally.pausedSockets).toBe(1);
+    link.resume(inbox);
+    expect(ws.calls).toEqual(["pause", "resume"]);
+    expect(tally.pausedSockets).toBe(0);
+  });
+
+  test("is not resumed by what it was not paused for", () => {
+    const { add } = setUp();
+    const { link, ws } = add();
+    link.resume(slowPeer);
+    link.pause(slowPeer);
+    link.resume(inbox);
+    expect(ws.calls).toEqual(["pause"]);
+  });
+
+  test("is read for a turn, until it is told to pause again", () => {
+    const { add } = setUp();
+    const { link, ws } = add();
+    link.pause(slowPeer);
+    link.readForATurn();
+    link.readForATurn();
+    expect(ws.calls).toEqual(["pause", "resume"]);
+    link.pause(slowPeer);
+    link.pause(slowPeer);
+    expect(ws.calls).toEqual(["pause", "resume", "pause"]);
+  });
+
+  test("whose last reason goes during its turn just goes on", () => {
+    const { tally, add } = setUp();
+    const { link, ws } = add();
+    link.pause(slowPeer);
+    link.readForATurn();
+    link.resume(slowPeer);
+    expect(ws.calls).toEqual(["pause", "resume"]);
+    expect(tally.pausedSockets).toBe(0);
+    link.pause(slowPeer);
+    expect(ws.calls).toEqual(["pause", "resume", "pause"]);
+  });
+
+  test("takes its turn after the others have taken theirs, and not at the same moment", () => {
+    const { clock, flow, add } = setUp();
+    const all = Array.from({ length: 250 }, add);
+    for (const { link } of all) flow.pause(link, slowPeer);
+    const turns = () => all.filter(({ ws }) => ws.calls.includes("resume")).length;
+    clock.advance(5_000);
+    let most = turns();
+    for (let before = turns(); before < all.length; before = turns()) {
+      clock.advance(50);
+      most = Math.max(most, turns() - before);
+    }
+    expect(most).toBe(3);
+    expect(clock.ticks()).toBeLessThan(10_000);
+  });
+
+  test("that is not paused has no turn to take", () => {
+    const { add } = setUp();
+    const { link, ws } = add();
+    link.readForATurn();
+    expect(ws.calls).toEqual([]);
+  });
+
+  test.each([30_000, 20_000, 3_000, 1_000, 100])(
+    "with a timeout of %p ms is read for a turn at least every 5 s",
+    (slowPeerTimeoutMs) => {
+      const { clock, add } = setUp({ slowPeerTimeoutMs });
+      const { link, ws } = add();
+      for (let turn = 1; turn <= 5; turn++) {
+        link.pause(slowPeer);
+        clock.advance(5_000);
+        expect(ws.calls.filter((call) => call === "resume")).toHaveLength(turn);
+      }
+    },
+  );
+});
+
+describe("all sockets together", () => {
+  test("past wsBufferTotalBytes the fullest is closed, and only that", () => {
+    const { tally, add } = setUp({ wsBufferTotalBytes: 1_000 });
+    const [small, big, last] = [add(), add(), add()];
+    small.link.send(text(300));
+    big.link.send(text(500));
+    last.link.send(text(200));
+    expect([small, big, last].flatMap(({ ws }) => ws.calls)).toEqual([]);
+    last.link.send(text(1));
+    expect(big.ws.calls).toEqual(["close 1013 buffers full"]);
+    expect([...small.ws.calls, ...last.ws.calls]).toEqual([]);
+    expect(tally.bufferedBytes).toBe(501);
+  });
+
+  test("bufferedBytes is what all sockets have unsent, as last seen", () => {
+    const { tally, flow, add } = setUp();
+    const [one, two] = [add(), add()];
+    one.link.send(text(100));
+    two.link.send(text(200));
+    expect(tally.bufferedBytes).toBe(300);
+    one.ws.buffered = 40;
+    flow.drained(one.link);
+    expect(tally.bufferedBytes).toBe(240);
+    flow.forget(two.link);
+    flow.forget(two.link);
+    expect(tally.bufferedBytes).toBe(40);
+  });
+
+  test("a forgotten socket is no longer closed, nor counted as paused, and reads to its end", () => {
+    const { clock, tally, flow, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(100));
+    link.pause(slowPeer);
+    flow.forget(link);
+    expect(ws.calls).toEqual(["pause", "resume"]);
+    expect(tally.pausedSockets).toBe(0);
+    clock.advance(120_000);
+    expect(ws.calls).toEqual(["pause", "resume"]);
+  });
+
+  test("a socket forgotten during its turn is not resumed twice", () => {
+    const { flow, add } = setUp();
+    const { link, ws } = add();
+    link.pause(slowPeer);
+    link.readForATurn();
+    flow.forget(link);
+    expect(ws.calls).toEqual(["pause", "resume"]);
+  });
+
+  test("a frame that the runtime would not queue closes the socket and is counted", () => {
+    const { tally, flow, add } = setUp();
+    const { link, ws } = add();
+    flow.overrun(link);
+    expect(ws.calls).toEqual([closedAsSlow]);
+    expect(tally.drops.overrun).toBe(1);
+  });
+
+  test("a relayed frame that makes its own receiver the fullest is no overrun", () => {
+    const { tally, add } = setUp({ wsBufferTotalBytes: 1_000 });
+    const { link, ws } = add();
+    link.relay(text(1_001));
+    link.relay(text(1));
+    expect(ws.calls).toEqual(["close 1013 buffers full"]);
+    expect(tally.drops.overrun).toBe(0);
+  });
+
+  test("a stopped flow looks at nobody", () => {
+    const { clock, flow, add } = setUp();
+    const { link, ws } = add();
+    link.send(text(100));
+    flow.stop();
+    clock.advance(300_000);
+    expect(ws.calls).toEqual([]);
+  });
+});
+
+test.each([
+  [262_144, 65_536, 30_000],
+  [1, 1, 100],
+  [1_000, 1_048_576, 1_000],
+])(
+  "the runtime may queue a full buffer, two frames and a chunk more (%p, %p, %p)",
+  (...[b, m, t]) => {
+    const limit = backpressureLimit({
+      wsBufferBytes: b,
+      wsBufferTotalBytes: 0,
+      wsMaxMsgBytes: m,
+      slowPeerTimeoutMs: t,
+    });
+    expect(limit).toBeGreaterThanOrEqual(b + 2 * m + 1_048_576);
+  },
+);

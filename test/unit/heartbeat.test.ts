@@ -1,0 +1,141 @@
+import { expect, test } from "bun:test";
+import { pauseReasons } from "../../src/signaling/connection.ts";
+import { Tally } from "../../src/telemetry/tally.ts";
+import { Flow } from "../../src/ws/flow.ts";
+import { startHeartbeat } from "../../src/ws/heartbeat.ts";
+import { type FakeClock, fakeClock } from "../support/clock.ts";
+import { fakeLink } from "../support/fake-link.ts";
+
+const heartbeatMs = 10_000;
+
+function setUp() {
+  const clock = fakeClock();
+  const limits = {
+    wsBufferBytes: 1_000,
+    wsBufferTotalBytes: 10_000,
+    slowPeerTimeoutMs: 1_000_000,
+    wsMaxMsgBytes: 1_000,
+  };
+  const flow = new Flow(limits, new Tally(), { ...clock, every: () => () => {} });
+  const heartbeat = startHeartbeat(heartbeatMs, clock);
+  const add = () => {
+    const fake = fakeLink(flow);
+    heartbeat.add(fake.link);
+    fake.ws.onTerminate = () => heartbeat.remove(fake.link);
+    return fake;
+  };
+  return { clock, heartbeat, add };
+}
+
+/** Lets time pass in small steps, `step` after each. */
+function pass(clock: FakeClock, ms: number, step: () => void): void {
+  for (let passed = 0; passed < ms; passed += 50) {
+    clock.advance(50);
+    step();
+  }
+}
+
+test("every socket is pinged about once a round of 0.9 heartbeats, wherever it sits", () => {
+  const { clock, add } = setUp();
+  const fakes = Array.from({ length: 45 }, add);
+  pass(clock, heartbeatMs * 0.9 * 10, () => {
+    for (const { link } of fakes) link.heard = true;
+  });
+  for (const { ws } of fakes) {
+    expect(ws.calls).toEqual(Array(ws.calls.length).fill("ping"));
+    expect(ws.calls.length).toBeGreaterThanOrEqual(9);
+    expect(ws.calls.length).toBeLessThanOrEqual(11);
+  }
+});
+
+test("of many sockets few are pinged at a time", () => {
+  const { clock, add } = setUp();
+  const fakes = Array.from({ length: 1_800 }, add);
+  const pings = () => fakes.reduce((sum, { ws }) => sum + ws.calls.length, 0);
+  pass(clock, 1_000, () => {});
+  const before = pings();
+  clock.advance(50);
+  expect(pings() - before).toBe(10);
+});
+
+test("pings don't go out all at once", () => {
+  const { clock, add } = setUp();
+  const fakes = Array.from({ length: 100 }, add);
+  let before = 0;
+  let most = 0;
+  pass(clock, heartbeatMs, () => {
+    const pings = fakes.reduce((sum, { ws }) => sum + ws.calls.length, 0);
+    most = Math.max(most, pings - before);
+    before = pings;
+  });
+  expect(before).toBeGreaterThanOrEqual(100);
+  expect(most).toBeLessThanOrEqual(5);
+});
+
+test("a socket that is silent from the start is cut within two heartbeats, not before it was pinged", () => {
+  const { clock, add } = setUp();
+  const fakes = Array.from({ length: 40 }, add);
+  clock.advance(heartbeatMs * 2);
+  for (const { ws } of fakes) expect(ws.calls).toEqual(["ping", "terminate"]);
+});
+
+test("a socket that falls silent is cut within two heartbeats, whatever the moment", () => {
+  const { clock, add } = setUp();
+  const fakes = Array.from({ length: 40 }, add);
+  pass(clock, heartbeatMs * 3, () => {
+    for (const { link } of fakes) link.heard = true;
+  });
+  for (const { ws } of fakes) expect(ws.calls).not.toContain("terminate");
+  clock.advance(heartbeatMs * 2);
+  for (const { ws } of fakes) expect(ws.calls.filter((c) => c === "terminate")).toHaveLength(1);
+});
+
+test("one sign of life between two pings is enough", () => {
+  const { clock, add } = setUp();
+  const { link, ws } = add();
+  let pings = 0;
+  pass(clock, heartbeatMs * 10, () => {
+    if (ws.calls.length > pings) link.heard = true;
+    pings = ws.calls.length;
+  });
+  expect(ws.calls).not.toContain("terminate");
+});
+
+test("a socket that the server doesn't read from is pinged but not judged", () => {
+  const { clock, add } = setUp();
+  const { link, ws } = add();
+  link.pause(pauseReasons.slowPeer);
+  clock.advance(heartbeatMs * 10);
+  expect(ws.calls).not.toContain("terminate");
+  expect(ws.calls).toContain("ping");
+});
+
+test("a socket that is read again has a full round to show life", () => {
+  const { clock, add } = setUp();
+  const { link, ws } = add();
+  link.pause(pauseReasons.slowPeer);
+  clock.advance(heartbeatMs * 5);
+  link.resume(pauseReasons.slowPeer);
+  clock.advance(heartbeatMs * 0.9 - 1);
+  expect(ws.calls).not.toContain("terminate");
+  clock.advance(heartbeatMs * 2);
+  expect(ws.calls).toContain("terminate");
+});
+
+test("a removed socket is neither pinged nor cut", () => {
+  const { clock, heartbeat, add } = setUp();
+  const [gone, stays] = [add(), add()];
+  heartbeat.remove(gone.link);
+  heartbeat.remove(gone.link);
+  clock.advance(heartbeatMs * 3);
+  expect(gone.ws.calls).toEqual([]);
+  expect(stays.ws.calls).toEqual(["ping", "terminate"]);
+});
+
+test("a stopped heartbeat lets everybody be", () => {
+  const { clock, heartbeat, add } = setUp();
+  const { ws } = add();
+  heartbeat.stop();
+  clock.advance(heartbeatMs * 3);
+  expect(ws.calls).toEqual([]);
+});
