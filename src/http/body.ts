@@ -1,0 +1,39 @@
+import type { Later } from "../base/later.ts";
+
+export type Body =
+  | { readonly outcome: "read"; readonly text: string }
+  /** More than `maxBytes`; the rest was not read. */
+  | { readonly outcome: "too_large" }
+  /** The client went away before its end. */
+  | { readonly outcome: "cut_off" };
+
+const empty: Body = { outcome: "read", text: "" };
+
+/**
+ * The request's body as text; without one, empty and at once. Never holds more than `maxBytes` and
+ * a network packet, whether the length was announced or not. Never rejects.
+ */
+export function readBody(request: Request, maxBytes: number): Later<Body> {
+  const announced = request.headers.get("content-length");
+  if (announced === null) {
+    return request.body === null ? empty : readStream(request.body, maxBytes).catch(cutOff);
+  }
+  if (announced === "0") return empty;
+  if (Number(announced) > maxBytes) return { outcome: "too_large" };
+  return request.text().then((text): Body => ({ outcome: "read", text }), cutOff);
+}
+
+async function readStream(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Body> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) return { outcome: "too_large" };
+    chunks.push(chunk);
+  }
+  return { outcome: "read", text: new TextDecoder().decode(Buffer.concat(chunks)) };
+}
+
+function cutOff(): Body {
+  return { outcome: "cut_off" };
+}

@@ -1,0 +1,35 @@
+import { z } from "zod";
+
+/** What each call answers when it succeeds. Strict: a field that is not here is a mistake. */
+
+const appId = z.uuid();
+const moment = z.iso.datetime().describe("RFC 3339, UTC, to the millisecond");
+const code = z.string().regex(/^[0-9]{4,8}$/);
+
+export const mintAnswer = z.strictObject({ code, appID: appId, expiresAt: moment });
+
+export const redeemAnswer = z.strictObject({ appID: appId, expiresAt: moment });
+
+/** As RTCPeerConnection takes it (W3C WebRTC, section 4.2.4). */
+export const iceServer = z.strictObject({
+  urls: z.union([z.string(), z.array(z.string())]),
+  username: z.string().optional(),
+  credential: z.string().optional(),
+});
+
+export const iceAnswer = z.strictObject({
+  iceServers: z.array(iceServer),
+  expiresAt: moment.optional().describe("When the credentials in it end"),
+});
+
+export const whoamiAnswer = z.strictObject({
+  address: z.string(),
+  header: z.string().nullable().describe("The header of a trusted proxy that told the address"),
+  shared: z.boolean().describe("Everybody behind a proxy that is not trusted"),
+});
+
+export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
+
+export const readyAnswer = z.strictObject({ ready: z.literal(true) });
+
+export const unreadyAnswer = z.strictObject({ ready: z.literal(false), reason: z.string() });

@@ -1,0 +1,10 @@
+import { z } from "zod";
+
+/**
+ * What a schema takes from outside, as JSON Schema (draft 2020-12, the dialect of OpenAPI 3.1 and
+ * understood by AsyncAPI 3). `more` stands beside it: descriptions, examples.
+ */
+export function jsonSchema(schema: z.ZodType, more: object = {}): object {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input" });
+  return { ...rest, ...more };
+}

@@ -1,0 +1,73 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Hono } from "hono";
+import type { Later } from "../base/later.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { answerJson, commonHeaders } from "./answer.ts";
+import type { CrossOrigin } from "./cross-origin.ts";
+import { problem } from "./problem.ts";
+
+export interface OperationsRouteOptions {
+  /** Undefined while the server can take on work; else why not, in words for an operator. */
+  readonly ready: () => Later<string | undefined>;
+  readonly metrics: Metrics;
+  readonly metricsRoute: string;
+  /** What a scraper has to show to see the metrics; empty: nothing. */
+  readonly metricsToken: string;
+}
+
+/** What an operator's tools ask: is it alive, may it have work, how is it doing. */
+export function operationsRoutes(
+  app: Hono,
+  { guard }: CrossOrigin,
+  { ready, metrics, metricsRoute, metricsToken }: OperationsRouteOptions,
+): void {
+  app.get(
+    "/healthz",
+    guard(() => answerJson({ ok: true })),
+  );
+
+  app.get(
+    "/readyz",
+    guard(async () => {
+      const reason = await reasonAgainst(ready);
+      return reason === undefined
+        ? answerJson({ ready: true })
+        : answerJson({ ready: false, reason }, 503);
+    }),
+  );
+
+  app.get(
+    metricsRoute,
+    guard(async ({ req }) => {
+      if (!shows(req.raw, metricsToken)) return unauthorized();
+      const headers = { "Content-Type": metrics.contentType, ...commonHeaders };
+      return new Response(await metrics.text(), { headers });
+    }),
+  );
+}
+
+/**
+ * Whether the request bears the token (RFC 6750 section 2.1; the scheme in any case, RFC 9110
+ * section 11.1). Compares in constant time.
+ */
+function shows(request: Request, token: string): boolean {
+  if (token === "") return true;
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  const shown = /^bearer +(.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
+  return timingSafeEqual(digest(shown), digest(token));
+}
+
+function unauthorized(): Response {
+  const answer = problem("unauthorized");
+  answer.headers.set("WWW-Authenticate", "Bearer");
+  return answer;
+}
+
+/** A check that fails is a reason as well; what it failed of stays inside. */
+async function reasonAgainst(ready: () => Later<string | undefined>): Promise<string | undefined> {
+  try {
+    return await ready();
+  } catch {
+    return "The engine cannot be reached.";
+  }
+}

@@ -1,0 +1,40 @@
+import type { Hono } from "hono";
+import { commonHeaders } from "./answer.ts";
+import type { CrossOrigin } from "./cross-origin.ts";
+
+/** One web page with everything it needs in it. */
+export interface Page {
+  readonly html: string;
+  /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
+  readonly policy: string;
+}
+
+export interface PageRouteOptions {
+  /** Undefined where the server has no page to show. */
+  readonly loadPage: (() => Promise<Page>) | undefined;
+}
+
+/** The page to try the server on. Without it there is nothing at `/`. */
+export function pageRoutes(
+  app: Hono,
+  { guard }: CrossOrigin,
+  { loadPage }: PageRouteOptions,
+): void {
+  if (loadPage === undefined) return;
+  app.get(
+    "/",
+    guard(async () => {
+      const { html, policy } = await loadPage();
+      return new Response(html, {
+        headers: {
+          "Content-Type": "text/html; charset=utf-8",
+          "Content-Security-Policy": policy,
+          "X-Content-Type-Options": "nosniff",
+          // The link with a code in it is nobody else's business.
+          "Referrer-Policy": "no-referrer",
+          ...commonHeaders,
+        },
+      });
+    }),
+  );
+}

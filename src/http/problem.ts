@@ -1,0 +1,86 @@
+import { commonHeaders } from "./answer.ts";
+
+/**
+ * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), and
+ * what it means to whoever sees it. The names are the stable `code` clients may act upon.
+ */
+const problems = {
+  malformed: [400, "Bad Request", "The request cannot be understood."],
+  unauthorized: [401, "Unauthorized", "Send METRICS_TOKEN as a bearer token."],
+  origin_refused: [
+    403,
+    "Forbidden",
+    "Pages of this origin may not use this server; its operator can list the origin in CORS_ORIGINS.",
+  ],
+  ice_refused: [403, "Forbidden", "This side of the room gets no ICE servers."],
+  not_found: [404, "Not Found", "There is nothing at this path."],
+  method_not_allowed: [405, "Method Not Allowed", "Use one of the methods in the Allow header."],
+  code_gone: [410, "Gone", "The code is unknown, used or expired. Ask for a new one."],
+  body_too_large: [413, "Content Too Large", "The body may have at most 4096 bytes."],
+  not_json: [415, "Unsupported Media Type", "Send the body as application/json."],
+  upgrade_required: [426, "Upgrade Required", "Open this path as a WebSocket."],
+  rate_limited: [
+    429,
+    "Too Many Requests",
+    "This address asks too often. Wait before the next try.",
+  ],
+  client_full: [
+    429,
+    "Too Many Requests",
+    "This address holds as many codes as it may. Wait until one of them has expired.",
+  ],
+  too_many_misses: [
+    429,
+    "Too Many Requests",
+    "This address has redeemed too many wrong codes. Wait before the next try.",
+  ],
+  shared_misses: [
+    429,
+    "Too Many Requests",
+    "Too many wrong codes come through this address. If it is a proxy of yours, name it in TRUST_PROXY.",
+  ],
+  too_many_sockets: [
+    429,
+    "Too Many Requests",
+    "This address has as many connections open as it may. Close one first.",
+  ],
+  internal: [500, "Internal Server Error", "The server failed. Try again later."],
+  codes_full: [503, "Service Unavailable", "No code is free. Try again later."],
+  rooms_full: [503, "Service Unavailable", "No room is free. Try again later."],
+  sockets_full: [503, "Service Unavailable", "No connection is free. Try again later."],
+  store_unreachable: [
+    503,
+    "Service Unavailable",
+    "The server cannot reach its store. Try again shortly, here or at another one.",
+  ],
+  draining: [503, "Service Unavailable", "The server is shutting down. Connect again shortly."],
+} as const satisfies Record<string, readonly [status: number, title: string, detail: string]>;
+
+export type ProblemCode = keyof typeof problems;
+
+export const problemCodes = Object.keys(problems) as [ProblemCode, ...ProblemCode[]];
+
+export function statusOf(code: ProblemCode): number {
+  return problems[code][0];
+}
+
+export interface ProblemOptions {
+  /** What is wrong with this very request, in place of the general words. Never a cause or secret. */
+  readonly detail?: string;
+  /** Told in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
+  readonly retryAfterMs?: number;
+  /** For Allow. */
+  readonly allow?: string;
+}
+
+/** An error as `application/problem+json` (RFC 9457), of the type `about:blank`. */
+export function problem(code: ProblemCode, options: ProblemOptions = {}): Response {
+  const [status, title, general] = problems[code];
+  const headers = new Headers({ "Content-Type": "application/problem+json", ...commonHeaders });
+  if (options.retryAfterMs !== undefined) {
+    headers.set("Retry-After", String(Math.max(1, Math.ceil(options.retryAfterMs / 1000))));
+  }
+  if (options.allow !== undefined) headers.set("Allow", options.allow);
+  const body = { status, title, code, detail: options.detail ?? general };
+  return new Response(JSON.stringify(body), { status, headers });
+}

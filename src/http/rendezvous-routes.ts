@@ -1,0 +1,119 @@
+import type { Hono } from "hono";
+import { z } from "zod";
+import type { Client } from "../admission/clients.ts";
+import type { SharedMisses } from "../admission/shared-misses.ts";
+import type { Code } from "../base/ids.ts";
+import { andThen, type Later } from "../base/later.ts";
+import type { Guess } from "../engine/engine.ts";
+import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import type { Refusal } from "../telemetry/tally.ts";
+import { answerJson } from "./answer.ts";
+import { type Body, readBody } from "./body.ts";
+import type { CrossOrigin } from "./cross-origin.ts";
+import { isJson, parseJson, rfc3339 } from "./json.ts";
+import { type LimitOptions, limited } from "./limited.ts";
+import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
+
+export interface RendezvousRouteOptions extends LimitOptions {
+  readonly rendezvous: Rendezvous;
+  readonly sharedMisses: SharedMisses;
+  /** The server is about to go: it makes no codes that its successor would not know. */
+  readonly draining: () => boolean;
+}
+
+const maxBodyBytes = 4096;
+/** By then a successor listens, or a balancer has noticed. */
+const drainingRetryMs = 1_000;
+
+/** `ttl` in seconds; what is no positive number is as good as none. */
+export const mintBody = z.object({ ttl: z.number().positive() });
+
+export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
+
+/** Minting and redeeming codes. */
+export function rendezvousRoutes(
+  app: Hono,
+  { guard }: CrossOrigin,
+  options: RendezvousRouteOptions,
+): void {
+  const { rendezvous, clientOf, sharedMisses, draining, tally } = options;
+  app.post("/rendezvous/code", guard(limited(options, mint)));
+  app.post("/rendezvous/redeem", guard(limited(options, redeem)));
+  app.get(
+    "/rendezvous/whoami",
+    guard(({ req }) => whoami(clientOf(req.raw))),
+  );
+
+  function mint(request: Request, client: Client): Later<Response> {
+    if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
+    return andThen(readBody(request, maxBodyBytes), (body) =>
+      andThen(rendezvous.mint({ ttlMs: wantedTtlMs(body), client }), told),
+    );
+  }
+
+  function told(minted: Minted | Unminted): Response {
+    switch (minted.outcome) {
+      case "minted": {
+        const { code, appId, expiresAt } = minted;
+        return answerJson({ code, appID: appId, expiresAt: rfc3339(expiresAt) });
+      }
+      case "client_full":
+        return refuse("codes_per_client", "client_full", minted);
+      case "codes_full":
+        return refuse("codes_full", "codes_full", minted);
+      default:
+        return minted satisfies never;
+    }
+  }
+
+  function redeem(request: Request, client: Client): Later<Response> {
+    if (!isJson(request.headers.get("content-type"))) return refuse("bad_request", "not_json");
+    return andThen(readBody(request, maxBodyBytes), (body) => {
+      if (body.outcome === "too_large") return refuse("bad_request", "body_too_large");
+      const wanted = redeemBody.safeParse(parseJson(body));
+      if (!wanted.success) return refuse("bad_request", "malformed", { detail: notACode });
+      const guess = rendezvous.redeem(wanted.data.code as Code, client);
+      return andThen(guess, (outcome) => redeemed(outcome, client));
+    });
+  }
+
+  function redeemed(guess: Guess, client: Client): Later<Response> {
+    switch (guess.outcome) {
+      case "taken": {
+        const { appId, expiresAt } = guess.entry;
+        return answerJson({ appID: appId, expiresAt: rfc3339(expiresAt) });
+      }
+      case "locked":
+        return refuse("guesses", "too_many_misses", guess);
+      case "gone":
+        return client.shared ? missedByShared() : refuse("gone", "code_gone");
+      default:
+        return guess satisfies never;
+    }
+  }
+
+  function missedByShared(): Later<Response> {
+    const waited = sharedMisses.wait();
+    if (waited === undefined) return refuse("guesses", "shared_misses", sharedMisses);
+    return waited.then(() => refuse("gone", "code_gone"));
+  }
+
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
+    tally.refusals[counted]++;
+    return problem(code, options);
+  }
+}
+
+/** How this server sees who asks: for whoever sets up a proxy in front of it. */
+function whoami({ address, header, shared }: Client): Response {
+  return answerJson({ address, header: header ?? null, shared });
+}
+
+const notACode =
+  'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';
+
+/** Undefined when the body, of whatever kind and size, asks for no particular ttl. */
+function wantedTtlMs(body: Body): number | undefined {
+  const wish = mintBody.safeParse(parseJson(body));
+  return wish.success ? wish.data.ttl * 1000 : undefined;
+}
