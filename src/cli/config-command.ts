@@ -1,0 +1,68 @@
+import { formatDuration } from "../base/duration.ts";
+import {
+  type Config,
+  describeSource,
+  type Env,
+  readConfig,
+  type Setting,
+  settings,
+} from "../config.ts";
+import type { Command } from "./command.ts";
+import { problemList } from "./problems.ts";
+
+export const config: Command = {
+  name: "config",
+  summary: "Print what would be used, and where each value comes from",
+  usage: "[FLAGS]",
+  takesSettings: true,
+  async run(args, env) {
+    const { text, warnings, exitCode } = configReport(env, args);
+    const output = exitCode === 0 ? process.stdout : process.stderr;
+    output.write(text);
+    for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
+    return exitCode;
+  },
+};
+
+export interface ConfigReport {
+  /** Lines of variable, value and source; or all problems. */
+  readonly text: string;
+  readonly warnings: readonly string[];
+  readonly exitCode: 0 | 1;
+}
+
+/** What is in effect. Shows of a secret only that there is one. */
+export function configReport(env: Env, args: readonly string[]): ConfigReport {
+  const reading = readConfig(env, args);
+  if ("problems" in reading) {
+    const text = problemList("The server cannot start with these settings:", reading.problems);
+    return { text, warnings: [], exitCode: 1 };
+  }
+  const rows = settings.flatMap((setting) => {
+    if (setting.noMeaning !== undefined) return [];
+    const source = reading.sources.get(setting.variable) ?? { from: "default" };
+    return [[setting.variable, effective(setting, reading.config), describeSource(source)]];
+  });
+  return { text: aligned(rows), warnings: reading.warnings, exitCode: 0 };
+}
+
+/** The value in use, in the form an operator would write it. */
+function effective(setting: Setting & { readonly key: string }, values: Config): string {
+  const value: unknown = values[setting.key as keyof Config];
+  const byDefault = setting.schema.safeParse(setting.default);
+  const isDefault = byDefault.success && Bun.deepEquals(byDefault.data, value);
+  if (isDefault) return setting.default === "" ? "(empty)" : setting.default;
+  if (setting.secret) return "***";
+  if (typeof value === "number" && setting.key.endsWith("Ms")) return formatDuration(value);
+  if (Array.isArray(value) && value.every((part) => typeof part === "string")) {
+    return value.join(",");
+  }
+  return String(value);
+}
+
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ");
+  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
+}

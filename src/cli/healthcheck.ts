@@ -1,0 +1,66 @@
+import { type Config, readConfig } from "../config.ts";
+import type { Command } from "./command.ts";
+import { connectDirectly } from "./direct.ts";
+import { isLoopback, ownAddress } from "./own-address.ts";
+import { problemList } from "./problems.ts";
+
+const timeoutMs = 3_000;
+
+/** For images that hold nothing but this program, and for units that restart what hangs. */
+export const healthcheck: Command = {
+  name: "healthcheck",
+  summary: "Ask the server that runs with the same settings whether it is well",
+  usage: "[--ready] [FLAGS]",
+  options: [["--ready", "Ask whether it takes on new clients, not only whether it lives"]],
+  takesSettings: true,
+  async run(args, env) {
+    connectDirectly();
+    const reading = readConfig(
+      env,
+      args.filter((arg) => arg !== "--ready"),
+    );
+    const fault =
+      "problems" in reading
+        ? problemList("The health cannot be asked for with these settings:", reading.problems)
+        : await unhealthy(reading.config, args.includes("--ready") ? "/readyz" : "/healthz");
+    if (fault === undefined) return 0;
+    process.stderr.write(`${fault.trimEnd()}\n`);
+    return 1;
+  },
+};
+
+/** Why the server is not well, on one line. Undefined when it is. Takes 3 s at most. */
+export async function unhealthy(
+  config: Pick<Config, "host" | "port" | "tlsCertFile">,
+  path: "/healthz" | "/readyz",
+): Promise<string | undefined> {
+  if (config.port === 0) {
+    return "PORT=0 lets the server choose, and nobody else knows its port. Set PORT to a certain one.";
+  }
+  const host = ownAddress(config.host);
+  const url = `${config.tlsCertFile === "" ? "http" : "https"}://${host}:${config.port}${path}`;
+  try {
+    const answer = await fetch(url, {
+      signal: AbortSignal.timeout(timeoutMs),
+      redirect: "manual",
+      // Nobody stands between this machine and itself, and no certificate names a loopback address.
+      tls: { rejectUnauthorized: !isLoopback(host) },
+    });
+    const body = await answer.text();
+    if (answer.status === 200) return undefined;
+    return `${url} answers ${answer.status}: ${body.slice(0, 200).replaceAll(/\s+/g, " ")}`;
+  } catch (error) {
+    return `${url} does not answer: ${whyNot(error)}`;
+  }
+}
+
+function whyNot(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `nothing within ${timeoutMs / 1_000} s`;
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "nothing listens there";
+  if (code === "ECONNRESET" || code === "ConnectionClosed") {
+    return "the connection was closed; do TLS_CERT_FILE and TLS_KEY_FILE say the same as the server's?";
+  }
+  return error.message;
+}

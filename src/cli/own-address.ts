@@ -1,0 +1,28 @@
+/** Every address of the machine. */
+export function isAnyAddress(host: string): boolean {
+  const bare = withoutBrackets(host);
+  return bare === "0.0.0.0" || bare === "::";
+}
+
+/** `localhost`, 127.0.0.0/8 and ::1. */
+export function isLoopback(host: string): boolean {
+  const bare = withoutBrackets(host).toLowerCase();
+  return bare === "localhost" || bare === "::1" || /^127\.\d+\.\d+\.\d+$/.test(bare);
+}
+
+/** Where this machine reaches a server that listens on `host`, as it stands in a URL. */
+export function ownAddress(host: string): string {
+  const bare = withoutBrackets(host);
+  if (bare === "0.0.0.0") return "127.0.0.1";
+  if (bare === "::") return "[::1]";
+  return inUrl(bare);
+}
+
+/** As a host stands in a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
+export function inUrl(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}
+
+function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}

@@ -1,0 +1,6 @@
+import { describeProblem, type Problem } from "../config.ts";
+
+/** Everything that is wrong with the settings, for a person to read, its last line break included. */
+export function problemList(heading: string, problems: readonly Problem[]): string {
+  return `${heading}\n${problems.map((problem) => `  ${describeProblem(problem)}\n`).join("")}`;
+}

@@ -1,0 +1,111 @@
+import { networkInterfaces } from "node:os";
+import { systemClock } from "../base/clock.ts";
+import { version } from "../base/version.ts";
+import { type Config, readConfig } from "../config.ts";
+import { type RunningServer, startServer } from "../server.ts";
+import { createLog, type Log } from "../telemetry/log.ts";
+import { banner } from "./banner.ts";
+import type { Command } from "./command.ts";
+import { lanAddresses } from "./lan-addresses.ts";
+import { logOutput } from "./log-output.ts";
+import { logStyle } from "./log-style.ts";
+import { problemList } from "./problems.ts";
+import { startFault } from "./start-faults.ts";
+
+/** How long the last lines of the log may take to be read. */
+const flushMs = 1_000;
+/** How often lost lines are told of. */
+const tellLostEveryMs = 1_000;
+
+/** Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. */
+export const serve: Command = {
+  name: "serve",
+  summary: "Run the server",
+  usage: "[FLAGS]",
+  takesSettings: true,
+  async run(args, env) {
+    const reading = readConfig(env, args);
+    if ("problems" in reading) {
+      const heading = "The server cannot start with these settings:";
+      process.stderr.write(problemList(heading, reading.problems));
+      return 1;
+    }
+    const { config, warnings } = reading;
+    const isTerminal = process.stdout.isTTY === true;
+    const render = logStyle(config.logFormat, isTerminal, env);
+    const output = logOutput(process.stdout, systemClock);
+    const log = createLog({
+      level: config.logLevel,
+      write: output.write,
+      now: systemClock.now,
+      ...(render === undefined ? {} : { render }),
+    });
+    const greets =
+      isTerminal && render !== undefined && ["debug", "info"].includes(config.logLevel);
+    if (!greets) for (const warning of warnings) log.warn(warning);
+    outliveFaults(log);
+    systemClock.every(tellLostEveryMs, () => {
+      const lines = output.takeLost();
+      if (lines > 0) log.warn("log lines lost", { lines });
+    });
+
+    const stopped = stopSignal();
+    const server = await startOrExplain(config, log);
+    if (server === undefined) {
+      await output.flush(flushMs);
+      return 1;
+    }
+    if (greets) output.write(greeting(config, server, warnings));
+    else log.info("listening", { url: server.url.href, host: config.host, port: server.port });
+
+    process.on("SIGHUP", () => void server.reloadTls());
+    log.info("stopping", { signal: await stopped });
+    await server.stop();
+    await output.flush(flushMs);
+    return 0;
+  },
+};
+
+function greeting(config: Config, { port }: RunningServer, warnings: readonly string[]): string {
+  const addresses = lanAddresses(config.host, networkInterfaces());
+  const engine = "memory";
+  return `${banner({ version, port, lanAddresses: addresses, engine, config, warnings })}\n`;
+}
+
+/** Undefined when the operator has been told what to put right. */
+async function startOrExplain(config: Config, log: Log): Promise<RunningServer | undefined> {
+  try {
+    return await startServer(config, { log });
+  } catch (error) {
+    const fault = startFault(error, config);
+    if (fault === undefined) throw error;
+    process.stderr.write(`${fault.message}\n`);
+    return undefined;
+  }
+}
+
+/** The first signal that asks to stop. The handlers stay: as PID 1 there are no default ones. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (asked) process.exit(1);
+      asked = true;
+      resolve(signal);
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+  });
+}
+
+/** One event gone wrong must not end every other connection. */
+function outliveFaults(log: Log): void {
+  process.on("uncaughtException", (error) => log.error("uncaught exception", describe(error)));
+  process.on("unhandledRejection", (reason) => log.error("unhandled rejection", describe(reason)));
+}
+
+function describe(fault: unknown): { error: string; stack?: string | undefined } {
+  return fault instanceof Error
+    ? { error: fault.message, stack: fault.stack }
+    : { error: String(fault) };
+}

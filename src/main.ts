@@ -1,0 +1,57 @@
+import { nearest } from "./base/nearest.ts";
+import { version } from "./base/version.ts";
+import type { Command } from "./cli/command.ts";
+import { commands, defaultCommand } from "./cli/commands.ts";
+import { commandHelp, programHelp } from "./cli/help.ts";
+import { readConfig } from "./config.ts";
+
+/** Does what the arguments name (serves, when they name nothing) and answers the exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  const [first = "", ...rest] = argv;
+  if (first === "version" || argv.includes("--version")) return print(version);
+  if (first === "help") return help(rest[0]);
+  const named = first !== "" && !first.startsWith("-");
+  const asksHelp = argv.includes("--help") || argv.includes("-h");
+  if (asksHelp) return help(named ? first : undefined);
+  const command = named ? find(first) : defaultCommand;
+  if (command === undefined) return unknownCommand(first);
+  return run(command, named ? rest : argv);
+}
+
+function help(name: string | undefined): number {
+  if (name === undefined) return print(programHelp(commands, defaultCommand));
+  const command = find(name);
+  return command === undefined ? unknownCommand(name) : print(commandHelp(command));
+}
+
+function find(name: string): Command | undefined {
+  return commands.find((command) => command.name === name);
+}
+
+function unknownCommand(name: string): number {
+  const names = [...commands.map((command) => command.name), "help", "version"];
+  const close = nearest(name, names);
+  const remedy = close === undefined ? "See --help for what there is." : `Did you mean ${close}?`;
+  process.stderr.write(`Unknown command ${JSON.stringify(name)}. ${remedy}\n`);
+  return 2;
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+async function run(command: Command, args: readonly string[]): Promise<number> {
+  try {
+    return await command.run(args, process.env);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`Unexpected error: ${message}\n`);
+    const reading = readConfig(process.env, args);
+    const debug = "config" in reading && reading.config.logLevel === "debug";
+    if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    return 1;
+  }
+}
+
+process.exit(await main(process.argv.slice(2)));

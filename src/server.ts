@@ -1,0 +1,269 @@
+import type { Server } from "bun";
+import { clients } from "./admission/clients.ts";
+import { socketsWithinOpenFiles } from "./admission/open-files.ts";
+import { originRule } from "./admission/origin.ts";
+import { fixedWindow } from "./admission/rate-limit.ts";
+import { sharedMisses } from "./admission/shared-misses.ts";
+import { socketLimits } from "./admission/socket-limits.ts";
+import { parseAddressSet } from "./base/address.ts";
+import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
+import { andThen } from "./base/later.ts";
+import { loadTls, type Tls } from "./base/tls.ts";
+import { version } from "./base/version.ts";
+import type { Config } from "./config.ts";
+import type { Engine, EngineLimits } from "./engine/engine.ts";
+import { type MemoryEngine, memoryEngine } from "./engine/memory/memory.ts";
+import { createApp, pathOf } from "./http/app.ts";
+import { iceSource } from "./rendezvous/ice.ts";
+import { rendezvous } from "./rendezvous/rendezvous.ts";
+import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
+import { checkHost } from "./server/host.ts";
+import { listen } from "./server/listeners.ts";
+import { sharedEngine } from "./server/shared-engine.ts";
+import { watchTls } from "./server/tls-rotation.ts";
+import type { SignalingContext } from "./signaling/context.ts";
+import { journal } from "./telemetry/journal.ts";
+import type { Log } from "./telemetry/log.ts";
+import { metrics } from "./telemetry/metrics.ts";
+import { Tally } from "./telemetry/tally.ts";
+import type { Link } from "./ws/link.ts";
+import { createSockets } from "./ws/sockets.ts";
+import { createUpgrade } from "./ws/upgrade.ts";
+
+export interface ServerOptions {
+  readonly log: Log;
+  /** Stand-ins for tests. */
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface RunningServer {
+  readonly url: URL;
+  readonly port: number;
+  /** Reads the certificate's files again. */
+  reloadTls(): Promise<void>;
+  /**
+   * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
+   * needs, and frees the port.
+   */
+  stop(): Promise<void>;
+}
+
+const behindUnknownProxy =
+  "An untrusted proxy tells whom it asks for: all its clients count as one and keep fewer limits. " +
+  "Name it in TRUST_PROXY if it is yours.";
+/** How often what has expired is collected. */
+const sweepEveryMs = 1_000;
+/** Alone, a server sends its peers away at once: they give up trying after some seconds. */
+const aloneDrainMs = 200;
+/** How long requests in flight may still take when the server stops. */
+const stopGraceMs = 2_000;
+const requestStepMs = 10;
+/** ICE servers that cost their operator traffic, given to one client in an hour. */
+const iceGrants = { perMin: 30, windowMs: 3_600_000 };
+/** Clients a limiter tells apart in one window; later ones share a bucket. */
+const limiterKeys = 100_000;
+
+/** Loaded when first asked for: from sources it takes a while to build. */
+const loadPage = async () => (await import("./demo/page.ts")).page;
+
+/**
+ * The composition root: the only `Bun.serve` and the only place that picks an engine.
+ * Throws a `StartError` for what the operator can put right.
+ */
+export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+  const { log, clock = systemClock, random = cryptoRandom } = options;
+  const tls = await loadTls(config);
+  await checkHost(config.host);
+  const tally = new Tally();
+  const bounds: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+  const memory = config.redisUrl === "" ? newEngine(bounds, clock, tally) : undefined;
+  const engine: Engine =
+    memory ?? (await sharedEngine(config, { clock, random, tally, log, limits: bounds }));
+  const stateFile = memory && (await takeState(config, memory, clock, log));
+  let draining = false;
+  const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
+  const iceLimit = fixedWindow({ ...iceGrants, now: clock.now, maxKeys: limiterKeys });
+  const ice = iceSource({
+    ...config,
+    rooms: engine.rooms,
+    now: clock.now,
+    limiter: iceLimit,
+  });
+  const context: SignalingContext = {
+    engine,
+    clock,
+    tally,
+    heartbeatMs: config.heartbeatMs,
+    wsMaxMsgBytes: config.wsMaxMsgBytes,
+    framesPerSec: config.framesPerSec,
+    iceServers: ice.offer,
+  };
+  const limits = socketLimits({
+    max: config.maxSockets || socketsWithinOpenFiles(),
+    perClient: config.socketsPerClient,
+  });
+  const told = config.logLevel === "debug" ? journal(log, config.logClient) : undefined;
+  const sockets = createSockets(context, config, limits, onError, told);
+  const allowsOrigin = originRule(config);
+  const httpLimit = fixedWindow({
+    perMin: config.httpRatePerMin,
+    now: clock.now,
+    maxKeys: limiterKeys,
+  });
+  const wsLimit = fixedWindow({
+    perMin: config.wsRatePerMin,
+    now: clock.now,
+    maxKeys: limiterKeys,
+  });
+  const known = clients({
+    trusted: parseAddressSet(config.trustProxy) ?? (() => false),
+    ignoreHeaders: config.trustProxy === "none",
+    clientIpHeader: config.clientIpHeader,
+    onShared: (address) => log.warn(behindUnknownProxy, { address }),
+  });
+  /** Any server that listens can tell a request's address; the one asked last does. */
+  let asked: Server<Link> | undefined;
+  const clientOf = (request: Request) =>
+    known.of(asked?.requestIP(request)?.address ?? "", request.headers);
+
+  const app = createApp({
+    rendezvous: rendezvous({
+      codes: engine.codes,
+      random,
+      tally,
+      roomTtlMs: config.roomTtlMs,
+      minDigits: config.codeDigits,
+      maxDigits: config.codeDigitsMax,
+      maxPerClient: config.codesPerClient,
+      maxCodes: config.maxCodes,
+      redeemFailures: config.redeemFailures,
+      redeemWindowMs: config.redeemWindowMs,
+    }),
+    ice,
+    loadPage: config.demo ? loadPage : undefined,
+    basePath: config.basePath,
+    draining: () => draining,
+    ready: () => (draining ? "The server is shutting down." : engine.ready()),
+    metrics: metrics({
+      tally,
+      sizes: () => engine.sizes(),
+      limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
+      process: {
+        version,
+        bun: Bun.version,
+        engine: memory ? "memory" : "redis",
+        maxSockets: limits.max,
+        sockets: limits.size,
+        socketClients: limits.clients,
+        sharedClients: known.sharedCount,
+      },
+    }),
+    metricsRoute: config.metricsRoute,
+    metricsToken: config.metricsToken,
+    allowsOrigin,
+    limiter: httpLimit,
+    clientOf,
+    sharedMisses: sharedMisses(clock),
+    tally,
+    onError,
+  });
+  const upgrade = createUpgrade({
+    sockets,
+    rooms: engine.rooms,
+    allowsOrigin,
+    wsLimit,
+    socketLimits: limits,
+    draining: () => draining,
+    clientOf,
+    tally,
+    journal: told,
+  });
+
+  function noted(request: Request, response: Response): Response {
+    if (response.status >= 400)
+      told?.refusedRequest(request, response.status, clientOf(request).address);
+    return response;
+  }
+
+  const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
+  const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
+    Bun.serve<Link>({
+      hostname: config.host,
+      port: socket.port,
+      reusePort: socket.reusePort,
+      ...(socket.tls ? { tls: socket.tls } : {}),
+      development: false,
+      maxRequestBodySize: 65_536,
+      fetch(request, self) {
+        asked = self;
+        if (wsPaths.has(pathOf(request))) return upgrade(request, self);
+        const answer = app.fetch(request);
+        return told ? andThen(answer, (response) => noted(request, response)) : answer;
+      },
+      websocket: sockets.handler,
+      error(error) {
+        onError(error);
+        return new Response(null, { status: 500 });
+      },
+    });
+  const listeners = await listenOrPutBack(
+    () => listen({ port: config.port, tls, serve }),
+    memory,
+    stateFile,
+  );
+  const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
+  const stopSweeping = clock.every(sweepEveryMs, () => engine.sweep());
+
+  async function end(): Promise<void> {
+    draining = true;
+    log.info("draining", { sockets: limits.size() });
+    stopSweeping();
+    rotation?.stop();
+    await sockets.drain(memory ? aloneDrainMs : config.drainMs, passTime);
+    // Listening to the end: who comes meanwhile is told to come back, and not refused.
+    await answered(listeners.pendingRequests);
+    await listeners.stop();
+    sockets.stop();
+    if (stateFile && memory) await leaveState(stateFile, memory, log);
+    await engine.close();
+  }
+
+  let ended: Promise<void> | undefined;
+  return {
+    url: listeners.url,
+    port: listeners.port,
+    reloadTls: () => rotation?.reload() ?? Promise.resolve(),
+    stop() {
+      // Once: a second time would write a state that a successor has taken over.
+      ended ??= end();
+      return ended;
+    },
+  };
+}
+
+/** Waits for the requests in flight, but not for a client that dribbles its own. */
+async function answered(pending: () => number): Promise<void> {
+  for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
+    await passTime(requestStepMs);
+  }
+}
+
+/** A server ends in real time, also one whose clock a test holds. */
+function passTime(ms: number): Promise<void> {
+  return new Promise((resolve) => systemClock.after(ms, resolve));
+}
+
+function newEngine(limits: EngineLimits, clock: Clock, tally: Tally): MemoryEngine {
+  return memoryEngine({
+    now: clock.now,
+    limits,
+    dropped(reason, count) {
+      tally.drops[reason] += count;
+    },
+  });
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

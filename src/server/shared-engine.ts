@@ -1,0 +1,61 @@
+import type { Clock, Random } from "../base/clock.ts";
+import { StartError } from "../base/start-error.ts";
+import type { Config } from "../config.ts";
+import type { Engine, EngineLimits } from "../engine/engine.ts";
+import { checkRedis } from "../engine/redis/preflight.ts";
+import { redisEngine } from "../engine/redis/redis.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Tally } from "../telemetry/tally.ts";
+
+export interface SharedEngineParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly tally: Tally;
+  readonly log: Log;
+  readonly limits: EngineLimits;
+}
+
+/**
+ * The engine in the Redis of `REDIS_URL`. A lease is three quarters of the time within which the
+ * seats of a node that died have to be free, so that a renewal may come late.
+ * Throws a `StartError` for a Redis that will not do.
+ */
+export async function sharedEngine(config: Config, parts: SharedEngineParts): Promise<Engine> {
+  const { clock, random, tally, log, limits } = parts;
+  const ca = config.redisCaFile === "" ? undefined : await readCa(config.redisCaFile);
+  const { redisUrl: url, redisTimeoutMs: timeoutMs } = config;
+  for (const warning of await checkRedis({ url, ca, timeoutMs })) log.warn(warning);
+  return redisEngine({
+    ...{ url, ca, timeoutMs, clock, random, limits },
+    prefix: config.redisPrefix,
+    leaseMs: config.heartbeatMs * 1.5,
+    dropped(reason, count) {
+      tally.drops[reason] += count;
+    },
+    refused: seldom(clock, (reason) => log.error("redis refuses", { reason })),
+    reachable(is) {
+      if (is) log.info("redis within reach");
+      else log.error("redis out of reach");
+    },
+  });
+}
+
+/** Lets one line through in ten seconds: what one step is refused, all are. */
+function seldom(clock: Clock, say: (text: string) => void): (text: string) => void {
+  let nextAt = 0;
+  return (text) => {
+    if (clock.ticks() < nextAt) return;
+    nextAt = clock.ticks() + 10_000;
+    say(text);
+  };
+}
+
+async function readCa(path: string): Promise<string> {
+  const text = await Bun.file(path)
+    .text()
+    .catch(() => "");
+  if (text.includes("BEGIN CERTIFICATE")) return text;
+  throw new StartError(
+    `REDIS_CA_FILE=${JSON.stringify(path)} holds no certificate that can be read. Name a file in PEM format.`,
+  );
+}

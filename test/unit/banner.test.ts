@@ -1,0 +1,56 @@
+import { expect, test } from "bun:test";
+import type { NetworkInterfaceInfo } from "node:os";
+import { type BannerFacts, banner } from "../../src/cli/banner.ts";
+import { lanAddresses } from "../../src/cli/lan-addresses.ts";
+import { type Env, readConfig } from "../../src/config.ts";
+
+function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {
+  const reading = readConfig({ DEV: "false", ...env });
+  if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
+  const { config, warnings } = reading;
+  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [], engine: "memory" };
+  return { ...defaults, config, warnings, ...rest };
+}
+
+test("it tells version, URLs, engine and limits, and nothing else", () => {
+  expect(banner(facts({}, { lanAddresses: ["192.0.2.7"] }))).toBe(`nt-signal 1.2.3
+
+  http://localhost:1234  ws://localhost:1234/ws
+  http://192.0.2.7:1234  ws://192.0.2.7:1234/ws
+
+  Engine  memory
+  Codes   4 to 8 digits, for 10m
+  Rooms   100000 at most, messages of 1048576 bytes at most
+
+Stop it with Ctrl+C.
+`);
+});
+
+test("with TLS and a base path the URLs say so", () => {
+  const env = { TLS_CERT_FILE: "/c", TLS_KEY_FILE: "/k", BASE_PATH: "/signal", HOST: "::1" };
+  const told = banner(facts(env, { port: 8443 }));
+  expect(told).toContain("  https://[::1]:8443/signal  wss://[::1]:8443/signal/ws\n");
+});
+
+test("warnings are told", () => {
+  expect(banner(facts({ DEV: "true" }))).toContain("  ! Any web page may connect");
+});
+
+function address(text: string, internal = false): NetworkInterfaceInfo {
+  const family = text.includes(":") ? "IPv6" : "IPv4";
+  const rest = { netmask: "", mac: "", cidr: null, scopeid: 0 };
+  return { ...rest, address: text, family, internal } as NetworkInterfaceInfo;
+}
+
+const interfaces = {
+  lo: [address("127.0.0.1", true), address("::1", true)],
+  eth0: [address("192.0.2.7"), address("2001:db8::7"), address("fe80::7")],
+};
+
+test.each([
+  ["0.0.0.0", ["192.0.2.7"]],
+  ["::", ["192.0.2.7", "2001:db8::7"]],
+  ["127.0.0.1", []],
+])("a server on %s is found in the network at %p", (host, addresses) => {
+  expect(lanAddresses(host, interfaces)).toEqual(addresses);
+});

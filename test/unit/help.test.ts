@@ -1,0 +1,43 @@
+import { expect, test } from "bun:test";
+import { commands, defaultCommand } from "../../src/cli/commands.ts";
+import { commandHelp, programHelp } from "../../src/cli/help.ts";
+import { flagOf, settingGroups, settings } from "../../src/config.ts";
+
+const help = programHelp(commands, defaultCommand);
+
+test("every setting that means something stands in --help, with its default and what is allowed", () => {
+  const flat = help.replaceAll(/\s+/g, " ");
+  for (const setting of settings) {
+    if (setting.noMeaning !== undefined) continue;
+    expect(help).toMatch(new RegExp(`^ {2}${flagOf(setting.variable)}[ ,]`, "m"));
+    expect(flat).toContain(setting.help.replaceAll("`", ""));
+    expect(flat).toContain(`Must be ${setting.schema.description}.`);
+    if (setting.default !== "") expect(flat).toContain(`[${setting.default}]`);
+  }
+});
+
+test("the groups of --help hold every setting once", () => {
+  const grouped = settingGroups.flatMap((group) => group.settings);
+  const meant = settings.filter((setting) => setting.noMeaning === undefined);
+  expect(grouped.map(({ variable }) => variable)).toEqual(meant.map(({ variable }) => variable));
+});
+
+test("every command stands in --help and has a help of its own", () => {
+  for (const command of commands) {
+    expect(help).toMatch(new RegExp(`^ {2}${command.name} `, "m"));
+    expect(commandHelp(command)).toStartWith(`Usage: nt-signal ${command.name}`);
+    for (const [option] of command.options ?? []) expect(commandHelp(command)).toContain(option);
+    expect(commandHelp(command).includes("--room-ttl")).toBe(command.takesSettings);
+  }
+});
+
+test("a switch is shown with its opposite, everything else with a value", () => {
+  expect(help).toContain("  --dev, --no-dev [true]\n");
+  expect(help).toContain("  --port VALUE [1234]\n");
+});
+
+test("no line is wider than a terminal, but for words that are", () => {
+  for (const line of help.split("\n")) {
+    if (line.trim().includes(" ") && !line.includes("[")) expect(line.length).toBeLessThan(90);
+  }
+});
