@@ -1,0 +1,34 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What the page is made of, each as one text. */
+export interface Bundle {
+  readonly html: string;
+  readonly css: string;
+  readonly js: string;
+}
+
+/**
+ * Builds the page's parts. A macro: called where sources are turned into code, so a built
+ * executable holds the texts, and a run from sources builds them when the page is first asked for.
+ * Both serve the same bytes. Throws what the bundler has to say when it fails.
+ */
+export function bundle(): Bundle {
+  return {
+    html: readFileSync(join(import.meta.dir, "page/page.html"), "utf8"),
+    css: built("page/page.css"),
+    js: built("page/main.ts"),
+  };
+}
+
+function built(file: string): string {
+  const path = join(import.meta.dir, file);
+  return bytesOf(process.execPath, ["build", path, "--minify", "--target=browser"]).trim();
+}
+
+/** Macros can start programs, but not wait for promises of the bundler that they run in. */
+function bytesOf(program: string, args: readonly string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([program, ...args]);
+  if (exitCode !== 0) throw new Error(`Cannot build ${args.join(" ")}: ${stderr.toString()}`);
+  return stdout.toString();
+}

@@ -1,0 +1,30 @@
+import { bundle } from "./bundle.ts" with { type: "macro" };
+
+const { html, css, js } = bundle();
+
+/**
+ * The page in one document, and the policy under which nothing in it can load or run but these very
+ * bytes: everything is forbidden, then script and style are allowed by their hash (CSP Level 3,
+ * section 6.7.3.3). `connect-src 'self'` covers the server's WebSocket too.
+ */
+export const page = {
+  html: html
+    .replace("<!-- style -->", () => `<style>${css}</style>`)
+    .replace("<!-- script -->", () => `<script type="module">${js}</script>`),
+  policy: [
+    "default-src 'none'",
+    `script-src '${sha256(js)}'`,
+    `style-src '${sha256(css)}'`,
+    "img-src data:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join("; "),
+};
+
+function sha256(text: string): string {
+  return `sha256-${new Bun.CryptoHasher("sha256").update(text).digest("base64")}`;
+}

@@ -1,0 +1,56 @@
+/** How many ICE candidates of each type (RFC 8445 section 5.1.1) are known. */
+export interface CandidateCounts {
+  readonly host: number;
+  /** What a STUN server saw. */
+  readonly srflx: number;
+  readonly prflx: number;
+  /** An address on a TURN server. */
+  readonly relay: number;
+}
+
+export const noCandidates: CandidateCounts = { host: 0, srflx: 0, prflx: 0, relay: 0 };
+
+/** What is known when a peer connection fails. */
+export interface Attempt {
+  /** URLs of the ICE servers that were used. */
+  readonly iceUrls: readonly string[];
+  /** Nothing but TURN was to be used. */
+  readonly relayOnly: boolean;
+  readonly local: CandidateCounts;
+  readonly remote: CandidateCounts;
+  /** What STUN and TURN servers answered, as the browser tells it; 701: nothing. */
+  readonly errors: readonly { readonly url: string; readonly code: number }[];
+}
+
+/** Why a connection probably failed, and what helps. */
+export function advice(attempt: Attempt): string {
+  const { iceUrls, relayOnly, local, remote, errors } = attempt;
+  const hasTurn = iceUrls.some((url) => /^turns?:/i.test(url));
+  const refused = errors.find(({ url, code }) => /^turns?:/i.test(url) && code === 401);
+  if (relayOnly && !hasTurn) {
+    return "Opened with ?relay, this page connects over TURN alone, and no TURN server is configured. Open it without ?relay, or set TURN_URLS and TURN_SECRET on the server.";
+  }
+  if (total(local) === 0 && !relayOnly) {
+    return "This browser offered no address to connect to: a VPN, an extension or a policy may keep WebRTC off. Allow it, or use another browser.";
+  }
+  if (total(remote) === 0) {
+    return "No address came from the other side. Reload the page there, and look whether it lost the server.";
+  }
+  if (iceUrls.length === 0) {
+    return "No ICE server configured: two networks need STUN or TURN. Bring both devices into one network, or set ICE_SERVERS or TURN_URLS on the server.";
+  }
+  if (!hasTurn) {
+    return "These networks let nothing through directly, and STUN alone cannot help there: a TURN server is needed. Set TURN_URLS and TURN_SECRET on the server.";
+  }
+  if (refused !== undefined) {
+    return `The TURN server ${refused.url} refused the credentials. TURN_SECRET has to be its secret, and the clocks of both servers have to agree.`;
+  }
+  if (local.relay === 0) {
+    return "The TURN server gave no address. Look whether it can be reached from here, on which port and over which transport TURN_URLS says it listens.";
+  }
+  return "Not even the way over the TURN server works. Look whether its relay ports (49152 to 65535 unless set) are open.";
+}
+
+function total({ host, srflx, prflx, relay }: CandidateCounts): number {
+  return host + srflx + prflx + relay;
+}

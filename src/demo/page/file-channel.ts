@@ -1,0 +1,117 @@
+import type { Progress } from "./progress.ts";
+
+/**
+ * A file over a data channel of its own:
+ *
+ *     sender → receiver   {"name":…,"size":…,"type":…}     text
+ *     sender → receiver   its bytes, piece by piece        binary
+ *     receiver → sender   "done"                           then the sender closes the channel
+ *
+ * Whoever closes it earlier has cancelled.
+ */
+export interface FileHeader {
+  readonly name: string;
+  readonly size: number;
+  readonly type: string;
+}
+
+/** What every browser takes in one message (RFC 8841 section 6.1 sets the default). */
+const pieceBytes = 65_536;
+/** Read from disk at once. */
+const readBytes = 1_048_576;
+/** Unsent bytes past which reading waits, and at which it goes on. */
+const highMark = 4_194_304;
+const lowMark = 1_048_576;
+/** Received bytes that are handed over to the browser, which may put them on disk. */
+const blobBytes = 8_388_608;
+
+/** Sends the file. Progress ends with `done` when the receiver has all of it. */
+export function sendFile(channel: RTCDataChannel, file: File, progress: Progress): void {
+  channel.binaryType = "arraybuffer";
+  channel.bufferedAmountLowThreshold = lowMark;
+  let finished = false;
+  channel.onopen = () => {
+    const header: FileHeader = { name: file.name, size: file.size, type: file.type };
+    channel.send(JSON.stringify(header));
+    sendPieces(channel, file, progress).catch(() => channel.close());
+  };
+  channel.onmessage = ({ data }) => {
+    if (data !== "done") return;
+    finished = true;
+    progress.done();
+    channel.close();
+  };
+  channel.onclose = () => {
+    if (!finished) progress.failed();
+  };
+}
+
+async function sendPieces(channel: RTCDataChannel, file: File, progress: Progress): Promise<void> {
+  for (let start = 0; start < file.size; start += readBytes) {
+    const block = await file.slice(start, start + readBytes).arrayBuffer();
+    for (let at = 0; at < block.byteLength; at += pieceBytes) {
+      if (channel.bufferedAmount > highMark) await drained(channel);
+      if (channel.readyState !== "open") return;
+      channel.send(block.slice(at, at + pieceBytes));
+      progress.moved(Math.max(0, start + at - channel.bufferedAmount));
+    }
+  }
+}
+
+function drained(channel: RTCDataChannel): Promise<void> {
+  return new Promise((resolve) => {
+    channel.addEventListener("bufferedamountlow", () => resolve(), { once: true });
+    channel.addEventListener("close", () => resolve(), { once: true });
+  });
+}
+
+/** Receives a file. `begin` is told what comes, and gives whom to tell of it. */
+export function receiveFile(
+  channel: RTCDataChannel,
+  begin: (header: FileHeader) => Progress & { received(file: Blob): void },
+): void {
+  channel.binaryType = "arraybuffer";
+  let progress: ReturnType<typeof begin> | undefined;
+  let header: FileHeader | undefined;
+  let parts: BlobPart[] = [];
+  let loose = 0;
+  let bytes = 0;
+
+  channel.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+    if (header === undefined) {
+      header = readHeader(data);
+      if (header === undefined) return channel.close();
+      progress = begin(header);
+    } else if (typeof data !== "string") {
+      parts.push(data);
+      bytes += data.byteLength;
+      loose += data.byteLength;
+      progress?.moved(bytes);
+    }
+    if (loose >= blobBytes) {
+      parts = [new Blob(parts)];
+      loose = 0;
+    }
+    if (bytes < header.size) return;
+    const file = new Blob(parts, { type: header.type });
+    parts = [];
+    channel.send("done");
+    progress?.received(file);
+    progress?.done();
+    progress = undefined;
+  };
+  channel.onclose = () => progress?.failed();
+}
+
+/** Undefined for what is no header; its name is one without a folder. */
+function readHeader(data: string | ArrayBuffer): FileHeader | undefined {
+  if (typeof data !== "string") return undefined;
+  try {
+    const { name, size, type } = JSON.parse(data) as Partial<Record<keyof FileHeader, unknown>>;
+    if (typeof name !== "string" || typeof size !== "number" || !(size >= 0)) return undefined;
+    const base = name.split(/[\\/]/).at(-1) || "file";
+    return { name: base, size, type: typeof type === "string" ? type : "" };
+  } catch {
+    return undefined;
+  }
+}

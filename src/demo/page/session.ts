@@ -1,0 +1,36 @@
+import type { Side } from "../signaling-client.ts";
+
+/** What a tab has to remember to be the same client after a reload. */
+export interface Session {
+  readonly appId: string;
+  readonly side: Side;
+  readonly sid: string;
+  /** The last mail shown. */
+  readonly deliveredUpTo: number;
+  /** The code to tell the other side, until it is there. */
+  readonly code?: string;
+  /** When the code ends, RFC 3339. */
+  readonly expiresAt?: string;
+}
+
+const key = "nt-signal";
+
+/** This tab's session; undefined when it has none, or may not keep any. */
+export function savedSession(): Session | undefined {
+  try {
+    const text = sessionStorage.getItem(key);
+    return text === null ? undefined : (JSON.parse(text) as Session);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps the session for a reload, or forgets it. A browser that forbids it just starts anew. */
+export function saveSession(session: Session | undefined): void {
+  try {
+    if (session === undefined) sessionStorage.removeItem(key);
+    else sessionStorage.setItem(key, JSON.stringify(session));
+  } catch {
+    // Private windows of some browsers.
+  }
+}

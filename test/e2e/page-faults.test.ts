@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import "../support/patience.ts";
+import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { testServer } from "../support/server.ts";
+
+const gone =
+  "This code doesn’t work: it was never made, is used up or has expired. Ask for a new one.";
+
+describe.skipIf(noBrowser)("a code that doesn't work", () => {
+  let browser: TestBrowser;
+  beforeAll(async () => {
+    browser = await openBrowser();
+  });
+  afterAll(() => browser[Symbol.asyncDispose]());
+
+  test("a wrong one is refused in clear words, beside the field, ready for the next try", async () => {
+    await using server = await testServer();
+    const bob = await browser.person(server.http);
+    await bob.enterCode("0000");
+    expect(await bob.fault()).toBe(gone);
+    await bob.page.locator("#code-field:focus").waitFor();
+    await bob.enterCode("12");
+    await bob.page.getByText("A code has 4 to 8 digits.").waitFor();
+    await bob.leave();
+  });
+
+  test("a used one is refused to a third person, who disturbs nobody", async () => {
+    await using server = await testServer();
+    const { ann, bob, code } = await connectedPeople(browser, server.http);
+    const carol = await browser.person(server.http);
+    await carol.enterCode(code);
+    expect(await carol.fault()).toBe(gone);
+    await ann.say("Still us");
+    await bob.sees("Still us");
+    await Promise.all([ann.leave(), bob.leave(), carol.leave()]);
+  });
+
+  test("an expired one is taken back from who made it, and refused to who enters it", async () => {
+    await using server = await testServer({ ROOM_TTL: "1s" });
+    const ann = await browser.person(server.http);
+    const code = await ann.createCode();
+    await ann.page.getByText("Your code has expired. Create a new one.").waitFor();
+    const bob = await browser.person(server.http);
+    await bob.enterCode(code);
+    expect(await bob.fault()).toBe(gone);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("too many tries are told as such, and when to try again", async () => {
+    await using server = await testServer({ HTTP_RATE_PER_MIN: "1" });
+    const bob = await browser.person(server.http);
+    await bob.enterCode("0000");
+    expect(await bob.fault()).toBe(gone);
+    await bob.enterCode("0001");
+    await bob.page.getByText(/Too many tries from your address. Try again in \d+ s./).waitFor();
+    await bob.leave();
+  });
+
+  test("a server that is gone is told as such", async () => {
+    const server = await testServer();
+    const bob = await browser.person(server.http);
+    await server.stop();
+    await bob.enterCode("0000");
+    expect(await bob.fault()).toContain("The server cannot be reached.");
+    await bob.leave();
+  });
+});

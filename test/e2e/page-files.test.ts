@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import "../support/patience.ts";
+import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+
+describe.skipIf(noBrowser)("two people who are connected", () => {
+  let browser: TestBrowser;
+  let server: TestServer;
+  beforeAll(async () => {
+    [browser, server] = await Promise.all([openBrowser(), testServer()]);
+  });
+  afterAll(async () => {
+    await browser[Symbol.asyncDispose]();
+    await server.stop();
+  });
+
+  test("send a file of 20 MB, which arrives byte for byte", async () => {
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    const bytes = Buffer.alloc(20_000_000);
+    for (let at = 0; at < bytes.length; at += 65_536) {
+      crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+    }
+    await ann.sendFile("résumé 1.bin", bytes);
+    await ann.transferEnds("résumé 1.bin", "Sent in");
+    await bob.transferEnds("résumé 1.bin", "Received in");
+    const saved = await bob.save("résumé 1.bin");
+    expect(saved.name).toBe("résumé 1.bin");
+    expect(Bun.SHA256.hash(saved.bytes, "hex")).toBe(Bun.SHA256.hash(bytes, "hex"));
+    await bob.sendFile("empty", Buffer.alloc(0));
+    await ann.transferEnds("empty", "Received in");
+    expect([ann.complaints, bob.complaints]).toEqual([[], []]);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("cancel a file from either end, and both see it", async () => {
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    for (const [name, stopper] of [
+      ["here", ann],
+      ["there", bob],
+    ] as const) {
+      await ann.sendFile(name, Buffer.alloc(96_000_000));
+      await stopper.page.getByRole("button", { name: `Cancel ${name}` }).click();
+      await ann.transferEnds(name, "Cancelled");
+      await bob.transferEnds(name, "Cancelled");
+    }
+    await ann.say("Still there");
+    await bob.sees("Still there");
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+});

@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import "../support/patience.ts";
+import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { metricBecomes } from "../support/metric-becomes.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+
+describe.skipIf(noBrowser)("two people at the page", () => {
+  let browser: TestBrowser;
+  let server: TestServer;
+  beforeAll(async () => {
+    [browser, server] = await Promise.all([
+      openBrowser(),
+      testServer({ DEV: "false", DEMO: "true" }),
+    ]);
+  });
+  afterAll(async () => {
+    await browser[Symbol.asyncDispose]();
+    await server.stop();
+  });
+
+  test("pair by a code, connect directly and chat both ways, without a complaint", async () => {
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await ann.say("From Ann <b>&</b>");
+    await bob.sees("From Ann <b>&</b>");
+    await bob.say("From Bob");
+    await ann.sees("From Bob");
+    for (const { step } of [ann, bob].map((person) => ({ step: person.step.bind(person) }))) {
+      // Who is checked before its candidate is heard of counts as prflx (RFC 8445 section 7.3.1.3).
+      expect(await step("Path", /Direct/)).toMatch(
+        /^Direct \((host|prflx) here, (host|prflx) there\)$/,
+      );
+      expect(await step("ICE candidates", /host/)).toMatch(/Here: \d host.*There: \d host/);
+      await step("Round trip", /ms/);
+    }
+    expect(await ann.step("Code", /there/)).toBe("Redeemed there");
+    expect([ann.complaints, bob.complaints]).toEqual([[], []]);
+    await metricBecomes(
+      server,
+      'nt_session_established_total{mode="direct"}',
+      (count) => count === 1,
+    );
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("pair over plain HTTP, as on a LAN, where browsers withhold what needs a secure context", async () => {
+    const { ann, bob } = await connectedPeople(browser, `http://lan.test:${server.port}`);
+    expect(await ann.page.evaluate("isSecureContext")).toBe(false);
+    await ann.say("In the open");
+    await bob.sees("In the open");
+    expect([ann.complaints, bob.complaints]).toEqual([[], []]);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+});

@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import "../support/patience.ts";
+import { noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { metricBecomes } from "../support/metric-becomes.ts";
+import { testServer } from "../support/server.ts";
+import { noTurn, TurnServer } from "../support/turn-server.ts";
+
+describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN server", () => {
+  let browser: TestBrowser;
+  beforeAll(async () => {
+    browser = await openBrowser();
+  });
+  afterAll(() => browser[Symbol.asyncDispose]());
+
+  test("connect over coturn with the credentials they were given", async () => {
+    await using turn = await TurnServer.start("north");
+    const env = { TURN_URLS: `${turn.url("udp")},${turn.url("tcp")}`, TURN_SECRET: "north" };
+    await using server = await testServer(env);
+    const ann = await browser.person(`${server.http}/?relay`);
+    const bob = await browser.person(`${server.http}/?relay`);
+    await bob.enterCode(await ann.createCode());
+    await Promise.all([ann.connected(), bob.connected()]);
+    await ann.say("Over TURN");
+    await bob.sees("Over TURN");
+    for (const person of [ann, bob]) {
+      await person.step("Path", /Relayed by TURN/);
+      expect(await person.step("ICE candidates", /relay/)).not.toContain("host");
+    }
+    await ann.sendFile("relayed.bin", Buffer.alloc(300_000));
+    await bob.transferEnds("relayed.bin", "Received");
+    const established = 'nt_session_established_total{mode="relay"}';
+    await metricBecomes(server, established, (count) => count === 1);
+    expect([ann.complaints, bob.complaints]).toEqual([[], []]);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("learn what is wrong when there is no such server", async () => {
+    await using server = await testServer();
+    const ann = await browser.person(`${server.http}/?relay`);
+    const bob = await browser.person(server.http);
+    await bob.enterCode(await ann.createCode());
+    await ann.page
+      .getByText("connects over TURN alone, and no TURN server is configured")
+      .waitFor();
+    await ann.step("ICE checks", /No pair works/);
+    await ann.page.getByRole("button", { name: "Try again" }).waitFor();
+    const failed = 'nt_session_failed_total{reason="ice-failed"}';
+    await metricBecomes(server, failed, (count) => count > 0);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+});

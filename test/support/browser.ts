@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { requireProgram } from "./programs.ts";
+
+const program = requireProgram("chromium");
+
+/** Tests with a browser are skipped where there is none. */
+export const noBrowser = program.missing;
+
+const flags = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--allow-loopback-in-peer-connection",
+  // A name for this machine that is no more trusted than one on a LAN.
+  "--host-resolver-rules=MAP lan.test 127.0.0.1",
+  // Pages see addresses, not names that only multicast could resolve.
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+];
+
+/** A headless Chromium of its own. */
+export async function openBrowser(): Promise<TestBrowser> {
+  const browser = await chromium.launch({ executablePath: program.path, args: flags });
+  return new TestBrowser(browser);
+}
+
+export interface PersonOptions {
+  readonly colorScheme?: "light" | "dark";
+  readonly viewport?: { readonly width: number; readonly height: number };
+}
+
+export class TestBrowser implements AsyncDisposable {
+  constructor(private readonly browser: Browser) {}
+
+  /** Somebody with a browser profile of their own, on the page at `url`. */
+  async person(url: string, options: PersonOptions = {}): Promise<Person> {
+    const context = await this.browser.newContext({ acceptDownloads: true, ...options });
+    context.setDefaultTimeout(10_000);
+    const person = new Person(context, await context.newPage());
+    await person.page.goto(url);
+    return person;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.browser.close();
+  }
+}
+
+/** One person at the demo page, with everything the browser complained about. */
+export class Person {
+  /** Console errors, uncaught exceptions and violations of the content security policy. */
+  readonly complaints: string[] = [];
+  private files: Promise<string> | undefined;
+
+  constructor(
+    readonly context: BrowserContext,
+    readonly page: Page,
+  ) {
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") {
+        this.complaints.push(message.text());
+      }
+    });
+    page.on("pageerror", (error) => this.complaints.push(String(error)));
+  }
+
+  /** Makes a code and reads it. */
+  async createCode(): Promise<string> {
+    await this.page.getByRole("button", { name: "Create a code" }).click();
+    await this.page.locator("#waiting").waitFor();
+    return (await this.page.locator("#code").textContent()) ?? "";
+  }
+
+  async enterCode(code: string): Promise<void> {
+    await this.page.getByLabel("Enter a code").fill(code);
+    await this.page.getByRole("button", { name: "Connect" }).click();
+  }
+
+  /** Resolves when the page says that it is connected. */
+  async connected(): Promise<void> {
+    await this.page.getByRole("heading", { name: "Connected", exact: true }).waitFor();
+  }
+
+  async say(text: string): Promise<void> {
+    await this.page.getByLabel("Message", { exact: true }).fill(text);
+    await this.page.getByRole("button", { name: "Send", exact: true }).click();
+  }
+
+  /** Resolves when this message is on the page, whoever wrote it. */
+  async sees(text: string): Promise<void> {
+    await this.page.locator("#messages li", { hasText: text }).waitFor();
+  }
+
+  /** What the page holds against the code that was entered. */
+  async fault(): Promise<string> {
+    await this.page.locator("#start-error:not(:empty)").waitFor();
+    return (await this.page.locator("#start-error").textContent()) ?? "";
+  }
+
+  /** Chooses a file that has these bytes. It lies on the disk, as a person's does. */
+  async sendFile(name: string, bytes: Uint8Array): Promise<void> {
+    await this.page.locator("#choose:enabled").waitFor();
+    const path = join(await this.folder(), name);
+    await Bun.write(path, bytes);
+    await this.page.locator("#file").setInputFiles(path);
+  }
+
+  /** Resolves when the transfer of this file says that it ended so. */
+  async transferEnds(name: string, words: string): Promise<void> {
+    await this.transfer(name).locator(".state", { hasText: words }).waitFor();
+  }
+
+  /** Downloads a file that was received. */
+  async save(name: string): Promise<{ readonly name: string; readonly bytes: Uint8Array }> {
+    const [download] = await Promise.all([
+      this.page.waitForEvent("download"),
+      this.transfer(name).getByText("Save").click(),
+    ]);
+    const bytes = await Bun.file(await download.path()).bytes();
+    return { name: download.suggestedFilename(), bytes };
+  }
+
+  /** Goes away, and closes the browser's profile. */
+  async leave(): Promise<void> {
+    await this.context.close();
+    if (this.files !== undefined) await rm(await this.files, { recursive: true, force: true });
+  }
+
+  /** Where this person's files lie. */
+  private folder(): Promise<string> {
+    this.files ??= mkdtemp(join(tmpdir(), "nt-signal-person-"));
+    return this.files;
+  }
+
+  private transfer(name: string) {
+    return this.page
+      .locator(".transfer")
+      .filter({ has: this.page.getByText(name, { exact: true }) });
+  }
+
+  /** What the connection panel says of a step, once it says something that matches. */
+  async step(title: string, detail: RegExp): Promise<string> {
+    const step = this.page.locator(".step", { hasText: title }).filter({ hasText: detail });
+    await step.waitFor();
+    return (await step.locator(".detail").textContent()) ?? "";
+  }
+}
+
+/** Two people who found each other by a code, and are connected. */
+export async function connectedPeople(
+  browser: TestBrowser,
+  url: string,
+): Promise<{ readonly ann: Person; readonly bob: Person; readonly code: string }> {
+  const ann = await browser.person(url);
+  const bob = await browser.person(url);
+  const code = await ann.createCode();
+  await bob.enterCode(code);
+  await Promise.all([ann.connected(), bob.connected()]);
+  return { ann, bob, code };
+}
