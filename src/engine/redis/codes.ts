@@ -1,0 +1,163 @@
+import type { Clock } from "../../base/clock.ts";
+import type { AppId, Code } from "../../base/ids.ts";
+import type { Claim, CodeLimits, Codes, Guess, Guesser, NewCode } from "../engine.ts";
+import { EngineUnreachable } from "../engine.ts";
+import type { Keys } from "./keys.ts";
+import { numberAt, textAt } from "./rooms-store.ts";
+import { houseSteps } from "./steps.ts";
+import type { Reply, Store } from "./store.ts";
+
+export interface RedisCodesOptions {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly node: string;
+  readonly timeoutMs: number;
+  readonly clock: Pick<Clock, "after" | "ticks">;
+}
+
+/** Guessers told apart; when there are so many, newcomers share one record. */
+const maxGuessers = 100_000;
+/** A lock is at most this many windows long. */
+const maxLockWindows = 64;
+
+export function redisCodes({ store, keys, node, timeoutMs, clock }: RedisCodesOptions): Codes {
+  const rememberedMs = timeoutMs * 4;
+  let operations = 0;
+
+  /**
+   * Asks again, once, when no answer came. The step knows the operation by its id: what was done the
+   * first time is answered and not done again. Rejects only when it is too late for either to be
+   * carried out. So no code is lost to an answer nobody got.
+   */
+  async function surely(run: (operation: string) => Promise<Reply>): Promise<Reply> {
+    const operation = keys.operation(`${node}/${++operations}`);
+    const first = await run(operation).catch(unreachable);
+    if (!(first instanceof EngineUnreachable)) return first;
+    const askedAt = clock.ticks();
+    const second = await run(operation).catch(unreachable);
+    if (!(second instanceof EngineUnreachable)) return second;
+    const restMs = askedAt + timeoutMs - clock.ticks();
+    if (restMs > 0) await new Promise<void>((over) => clock.after(restMs, over));
+    throw second;
+  }
+
+  async function claimOne(
+    candidates: readonly Code[],
+    { appId, ttlMs, restMs, client = "" }: NewCode,
+    { maxLive, maxUsed, maxPerClient }: CodeLimits,
+  ): Promise<Claim> {
+    const reply = await surely((operation) =>
+      store.run(
+        houseSteps.claim,
+        [
+          keys.live,
+          keys.used,
+          keys.clients,
+          operation,
+          keys.ofRoom + appId,
+          keys.ofClient + client,
+          ...candidates.map(keys.code),
+        ],
+        [
+          appId,
+          ...[ttlMs, restMs].map(String),
+          client,
+          ...[maxLive, maxUsed, maxPerClient, rememberedMs].map(String),
+          ...candidates,
+        ],
+      ),
+    );
+    switch (reply[0]) {
+      case "claimed":
+        return {
+          outcome: "claimed",
+          code: textAt(reply, 1) as Code,
+          expiresAt: numberAt(reply, 2),
+        };
+      case "client_full":
+        return { outcome: "client_full", retryAfterMs: Math.ceil(numberAt(reply, 1)) };
+      case "crowded":
+        return { outcome: "crowded" };
+      default:
+        return { outcome: "collided" };
+    }
+  }
+
+  async function guess(code: Code, { keys: guessers, windowMs }: Guesser): Promise<Guess> {
+    const reply = await surely((operation) =>
+      store.run(
+        houseSteps.guess,
+        [
+          keys.live,
+          keys.used,
+          keys.clients,
+          operation,
+          keys.code(code),
+          keys.guessers,
+          keys.misses(""),
+          ...guessers.map(({ key }) => keys.misses(key)),
+        ],
+        [
+          code,
+          keys.ofRoom,
+          keys.ofClient,
+          ...[rememberedMs, windowMs, maxGuessers, maxLockWindows].map(String),
+          ...guessers.flatMap(({ key, limit }) => [key, String(limit)]),
+        ],
+      ),
+    );
+    switch (reply[0]) {
+      case "taken": {
+        const entry = { appId: textAt(reply, 1) as AppId, expiresAt: numberAt(reply, 2) };
+        return { outcome: "taken", entry };
+      }
+      case "locked":
+        return { outcome: "locked", retryAfterMs: Math.ceil(numberAt(reply, 1)) };
+      default:
+        return { outcome: "gone" };
+    }
+  }
+
+  return {
+    async claim(candidates, entry, limits) {
+      let drawn = 0;
+      for (const batch of batches(candidates)) {
+        const claim = await claimOne(batch, entry, limits);
+        if (claim.outcome !== "collided") return claim;
+        drawn += batch.length;
+      }
+      return drawn > 0 ? { outcome: "collided" } : claimOne([], entry, limits);
+    },
+    async take(code) {
+      const taken = await guess(code, { keys: [], windowMs: 0 });
+      return taken.outcome === "taken" ? taken.entry : undefined;
+    },
+    guess,
+    async counts() {
+      const reply = await store.run(houseSteps.counts, [keys.live, keys.used], []);
+      const live = numberAt(reply, 0);
+      return { live, resting: numberAt(reply, 1) - live };
+    },
+  };
+}
+
+function unreachable(error: unknown): EngineUnreachable {
+  if (error instanceof EngineUnreachable) return error;
+  throw error;
+}
+
+/** One, one, two, four, …: the first is free nearly always, and a round trip costs more than a draw. */
+function* batches(candidates: Iterable<Code>): Generator<readonly Code[]> {
+  let size = 1;
+  let drawn = 0;
+  let batch: Code[] = [];
+  for (const candidate of candidates) {
+    batch.push(candidate);
+    if (batch.length < size) continue;
+    yield batch;
+    drawn += size;
+    size = drawn;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}

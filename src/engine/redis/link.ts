@@ -1,0 +1,183 @@
+import { RedisClient, type TLSOptions } from "bun";
+import type { Cancel, Clock, Random } from "../../base/clock.ts";
+import { EngineUnreachable } from "../engine.ts";
+
+export interface LinkOptions {
+  readonly url: string;
+  /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
+  readonly ca: string | undefined;
+  /** How long a command, a connection attempt and a ping may take. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Makes a fresh connection usable. It is not up before this resolves. */
+  readonly prepare: (client: RedisClient) => Promise<void>;
+  /** `up` false: everything a connection knows, subscriptions included, is gone. */
+  readonly changed: (up: boolean) => void;
+  /** The server's clock, ms, read between `askedAt` and `answeredAt` of the clock's ticks. */
+  readonly told: (time: number, askedAt: number, answeredAt: number) => void;
+}
+
+/** Commands under way or waiting for a connection, and characters in them, past which more are refused. */
+const maxUnderWay = 20_000;
+const maxUnderWayChars = 134_217_728;
+const minRetryMs = 50;
+const maxRetryMs = 1_000;
+
+/**
+ * One connection to Redis, kept up. Bun's client is deaf after its own reconnect, knows no deadline
+ * for a command and does not notice a server that hangs: here every connection is a fresh client,
+ * each command has a deadline, and a ping that stays unanswered ends the connection.
+ *
+ *     down --connected, prepared-->  up
+ *     up   --closed, ping unanswered--> down, and again after a while
+ */
+export class Link {
+  private client: RedisClient | undefined;
+  private up = false;
+  private closed = false;
+  private tries = 0;
+  private timer: Cancel | undefined;
+  private underWay = 0;
+  private underWayChars = 0;
+  private waiting: (() => void)[] = [];
+  private downSince: number;
+
+  constructor(private readonly options: LinkOptions) {
+    this.downSince = options.clock.ticks();
+  }
+
+  get isUp(): boolean {
+    return this.up;
+  }
+
+  /** ms since it last was up; 0 while it is. */
+  downForMs(): number {
+    return this.up ? 0 : this.options.clock.ticks() - this.downSince;
+  }
+
+  /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
+  async open(): Promise<void> {
+    const { url, ca, timeoutMs, random, prepare, changed } = this.options;
+    const client = new RedisClient(url, {
+      autoReconnect: false,
+      enableOfflineQueue: false,
+      connectionTimeout: timeoutMs,
+      ...(ca === undefined ? {} : { tls: { ca } satisfies TLSOptions }),
+    });
+    this.client = client;
+    client.onclose = () => this.lost(client);
+    try {
+      await this.within(client.connect());
+      await this.ping(client);
+      await this.within(prepare(client));
+    } catch {
+      this.lost(client);
+      return;
+    }
+    if (this.client !== client || this.closed) return client.close();
+    this.tries = 0;
+    this.up = true;
+    // Ticks of many nodes after one outage spread by themselves: each began at its own moment.
+    this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
+    changed(true);
+    for (const go of this.waiting.splice(0)) go();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.timer?.();
+    const { client } = this;
+    if (client) this.lost(client);
+  }
+
+  /**
+   * Sends a command, after those sent before. Rejects with what Redis says against it, and with
+   * `EngineUnreachable` when no answer came in time; then it may or may not be carried out.
+   */
+  async send(command: string, args: string[]): Promise<unknown> {
+    let chars = 0;
+    for (const arg of args) chars += arg.length;
+    if (this.underWay >= maxUnderWay || this.underWayChars + chars > maxUnderWayChars) {
+      throw new EngineUnreachable("too much is under way");
+    }
+    this.underWay++;
+    this.underWayChars += chars;
+    try {
+      const client = this.up && this.client ? this.client : await this.nextClient();
+      return await this.within(client.send(command, args));
+    } catch (error) {
+      throw isRefusal(error) || error instanceof EngineUnreachable
+        ? error
+        : new EngineUnreachable("the connection was lost");
+    } finally {
+      this.underWay--;
+      this.underWayChars -= chars;
+    }
+  }
+
+  /** A short outage is waited out; in a long one nobody is kept waiting. */
+  /** Gives the connection up, and makes another one. */
+  drop(): void {
+    if (this.client) this.lost(this.client);
+  }
+
+  async ready(): Promise<void> {
+    if (!this.up) await this.nextClient();
+  }
+
+  private async nextClient(): Promise<RedisClient> {
+    if (this.closed || this.downForMs() > this.options.timeoutMs) {
+      throw new EngineUnreachable("there is no connection");
+    }
+    await this.within(new Promise<void>((go) => this.waiting.push(go)));
+    if (this.client === undefined) throw new EngineUnreachable("there is no connection");
+    return this.client;
+  }
+
+  private within<T>(answer: Promise<T>): Promise<T> {
+    const { clock, timeoutMs } = this.options;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(timeoutMs, () => reject(new EngineUnreachable("no answer came")));
+      answer.then(resolve, reject).finally(cancel);
+    });
+  }
+
+  private async ping(client: RedisClient): Promise<void> {
+    const { clock, told } = this.options;
+    const askedAt = clock.ticks();
+    const [seconds, micros] = (await this.within(client.send("TIME", []))) as [string, string];
+    told(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), askedAt, clock.ticks());
+  }
+
+  private watch(client: RedisClient, everyMs: number): void {
+    this.timer = this.options.clock.after(everyMs, () => {
+      if (this.client !== client) return;
+      this.ping(client).then(
+        () => this.client === client && this.watch(client, everyMs),
+        () => this.lost(client),
+      );
+    });
+  }
+
+  private lost(client: RedisClient): void {
+    if (this.client !== client) return;
+    const { clock, random, changed } = this.options;
+    this.client = undefined;
+    client.onclose = null;
+    client.close();
+    this.timer?.();
+    if (this.up) this.downSince = clock.ticks();
+    const wasUp = this.up;
+    this.up = false;
+    if (this.closed) return;
+    if (wasUp) changed(false);
+    const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** this.tries++);
+    this.timer = clock.after(delayMs / 2 + random(delayMs / 2), () => void this.open());
+  }
+}
+
+/** Redis answered, and said no. */
+export function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && error.code === "ERR_REDIS_SERVER_ERROR";
+}

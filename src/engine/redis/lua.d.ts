@@ -1,0 +1,5 @@
+/** Bundled as text, so that the executable carries its scripts. */
+declare module "*.lua" {
+  const text: string;
+  export default text;
+}

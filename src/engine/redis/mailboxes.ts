@@ -1,0 +1,62 @@
+import type { Side } from "../../base/ids.ts";
+import { type EngineLimits, type Mailboxes, rememberedIds } from "../engine.ts";
+import { numberAt, textAt } from "./rooms-store.ts";
+import { ownSeat } from "./seat.ts";
+import { roomSteps } from "./steps.ts";
+import type { Tenancy } from "./tenancy.ts";
+
+export interface RedisMailboxesOptions {
+  readonly tenancy: Tenancy;
+  readonly limits: EngineLimits;
+}
+
+/** Mailboxes in lists: an entry is the sender's letter and the payload. */
+export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mailboxes {
+  const { mailboxMaxMails, mailboxMaxBytes, mailTotalBytes } = limits;
+  const bounds = [mailboxMaxMails, mailboxMaxBytes, mailTotalBytes, rememberedIds];
+
+  return {
+    async append(seat, to, { payload, id = "", strict }) {
+      const args = [to, payload, id, strict ? 1 : 0, ...bounds];
+      const reply = await tenancy.asHolderOrNot(ownSeat(seat), roomSteps.append, args);
+      switch (reply[0]) {
+        case "stored":
+          return {
+            outcome: "stored",
+            seq: numberAt(reply, 1),
+            repeated: numberAt(reply, 2) === 1,
+          };
+        case "full":
+          return { outcome: "full" };
+        default:
+          return { outcome: "replaced" };
+      }
+    },
+
+    async read(seat, after, maxBytes) {
+      const own = ownSeat(seat);
+      const reply = await tenancy.asHolder(own, roomSteps.read, [after, maxBytes]);
+      if (reply[0] !== "mails") return [];
+      const before = numberAt(reply, 1);
+      const mails = reply.slice(2).map((_, i) => {
+        const entry = textAt(reply, i + 2);
+        return { seq: before + i + 1, from: entry.charAt(0) as Side, payload: entry.slice(1) };
+      });
+      own.lastRead = Math.max(own.lastRead, mails.at(-1)?.seq ?? 0);
+      return mails;
+    },
+
+    async ack(seat, upTo) {
+      await tenancy.asHolder(ownSeat(seat), roomSteps.ack, [upTo, 0]);
+    },
+
+    async hello(seat, upTo) {
+      const own = ownSeat(seat);
+      const reply = await tenancy.asHolderOrNot(own, roomSteps.ack, [upTo, 1]);
+      if (reply[0] !== "acked") return { moved: 0, before: 0 };
+      const [moved, before] = [numberAt(reply, 1), numberAt(reply, 2)];
+      own.lastRead = Math.max(own.lastRead, before);
+      return { moved, before };
+    },
+  };
+}

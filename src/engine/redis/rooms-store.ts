@@ -1,0 +1,57 @@
+import type { AppId, Side } from "../../base/ids.ts";
+import { EngineUnreachable } from "../engine.ts";
+import type { Keys } from "./keys.ts";
+import type { Step } from "./steps.ts";
+import type { Reply, Store } from "./store.ts";
+
+export interface RoomsStoreOptions {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly node: string;
+  readonly roomTtlMs: number;
+  readonly relayHoldMs: number;
+  readonly leaseMs: number;
+  readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
+}
+
+/** What a step is about: a side of a room, and for its holder the seat's token. */
+export interface RoomPlace {
+  readonly appId: AppId;
+  readonly side: Side;
+  readonly token?: number;
+}
+
+/** Runs a step about one room, and passes on what was given up on the way. */
+export type RunRoomStep = (
+  step: Step,
+  place: RoomPlace,
+  args?: readonly (string | number)[],
+) => Promise<Reply>;
+
+export function roomsStore(options: RoomsStoreOptions): RunRoomStep {
+  const { store, keys, node, dropped } = options;
+  const times = [options.roomTtlMs, options.relayHoldMs, options.leaseMs].map(String);
+
+  return async (step, place, args = []) => {
+    const { appId, side, token } = place;
+    const head = [appId, side, token === undefined ? "" : String(token), keys.prefix];
+    const all = [...head, ...times, node, ...args.map(String)];
+    const [stale, expired, forgotten, ...rest] = await store.run(step, keys.room(appId), all);
+    if (Number(stale) > 0) dropped("stale", Number(stale));
+    if (Number(expired) > 0) dropped("hold_expired", Number(expired));
+    if (Number(forgotten) > 0) dropped("room_forgotten", Number(forgotten));
+    return rest;
+  };
+}
+
+// ---- replies ----
+
+export function numberAt(reply: Reply, index: number): number {
+  const value = Number(reply[index]);
+  if (Number.isNaN(value)) throw new EngineUnreachable("it answered nonsense");
+  return value;
+}
+
+export function textAt(reply: Reply, index: number): string {
+  return String(reply[index] ?? "");
+}

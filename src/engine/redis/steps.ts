@@ -1,0 +1,66 @@
+import ack from "./steps/ack.lua" with { type: "text" };
+import admits from "./steps/admits.lua" with { type: "text" };
+import append from "./steps/append.lua" with { type: "text" };
+import claim from "./steps/claim.lua" with { type: "text" };
+import counts from "./steps/counts.lua" with { type: "text" };
+import establish from "./steps/establish.lua" with { type: "text" };
+import grant from "./steps/grant.lua" with { type: "text" };
+import guess from "./steps/guess.lua" with { type: "text" };
+import leave from "./steps/leave.lua" with { type: "text" };
+import park from "./steps/park.lua" with { type: "text" };
+import prelude from "./steps/prelude.lua" with { type: "text" };
+import probe from "./steps/probe.lua" with { type: "text" };
+import publish from "./steps/publish.lua" with { type: "text" };
+import pull from "./steps/pull.lua" with { type: "text" };
+import read from "./steps/read.lua" with { type: "text" };
+import renew from "./steps/renew.lua" with { type: "text" };
+import room from "./steps/room.lua" with { type: "text" };
+import settle from "./steps/settle.lua" with { type: "text" };
+import start from "./steps/start.lua" with { type: "text" };
+import sweep from "./steps/sweep.lua" with { type: "text" };
+import take from "./steps/take.lua" with { type: "text" };
+import unpark from "./steps/unpark.lua" with { type: "text" };
+
+/** An atomic step: one script, known to the server by the SHA-1 of its text. */
+export interface Step {
+  readonly text: string;
+  readonly sha: string;
+}
+
+/** Steps about codes, and about all rooms. */
+export const houseSteps = {
+  claim: step(claim),
+  guess: step(guess),
+  counts: step(counts),
+  sweep: step(sweep),
+} as const;
+
+/** Steps about one room. */
+export const roomSteps = {
+  ack: step(room, ack),
+  admits: step(room, admits),
+  append: step(room, append),
+  establish: step(room, establish),
+  grant: step(room, grant),
+  leave: step(room, leave),
+  park: step(room, park),
+  probe: step(room, probe),
+  publish: step(room, publish),
+  pull: step(room, pull),
+  read: step(room, read),
+  renew: step(room, renew),
+  settle: step(room, settle),
+  start: step(room, start),
+  take: step(room, take),
+  unpark: step(room, unpark),
+} as const;
+
+export const allSteps: readonly Step[] = [
+  ...Object.values(houseSteps),
+  ...Object.values(roomSteps),
+];
+
+function step(...parts: readonly string[]): Step {
+  const text = [prelude, ...parts].join("\n");
+  return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
+}

@@ -1,0 +1,6 @@
+-- Gives a waiter's place up, unless it is another's by now.
+-- ARGV[11] the waiter
+if room[side .. "waiter"] == ARGV[11] then
+  set(side .. "waiter", nil)
+end
+return answer(1)

@@ -1,0 +1,68 @@
+import type { AppId } from "../../base/ids.ts";
+import type { Sizes } from "../engine.ts";
+import type { Keys } from "./keys.ts";
+import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
+import { houseSteps, roomSteps } from "./steps.ts";
+import type { Reply, Store } from "./store.ts";
+
+export interface HouseSweepOptions {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly run: RunRoomStep;
+}
+
+/** Rooms looked at in one go. */
+const maxRoomsAtOnce = 200;
+
+/** Collects what is due for all nodes, and learns on the way what all of them hold. */
+export function houseSweep({ store, keys, run }: HouseSweepOptions) {
+  let seen = sizesOf(Array<number>(11).fill(0));
+  let sweeping: Promise<void> | undefined;
+
+  async function find(): Promise<readonly AppId[]> {
+    const { live, used, clients, guessers, busy, empty, use, holds } = keys;
+    const all = [live, used, clients, guessers, busy, empty, use, holds];
+    const reply = await store.run(houseSteps.sweep, all, [String(maxRoomsAtOnce)]);
+    seen = sizesOf(reply);
+    return reply.slice(11).map((_, i) => textAt(reply, i + 11) as AppId);
+  }
+
+  async function sweep(): Promise<void> {
+    const due = await find();
+    if (due.length === 0) return;
+    await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
+    await find();
+  }
+
+  return {
+    sizes: (): Sizes => seen,
+    /** One at a time: whoever asks meanwhile gets the one under way. */
+    sweep(): Promise<void> {
+      if (!store.isUp) return Promise.resolve();
+      sweeping ??= sweep()
+        .catch(() => {})
+        .finally(() => {
+          sweeping = undefined;
+        });
+      return sweeping;
+    },
+  };
+}
+
+/** What `sweep.lua` answers, by name. */
+function sizesOf(reply: Reply): Sizes {
+  const at = (index: number) => numberAt(reply, index);
+  return {
+    codesLive: at(0),
+    codesResting: at(1) - at(0),
+    codeClients: at(2),
+    guessers: at(3),
+    rooms: at(4),
+    peers: at(5),
+    mailboxes: at(6),
+    mails: at(7),
+    mailBytes: at(8),
+    heldFrames: at(9),
+    heldBytes: at(10),
+  };
+}

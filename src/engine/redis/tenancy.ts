@@ -1,0 +1,132 @@
+import type { Clock } from "../../base/clock.ts";
+import { otherSide } from "../../base/ids.ts";
+import {
+  type Claimable,
+  EngineUnreachable,
+  takeoverGuardMaxMs,
+  takeoverGuardMs,
+} from "../engine.ts";
+import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
+import type { LocalSeat } from "./seat.ts";
+import type { SeatBook } from "./seat-book.ts";
+import { roomSteps, type Step } from "./steps.ts";
+import type { Reply } from "./store.ts";
+
+export interface TenancyOptions {
+  readonly run: RunRoomStep;
+  readonly book: SeatBook;
+  readonly clock: Pick<Clock, "ticks">;
+  readonly leaseMs: number;
+  readonly maxRooms: number;
+}
+
+/** How seats on this node are kept, and how they are lost. */
+export interface Tenancy {
+  /**
+   * Runs a step for the holder of a seat. A seat that is gone, with its room, is taken anew first;
+   * `lost` comes back when it is another's, which its connection has been told by then.
+   */
+  asHolder(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
+  /** As `asHolder`, for what cannot be left undone: without an answer the seat is given up. */
+  asHolderOrNot(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
+  /** Takes a vanished seat anew: a room that Redis has forgotten comes into being again. */
+  heal(seat: LocalSeat): Promise<void>;
+  replaced(seat: LocalSeat, why: "same_sid" | "dead"): void;
+  /** Its connection had better go to another node. */
+  cutOff(seat: LocalSeat): void;
+  /** The other side, if its connection is here as well: frames between the two need no Redis. */
+  peerHere(seat: LocalSeat): LocalSeat | undefined;
+}
+
+export function takeArgs(sid: string, how: Claimable, maxRooms: number, knownSeq = 0, on = false) {
+  const claim = typeof how === "object" ? how.dead : how;
+  return [sid, claim, maxRooms, takeoverGuardMs, takeoverGuardMaxMs, knownSeq, on ? 1 : 0];
+}
+
+const lost: Reply = ["lost"];
+
+export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions): Tenancy {
+  function end(seat: LocalSeat): boolean {
+    if (!seat.isHeld) return false;
+    seat.isHeld = false;
+    book.remove(seat);
+    return true;
+  }
+
+  function replaced(seat: LocalSeat, why: "same_sid" | "dead"): void {
+    if (end(seat)) seat.listener.replaced(why);
+  }
+
+  function cutOff(seat: LocalSeat): void {
+    if (!end(seat)) return;
+    seat.listener.cutOff();
+    run(roomSteps.leave, seat).catch(() => {});
+  }
+
+  async function retake(seat: LocalSeat): Promise<void> {
+    const askedAt = clock.ticks();
+    const args = takeArgs(seat.sid, "free", maxRooms, seat.lastRead, seat.hasBegun);
+    const place = { appId: seat.appId, side: seat.side };
+    const reply = await run(roomSteps.take, place, args);
+    if (reply[0] === "full") return cutOff(seat);
+    if (reply[0] !== "taken") return replaced(seat, "same_sid");
+    const token = numberAt(reply, 1);
+    if (!seat.isHeld) {
+      // It was left meanwhile.
+      await run(roomSteps.leave, { ...place, token });
+      return;
+    }
+    book.remove(seat);
+    seat.token = token;
+    book.add(seat);
+    seat.leasedUntil = askedAt + leaseMs;
+    if (seat.hasBegun) seat.next = numberAt(reply, 9) + 1;
+    seat.lastSent = 0;
+    const peerToken = numberAt(reply, 7);
+    seat.peer = peerToken === 0 ? undefined : { token: peerToken, node: textAt(reply, 8) };
+    if (seat.peer) seat.listener.peerJoined();
+    seat.listener.mailStored();
+  }
+
+  async function heal(seat: LocalSeat): Promise<void> {
+    seat.healing ??= retake(seat).finally(() => {
+      seat.healing = undefined;
+    });
+    return seat.healing;
+  }
+
+  async function asHolder(
+    seat: LocalSeat,
+    step: Step,
+    args?: readonly (string | number)[],
+  ): Promise<Reply> {
+    for (let tries = 0; tries < 2; tries++) {
+      if (!seat.isHeld) return lost;
+      const { token } = seat;
+      const reply = await run(step, seat, args);
+      if (reply[0] === "gone") {
+        if (token === seat.token) await heal(seat);
+        continue;
+      }
+      if (reply[0] === "lost" && token === seat.token) replaced(seat, "same_sid");
+      return reply;
+    }
+    return lost;
+  }
+
+  return {
+    asHolder,
+    async asHolderOrNot(seat, step, args) {
+      try {
+        return await asHolder(seat, step, args);
+      } catch (error) {
+        if (error instanceof EngineUnreachable) cutOff(seat);
+        throw error;
+      }
+    },
+    heal,
+    replaced,
+    cutOff,
+    peerHere: ({ appId, side }) => book.latest(appId, otherSide(side)),
+  };
+}

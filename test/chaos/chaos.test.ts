@@ -1,0 +1,12 @@
+import { test as anyTest, expect } from "bun:test";
+import { redisMissing } from "../support/redis.ts";
+import { chaos } from "./scenario.ts";
+
+const test = anyTest.skipIf(redisMissing);
+
+test("5 s of kills, stops and restarts lose, repeat and reorder no mail, and leave no seat stuck", async () => {
+  const report = await chaos({ seed: 20260101, seconds: 5, pairs: 10 });
+  expect(report.faults).toEqual([]);
+  expect(report.mails).toBeGreaterThan(100);
+  for (const bytes of report.rss) expect(bytes).toBeLessThan(200_000_000);
+}, 150_000);

@@ -1,0 +1,181 @@
+import { freePort } from "../support/program.ts";
+import { TestRedis } from "../support/redis.ts";
+import { ChaosNode } from "./node.ts";
+import { Party } from "./party.ts";
+
+export interface ChaosOptions {
+  /** The same seed makes the same choices; what they meet is up to the machine. */
+  readonly seed: number;
+  readonly seconds: number;
+  readonly pairs: number;
+  readonly say?: (line: string) => void;
+}
+
+export interface ChaosReport {
+  readonly actions: Readonly<Record<string, number>>;
+  readonly mails: number;
+  readonly arrivals: number;
+  /** What should not have happened, in words. */
+  readonly faults: readonly string[];
+  /** Bytes each node occupies at the end, and Redis. */
+  readonly rss: readonly number[];
+  readonly redisBytes: number;
+}
+
+const heartbeatMs = 1_000;
+/** Wall clocks of the nodes: far behind, right, far ahead. */
+const clockOffsetsMs = [-3_600_000, 0, 86_400_000];
+const mailEveryMs = 40;
+/** By when everything has to be as it should, once nothing is broken any more. */
+const settlingMs = 60_000;
+
+/**
+ * Nodes and their Redis are killed, stopped and restarted at random, while pairs of reconnecting
+ * clients that come through whatever node they happen on send each other mail.
+ */
+export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
+  const { seed, seconds, pairs, say = () => {} } = options;
+  const random = seeded(seed);
+  await using redis = await TestRedis.start({ durable: true });
+  await using parts = new AsyncDisposableStack();
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "500ms", HEARTBEAT: `${heartbeatMs}ms` };
+  const nodes: ChaosNode[] = [];
+  for (const offset of clockOffsetsMs) {
+    const node = new ChaosNode(await freePort(), { ...env, CLOCK_OFFSET_MS: String(offset) });
+    nodes.push(parts.use(node));
+    node.run();
+  }
+  await until("every node to be ready", () => all(nodes, (node) => node.isReady()));
+
+  const choose = seeded(seed + 1);
+  const Socket = roaming(() => nodes[choose(nodes.length)] as ChaosNode);
+  const couples = Array.from({ length: pairs }, () => {
+    const appId = crypto.randomUUID();
+    return [new Party(appId, "A", Socket), new Party(appId, "B", Socket)] as const;
+  });
+  const parties = couples.flat();
+  for (const party of parties) parts.use(party);
+  await until("every client to be online", () => parties.every((party) => party.isOnline));
+  for (const party of parties) party.talk(mailEveryMs);
+
+  const actions = await misbehave(nodes, redis, random, seconds, say);
+
+  const faults: string[] = [];
+  await until("every node to be ready again", () => all(nodes, (node) => node.isReady()));
+  await until("the last mail to be stored", Promise.all(parties.map((p) => p.fallSilent()))).catch(
+    (error: Error) => faults.push(error.message),
+  );
+  for (const [a, b] of couples) {
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      await until("the last mail to be heard", () => to.heard.length >= from.stored).catch(
+        () => {},
+      );
+      const wrong = to.heard.findIndex((number, i) => number !== i);
+      if (wrong !== -1) faults.push(`mail ${to.heard[wrong]} came as number ${wrong}`);
+      if (to.heard.length !== from.stored) {
+        faults.push(`${to.heard.length} of ${from.stored} mails were heard (${to.state})`);
+      }
+    }
+  }
+  const mails = parties.reduce((sum, { stored }) => sum + stored, 0);
+  const arrivals = parties.reduce((sum, party) => sum + party.arrivals, 0);
+  faults.push(...nodes.flatMap((node) => node.faults));
+  const rss = await Promise.all(nodes.map((node) => node.rss()));
+
+  for (const party of parties) party[Symbol.dispose]();
+  const freed = async () => Number(await redis.ask("ZCARD", "nt:{rv}:busy")) === 0;
+  await until("every seat to be free", freed).catch((error: Error) => faults.push(error.message));
+  const keys = (await redis.ask("KEYS", "nt:*")) as string[];
+  for (const key of keys) {
+    if (Number(await redis.ask("PTTL", key)) === -1) faults.push(`${key} has no time to live`);
+  }
+  const memory = String(await redis.ask("INFO", "memory"));
+  const redisBytes = Number(/^used_memory:(\d+)/m.exec(memory)?.[1]);
+  return { actions, mails, arrivals, faults, rss, redisBytes };
+}
+
+async function misbehave(
+  nodes: readonly ChaosNode[],
+  redis: TestRedis,
+  random: (below: number) => number,
+  seconds: number,
+  say: (line: string) => void,
+): Promise<Record<string, number>> {
+  const actions: Record<string, number> = {};
+  const endAt = performance.now() + seconds * 1_000;
+  while (performance.now() < endAt) {
+    await Bun.sleep(200 + random(600));
+    const node = nodes[random(nodes.length)] as ChaosNode;
+    const lastsMs = 100 + random(2_400);
+    const what = ["kill a node", "stop a node", "kill Redis", "stop Redis"][random(4)] as string;
+    actions[what] = (actions[what] ?? 0) + 1;
+    say(`${what} for ${lastsMs} ms`);
+    switch (what) {
+      case "kill a node":
+        await node.kill();
+        await Bun.sleep(lastsMs / 4);
+        node.run();
+        break;
+      case "stop a node":
+        node.signal("SIGSTOP");
+        await Bun.sleep(lastsMs);
+        node.signal("SIGCONT");
+        break;
+      case "kill Redis":
+        await redis.kill();
+        await Bun.sleep(lastsMs / 2);
+        await redis.run();
+        break;
+      case "stop Redis":
+        redis.signal("SIGSTOP");
+        await Bun.sleep(lastsMs);
+        redis.signal("SIGCONT");
+    }
+  }
+  return actions;
+}
+
+/** A WebSocket that goes to whichever node comes up. */
+function roaming(choose: () => ChaosNode): new (url: string, protocol: string) => WebSocket {
+  return class extends WebSocket {
+    constructor(url: string, protocol: string) {
+      super(url.replace("anywhere", `127.0.0.1:${choose().port}`), protocol);
+    }
+  };
+}
+
+async function until(
+  what: string,
+  is: Promise<unknown> | (() => boolean | Promise<boolean>),
+): Promise<void> {
+  const endAt = performance.now() + settlingMs;
+  if (is instanceof Promise) {
+    let done = false;
+    void is.then(() => {
+      done = true;
+    });
+    return until(what, () => done);
+  }
+  while (!(await is())) {
+    if (performance.now() > endAt) throw new Error(`Waited ${settlingMs} ms for ${what}`);
+    await Bun.sleep(50);
+  }
+}
+
+async function all<T>(things: readonly T[], is: (thing: T) => Promise<boolean>): Promise<boolean> {
+  return (await Promise.all(things.map(is))).every(Boolean);
+}
+
+/** A whole number in 0 … `below` - 1 from a sequence that the seed decides (mulberry32). */
+function seeded(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}

@@ -1,0 +1,335 @@
+import "../support/patience.ts";
+import { afterAll, test as anyTest, describe, expect } from "bun:test";
+import { systemClock } from "../../src/base/clock.ts";
+import { newAppId } from "../../src/base/ids.ts";
+import { EngineUnreachable, type Guesser } from "../../src/engine/engine.ts";
+import { within } from "../support/client.ts";
+import { startProxy } from "../support/proxy.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
+import { redisNodes } from "../support/redis-engine.ts";
+import {
+  code,
+  join,
+  mail,
+  mint,
+  newCode,
+  noCodeLimits,
+  pair,
+  readAll,
+  tryToSit,
+} from "./seating.ts";
+
+const test = anyTest.skipIf(redisMissing);
+
+const redis = await TestRedis.start();
+afterAll(() => redis[Symbol.asyncDispose]());
+
+const nobody: Guesser = { keys: [], windowMs: 60_000 };
+
+/** Waits for what no event tells. */
+async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
+  const come = async () => {
+    while (!(await is())) await Bun.sleep(5);
+  };
+  await within(what, come());
+}
+
+describe("an answer that nobody got", () => {
+  test("has consumed no code: the same redeem asks again and gets it", async () => {
+    await using network = startProxy(redis.port);
+    await using nodes = await redisNodes(
+      redis,
+      1,
+      {},
+      { url: network.http.replace("http", "redis") },
+    );
+    const [engine] = nodes.engines;
+    const appId = await mint(engine, "1234");
+    for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
+    const taken = await engine.codes.guess(code("1234"), nobody);
+    expect(taken).toMatchObject({ outcome: "taken", entry: { appId } });
+    expect(await engine.codes.guess(code("1234"), nobody)).toEqual({ outcome: "gone" });
+  });
+
+  test("has claimed no second code: the same mint asks again and gets the first", async () => {
+    await using network = startProxy(redis.port);
+    await using nodes = await redisNodes(
+      redis,
+      1,
+      {},
+      { url: network.http.replace("http", "redis") },
+    );
+    const [engine] = nodes.engines;
+    for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
+    const claim = await engine.codes.claim([code("1234")], newCode(), noCodeLimits);
+    expect(claim).toMatchObject({ outcome: "claimed", code: code("1234") });
+    expect(await engine.codes.counts()).toEqual({ live: 1, resting: 0 });
+  });
+});
+
+describe("a Redis that hangs", () => {
+  test("keeps nobody waiting past the deadline, and does nothing late", async () => {
+    await using own = await TestRedis.start();
+    await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 300 });
+    const [engine] = nodes.engines;
+    await mint(engine, "1234");
+    const { a } = await pair(engine);
+    own.signal("SIGSTOP");
+    const asked = performance.now();
+    const answers = await Promise.allSettled([
+      engine.codes.take(code("1234")),
+      engine.codes.claim([code("5678")], newCode(), noCodeLimits),
+      engine.mailboxes.append(a.seat, "B", mail("late")),
+    ]);
+    for (const answer of answers) {
+      expect(answer).toMatchObject({ status: "rejected", reason: expect.any(EngineUnreachable) });
+    }
+    expect(performance.now() - asked).toBeLessThan(2_000);
+    expect(await engine.ready()).toContain("out of reach");
+    own.signal("SIGCONT");
+    await until("the engine to be ready", async () => (await engine.ready()) === undefined);
+    expect(await engine.codes.counts()).toEqual({ live: 1, resting: 0 });
+    expect(await engine.codes.take(code("1234"))).toBeDefined();
+    await engine.sweep();
+    expect(engine.sizes()).toMatchObject({ mails: 0 });
+  });
+
+  test("costs no memory however much is asked of it", async () => {
+    await using own = await TestRedis.start();
+    await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 500 });
+    const [engine] = nodes.engines;
+    own.signal("SIGSTOP");
+    const asks = Array.from({ length: 60_000 }, (_, i) =>
+      Promise.resolve(engine.codes.take(code(String(i)))).catch(() => "unreachable"),
+    );
+    const answers = await within("every answer", Promise.all(asks));
+    expect(new Set(answers)).toEqual(new Set(["unreachable"]));
+    own.signal("SIGCONT");
+  });
+});
+
+describe("messages that got lost", () => {
+  test("frames come in order and once though the listener's connection is cut again and again", async () => {
+    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 3_000 });
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(two, appId, "B");
+    await a.listener.until("peerJoined");
+    const frames = Array.from({ length: 300 }, (_, n) => `frame ${n}`);
+    for (const [n, frame] of frames.entries()) {
+      if (n % 60 === 30) await redis.ask("CLIENT", "KILL", "TYPE", "pubsub");
+      expect(await one.relay.publish(a.seat, frame, "ice")).toBe("delivered");
+      if (n % 60 === 45)
+        await until("both to hear again", async () => !(await one.ready()) && !(await two.ready()));
+    }
+    const heard: string[] = [];
+    while (heard.length < frames.length) {
+      heard.push(
+        ...(await b.listener.until(`relayed ${frames.at(-1)}`)).filter((text) =>
+          text.startsWith("relayed"),
+        ),
+      );
+      heard.push(`relayed ${frames.at(-1)}`);
+    }
+    expect(heard).toEqual(frames.map((frame) => `relayed ${frame}`));
+    expect(b.listener.unheard).not.toContain("relayed frame 299");
+  });
+
+  test("mail, comings and goings that were not heard are found by the next renewal", async () => {
+    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const appId = newAppId();
+    const b = await join(two, appId, "B");
+    const deaf = b.seat as unknown as { tell: () => void };
+    deaf.tell = () => {};
+    const a = await join(one, appId, "A");
+    await b.listener.until("peerJoined");
+    await one.mailboxes.append(a.seat, "B", mail("1"));
+    await b.listener.until("mailStored");
+    await one.seats.leave(a.seat);
+    await b.listener.until("peerLeft");
+  });
+});
+
+describe("a seat", () => {
+  test("of a node that says nothing any more is free when its lease ends, and the peer hears it", async () => {
+    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 800 });
+    await using dying = await redisNodes(
+      redis,
+      1,
+      {},
+      { leaseMs: 800, prefix: nodes.prefix, clock: stopped() },
+    );
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const appId = newAppId();
+    const a = await join(dying.engines[0], appId, "A");
+    const b = await join(one, appId, "B");
+    expect((await tryToSit(two, appId, "A")).answer).toEqual({
+      outcome: "busy",
+      token: a.seat.token,
+    });
+    await two.mailboxes.append((await join(two, newAppId(), "A")).seat, "B", mail("elsewhere"));
+    await b.listener.until("peerLeft");
+    expect((await tryToSit(two, appId, "A")).answer.outcome).toBe("taken");
+    await b.listener.until("peerJoined");
+  });
+
+  test("whose room was flushed is taken anew, hears its peer, and mail goes on by its numbers", async () => {
+    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const { engines } = nodes;
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(two, appId, "B");
+    await a.listener.until("peerJoined");
+    for (const payload of ["1", "2", "3"]) await one.mailboxes.append(a.seat, "B", mail(payload));
+    expect(await readAll(two, b.seat)).toHaveLength(3);
+    await redis.ask("FLUSHALL");
+    await a.listener.until("peerJoined");
+    await b.listener.until("peerJoined");
+    expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+    await b.listener.until("relayed frame");
+    expect(await one.mailboxes.append(a.seat, "B", mail("4"))).toMatchObject({ seq: 4 });
+    expect(await readAll(two, b.seat, 3)).toEqual(["4 4"]);
+    expect(engines).toHaveLength(2);
+  });
+
+  test("taken by another while its node was cut off is replaced", async () => {
+    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const appId = newAppId();
+    const old = await join(one, appId, "A");
+    await redis.ask("DEL", ...(await keysOf(nodes.prefix, appId)));
+    await join(two, appId, "A");
+    await old.listener.until("replaced same_sid");
+    expect(await one.relay.publish(old.seat, "late", "ice")).toBe("replaced");
+  });
+});
+
+describe("keys", () => {
+  test("that somebody else wrote spoil their own room and nothing else", async () => {
+    await using nodes = await redisNodes(redis, 1);
+    const [engine] = nodes.engines;
+    const appId = newAppId();
+    await redis.ask("SET", `${nodes.prefix}{${appId}}`, "not ours");
+    await redis.ask("HSET", `${nodes.prefix}{rv}:code:1234`, "foreign", "field");
+    expect(tryToSit(engine, appId, "A")).rejects.toBeInstanceOf(EngineUnreachable);
+    expect(await engine.codes.take(code("1234"))).toBeUndefined();
+    const { a, b } = await pair(engine);
+    await engine.relay.publish(a.seat, "frame", "ice");
+    await b.listener.hears("relayed frame");
+    await redis.ask("PUBLISH", `${nodes.prefix}node:nobody`, "nonsense");
+    await redis.ask("DEL", `${nodes.prefix}{${appId}}`);
+  });
+
+  test("all carry a time to live, whatever has been done", async () => {
+    await using nodes = await redisNodes(redis, 2);
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    await mint(one, "1234", { client: "c" });
+    await mint(one, "5678", { client: "c" });
+    await two.codes.guess(code("1234"), { keys: [{ key: "me", limit: 3 }], windowMs: 1_000 });
+    await two.codes.guess(code("0000"), { keys: [{ key: "me", limit: 3 }], windowMs: 1_000 });
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(two, appId, "B");
+    await one.relay.publish(a.seat, "ring", "ice");
+    await one.mailboxes.append(a.seat, "B", mail("1", "id"));
+    await two.seats.leave(b.seat);
+    await one.relay.publish(a.seat, "held", "ice");
+    const back = await join(one, appId, "A", { how: { dead: a.seat.token } });
+    await one.relay.publish(back.seat, "held anew", "offer");
+    await one.seats.leave(back.seat);
+    await join(two, newAppId(), "B");
+    expect(await keysWithoutEnd(nodes.prefix)).toEqual([]);
+    expect((await keysOf(nodes.prefix)).length).toBeGreaterThan(10);
+  });
+
+  test("of codes share one hash tag, those of a room another", async () => {
+    await using nodes = await redisNodes(redis, 1);
+    const [engine] = nodes.engines;
+    await mint(engine, "1234", { client: "c" });
+    const { appId, a } = await pair(engine);
+    await engine.mailboxes.append(a.seat, "B", mail("1", "id"));
+    for (const key of await keysOf(nodes.prefix)) {
+      expect(key).toMatch(new RegExp(`^${nodes.prefix}{(rv|${appId})}`));
+    }
+  });
+});
+
+test("scripts that Redis has forgotten are sent again", async () => {
+  await using nodes = await redisNodes(redis, 1);
+  const [engine] = nodes.engines;
+  await redis.ask("SCRIPT", "FLUSH");
+  await mint(engine, "1234");
+  expect(await engine.codes.take(code("1234"))).toBeDefined();
+});
+
+async function keysOf(prefix: string, about = ""): Promise<string[]> {
+  return (await redis.ask("KEYS", `${prefix}*${about}*`)) as string[];
+}
+
+async function keysWithoutEnd(prefix: string): Promise<string[]> {
+  const keys = await keysOf(prefix);
+  const ttls = await Promise.all(keys.map((key) => redis.ask("PTTL", key)));
+  return keys.filter((_, i) => Number(ttls[i]) < 0 && Number(ttls[i]) !== -2);
+}
+
+/** A clock whose ticking timers never fire: whoever has it renews nothing. */
+function stopped() {
+  return { ...systemClock, every: () => () => {} };
+}
+
+test("a primary that becomes a replica is not ready, and is again when it is a primary", async () => {
+  await using own = await TestRedis.start();
+  await using primary = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 400 });
+  const [engine] = nodes.engines;
+  await own.ask("REPLICAOF", "127.0.0.1", String(primary.port));
+  expect(mint(engine, "1234")).rejects.toBeInstanceOf(EngineUnreachable);
+  await until("no readiness", async () => (await engine.ready()) !== undefined);
+  await own.ask("REPLICAOF", "NO", "ONE");
+  await until("readiness", async () => (await engine.ready()) === undefined);
+  await mint(engine, "1234");
+});
+
+test("a side that moves to its peer's node in the midst of frames hears them in order and once", async () => {
+  await using nodes = await redisNodes(redis, 2);
+  const [one, two] = nodes.engines;
+  if (two === undefined) throw new Error("no second node");
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  let b = await join(two, appId, "B", { sid: "b" });
+  await a.listener.until("peerJoined");
+  let n = 0;
+  const sent: Promise<unknown>[] = [];
+  const send = () => sent.push(Promise.resolve(one.relay.publish(a.seat, String(n++), "ice")));
+  const heard: string[] = [];
+  for (const node of [one, two, one, one, two]) {
+    for (let i = 0; i < 50; i++) send();
+    const moved = join(node, appId, "B", { sid: "b", how: { dead: b.seat.token } });
+    for (let i = 0; i < 50; i++) {
+      send();
+      await Bun.sleep(0);
+    }
+    const before = b.listener.unheard;
+    b = await moved;
+    await a.listener.until("peerJoined");
+    send();
+    await Promise.all(sent);
+    heard.push(...before);
+    await b.listener.until(`relayed ${n - 1}`).then((events) => heard.push(...events));
+    heard.push(`relayed ${n - 1}`);
+  }
+  const numbers = heard
+    .filter((text) => text.startsWith("relayed"))
+    .map((text) => Number(text.slice(8)));
+  expect(numbers).toEqual([...new Set(numbers)].toSorted((x, y) => x - y));
+  expect(numbers.length).toBeGreaterThan(250);
+});

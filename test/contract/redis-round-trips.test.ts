@@ -1,0 +1,71 @@
+import "../support/patience.ts";
+import { afterAll, test as anyTest, expect } from "bun:test";
+import { newAppId } from "../../src/base/ids.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
+import { redisNodes } from "../support/redis-engine.ts";
+import { code, join, mail, mint, pair } from "./seating.ts";
+
+const test = anyTest.skipIf(redisMissing);
+
+const redis = await TestRedis.start();
+afterAll(() => redis[Symbol.asyncDispose]());
+
+/** What was sent to Redis while `run` ran, per time, leaving out what scripts do inside of it. */
+async function roundTrips(times: number, run: (index: number) => Promise<unknown>) {
+  await redis.ask("CONFIG", "RESETSTAT");
+  for (let i = 0; i < times; i++) await run(i);
+  const calls = await redis.calls();
+  const scripts = calls.get("evalsha") ?? 0;
+  expect(calls.get("eval")).toBeUndefined();
+  return scripts / times;
+}
+
+/** Two nodes that renew no leases meanwhile. */
+const nodes = await redisNodes(redis, redisMissing ? 0 : 2, {}, { leaseMs: 600_000 });
+const [one, two] = nodes.engines as [(typeof nodes.engines)[0], (typeof nodes.engines)[0]];
+afterAll(() => nodes[Symbol.asyncDispose]());
+
+test("a mint is one round trip, and a redeem is one, the guess guard included", async () => {
+  const who = { keys: [{ key: "me", limit: 10 }], windowMs: 1_000 };
+  expect(await roundTrips(100, (i) => mint(one, String(1_000 + i), { client: "c" }))).toBe(1);
+  const redeem = async (i: number) => two.codes.guess(code(String(1_000 + i)), who);
+  expect(await roundTrips(100, redeem)).toBe(1);
+});
+
+test("a join is two round trips with the question whether there is space, and one more for the start", async () => {
+  const trips = await roundTrips(50, async (i) => {
+    const appId = newAppId();
+    const node = i % 2 ? one : two;
+    await node.rooms.admits(appId);
+    await join(node, appId, "A");
+  });
+  expect(trips).toBe(3);
+});
+
+test("a relayed frame is one round trip between two nodes, and none within one", async () => {
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  const far = await roundTrips(100, async (i) => one.relay.publish(a.seat, `frame ${i}`, "ice"));
+  expect(far).toBe(1);
+  await b.listener.until("relayed frame 99");
+  const here = await pair(one);
+  const near = await roundTrips(100, async (i) => one.relay.publish(here.a.seat, `${i}`, "ice"));
+  expect(near).toBe(0);
+});
+
+test("a mail is one round trip to store, and one each to read and to acknowledge", async () => {
+  const { a, b } = await pair(one);
+  const stored = await roundTrips(100, async (i) =>
+    one.mailboxes.append(a.seat, "B", mail(String(i), `id ${i}`)),
+  );
+  expect(stored).toBe(1);
+  expect(await roundTrips(1, async () => one.mailboxes.read(b.seat, 0, 65_536))).toBe(1);
+  expect(await roundTrips(1, async () => one.mailboxes.ack(b.seat, 100))).toBe(1);
+});
+
+test("between two seats on one node a frame is relayed in the turn in which it is published", async () => {
+  const { a, b } = await pair(one);
+  expect(one.relay.publish(a.seat, "now", "ice")).toBe("delivered");
+  expect(b.listener.unheard).toContain("relayed now");
+});

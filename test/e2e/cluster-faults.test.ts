@@ -1,0 +1,212 @@
+import "../support/patience.ts";
+import { test as anyTest, expect } from "bun:test";
+import { TestClient, within } from "../support/client.ts";
+import { openPair } from "../support/pair.ts";
+import { Program } from "../support/program.ts";
+import { startProxy } from "../support/proxy.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
+import { testServer } from "../support/server.ts";
+
+const test = anyTest.skipIf(redisMissing);
+
+const roomFull = { type: "room_full" };
+
+/** Waits for what no event tells. */
+async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
+  const come = async () => {
+    while (!(await is())) await Bun.sleep(10);
+  };
+  await within(what, come());
+}
+
+async function isReady(http: string): Promise<boolean> {
+  return (await fetch(`${http}/readyz`)).ok;
+}
+
+test("a node killed without a word frees its seats within 2 × HEARTBEAT, and its mail is elsewhere", async () => {
+  const heartbeatMs = 1_000;
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, HEARTBEAT: `${heartbeatMs}ms` };
+  await using dying = await Program.start(env);
+  await using other = await testServer({ ...env, DRAIN: "0" });
+  const ws = (await dying.listening()).href.replace("http", "ws").replace(/\/$/, "");
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(ws, appId, "A");
+  await using b = await TestClient.open(other.ws, appId, "B", { v2: true });
+  await b.nextOf("peer_joined");
+  b.send({ type: "send", to: "A", id: "1", payload: "for who comes back" });
+  await b.nextOf("stored");
+  const killedAt = performance.now();
+  dying.signal("SIGKILL");
+  await a.closed;
+  await b.nextOf("peer_left");
+  expect(performance.now() - killedAt).toBeLessThan(2 * heartbeatMs);
+  await using back = await TestClient.open(other.ws, appId, "A", { sid: "new" });
+  back.send({ type: "hello", deliveredUpTo: 0 });
+  expect(await back.nextOf("deliver")).toMatchObject({ seq: 1, payload: "for who comes back" });
+  await b.nextOf("peer_joined");
+});
+
+test("a newcomer to a dead node's seat gets it without waiting for the lease", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "10m" };
+  await using dying = await Program.start(env);
+  await using other = await testServer({ ...env, DRAIN: "0" });
+  const ws = (await dying.listening()).href.replace("http", "ws").replace(/\/$/, "");
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(ws, appId, "A");
+  await using b = await TestClient.open(other.ws, appId, "B");
+  await b.nextOf("room_full");
+  dying.signal("SIGKILL");
+  await a.closed;
+  await using newcomer = await TestClient.open(other.ws, appId, "A");
+  expect(await newcomer.next()).toEqual(roomFull);
+  expect(await b.next()).toEqual(roomFull);
+});
+
+test("a Redis that hangs: 503 for what needs it, local pairs go on, others are sent away, and it heals", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "300ms", HEARTBEAT: "1s", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  await using local = await openPair(one);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A");
+  await using b = await TestClient.open(two.ws, appId, "B");
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  const { code } = await one.mint();
+
+  redis.signal("SIGSTOP");
+  await until("no readiness", async () => !(await isReady(one.http)));
+  expect(await (await fetch(`${one.http}/readyz`)).json()).toMatchObject({ ready: false });
+  expect((await fetch(`${one.http}/healthz`)).status).toBe(200);
+  const minted = await fetch(`${one.http}/rendezvous/code`, { method: "POST" });
+  const upgrade = await fetch(`${one.http}/ws?appID=${crypto.randomUUID()}&side=A`, {
+    headers: { upgrade: "websocket", connection: "upgrade" },
+  });
+  for (const answer of [minted, await one.redeem(code), upgrade]) {
+    expect(answer.status).toBe(503);
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await answer.json()).toMatchObject({ code: "store_unreachable" });
+  }
+  for (const peer of [a, b]) {
+    expect(await within("the close of a socket apart", peer.closed)).toMatchObject({ code: 1013 });
+  }
+  for (let n = 0; n < 50; n++) {
+    local.a.send({ type: "ice", n });
+    expect(await local.b.next()).toEqual({ type: "ice", n });
+  }
+
+  redis.signal("SIGCONT");
+  for (const { http } of [one, two]) await until("readiness", () => isReady(http));
+  expect((await one.redeem(code)).status).toBe(200);
+  await using a2 = await TestClient.open(two.ws, appId, "A");
+  await using b2 = await TestClient.open(one.ws, appId, "B");
+  for (const peer of [a2, b2]) await peer.nextOf("room_full");
+  local.a.send({ type: "ice", after: "all" });
+  expect(await local.b.nextOf("ice")).toEqual({ type: "ice", after: "all" });
+  local.a.send({ type: "send", to: "B", payload: "mail" });
+  local.b.send({ type: "hello", deliveredUpTo: 0 });
+  expect(await local.b.nextOf("send")).toMatchObject({ payload: "mail" });
+}, 30_000);
+
+test("a Redis restarted empty: live rooms are there again, with relay and mail", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "1s", HEARTBEAT: "2s", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A", { v2: true });
+  await using b = await TestClient.open(two.ws, appId, "B", { v2: true });
+  for (const peer of [a, b]) await peer.nextOf("peer_joined");
+  b.send({ type: "hello", deliveredUpTo: 0 });
+  for (const id of ["1", "2"]) {
+    a.send({ type: "send", to: "B", id, payload: id });
+    expect(await b.nextOf("send")).toMatchObject({ payload: id });
+  }
+
+  await redis.kill();
+  await redis.run();
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  a.send({ type: "offer", sdp: "anew" });
+  expect(await b.nextOf("offer")).toEqual({ type: "offer", sdp: "anew" });
+  a.send({ type: "send", to: "B", id: "3", payload: "3" });
+  expect(await b.nextOf("send")).toMatchObject({ seq: 3, payload: "3" });
+  await a.close();
+  await b.nextOf("peer_left");
+  await using back = await TestClient.open(two.ws, appId, "A");
+  expect(await back.next()).toEqual(roomFull);
+}, 30_000);
+
+test("with appendfsync always a Redis killed and restarted has all the mail that was answered", async () => {
+  await using redis = await TestRedis.start({ durable: true });
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "2s", DRAIN: "0" };
+  await using server = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(server.ws, appId, "A", { v2: true });
+  const stored: number[] = [];
+  for (let n = 1; n <= 200; n++) a.send({ type: "send", to: "B", id: `${n}`, payload: n });
+  while (stored.length < 100) stored.push(Number((await a.nextOf("stored"))["seq"]));
+  await redis.kill();
+  await redis.run();
+  await until("readiness", () => isReady(server.http));
+  await using b = await TestClient.open(server.ws, appId, "B");
+  b.send({ type: "hello", deliveredUpTo: 0 });
+  for (const seq of stored) expect(await b.nextOf("send")).toMatchObject({ seq, payload: seq });
+}, 30_000);
+
+test("one node cut off: its clients find their room at another, and what it still holds is replaced", async () => {
+  await using redis = await TestRedis.start();
+  await using network = startProxy(redis.port);
+  const env = { REDIS_TIMEOUT: "300ms", HEARTBEAT: "1s", DRAIN: "0" };
+  await using cut = await testServer({ ...env, REDIS_URL: network.http.replace("http", "redis") });
+  await using other = await testServer({ ...env, REDIS_URL: redis.url });
+  await using pair = await openPair(cut);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(cut.ws, appId, "A", { sid: "a" });
+  await using b = await TestClient.open(other.ws, appId, "B", { v2: true });
+  await b.nextOf("peer_joined");
+
+  network.down("silent");
+  expect(await within("the close of a socket apart", a.closed)).toMatchObject({ code: 1013 });
+  await b.nextOf("peer_left");
+  await using again = await TestClient.open(other.ws, appId, "A", { sid: "a" });
+  expect(await again.next()).toEqual(roomFull);
+  await until("no readiness", async () => !(await isReady(cut.http)));
+  pair.a.send({ type: "ice", still: "here" });
+  expect(await pair.b.next()).toEqual({ type: "ice", still: "here" });
+  await using heir = await TestClient.open(other.ws, pair.appId, "A");
+  expect(await heir.settled()).toEqual([]);
+
+  network.resetSilent();
+  network.up();
+  expect(await within("the end of what was replaced", pair.a.closed)).toEqual({
+    code: 1000,
+    reason: "replaced",
+  });
+  await until("readiness", () => isReady(cut.http));
+  await heir.nextOf("room_full");
+  heir.send({ type: "ice", from: "the heir" });
+  expect(await pair.b.nextOf("ice")).toEqual({ type: "ice", from: "the heir" });
+}, 30_000);
+
+test("a node that ends in order frees its seats as it goes, and its mail is elsewhere", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "10m", DRAIN: "0" };
+  await using going = await testServer(env);
+  await using other = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(going.ws, appId, "A", { v2: true });
+  await using b = await TestClient.open(other.ws, appId, "B", { v2: true, sid: "b" });
+  await b.nextOf("peer_joined");
+  a.send({ type: "send", to: "B", id: "1", payload: "before it went" });
+  await a.nextOf("stored");
+  const stopped = going.stop();
+  expect((await a.closed).code).toBe(1001);
+  await b.nextOf("peer_left");
+  await using back = await TestClient.open(other.ws, appId, "A", { v2: true });
+  await back.nextOf("peer_joined");
+  b.send({ type: "hello", deliveredUpTo: 0 });
+  expect(await b.nextOf("deliver")).toMatchObject({ seq: 1, payload: "before it went" });
+  await stopped;
+});

@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RedisClient } from "bun";
+import { within } from "./client.ts";
+import { freePort } from "./program.ts";
+import { requireProgram } from "./programs.ts";
+
+/** Tests that need one are skipped. */
+export const { missing: redisMissing } = requireProgram("redis-server");
+
+export interface RedisOptions {
+  /** Every write is on disk before it is answered, and there after a restart. */
+  readonly durable?: boolean;
+  /** More of what could stand in its configuration: `["--requirepass", "secret"]`. */
+  readonly args?: readonly string[];
+}
+
+/** A Redis server of a test's own, on a free port of 127.0.0.1. */
+export class TestRedis implements AsyncDisposable {
+  private child: Bun.Subprocess | undefined;
+
+  private constructor(
+    readonly port: number,
+    private readonly folder: string,
+    private readonly options: RedisOptions,
+  ) {}
+
+  static async start(options: RedisOptions = {}): Promise<TestRedis> {
+    const folder = await mkdtemp(join(tmpdir(), "nt-signal-redis-"));
+    const redis = new TestRedis(await freePort(), folder, options);
+    if (!redisMissing) await redis.run();
+    return redis;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it, again if it has ended, on the same port and with what it had written. */
+  async run(): Promise<void> {
+    const { durable = false, args = [] } = this.options;
+    const written = durable ? ["yes", "--appendfsync", "always"] : ["no"];
+    this.child = Bun.spawn(
+      [
+        ...["redis-server", "--bind", "127.0.0.1", "--port", String(this.port)],
+        ...["--dir", this.folder, "--save", "", "--appendonly", ...written, ...args],
+      ],
+      { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
+    );
+    await within("Redis to listen", this.listens());
+  }
+
+  signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
+    this.child?.kill(signal);
+  }
+
+  /** Ends it without a word, as a crash does. */
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.child?.exited;
+  }
+
+  /** What a command answers, over a connection of its own. */
+  async ask(command: string, ...args: string[]): Promise<unknown> {
+    const client = new RedisClient(this.url, { autoReconnect: false });
+    try {
+      await client.connect();
+      return await client.send(command, args);
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Calls of each command since the last `CONFIG RESETSTAT`. */
+  async calls(): Promise<ReadonlyMap<string, number>> {
+    const text = String(await this.ask("INFO", "commandstats"));
+    const lines = text.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm);
+    return new Map(Array.from(lines, ([, name, calls]) => [String(name), Number(calls)]));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signal("SIGCONT");
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async listens(): Promise<void> {
+    while (this.child?.exitCode === null && !(await answers(this.port))) await Bun.sleep(10);
+    if (this.child?.exitCode !== null) throw new Error("redis-server has ended at its start");
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => resolve(false));
+    socket.on("data", () => {
+      resolve(true);
+      socket.destroy();
+    });
+    socket.on("connect", () => socket.write("PING\r\n"));
+    socket.on("close", () => resolve(false));
+  });
+}

