@@ -1,0 +1,50 @@
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { readmePath, withSection } from "../support/readme-section.ts";
+import { markdown, reportOf } from "./report.ts";
+import { bench, rowNames } from "./run.ts";
+
+// Measures the server beside a floor: npm run bench -- --only relay,open --reps 3
+// A table comes out at the end, and a JSON file. --readme writes the table into README.md.
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    reps: { type: "string" },
+    seconds: { type: "string", default: "2" },
+    out: { type: "string", default: join(import.meta.dir, "../../dist/bench.json") },
+    readme: { type: "boolean", default: false },
+  },
+});
+
+function fail(why: string): never {
+  process.stderr.write(`${why}\n`);
+  process.exit(1);
+}
+
+const only = values.only.split(",").filter((name) => name !== "");
+const unknown = only.filter((name) => !rowNames.includes(name));
+if (unknown.length > 0) fail(`There is no row ${unknown.join(", ")}. Rows: ${rowNames.join(", ")}`);
+const reps = Number(values.reps ?? (values.quick ? 1 : 5));
+const seconds = Number(values.seconds);
+if (!(Number.isInteger(reps) && reps > 0)) fail("--reps must be a whole number above 0.");
+if (!(seconds > 0)) fail("--seconds must be above 0.");
+
+try {
+  const onRun = (what: string) => process.stderr.write(`${what}\n`);
+  const report = reportOf(await bench({ quick: values.quick, only, reps, seconds, onRun }), reps);
+  await mkdir(dirname(values.out), { recursive: true });
+  await Bun.write(values.out, `${JSON.stringify(report, undefined, 2)}\n`);
+  process.stdout.write(`${markdown(report)}\n`);
+  if (values.readme) {
+    const text = await Bun.file(readmePath).text();
+    const updated = withSection(text, "figures", markdown(report));
+    if (updated === undefined) fail("README.md has no section for the figures.");
+    await Bun.write(readmePath, updated);
+  }
+} catch (error) {
+  fail(error instanceof Error ? error.message : String(error));
+}
+process.exit(0);

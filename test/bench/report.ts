@@ -1,0 +1,73 @@
+import { cpus, release } from "node:os";
+import type { Aim, Row } from "./rows.ts";
+import type { Result } from "./run.ts";
+import type { Spread } from "./statistics.ts";
+import { isPinned } from "./subject.ts";
+
+export interface Report {
+  readonly date: string;
+  readonly machine: string;
+  readonly bun: string;
+  readonly reps: number;
+  readonly results: readonly (Result & { readonly met: boolean })[];
+}
+
+export function reportOf(results: readonly Result[], reps: number): Report {
+  const cores = cpus();
+  const kept = isPinned ? "server and generator on a core each" : "not pinned to cores";
+  const machine = `${cores.length} × ${cores[0]?.model.trim()}, Linux ${release()}, ${kept}`;
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    machine,
+    bun: Bun.version,
+    reps,
+    results: results.map((result) => ({ ...result, met: isMet(result) })),
+  };
+}
+
+function isMet({ row: { aim }, server, ratio }: Result): boolean {
+  return (aim.kind === "ratio" ? ratio : server).median <= aim.limit;
+}
+
+/** A Markdown table, and in a line above it where and when. */
+export function markdown({ date, machine, bun, reps, results }: Report): string {
+  const lines = [
+    `${date}, ${machine}, Bun ${bun}; medians of ${reps} alternating runs (min–max).`,
+    "",
+    "| work | floor | nt-signal | ratio | aim |",
+    "| --- | --- | --- | --- | --- |",
+    ...results.map(({ row, floor, server, ratio, met }) => {
+      const cells = [
+        row.title,
+        told(floor, row.unit),
+        told(server, row.unit),
+        floor.median > 0 ? `${number(ratio.median)} (${range(ratio)})` : "",
+        `${aimText(row.aim, row.unit)}${met ? "" : ": missed"}`,
+      ];
+      return `| ${cells.join(" | ")} |`;
+    }),
+  ];
+  return lines.join("\n");
+}
+
+function told(values: Spread, unit: Row["unit"]): string {
+  return `${number(values.median)} ${unit} (${range(values)})`;
+}
+
+function range({ min, max }: Spread): string {
+  return `${number(min)}–${number(max)}`;
+}
+
+function aimText({ kind, limit }: Aim, unit: Row["unit"]): string {
+  return kind === "ratio" ? `≤ ${limit} × floor` : `≤ ${number(limit)} ${unit}`;
+}
+
+/** Three digits, or all before the point. */
+function number(value: number): string {
+  const size = Math.abs(value);
+  const decimals = size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  return value.toLocaleString("en-US", {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: decimals,
+  });
+}

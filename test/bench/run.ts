@@ -1,0 +1,137 @@
+import { join } from "node:path";
+import { endsWithUs } from "./children.ts";
+import { type Contenders, contenders } from "./contenders.ts";
+import { inTime } from "./deadline.ts";
+import { type Experiment, experiments, type Row } from "./rows.ts";
+import { type Spread, spread } from "./statistics.ts";
+import { pinned, startSubject } from "./subject.ts";
+import type { Figures, Job } from "./workloads/job.ts";
+
+export interface BenchOptions {
+  /** Small work in little time: it proves that all of it runs, and its figures mean nothing. */
+  readonly quick: boolean;
+  /** Names of rows; none: all. */
+  readonly only: readonly string[];
+  readonly reps: number;
+  /** How long one run is measured. */
+  readonly seconds: number;
+  /** Hears what is being done. */
+  readonly onRun?: (what: string) => void;
+}
+
+export interface Result {
+  readonly row: Row;
+  readonly floor: Spread;
+  readonly server: Spread;
+  /** Server to floor, run by run. */
+  readonly ratio: Spread;
+}
+
+/** Servers are kept to the one core, the generator to the other. */
+const [serverCore, generatorCore] = [0, 1];
+
+const startRows: readonly (Row & { readonly contender: "binary" | "source" })[] = [
+  {
+    name: "start-binary",
+    title: "start to first 200, binary",
+    figure: "start",
+    unit: "ms",
+    aim: { kind: "most", limit: 40 },
+    contender: "binary",
+  },
+  {
+    name: "start-source",
+    title: "start to first 200, from source",
+    figure: "start",
+    unit: "ms",
+    aim: { kind: "most", limit: 200 },
+    contender: "source",
+  },
+];
+
+export const rowNames: readonly string[] = [
+  ...experiments.flatMap(({ rows }) => rows.map(({ name }) => name)),
+  ...startRows.map(({ name }) => name),
+];
+
+/**
+ * The server beside the floor, in turns: what changes on the machine from minute to minute changes
+ * both. Throws when anything was lost, changed or refused.
+ */
+export async function bench(options: BenchOptions): Promise<readonly Result[]> {
+  const { quick, only, reps, onRun } = options;
+  await using all = await contenders(!quick);
+  const wanted = ({ name }: Row) => only.length === 0 || only.includes(name);
+  const results: Result[] = [];
+  for (const experiment of experiments) {
+    const rows = experiment.rows.filter(wanted);
+    if (rows.length === 0) continue;
+    const floor: Figures[] = [];
+    const server: Figures[] = [];
+    for (let rep = 0; rep < reps; rep++) {
+      onRun?.(`${rows[0]?.title}: run ${rep + 1} of ${reps}`);
+      floor.push(await runOnce(experiment, options, all, false));
+      server.push(await runOnce(experiment, options, all, true));
+    }
+    for (const row of rows) {
+      const of = (figures: Figures) => inUnit(figures[row.figure] ?? Number.NaN, row.unit);
+      results.push(compared(row, floor.map(of), server.map(of)));
+    }
+  }
+  for (const row of startRows.filter(wanted)) {
+    onRun?.(row.title);
+    const floor: number[] = [];
+    const server: number[] = [];
+    for (let rep = 0; rep < Math.max(reps, quick ? 1 : 10); rep++) {
+      floor.push(await startMs(all.floor));
+      server.push(await startMs(all[row.contender]));
+    }
+    results.push(compared(row, floor, server));
+  }
+  return results;
+}
+
+function compared(row: Row, floor: readonly number[], server: readonly number[]): Result {
+  const ratios = server.map((value, i) => value / (floor[i] as number));
+  return { row, floor: spread(floor), server: spread(server), ratio: spread(ratios) };
+}
+
+/** A server of its own for each run: none suffers from the one before. */
+async function runOnce(
+  { work, quick: quickWork, env = {} }: Experiment,
+  { quick, seconds }: BenchOptions,
+  { floor, binary }: Contenders,
+  whole: boolean,
+): Promise<Figures> {
+  const command = whole ? binary : floor;
+  await using subject = await startSubject({ command, env, core: serverCore });
+  // It has just started: let it come to rest, so that its memory is that of an idle server.
+  await Bun.sleep(quick ? 50 : 300);
+  const { port, pid } = subject;
+  const [warmSeconds, measured] = quick ? [0.05, 0.2] : [0.7, seconds];
+  const todo = quick ? quickWork : work;
+  return await generate({ port, pid, whole, warmSeconds, seconds: measured, work: todo });
+}
+
+async function generate(job: Job): Promise<Figures> {
+  const generator = join(import.meta.dir, "generator.ts");
+  const command = pinned(generatorCore, [process.execPath, generator, JSON.stringify(job)]);
+  const child = endsWithUs(Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" }));
+  try {
+    const texts = Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    const [figures, fault, code] = await inTime(`${job.work.kind} to be done`, 180_000, texts);
+    if (code !== 0) throw new Error(`${job.work.kind}: ${fault.trim()}`);
+    return JSON.parse(figures) as Figures;
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+async function startMs(command: readonly string[]): Promise<number> {
+  await using subject = await startSubject({ command, core: serverCore });
+  return subject.startMs;
+}
+
+function inUnit(value: number, unit: Row["unit"]): number {
+  return unit === "MB" ? value / 1e6 : value;
+}

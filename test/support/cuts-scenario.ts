@@ -1,0 +1,286 @@
+import { expect } from "bun:test";
+import { SignalingClient } from "../../src/demo/signaling-client.ts";
+import { Changes } from "./changes.ts";
+import { type Heard, MailboxClient } from "./mailbox-client.ts";
+import { type Cut, type Network, type ProxiedConnection, startProxy } from "./proxy.ts";
+import { type TestServer, testServer } from "./server.ts";
+
+/**
+ * Pairs that send each other mail without end, while their connections are cut at random: the
+ * promise about mail, put to the test. The same seed makes the same choices.
+ */
+export interface CutsOptions {
+  readonly seed: number;
+  /** How many connections are cut, over all pairs. */
+  readonly cuts: number;
+  readonly pairs?: number;
+}
+
+export interface CutsReport {
+  readonly cuts: Readonly<Record<Cut, number>>;
+  readonly mails: number;
+}
+
+/** Silence is found fast, so that a cut costs a second at most. */
+const serverEnv = { HEARTBEAT: "300ms", RELAY_HOLD: "10s" };
+const silenceMs = 300;
+const retryMs = 10;
+const mailEveryMs = 5;
+const ways: readonly Cut[] = ["fin", "reset", "silent"];
+
+/** One side as the scenario drives it, whatever client it is. */
+interface Party {
+  readonly network: Network;
+  readonly changes: Changes;
+  /** How often it came to be connected. */
+  readonly arrivals: number;
+  readonly isConnected: boolean;
+  /** Mails it has sent since it came to be connected. */
+  readonly sentHere: number;
+}
+
+/** Cuts each party's connections, one after the other, each in the midst of its mail. */
+async function cutAll(parties: readonly Party[], { seed, cuts }: CutsOptions) {
+  const counts = { fin: 0, reset: 0, silent: 0 };
+  await Promise.all(
+    parties.map(async (party, i) => {
+      const random = seeded(seed + i);
+      const share = Math.floor(cuts / parties.length) + (i < cuts % parties.length ? 1 : 0);
+      for (let n = 0; n < share; n++) {
+        const how = ways[random(ways.length)] as Cut;
+        const mails = random(8);
+        const ready = () => party.isConnected && party.sentHere >= mails;
+        await party.changes.until(`mail ${mails} before cut ${n}`, ready);
+        const { arrivals } = party;
+        await cut(party.network.latest(), moments[random(moments.length)] as Moment, how);
+        counts[how]++;
+        const back = () => party.arrivals > arrivals && party.isConnected;
+        await party.changes.until(`a new connection after cut ${n} (${how})`, back);
+      }
+    }),
+  );
+  return counts;
+}
+
+/** At once, in the middle of what is said next, or instead of what is answered next. */
+const moments = ["now", "toServer", "toClient"] as const;
+type Moment = (typeof moments)[number];
+
+async function cut(connection: ProxiedConnection, moment: Moment, how: Cut): Promise<void> {
+  if (moment === "now") connection.cut(how);
+  else await connection.cutAtNext(moment, how);
+}
+
+// ---- the project's own client ----
+
+/** Every mail reaches the application exactly once and in order. */
+export async function ownClientSurvivesCuts(options: CutsOptions): Promise<CutsReport> {
+  await using server = await testServer(serverEnv);
+  await using parties = new AsyncDisposableStack();
+  const pairs = Array.from({ length: options.pairs ?? 16 }, () => {
+    const appId = crypto.randomUUID();
+    const [a, b] = (["A", "B"] as const).map((side) => ownParty(server, appId, side));
+    for (const party of [a, b]) parties.use(party as OwnParty);
+    return [a, b] as [OwnParty, OwnParty];
+  });
+
+  const all = pairs.flat();
+  const talking = all.map((party) => party.talk());
+  const cuts = await cutAll(all, options);
+  for (const party of all) party.fallSilent();
+  await Promise.all(talking);
+
+  let mails = 0;
+  for (const pair of pairs) {
+    for (const [from, to] of [pair, pair.toReversed()] as [OwnParty, OwnParty][]) {
+      await to.changes.until("the last mail", () => to.heard.length >= from.sent);
+      expect(to.heard).toEqual(Array.from({ length: from.sent }, (_, n) => n));
+      mails += from.sent;
+    }
+  }
+  return { cuts, mails };
+}
+
+interface OwnParty extends Party, AsyncDisposable {
+  /** The numbers of the mails that the application got. */
+  readonly heard: readonly number[];
+  readonly sent: number;
+  /** Sends mail after mail, until it is told to stop and the last one is stored. */
+  talk(): Promise<void>;
+  fallSilent(): void;
+}
+
+function ownParty(server: TestServer, appId: string, side: "A" | "B"): OwnParty {
+  const network = startProxy(server.port);
+  const changes = new Changes();
+  const heard: number[] = [];
+  const count = { arrivals: 0, sent: 0, sentHere: 0 };
+  let over = false;
+  const client = new SignalingClient({
+    url: network.http,
+    appId,
+    side,
+    minRetryMs: retryMs,
+    maxRetryMs: 5 * retryMs,
+    answerMs: silenceMs,
+    seatMs: 5 * silenceMs,
+    on: {
+      welcome() {
+        count.arrivals++;
+        count.sentHere = 0;
+        changes.changed();
+      },
+      mail(payload) {
+        heard.push(numberOf(String(payload)));
+        changes.changed();
+      },
+    },
+  });
+  return {
+    network,
+    changes,
+    heard,
+    get arrivals() {
+      return count.arrivals;
+    },
+    get isConnected() {
+      return client.state === "online";
+    },
+    get sentHere() {
+      return count.sentHere;
+    },
+    get sent() {
+      return count.sent;
+    },
+    async talk() {
+      while (!over) {
+        const stored = client.send(payloadOf(count.sent++));
+        count.sentHere++;
+        changes.changed();
+        await stored;
+        await Bun.sleep(mailEveryMs);
+      }
+    },
+    fallSilent() {
+      over = true;
+    },
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await network[Symbol.asyncDispose]();
+    },
+  };
+}
+
+// ---- mailbox clients of the first dialect ----
+
+/**
+ * Every mail that the server has read reaches the other side's application: once on a connection,
+ * in order, and none that the connection's hello had said was processed.
+ */
+export async function mailboxClientsSurviveCuts(options: CutsOptions): Promise<CutsReport> {
+  await using server = await testServer(serverEnv);
+  await using parties = new AsyncDisposableStack();
+  const pairs = Array.from({ length: options.pairs ?? 16 }, () => {
+    const appId = crypto.randomUUID();
+    const [a, b] = (["A", "B"] as const).map((side) => mailboxParty(server, appId, side));
+    for (const party of [a, b]) parties.use(party as MailboxParty);
+    return [a, b] as [MailboxParty, MailboxParty];
+  });
+
+  const all = pairs.flat();
+  const talking = setInterval(() => {
+    for (const { client } of all) client.send(payloadOf(client.written));
+  }, mailEveryMs);
+  parties.defer(() => clearInterval(talking));
+  const cuts = await cutAll(all, options);
+  clearInterval(talking);
+
+  let mails = 0;
+  for (const pair of pairs) {
+    for (const [from, to] of [pair, pair.toReversed()] as [MailboxParty, MailboxParty][]) {
+      await heardTheLast(from.client, to.client);
+      mails += provesOrder(to.client);
+    }
+  }
+  const read = await server.metric('nt_ws_messages_total{type="send"}');
+  const refused = await server.metric('nt_drops_total{reason="replaced"}');
+  expect(mails).toBe(read - refused);
+  return { cuts, mails };
+}
+
+interface MailboxParty extends Party, AsyncDisposable {
+  readonly client: MailboxClient;
+}
+
+function mailboxParty(server: TestServer, appId: string, side: "A" | "B"): MailboxParty {
+  const network = startProxy(server.port);
+  const client = new MailboxClient({ ws: network.ws, appId, side, retryMs, silenceMs });
+  return {
+    client,
+    network,
+    changes: client.changes,
+    get arrivals() {
+      return client.opened;
+    },
+    get isConnected() {
+      return client.isOpen;
+    },
+    get sentHere() {
+      return client.writtenHere;
+    },
+    async [Symbol.asyncDispose]() {
+      client[Symbol.dispose]();
+      await network[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Mail is kept in order: once the last one is here, so is all that the server read before it. */
+async function heardTheLast(from: MailboxClient, to: MailboxClient): Promise<void> {
+  let last: string;
+  const heard = () => to.heard.some((mails) => mails.at(-1)?.payload === last);
+  do {
+    await from.changes.until("a connection for the last mail", () => from.isOpen);
+    const { opened } = from;
+    last = payloadOf(from.written);
+    from.send(last);
+    const lost = from.changes.until("the connection to be lost", () => from.opened > opened);
+    await Promise.race([to.changes.until("the last mail", heard), lost]);
+  } while (!heard());
+}
+
+/** How many mails came, after checking that they are as promised. */
+function provesOrder({ heard, watermarks }: MailboxClient): number {
+  for (const [connection, mails] of heard.entries()) {
+    const seqs = mails.map(({ seq }) => seq);
+    const first = seqs[0] ?? 0;
+    expect(seqs).toEqual(seqs.map((_, i) => first + i));
+    if (first > 0) expect(first).toBe((watermarks[connection] as number) + 1);
+  }
+  const all = heard.flat();
+  const numbers = all.map(({ payload }) => numberOf(payload));
+  expect(numbers).toEqual([...new Set(numbers)].toSorted((a, b) => a - b));
+  return new Set(all.map(({ seq }: Heard) => seq)).size;
+}
+
+// ---- payloads and chance ----
+
+/** Every tenth mail is long enough to be cut in the middle. */
+function payloadOf(n: number): string {
+  return `${n}:${n % 10 === 9 ? "x".repeat(20_000) : ""}`;
+}
+
+function numberOf(payload: string): number {
+  return Number.parseInt(payload, 10);
+}
+
+/** A whole number in 0 … `below` - 1 from a sequence that the seed decides (mulberry32). */
+function seeded(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
