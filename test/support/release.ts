@@ -1,0 +1,89 @@
+/**
+ * Builds what a release consists of into dist/release: an executable for each platform, its software
+ * bill of materials (CycloneDX) beside it, and SHA256SUMS over all. Each executable is checked for
+ * the platform in its header, and run through what its users do where this machine can run it.
+ *
+ *     bun test/support/release.ts                # all platforms
+ *     bun test/support/release.ts linux-x64      # only these
+ */
+import { chmod, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isAvailable, kindOf, type Platform, platforms } from "./release-platforms.ts";
+import { type BundledPackage, bundledPackages, sbom } from "./sbom.ts";
+
+const project = join(import.meta.dir, "../..");
+const out = join(project, "dist/release");
+const manifest = await Bun.file(join(project, "package.json")).json();
+const wanted = chosen(process.argv.slice(2));
+const packages = await bundledPackages(project);
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+const sums: string[] = [];
+for (const platform of wanted) {
+  const startedAt = performance.now();
+  const name = `nt-signal-${platform.name}${platform.name.startsWith("windows") ? ".exe" : ""}`;
+  const file = join(out, name);
+  await build(platform, file);
+  const kind = await kindOf(file);
+  if (kind !== platform.kind) throw new Error(`${name} is ${kind}, not ${platform.kind}`);
+  const sha256 = await sha256Of(file);
+  const bill = sbom(
+    { name, sha256, version: manifest.version, bunVersion: manifest.engines.bun },
+    packages,
+  );
+  await Bun.write(`${file}.cdx.json`, bill);
+  sums.push(`${sha256}  ${name}`, `${await sha256Of(`${file}.cdx.json`)}  ${name}.cdx.json`);
+  const ran = isAvailable(platform) ? await probe(file) : "not run: needs another machine";
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  process.stdout.write(`${name}: ${kind}, ${ran}, ${seconds} s\n`);
+}
+await Bun.write(join(out, "SHA256SUMS"), `${sums.join("\n")}\n`);
+process.stdout.write(`${packages.length} packages inside: ${packages.map(called).join(" ")}\n`);
+
+function chosen(names: readonly string[]): readonly Platform[] {
+  for (const name of names) {
+    if (platforms.some((platform) => platform.name === name)) continue;
+    const known = platforms.map((platform) => platform.name).join(", ");
+    throw new Error(`There is no platform ${name}, only ${known}`);
+  }
+  return names.length === 0 ? platforms : platforms.filter(({ name }) => names.includes(name));
+}
+
+/** As `npm run build` does, but for its platform and place. */
+async function build(platform: Platform, file: string): Promise<void> {
+  const [, ...words] = String(manifest.scripts.build).split(" --outfile ")[0]?.split(" ") ?? [];
+  const target = [`--target=bun-${platform.name}`, "--outfile", file];
+  await run([process.execPath, ...words, ...target]);
+  // The symbols behind stack traces stay inside; the map beside it is not shipped.
+  const map = Bun.file(`${file}.map`);
+  const { sources } = (await map.json()) as { readonly sources: readonly string[] };
+  await map.delete();
+  for (const source of sources) {
+    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1];
+    if (name === undefined || packages.some((one) => one.name === name)) continue;
+    throw new Error(`${name} is bundled, but not in the bill of materials`);
+  }
+  await chmod(file, 0o755);
+}
+
+async function probe(file: string): Promise<string> {
+  await run([process.execPath, join(import.meta.dir, "probe-binary.ts"), file]);
+  return "run";
+}
+
+async function run(cmd: readonly string[]): Promise<void> {
+  const child = Bun.spawn([...cmd], { cwd: project, stdout: "pipe", stderr: "pipe" });
+  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  if ((await child.exited) !== 0) throw new Error(`${cmd.join(" ")}: ${text}${complaint}`);
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of Bun.file(file).stream()) hasher.update(chunk);
+  return hasher.digest("hex");
+}
+
+function called({ name, version }: BundledPackage): string {
+  return `${name}@${version}`;
+}
