@@ -1,0 +1,273 @@
+import { describe, expect, test } from "bun:test";
+import "../support/patience.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { examine } from "../../src/cli/doctor/examine.ts";
+import { parseTarget } from "../../src/cli/doctor/target.ts";
+import { selfSigned } from "../support/certificate.ts";
+import { fakeClock } from "../support/clock.ts";
+import { freePort, Program } from "../support/program.ts";
+import { testServer } from "../support/server.ts";
+
+interface Examination {
+  readonly sound: boolean;
+  readonly steps: readonly string[];
+  /** The step that failed first, what was found and what to do. */
+  readonly failure: string;
+  readonly warnings: string;
+  readonly told: string;
+}
+
+async function examination(
+  url: string,
+  insecure = false,
+  clock = systemClock,
+): Promise<Examination> {
+  const target = parseTarget(url, insecure);
+  if (target === undefined) throw new Error(`${url} is no target`);
+  const steps: string[] = [];
+  let [failure, warnings, told] = ["", "", ""];
+  const sound = await examine(target, clock, (step, verdict) => {
+    steps.push(step);
+    told += `${step}: ${verdict.told}\n`;
+    if (!verdict.ok) failure ||= `${step}: ${verdict.told}. ${verdict.remedy}`;
+    else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
+  });
+  return { sound, steps, failure, warnings, told };
+}
+
+const allSteps = [
+  "Name",
+  "Ready",
+  "Mint",
+  "Redeem",
+  "Only once",
+  "Socket A",
+  "Socket B",
+  "Room",
+  "Relay",
+  "Round trip",
+  "Address",
+];
+
+test("a sound server passes every step, and the program exits with 0", async () => {
+  await using server = await testServer();
+  await using doctor = await Program.start({}, "doctor", server.http);
+  expect({ exit: await doctor.exit(), stderr: doctor.stderr }).toEqual({ exit: 0, stderr: "" });
+  const lines = doctor.stdout.trimEnd().split("\n");
+  expect(lines.slice(0, -2).map((line) => /^✓ (.{11}) \S/.exec(line)?.[1]?.trim())).toEqual(
+    allSteps,
+  );
+  expect(lines.at(-1)).toBe("All is well.");
+  expect(doctor.stdout).not.toMatch(/code (?:is )?\d{4}/);
+});
+
+test.each(["/", "/ws", "/ws/"])("the URL may be that of the WebSocket: %s", async (path) => {
+  await using server = await testServer();
+  const { sound, failure } = await examination(`${server.ws}${path}`);
+  expect({ sound, failure }).toEqual({ sound: true, failure: "" });
+});
+
+test("the address the server sees is told", async () => {
+  await using server = await testServer();
+  expect((await examination(server.http)).told).toContain(
+    "Address: the server sees you as 127.0.0.1\n",
+  );
+});
+
+describe("a certificate", () => {
+  test("that vouches for itself ends the examination, unless --insecure", async () => {
+    await using certificate = await selfSigned();
+    await using server = await testServer({
+      TLS_CERT_FILE: certificate.certFile,
+      TLS_KEY_FILE: certificate.keyFile,
+    });
+    const wary = await examination(server.http);
+    expect(wary).toMatchObject({ sound: false, steps: ["Name", "Certificate"] });
+    expect(wary.failure).toContain("self-signed");
+    expect(wary.failure).toContain("--insecure");
+
+    const bold = await examination(server.http, true);
+    expect({ sound: bold.sound, failure: bold.failure }).toEqual({ sound: true, failure: "" });
+    expect(bold.steps).toEqual(allSteps.toSpliced(1, 0, "Certificate"));
+    expect(bold.warnings).toContain("would be refused by others");
+  });
+
+  test("that has expired is told as such", async () => {
+    await using certificate = await selfSigned();
+    await using server = await testServer({
+      TLS_CERT_FILE: certificate.certFile,
+      TLS_KEY_FILE: certificate.keyFile,
+    });
+    const nextYear = fakeClock(Date.now() + 366 * 86_400_000);
+    const { failure } = await examination(server.http, true, nextYear);
+    expect(failure).toContain("the certificate expired on");
+  });
+});
+
+test("where nothing listens the examination ends with the cause", async () => {
+  const { steps, failure } = await examination(`http://127.0.0.1:${await freePort()}`);
+  expect(steps).toEqual(["Name", "Ready"]);
+  expect(failure).toContain("connection refused");
+  expect(failure).toContain("Is the server running");
+});
+
+test("a name without an address ends the examination", async () => {
+  const { steps, failure } = await examination("http://no-such-host.invalid");
+  expect(steps).toEqual(["Name"]);
+  expect(failure).toContain("has no address");
+});
+
+test("TLS asked of a plain server is told as such", async () => {
+  await using server = await testServer();
+  const { failure } = await examination(server.http.replace("http:", "https:"));
+  expect(failure).toStartWith("Certificate: ");
+  expect(failure).toContain("try http://");
+});
+
+/** A proxy in front of the server, which answers some requests in its own way. */
+async function behind(
+  server: { readonly http: string },
+  own: (path: string, request: Request) => Response | undefined,
+): Promise<{ readonly url: string } & AsyncDisposable> {
+  const proxy = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      const answer = own(pathname, request);
+      if (answer !== undefined) return answer;
+      const { method } = request;
+      const body = method === "POST" ? await request.text() : null;
+      const headers = { "content-type": request.headers.get("content-type") ?? "text/plain" };
+      return fetch(`${server.http}${pathname}${search}`, { method, headers, body });
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${proxy.port}`,
+    [Symbol.asyncDispose]: () => proxy.stop(true),
+  };
+}
+
+describe("a proxy", () => {
+  test.each([
+    [200, "does not pass on the upgrade"],
+    [400, "does not pass on the upgrade"],
+    [404, "does not pass /ws on"],
+    [426, "does not pass on the upgrade"],
+    [502, "does not pass on the upgrade"],
+    [403, "without an Origin header"],
+    [429, "WS_RATE_PER_MIN"],
+    [503, "MAX_SOCKETS"],
+  ] as const)("that answers the upgrade with %i is found out", async (status, remedy) => {
+    await using server = await testServer();
+    await using proxy = await behind(server, (path) =>
+      path === "/ws" ? new Response("", { status }) : undefined,
+    );
+    const { sound, steps, failure } = await examination(proxy.url);
+    expect(sound).toBe(false);
+    expect(failure).toStartWith("Socket A: ");
+    expect(failure).toContain(`answered ${status} instead of 101`);
+    expect(failure).toContain(remedy);
+    expect(steps.slice(-2)).toEqual(["Socket A", "Address"]);
+  });
+
+  test.each([
+    [403, "forbids"],
+    [404, "There is no nt-signal at this path"],
+    [429, "TRUST_PROXY"],
+    [502, "upstream"],
+    [503, "Try again later"],
+  ] as const)("that answers minting with %i is found out", async (status, remedy) => {
+    await using server = await testServer();
+    await using proxy = await behind(server, (path) =>
+      path === "/rendezvous/code" ? new Response("", { status }) : undefined,
+    );
+    const { steps, failure } = await examination(proxy.url);
+    expect(steps.at(-1)).toBe("Mint");
+    expect(failure).toContain(`answered ${status}. `);
+    expect(failure).toContain(remedy);
+  });
+
+  test("that redirects is found out", async () => {
+    await using server = await testServer();
+    await using proxy = await behind(server, () =>
+      Response.redirect("https://elsewhere.example/", 301),
+    );
+    expect((await examination(proxy.url)).failure).toContain("https://elsewhere.example/");
+  });
+
+  test("with another program behind it is found out", async () => {
+    await using server = await testServer();
+    await using proxy = await behind(server, () => new Response("<html>"));
+    const { steps, failure } = await examination(proxy.url);
+    expect(steps).toEqual(["Name", "Ready"]);
+    expect(failure).toContain("Something else than nt-signal");
+  });
+
+  test("that shares an address between two servers is found out", async () => {
+    await using server = await testServer();
+    await using proxy = await behind(server, (path) =>
+      path === "/rendezvous/redeem" ? new Response("", { status: 410 }) : undefined,
+    );
+    const { steps, failure } = await examination(proxy.url);
+    expect(steps.at(-1)).toBe("Redeem");
+    expect(failure).toContain("Several servers");
+  });
+
+  test("that answers a second redeem from a cache is found out", async () => {
+    await using server = await testServer();
+    let appID = "";
+    await using proxy = await behind(server, (path) => {
+      if (path === "/rendezvous/code") {
+        appID = crypto.randomUUID();
+        return Response.json({ code: "98761234", appID });
+      }
+      return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
+    });
+    const { failure, told } = await examination(proxy.url);
+    expect(failure).toContain("the code worked twice");
+    expect(failure).toContain("cache");
+    expect(told + failure).not.toContain("98761234");
+  });
+
+  test.each([
+    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees everybody"],
+    [{ address: "127.0.0.1", header: null, shared: false }, "which is a proxy's address"],
+  ])("that the server does not trust is found out: %p", async (whoami, cause) => {
+    await using server = await testServer();
+    await using proxy = await behind(server, (path) =>
+      path === "/rendezvous/whoami"
+        ? Response.json(whoami, { headers: { server: "nginx" } })
+        : undefined,
+    );
+    const { told } = await examination(proxy.url);
+    expect(told).toContain(cause);
+  });
+
+  test("that tells the client's address is fine", async () => {
+    const whoami = { address: "192.0.2.7", header: "X-Forwarded-For", shared: false };
+    await using server = await testServer();
+    await using proxy = await behind(server, (path) =>
+      path === "/rendezvous/whoami" ? Response.json(whoami) : undefined,
+    );
+    const { told } = await examination(proxy.url);
+    expect(told).toContain("Address: the server sees you as 192.0.2.7 through X-Forwarded-For\n");
+  });
+});
+
+test("a wrong base path is named", async () => {
+  await using server = await testServer();
+  const { failure, warnings } = await examination(`${server.http}/signal`);
+  expect(warnings).toBe("");
+  expect(failure).toStartWith("Mint: answered 404. ");
+  expect(failure).toContain("The base path /signal may be wrong");
+});
+
+test.each([[], ["example.com"], ["ftp://example.com"], ["--fast"], ["http://a", "http://b"]])(
+  "called with %p it says how it is used, and exits with 2",
+  async (...args) => {
+    await using doctor = await Program.start({}, "doctor", ...args);
+    expect(await doctor.exit()).toBe(2);
+    expect(doctor.stderr).toContain("Use it like: nt-signal doctor https://signal.example.com");
+  },
+);

@@ -1,0 +1,311 @@
+import { expect, test } from "bun:test";
+import "../support/patience.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { Changes } from "../support/changes.ts";
+import { fakeClock } from "../support/clock.ts";
+import { rawRequest } from "../support/raw-http.ts";
+import { type Minted, type TestServer, testServer } from "../support/server.ts";
+
+const windowMs = 600_000;
+
+type RequestHeaders = Readonly<Record<string, string>>;
+
+function post(server: TestServer, path: string, body: unknown, headers: RequestHeaders = {}) {
+  return fetch(`${server.http}/rendezvous/${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+}
+
+function redeem(server: TestServer, code: string, headers?: RequestHeaders) {
+  return post(server, "redeem", { code }, headers);
+}
+
+/** How often each status came back, when `count` guesses are made, `atOnce` at a time. */
+async function sweep(
+  server: TestServer,
+  count: number,
+  headersOf: (guess: number) => RequestHeaders = () => ({}),
+  atOnce = 200,
+): Promise<Record<string, number>> {
+  const statuses: Record<string, number> = {};
+  for (let from = 0; from < count; from += atOnce) {
+    const batch = Array.from({ length: Math.min(atOnce, count - from) }, async (_, i) => {
+      const guess = from + i;
+      const answer = await redeem(server, String(guess).padStart(4, "0"), headersOf(guess));
+      await answer.arrayBuffer();
+      return answer.status;
+    });
+    for (const status of await Promise.all(batch)) {
+      statuses[status] = (statuses[status] ?? 0) + 1;
+    }
+  }
+  return statuses;
+}
+
+/** A server on which nobody draws a code below 5000 but the test. */
+function withHighCodes(env: Record<string, string> = {}) {
+  let next = 5_000;
+  const clock = fakeClock();
+  return { clock, started: testServer(env, { clock, random: () => next++ }) };
+}
+
+test("a client that sweeps the codes gets ten answers, and after them nothing but 429", async () => {
+  const { started } = withHighCodes();
+  await using server = await started;
+  const { code } = await server.mint();
+  expect(await sweep(server, 3_000)).toEqual({ 410: 10, 429: 2_990 });
+  expect(await server.metric('nt_refusals_total{reason="guesses"}')).toBe(2_990);
+  expect(await server.metric('nt_refusals_total{reason="gone"}')).toBe(10);
+  const right = await redeem(server, code);
+  expect(right.status).toBe(429);
+  expect(await right.json()).toMatchObject({ status: 429, code: "too_many_misses" });
+  expect(right.headers.get("retry-after")).toBe("600");
+  // The code was not taken by it: somebody else redeems it.
+  const other = await rawRequest(server.http, {
+    method: "POST",
+    target: "/rendezvous/redeem",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ code }),
+    localAddress: "127.0.0.2",
+  });
+  expect(other.status).toBe(200);
+});
+
+test("a sweep one by one gets no further than one with 200 guesses at once", async () => {
+  for (const atOnce of [1, 200]) {
+    const { started } = withHighCodes();
+    await using server = await started;
+    expect(await sweep(server, 200, undefined, atOnce)).toEqual({ 410: 10, 429: 190 });
+  }
+});
+
+test("with TRUST_PROXY=none, a thousand forged addresses get no more", async () => {
+  const { started } = withHighCodes({ TRUST_PROXY: "none" });
+  await using server = await started;
+  const forged = (guess: number): RequestHeaders => {
+    const address = `198.51.${guess >> 8}.${guess & 255}`;
+    return {
+      "X-Forwarded-For": address,
+      Forwarded: `for=${address}`,
+      "X-Real-IP": address,
+      "CF-Connecting-IP": address,
+    };
+  };
+  expect(await sweep(server, 1_000, forged)).toEqual({ 410: 10, 429: 990 });
+});
+
+test("a trusted proxy's clients are told apart: each has ten misses of its own", async () => {
+  const { started } = withHighCodes();
+  await using server = await started;
+  const { code } = await server.mint();
+  const behind = (client: string): RequestHeaders => ({ "X-Forwarded-For": client });
+  expect(await sweep(server, 50, () => behind("203.0.113.1"))).toEqual({ 410: 10, 429: 40 });
+  expect(await sweep(server, 5, () => behind("203.0.113.2"))).toEqual({ 410: 5 });
+  expect((await redeem(server, code, behind("203.0.113.1"))).status).toBe(429);
+  expect((await redeem(server, code, behind("203.0.113.3"))).status).toBe(200);
+});
+
+test("what a client of a trusted proxy forges stands left of what the proxy saw, and changes nothing", async () => {
+  const { started } = withHighCodes();
+  await using server = await started;
+  const forged = (guess: number) => ({
+    "X-Forwarded-For": `198.51.${guess >> 8}.${guess & 255}, 203.0.113.1`,
+  });
+  expect(await sweep(server, 300, forged)).toEqual({ 410: 10, 429: 290 });
+  const quoted = (guess: number) => ({
+    Forwarded: `for=198.51.${guess >> 8}.${guess & 255};x=", for="[2001:db8::1]"`,
+  });
+  expect(await sweep(server, 300, quoted)).toEqual({ 410: 10, 429: 290 });
+});
+
+test("one IPv6 subscriber is one client, whatever address of its /64 it takes; its site has 16 times as many", async () => {
+  const { started } = withHighCodes();
+  await using server = await started;
+  const hosts = (guess: number) => ({ "X-Forwarded-For": `2001:db8:1:2::${guess.toString(16)}` });
+  expect(await sweep(server, 100, hosts)).toEqual({ 410: 10, 429: 90 });
+  const nets = (guess: number) => ({ "X-Forwarded-For": `2001:db8:2:${guess.toString(16)}::1` });
+  expect(await sweep(server, 1_000, nets)).toEqual({ 410: 160, 429: 840 });
+});
+
+test("right codes use up no misses, and give none back", async () => {
+  await using server = await testServer({ REDEEM_FAILURES: "3", CODES_PER_CLIENT: "0" });
+  for (let i = 0; i < 20; i++) {
+    const { code } = await server.mint();
+    expect((await server.redeem(code)).status).toBe(200);
+  }
+  expect((await server.redeem("99999999")).status).toBe(410);
+  expect((await server.redeem("99999999")).status).toBe(410);
+  expect((await server.redeem((await server.mint()).code)).status).toBe(200);
+  expect((await server.redeem("99999999")).status).toBe(410);
+  expect((await server.redeem((await server.mint()).code)).status).toBe(429);
+});
+
+test("who waits as long as Retry-After says may try again; who goes on is told twice as long", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ REDEEM_FAILURES: "2" }, { clock });
+  const told: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    expect(await sweep(server, 3, undefined, 1)).toEqual({ 410: 2, 429: 1 });
+    const waitMs = Number((await redeem(server, "0000")).headers.get("retry-after")) * 1_000;
+    told.push(waitMs / windowMs);
+    clock.advance(waitMs - 1);
+    expect((await redeem(server, "0000")).status).toBe(429);
+    clock.advance(1);
+  }
+  expect(told).toEqual([1, 2, 4, 8]);
+  clock.advance(2 * windowMs);
+  const { code } = await server.mint();
+  expect((await server.redeem(code)).status).toBe(200);
+});
+
+test("REDEEM_FAILURES and REDEEM_WINDOW are as they are set, and 0 is no limit", async () => {
+  const clock = fakeClock();
+  const env = { REDEEM_FAILURES: "4", REDEEM_WINDOW: "30s" };
+  await using server = await testServer(env, { clock });
+  expect(await sweep(server, 10)).toEqual({ 410: 4, 429: 6 });
+  expect((await redeem(server, "0000")).headers.get("retry-after")).toBe("30");
+  await using open = await testServer({ REDEEM_FAILURES: "0" });
+  expect(await sweep(open, 100)).toEqual({ 410: 100 });
+});
+
+test("who is not remembered any more takes no space", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({}, { clock });
+  const many = (guess: number) => ({ "X-Forwarded-For": `203.0.${guess >> 8}.${guess & 255}` });
+  await sweep(server, 500, many);
+  expect(await server.metric("nt_guessers")).toBe(500);
+  clock.advance(2 * windowMs);
+  expect(await server.metric("nt_guessers")).toBe(0);
+});
+
+// ---- behind a proxy that nobody named ----
+
+/** Only 127.0.0.9 is a trusted proxy: 127.0.0.1 is a private peer that tells of others. */
+async function behindUnknownProxy(env: Record<string, string> = {}) {
+  const clock = fakeClock();
+  const changes = new Changes();
+  let waiting = 0;
+  /** Time in which every miss that is made to wait is seen. */
+  const watched: Clock = {
+    ...clock,
+    after(ms, run) {
+      if (ms === 1_000) waiting++;
+      changes.changed();
+      return clock.after(ms, run);
+    },
+  };
+  const server = await testServer({ TRUST_PROXY: "127.0.0.9", ...env }, { clock: watched });
+  const through = (client = "203.0.113.1"): RequestHeaders => ({ "X-Forwarded-For": client });
+  return {
+    clock,
+    server,
+    mint: async (client?: string) => {
+      const answer = await post(server, "code", {}, through(client));
+      expect(answer.status).toBe(200);
+      return (await answer.json()) as Minted;
+    },
+    redeem: (code: string, client?: string) => redeem(server, code, through(client)),
+    waits: (misses: number) => changes.until(`${misses} misses to wait`, () => waiting >= misses),
+    warnings: () => server.logLines.filter((line) => line.includes("TRUST_PROXY")),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+test("behind an unknown proxy codes are two digits longer, and no client's quota holds", async () => {
+  await using proxy = await behindUnknownProxy({ CODES_PER_CLIENT: "2", HTTP_RATE_PER_MIN: "2" });
+  for (let i = 0; i < 10; i++) expect((await proxy.mint()).code).toHaveLength(6);
+});
+
+test("the operator sees by a gauge how many proxies are not known", async () => {
+  await using proxy = await behindUnknownProxy();
+  await proxy.mint();
+  expect(await proxy.server.metric("nt_shared_clients")).toBe(1);
+});
+
+test("the operator is told once in the log, and by name what to set", async () => {
+  await using proxy = await behindUnknownProxy();
+  expect((await proxy.server.mint()).code).toHaveLength(4);
+  expect(proxy.warnings()).toEqual([]);
+  for (let i = 0; i < 5; i++) await proxy.mint(`203.0.113.${i}`);
+  expect(proxy.warnings()).toHaveLength(1);
+  expect(proxy.warnings()[0]).toContain('"warn"');
+});
+
+test("once a proxy is known for one, it counts as shared also where it tells nothing", async () => {
+  await using proxy = await behindUnknownProxy();
+  await proxy.mint();
+  expect((await proxy.server.mint()).code).toHaveLength(6);
+});
+
+test("behind an unknown proxy misses are answered after a second, and right codes at once", async () => {
+  await using proxy = await behindUnknownProxy();
+  const { code } = await proxy.mint();
+  let answered = false;
+  const miss = proxy.redeem("999999").finally(() => {
+    answered = true;
+  });
+  await proxy.waits(1);
+  const right = await proxy.redeem(code);
+  expect(right.status).toBe(200);
+  proxy.clock.advance(999);
+  await fetch(`${proxy.server.http}/healthz`);
+  expect(answered).toBe(false);
+  proxy.clock.advance(1);
+  const { status, headers } = await miss;
+  expect([status, headers.get("retry-after")]).toEqual([410, null]);
+});
+
+test("twenty misses wait at a time; more are refused with the name of what to set, right codes never", async () => {
+  await using proxy = await behindUnknownProxy();
+  const codes = await Promise.all(Array.from({ length: 30 }, () => proxy.mint()));
+  const guesses = Array.from({ length: 60 }, () => proxy.redeem("999999"));
+  const refused: Response[] = [];
+  for (const guess of guesses) {
+    void guess.then((answer) => answer.status === 429 && refused.push(answer));
+  }
+  await proxy.waits(20);
+  // More than the limit for one client, and every one is served while misses wait.
+  for (const { code } of codes) expect((await proxy.redeem(code)).status).toBe(200);
+  const last = await proxy.redeem("999999");
+  expect(last.status).toBe(429);
+  expect(last.headers.get("retry-after")).toBe("1");
+  expect(await last.json()).toMatchObject({
+    code: "shared_misses",
+    detail: expect.stringContaining("TRUST_PROXY"),
+  });
+  proxy.clock.advance(1_000);
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 410)).toHaveLength(20);
+  expect(statuses.filter((status) => status === 429)).toHaveLength(40);
+  expect(refused).toHaveLength(40);
+});
+
+test("the clients of a proxy that is named are told apart, beside one that is not", async () => {
+  await using proxy = await behindUnknownProxy();
+  await proxy.mint();
+  const named = (client: string, code: string) =>
+    rawRequest(proxy.server.http, {
+      method: "POST",
+      target: "/rendezvous/redeem",
+      headers: { "content-type": "application/json", "X-Forwarded-For": client },
+      body: JSON.stringify({ code }),
+      localAddress: "127.0.0.9",
+    });
+  for (let i = 0; i < 10; i++) expect((await named("203.0.113.1", "9999")).status).toBe(410);
+  expect((await named("203.0.113.1", "9999")).status).toBe(429);
+  expect((await named("203.0.113.2", "9999")).status).toBe(410);
+});
+
+test("a client behind the named proxy cannot make itself shared by what it writes", async () => {
+  await using proxy = await behindUnknownProxy();
+  const minted = await rawRequest(proxy.server.http, {
+    method: "POST",
+    target: "/rendezvous/code",
+    headers: { "X-Forwarded-For": "10.0.0.1, 203.0.113.1", Forwarded: "for=10.0.0.1" },
+    localAddress: "127.0.0.9",
+  });
+  expect((JSON.parse(minted.body) as Minted).code).toHaveLength(4);
+  expect(proxy.warnings()).toEqual([]);
+});

@@ -1,0 +1,119 @@
+import { expect, test } from "bun:test";
+import "../support/patience.ts";
+import { fakeClock } from "../support/clock.ts";
+import { RawClient, upgradeRequest } from "../support/raw-client.ts";
+import { rawRequest } from "../support/raw-http.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+
+// On Linux all of 127.0.0.0/8 is this machine: each address is a client of its own.
+const [one, two] = ["127.0.0.1", "127.0.0.2"];
+
+function mint(server: TestServer, localAddress: string, headers: Record<string, string> = {}) {
+  return rawRequest(server.http, {
+    method: "POST",
+    target: "/rendezvous/code",
+    localAddress,
+    headers,
+  });
+}
+
+function upgrade(server: TestServer, localAddress: string) {
+  const target = `/ws?appID=${crypto.randomUUID()}&side=A`;
+  return rawRequest(server.http, { ...upgradeRequest(target), localAddress });
+}
+
+test("HTTP_RATE_PER_MIN holds for each address by itself", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock });
+  for (const address of [one, one, two]) expect((await mint(server, address)).status).toBe(200);
+  clock.advance(20_000);
+
+  const refused = await mint(server, one);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("40");
+  expect(refused.headers.get("content-type")).toBe("application/problem+json");
+  expect(JSON.parse(refused.body)).toMatchObject({ status: 429, code: "rate_limited" });
+  expect((await mint(server, two)).status).toBe(200);
+  expect((await mint(server, two)).status).toBe(429);
+});
+
+test("who waits as long as Retry-After says is let in again", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "1" }, { clock });
+  await mint(server, one);
+  const refused = await mint(server, one);
+  const waitMs = Number(refused.headers.get("retry-after")) * 1_000;
+  clock.advance(waitMs - 1);
+  expect((await mint(server, one)).status).toBe(429);
+  clock.advance(1);
+  expect((await mint(server, one)).status).toBe(200);
+});
+
+test("answers say how much of the rate is left, and when it begins anew", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock });
+  const told = async () => {
+    const { status, headers } = await mint(server, one);
+    return [status, headers.get("ratelimit-policy"), headers.get("ratelimit")];
+  };
+  expect(await told()).toEqual([200, '"minute";q=2;w=60', '"minute";r=1;t=60']);
+  clock.advance(45_500);
+  expect(await told()).toEqual([200, '"minute";q=2;w=60', '"minute";r=0;t=15']);
+  expect(await told()).toEqual([429, '"minute";q=2;w=60', '"minute";r=0;t=15']);
+});
+
+test("minting and redeeming count together; health and metrics don't count", async () => {
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock: fakeClock() });
+  const { code } = await server.mint();
+  expect((await server.redeem(code)).status).toBe(200);
+  expect((await server.redeem(code)).status).toBe(429);
+  for (const path of ["/healthz", "/readyz", "/metrics"]) {
+    for (let i = 0; i < 4; i++) expect((await fetch(server.http + path)).status).toBe(200);
+  }
+  expect(await server.metric('nt_refusals_total{reason="rate_limited"}')).toBe(1);
+});
+
+test("a forwarded address changes nothing where no proxy is trusted: anyone can write one", async () => {
+  const env = { HTTP_RATE_PER_MIN: "1", TRUST_PROXY: "none" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  expect((await mint(server, one)).status).toBe(200);
+  const forged = { "X-Forwarded-For": "203.0.113.9", Forwarded: "for=203.0.113.9" };
+  expect((await mint(server, one, forged)).status).toBe(429);
+});
+
+test("WS_RATE_PER_MIN holds for each address by itself, and apart from HTTP", async () => {
+  const clock = fakeClock();
+  await using server = await testServer(
+    { WS_RATE_PER_MIN: "2", HTTP_RATE_PER_MIN: "1" },
+    { clock },
+  );
+  expect((await mint(server, one)).status).toBe(200);
+  for (const address of [one, one, two]) expect((await upgrade(server, address)).status).toBe(101);
+
+  const refused = await upgrade(server, one);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("60");
+  expect(JSON.parse(refused.body)).toMatchObject({ code: "rate_limited" });
+  expect((await upgrade(server, two)).status).toBe(101);
+  expect((await upgrade(server, two)).status).toBe(429);
+  clock.advance(60_000);
+  expect((await upgrade(server, one)).status).toBe(101);
+  expect(await server.metric('nt_refusals_total{reason="rate_limited"}')).toBe(2);
+});
+
+test("a limit of 0 is none", async () => {
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "0", WS_RATE_PER_MIN: "0" });
+  for (let i = 0; i < 50; i++) {
+    await using client = await RawClient.open(server.ws);
+    await client.settled();
+    expect((await mint(server, one)).status).toBe(200);
+  }
+});
+
+test("behind [::] an IPv4 client has the same name as anywhere", async () => {
+  const env = { HOST: "::", HTTP_RATE_PER_MIN: "1" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  expect((await mint(server, one)).status).toBe(200);
+  expect((await mint(server, one)).status).toBe(429);
+  expect((await mint(server, two)).status).toBe(200);
+});

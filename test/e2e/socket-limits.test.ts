@@ -1,0 +1,217 @@
+import { expect, test } from "bun:test";
+import "../support/patience.ts";
+import { TestClient } from "../support/client.ts";
+import { fakeClock } from "../support/clock.ts";
+import { metricBecomes } from "../support/metric-becomes.ts";
+import { openPair } from "../support/pair.ts";
+import { encodeFrame, opcodes, RawClient, upgradeRequest } from "../support/raw-client.ts";
+import { rawRequest } from "../support/raw-http.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+
+// On Linux all of 127.0.0.0/8 is this machine: each address is a client of its own.
+const [one, two] = ["127.0.0.1", "127.0.0.2"];
+
+function upgrade(server: TestServer, localAddress = one, headers: Record<string, string> = {}) {
+  const target = `/ws?appID=${crypto.randomUUID()}&side=A`;
+  return rawRequest(server.http, { ...upgradeRequest(target, headers), localAddress });
+}
+
+/** Tries until the server has seen that a socket has closed. */
+async function opensAgain(server: TestServer): Promise<RawClient> {
+  await metricBecomes(server, "nt_peers_active", (peers) => peers < 2);
+  return RawClient.open(server.ws);
+}
+
+test("past MAX_SOCKETS upgrades are refused for a while, until a socket closes", async () => {
+  await using server = await testServer({ MAX_SOCKETS: "2" });
+  await using first = await RawClient.open(server.ws);
+  await using second = await RawClient.open(server.ws, { localAddress: two });
+  const refused = await upgrade(server, "127.0.0.3");
+  expect(refused.status).toBe(503);
+  expect(refused.headers.get("retry-after")).toBe("10");
+  expect(refused.headers.get("content-type")).toBe("application/problem+json");
+  expect(JSON.parse(refused.body)).toMatchObject({ status: 503, code: "sockets_full" });
+  expect(await server.metric('nt_refusals_total{reason="sockets_full"}')).toBe(1);
+  // Those that are in notice nothing, and HTTP is served.
+  expect(await first.settled()).toEqual([]);
+  await server.mint();
+
+  second.reset();
+  await using again = await opensAgain(server);
+  expect(await again.settled()).toEqual([]);
+});
+
+test("SOCKETS_PER_CLIENT holds for each client by itself, until one of its sockets closes", async () => {
+  await using server = await testServer({ SOCKETS_PER_CLIENT: "2" });
+  await using first = await RawClient.open(server.ws);
+  await using _second = await RawClient.open(server.ws);
+  const refused = await upgrade(server, one);
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("10");
+  expect(JSON.parse(refused.body)).toMatchObject({ status: 429, code: "too_many_sockets" });
+  expect(await server.metric('nt_refusals_total{reason="sockets_per_client"}')).toBe(1);
+
+  first.sendClose();
+  await first.ended;
+  await using again = await opensAgain(server);
+  await using other = await RawClient.open(server.ws, { localAddress: two });
+  for (const peer of [again, other]) expect(await peer.settled()).toEqual([]);
+});
+
+test("clients behind a trusted proxy have sockets of their own", async () => {
+  await using server = await testServer({ SOCKETS_PER_CLIENT: "1" });
+  const behind = (client: string) => ({ "X-Forwarded-For": client });
+  await using _first = await RawClient.open(server.ws, { headers: behind("203.0.113.1") });
+  await using _second = await RawClient.open(server.ws, { headers: behind("203.0.113.2") });
+  expect((await upgrade(server, one, behind("203.0.113.1"))).status).toBe(429);
+});
+
+test("everybody behind an unknown proxy is not limited as one, but counts towards MAX_SOCKETS", async () => {
+  const env = { TRUST_PROXY: "127.0.0.9", SOCKETS_PER_CLIENT: "1", WS_RATE_PER_MIN: "1" };
+  await using server = await testServer({ ...env, MAX_SOCKETS: "3" });
+  const headers = { "X-Forwarded-For": "203.0.113.1" };
+  await using _first = await RawClient.open(server.ws, { headers });
+  await using _second = await RawClient.open(server.ws, { headers });
+  await using _third = await RawClient.open(server.ws);
+  expect((await upgrade(server, one, headers)).status).toBe(503);
+});
+
+test.each([
+  [{ MAX_SOCKETS: "5" }, 503],
+  [{ SOCKETS_PER_CLIENT: "5" }, 429],
+])("of 60 upgrades at once %p lets five in, and no more", async (env, refusal) => {
+  await using server = await testServer(env);
+  const opened = await Promise.allSettled(
+    Array.from({ length: 60 }, () => RawClient.open(server.ws)),
+  );
+  const inside = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const refused = opened.flatMap((result) =>
+    result.status === "rejected" ? [String(result.reason)] : [],
+  );
+  expect(inside).toHaveLength(5);
+  for (const reason of refused) expect(reason).toEndWith(`refused with ${refusal}`);
+  await Promise.all(inside.map((peer) => peer[Symbol.asyncDispose]()));
+});
+
+test("a hundred that come and go use nothing up", async () => {
+  await using server = await testServer({ SOCKETS_PER_CLIENT: "3", MAX_SOCKETS: "3" });
+  for (let i = 0; i < 100; i++) {
+    await using peer = await RawClient.open(server.ws);
+    if (i % 3 === 0) peer.reset();
+    else if (i % 3 === 1) peer.sendClose();
+    else peer.sendFrame(0x3);
+    await peer.ended;
+    await metricBecomes(server, "nt_peers_active", (peers) => peers === 0);
+  }
+});
+
+// ---- frames ----
+
+const numbered = (count: number, from = 0) =>
+  Array.from({ length: count }, (_, i) => `{"type":"ice","n":${from + i}}`);
+
+function encoded(texts: readonly string[]): Buffer {
+  return Buffer.concat(texts.map((text) => encodeFrame(opcodes.text, Buffer.from(text))));
+}
+
+test("a flooder is read no faster than FRAMES_PER_SEC, loses nothing and keeps its order", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "100" }, { clock });
+  const appId = crypto.randomUUID();
+  await using flooder = await RawClient.open(server.ws, { appId, side: "A" });
+  await using peer = await TestClient.open(server.ws, appId, "B");
+  expect(await peer.next()).toEqual({ type: "room_full" });
+  const sent = numbered(1_000);
+  flooder.sendRaw(encoded(sent));
+  // The burst comes through at once, and then nothing while time stands still.
+  expect(await peer.nextTexts(200)).toEqual(sent.slice(0, 200));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  expect(await peer.settled()).toEqual([]);
+
+  const heard = sent.slice(0, 200);
+  while (heard.length < sent.length) {
+    clock.advance(1_000);
+    heard.push(...(await peer.nextTexts(Math.min(100, sent.length - heard.length))));
+    expect(peer.texts).toEqual([]);
+  }
+  expect(heard).toEqual(sent);
+  expect(await flooder.settled()).toEqual(['{"type":"room_full"}']);
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 0);
+});
+
+test("while one floods, other pairs relay as if it weren't there", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "200" }, { clock });
+  await using flooder = await RawClient.open(server.ws);
+  await using pair = await openPair(server);
+  flooder.sendRaw(encoded(numbered(20_000)));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  const frames = numbered(400);
+  for (const frame of frames) pair.a.send(frame);
+  expect(await pair.b.nextTexts(400)).toEqual(frames);
+  expect(await server.metric('nt_signal_messages_total{type="ice"}')).toBe(400 + 400);
+});
+
+test("mail is slowed down like anything else, and none is lost", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "50" }, { clock });
+  await using pair = await openPair(server, { a: { v2: true }, b: { sid: "b" } });
+  pair.b.send({ type: "hello", deliveredUpTo: 0 });
+  await pair.b.settled();
+  const seqs: unknown[] = [];
+  for (let n = 0; n < 300; n++) pair.a.send({ type: "send", to: "B", payload: n, id: `m${n}` });
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  while (seqs.length < 300) {
+    seqs.push(...(await pair.b.settled()).map(({ payload }) => payload));
+    clock.advance(1_000);
+  }
+  expect(seqs).toEqual(Array.from({ length: 300 }, (_, n) => n));
+});
+
+test("a flooder that gives up while it is paused leaves nothing behind", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "10" }, { clock });
+  await using flooder = await RawClient.open(server.ws);
+  flooder.sendRaw(encoded(numbered(200)));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  flooder.destroy();
+  for (let second = 0; second < 30; second++) clock.advance(1_000);
+  await metricBecomes(server, "nt_peers_active", (peers) => peers === 0);
+  expect(await server.metric("nt_ws_paused")).toBe(0);
+});
+
+test("FRAMES_PER_SEC of 0 is no limit", async () => {
+  await using server = await testServer({ FRAMES_PER_SEC: "0" }, { clock: fakeClock() });
+  await using pair = await openPair(server);
+  const frames = numbered(10_000);
+  for (const frame of frames) pair.a.send(frame);
+  expect(await pair.b.nextTexts(10_000)).toEqual(frames);
+});
+
+// Every turn in which a paused socket is read adds a chunk to what waits, until that is too much.
+test("a flood of tiny frames is slowed down for as long as it lasts, and not sent away", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "100" }, { clock });
+  await using flooder = await RawClient.open(server.ws);
+  const tiny = encodeFrame(opcodes.text, Buffer.from('{"type":"x"}'));
+  // So that the end of no wait for tokens falls on the beginning of a turn.
+  clock.advance(20);
+  flooder.sendRaw(Buffer.concat(new Array<Buffer>(600_000).fill(tiny)));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  clock.advance(980);
+  for (let second = 1; second <= 80; second++) {
+    clock.advance(1_000);
+    // Before time moves on, what can be read now is read.
+    for (let i = 0; i < 3; i++) await fetch(`${server.http}/healthz`);
+  }
+  expect(await server.metric('nt_drops_total{reason="parked"}')).toBe(0);
+});
+
+// Frames that are no text are counted where they come in, before any budget.
+test("binary nonsense is slowed down like any other frame", async () => {
+  await using server = await testServer({ FRAMES_PER_SEC: "10" }, { clock: fakeClock() });
+  await using flooder = await RawClient.open(server.ws);
+  for (let i = 0; i < 200; i++) flooder.sendBinary(Buffer.from([0xff]));
+  await flooder.settled();
+  expect(await server.metric('nt_drops_total{reason="malformed"}')).toBe(20);
+});

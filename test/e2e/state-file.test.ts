@@ -1,0 +1,371 @@
+import { expect, test } from "bun:test";
+import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import "../support/patience.ts";
+import { mint, redeem, SignalingClient } from "../../src/demo/signaling-client.ts";
+import { Changes } from "../support/changes.ts";
+import { TestClient } from "../support/client.ts";
+import { fakeClock } from "../support/clock.ts";
+import { KeptConnection } from "../support/kept-connection.ts";
+import { freePort, Program, takenPort } from "../support/program.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+
+interface StateFolder extends AsyncDisposable {
+  readonly path: string;
+  /** Where the state goes. */
+  readonly file: string;
+}
+
+async function stateFolder(): Promise<StateFolder> {
+  const path = await mkdtemp(join(tmpdir(), "nt-signal-state-"));
+  return {
+    path,
+    file: join(path, "state"),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  };
+}
+
+const v2 = { v2: true, sid: "s" };
+
+async function stores(peer: TestClient, id: string, payload: string) {
+  peer.send({ type: "send", to: "B", id, payload });
+  const { type, seq } = await peer.nextOf("stored");
+  return { type, seq };
+}
+
+function warnings(server: TestServer): readonly string[] {
+  const lines = server.logLines.map((line) => JSON.parse(line) as { level: string; msg: string });
+  return lines.filter(({ level }) => level === "warn").map(({ msg }) => msg);
+}
+
+// ---- what outlives a restart ----
+
+test("a live code can be redeemed after a restart, a used one is neither redeemed nor minted again", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file, CODE_DIGITS: "4", CODE_DIGITS_MAX: "4" };
+  let drawn = 1111;
+  const random = () => drawn;
+  await using before = await testServer(env, { random });
+  const live = await before.mint();
+  drawn = 2222;
+  const used = await before.mint();
+  expect((await before.redeem(used.code)).status).toBe(200);
+  await before.stop();
+
+  await using after = await testServer(env, { random });
+  expect(await after.metric("nt_codes_live")).toBe(1);
+  expect(await after.metric("nt_codes_resting")).toBe(1);
+  const { appID, expiresAt } = live;
+  expect(await (await after.redeem(live.code)).json()).toEqual({ appID, expiresAt });
+  expect((await after.redeem(live.code)).status).toBe(410);
+  expect((await after.redeem(used.code)).status).toBe(410);
+  for (const taken of [1111, 2222]) {
+    drawn = taken;
+    await expect(after.mint()).rejects.toThrow("codes_full");
+  }
+  drawn = 3333;
+  expect((await after.mint()).code).toBe("3333");
+});
+
+test("mail keeps its order and seqs, and ids and watermarks are remembered", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file };
+  const appId = crypto.randomUUID();
+  await using before = await testServer(env);
+  await using a = await TestClient.open(before.ws, appId, "A", v2);
+  for (const n of [1, 2, 3]) {
+    expect(await stores(a, `id ${n}`, `mail ${n}`)).toEqual({ type: "stored", seq: n });
+  }
+  await using b = await TestClient.open(before.ws, appId, "B", v2);
+  b.send({ type: "hello", deliveredUpTo: 0 });
+  await b.nextOf("deliver");
+  b.send({ type: "delivered", upTo: 1 });
+  await b.settled();
+  await before.stop();
+
+  await using after = await testServer(env);
+  expect(await after.metric("nt_mails")).toBe(2);
+  await using a2 = await TestClient.open(after.ws, appId, "A", v2);
+  expect(await stores(a2, "id 2", "mail 2")).toEqual({ type: "stored", seq: 2 });
+  expect(await stores(a2, "id 4", "mail 4")).toEqual({ type: "stored", seq: 4 });
+  await using b2 = await TestClient.open(after.ws, appId, "B", v2);
+  b2.send({ type: "hello", deliveredUpTo: 0 });
+  for (const n of [2, 3, 4]) {
+    expect(await b2.nextOf("deliver")).toMatchObject({ seq: n, payload: `mail ${n}`, from: "A" });
+  }
+});
+
+test("mail that was sent but never acknowledged does not count as another life", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file };
+  const appId = crypto.randomUUID();
+  await using before = await testServer(env);
+  await using a = await TestClient.open(before.ws, appId, "A", v2);
+  await using b = await TestClient.open(before.ws, appId, "B", v2);
+  b.send({ type: "hello" });
+  for (const n of [1, 2]) await stores(a, `id ${n}`, `mail ${n}`);
+  for (const n of [1, 2]) expect((await b.nextOf("deliver"))["seq"]).toBe(n);
+  await before.stop();
+
+  await using after = await testServer(env);
+  await using b2 = await TestClient.open(after.ws, appId, "B", v2);
+  b2.send({ type: "hello", deliveredUpTo: 1 });
+  expect(await b2.nextOf("deliver")).toMatchObject({ seq: 2, payload: "mail 2" });
+});
+
+test("the room of a redeemed code stays a redeemed one, however long ago that was", async () => {
+  await using folder = await stateFolder();
+  const clock = fakeClock();
+  const env = { STATE_FILE: folder.file, ROOM_TTL: "10m", HEARTBEAT: "10m" };
+  await using before = await testServer(env, { clock });
+  const { code, appID } = await before.mint();
+  await before.redeem(code);
+  await using peer = await TestClient.open(before.ws, appID, "A");
+  for (let minutes = 0; minutes < 30; minutes += 5) {
+    peer.send({ type: "hello" });
+    await peer.settled();
+    clock.advance(5 * 60_000);
+  }
+  await before.stop();
+  // Past RELAY_HOLD, and long before ROOM_TTL is over.
+  clock.advance(60_000);
+  await using after = await testServer(env, { clock });
+  expect(await after.metric("nt_rooms_active")).toBe(1);
+});
+
+test("what has expired meanwhile is left out", async () => {
+  await using folder = await stateFolder();
+  const clock = fakeClock();
+  const env = { STATE_FILE: folder.file, ROOM_TTL: "10m" };
+  await using before = await testServer(env, { clock });
+  const { code, appID } = await before.mint();
+  await using peer = await TestClient.open(before.ws, appID, "A", v2);
+  await stores(peer, "id", "mail");
+  await using _bare = await TestClient.open(before.ws, crypto.randomUUID(), "A");
+  await _bare.settled();
+  await before.stop();
+  clock.advance(10_000);
+  await using soon = await testServer(env, { clock });
+  expect(await soon.metric("nt_rooms_active")).toBe(1);
+  expect(await soon.metric("nt_mails")).toBe(1);
+  await soon.stop();
+  clock.advance(20 * 60_000);
+  await using late = await testServer(env, { clock });
+  for (const gauge of ["nt_rooms_active", "nt_mails", "nt_mailbox_bytes", "nt_codes_live"]) {
+    expect([gauge, await late.metric(gauge)]).toEqual([gauge, 0]);
+  }
+  expect(await late.metric("nt_codes_resting")).toBe(0);
+  expect((await late.redeem(code)).status).toBe(410);
+});
+
+// ---- the file ----
+
+test("the file is its owner's only, goes when it is loaded, and a crash brings nothing back", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file };
+  await using first = await Program.start(env);
+  const { code } = await mint((await first.listening()).href);
+  first.signal("SIGTERM");
+  expect(await first.exit()).toBe(0);
+  expect((await stat(folder.file)).mode & 0o777).toBe(0o600);
+
+  await using second = await Program.start(env);
+  const url = (await second.listening()).href;
+  expect(await second.logged("state restored")).toMatchObject({ codes: 1 });
+  expect(await Bun.file(folder.file).exists()).toBe(false);
+  await redeem(url, code);
+  second.signal("SIGKILL");
+  await second.exit();
+
+  await using third = await Program.start(env);
+  const gone = redeem((await third.listening()).href, code);
+  await expect(gone).rejects.toMatchObject({ code: "code_gone" });
+  expect(third.log().map(({ msg }) => msg)).not.toContain("state restored");
+});
+
+test.each([
+  ["is damaged", () => Buffer.from([0, 255, 1, 254])],
+  ["is empty", () => ""],
+  ["is of another program", () => '{"hello":"world"}'],
+  ["has a later format", (text: string) => text.replace("state 1", "state 2")],
+  ["is truncated", (text: string) => text.slice(0, text.length / 2)],
+  ["has a value that cannot be", (text: string) => text.replace(/"code":"\d+"/, '"code":"12a4"')],
+])("a file that %s is set aside with a warning", async (_, made) => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file };
+  await using before = await testServer(env);
+  const { code } = await before.mint();
+  await before.stop();
+  const content = made(await Bun.file(folder.file).text());
+  await Bun.write(folder.file, content);
+
+  await using server = await testServer(env);
+  const [warning = "", ...rest] = warnings(server);
+  expect(rest).toEqual([]);
+  expect(warning).toContain(folder.file);
+  expect(warning).toContain("starts without it");
+  expect(warning).not.toContain(code);
+  expect((await server.redeem(code)).status).toBe(410);
+  const aside = (await readdir(folder.path)).filter((name) => name.includes(".damaged-"));
+  expect(aside).toHaveLength(1);
+  expect(warning).toContain(aside[0] as string);
+  const kept = await Bun.file(join(folder.path, aside[0] as string)).bytes();
+  expect(Buffer.from(kept)).toEqual(Buffer.from(content));
+  // Once.
+  await server.stop();
+  await using next = await testServer(env);
+  expect(warnings(next)).toEqual([]);
+});
+
+test("a server that cannot listen leaves the state to the next", async () => {
+  await using folder = await stateFolder();
+  await using before = await testServer({ STATE_FILE: folder.file });
+  const { code } = await before.mint();
+  await before.stop();
+  await using taken = await takenPort();
+  const refused = testServer({ STATE_FILE: folder.file, PORT: String(taken.port) });
+  await expect(refused).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await using after = await testServer({ STATE_FILE: folder.file });
+  expect((await after.redeem(code)).status).toBe(200);
+});
+
+test("a state that cannot be written is told, and the server ends all the same", async () => {
+  await using folder = await stateFolder();
+  await using server = await testServer({ STATE_FILE: folder.file });
+  await mkdir(folder.file);
+  await server.stop();
+  const last = JSON.parse(server.logLines.at(-1) ?? "") as Record<string, unknown>;
+  expect(last).toMatchObject({ level: "error", msg: "the state could not be saved" });
+  expect(await readdir(folder.path)).not.toContain("state.draft");
+  await rm(folder.file, { recursive: true });
+  await using next = await testServer({ STATE_FILE: folder.file });
+  await next.mint();
+});
+
+test("stopping twice writes the state once: a successor has it by then", async () => {
+  await using folder = await stateFolder();
+  await using before = await testServer({ STATE_FILE: folder.file });
+  await before.mint();
+  await before.stop();
+  await using _after = await testServer({ STATE_FILE: folder.file });
+  await before.stop();
+  expect(await Bun.file(folder.file).exists()).toBe(false);
+});
+
+test("a directory that is not there is one clear line, and exit code 1", async () => {
+  await using program = await Program.start({ STATE_FILE: "/nowhere/state" });
+  expect(await program.exit()).toBe(1);
+  expect(program.stderr).toMatch(/^STATE_FILE: \/nowhere\/state.lock cannot be written\. .+\n$/);
+});
+
+// ---- one server after the other ----
+
+test("a successor waits for its predecessor's end, and goes on where that stopped", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file, PORT: String(await freePort()) };
+  await using first = await Program.start(env);
+  const url = await first.listening();
+  const { code, appID } = await mint(url.href);
+  await using inFlight = await KeptConnection.open(url);
+  const head = "POST /rendezvous/code HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2";
+  await inFlight.write(`${head}\r\n\r\n{`);
+  await using peer = await TestClient.open(`ws://${url.host}`, appID, "A", v2);
+  first.signal("SIGTERM");
+  await first.logged("stopping");
+  await using second = await Program.start(env);
+  await second.logged("waiting for the server that has the state file");
+  // A slow start may have found the request given up; then there is no code of it to redeem.
+  await inFlight.write("}");
+  const late = await inFlight.answer().catch(() => undefined);
+  expect((await peer.closed).code).toBe(1001);
+  expect(await first.exit()).toBe(0);
+
+  expect(await second.listening()).toEqual(url);
+  expect(await redeem(url.href, code)).toMatchObject({ appID });
+  if (late?.status === 200) await redeem(url.href, JSON.parse(late.body).code);
+  expect(second.stderr).toBe("");
+});
+
+/** One side that sends numbered mail without end, and keeps what it hears. */
+class Party {
+  readonly heard: unknown[] = [];
+  readonly changes = new Changes();
+  readonly stored: Promise<number>[] = [];
+  readonly client: SignalingClient;
+
+  constructor(url: string, appId: string, side: "A" | "B") {
+    this.client = new SignalingClient({
+      url,
+      appId,
+      side,
+      minRetryMs: 20,
+      maxRetryMs: 200,
+      on: {
+        state: () => this.changes.changed(),
+        mail: (payload) => {
+          this.heard.push(payload);
+          this.changes.changed();
+        },
+      },
+    });
+  }
+
+  sendNext(): void {
+    this.stored.push(this.client.send(this.stored.length));
+  }
+
+  online(): Promise<void> {
+    return this.changes.until("a party to be online", () => this.client.state === "online");
+  }
+}
+
+test("deploys under pairs of reconnecting clients lose no mail and bring none twice", async () => {
+  await using folder = await stateFolder();
+  const port = await freePort();
+  const env = { STATE_FILE: folder.file, PORT: String(port) };
+  const url = `http://127.0.0.1:${port}`;
+  let program = await Program.start(env);
+  await program.listening();
+  const parties: Party[] = [];
+  for (let i = 0; i < 5; i++) {
+    const { code, appID } = await mint(url);
+    parties.push(new Party(url, appID, "A"));
+    parties.push(new Party(url, (await redeem(url, code)).appID, "B"));
+  }
+  const sending = setInterval(() => {
+    for (const party of parties) if (party.stored.length < 2_000) party.sendNext();
+  }, 2);
+  try {
+    for (let deploy = 0; deploy < 3; deploy++) {
+      const heardBefore = parties.map(({ heard }) => heard.length);
+      await Promise.all(parties.map((party) => party.online()));
+      program.signal("SIGTERM");
+      const successor = await Program.start(env);
+      expect(await program.exit()).toBe(0);
+      await program[Symbol.asyncDispose]();
+      program = successor;
+      await program.listening();
+      const goesOn = parties.map((party, i) =>
+        party.changes.until("mail after a deploy", () => {
+          return party.heard.length > (heardBefore[i] as number) + 5;
+        }),
+      );
+      await Promise.all(goesOn);
+    }
+    clearInterval(sending);
+    await Promise.all(parties.flatMap(({ stored }) => stored));
+    for (const [i, { stored }] of parties.entries()) {
+      const other = parties[i ^ 1] as Party;
+      await other.changes.until("the last mail", () => other.heard.length >= stored.length);
+    }
+    for (const [i, { heard }] of parties.entries()) {
+      const sent = (parties[i ^ 1] as Party).stored.length;
+      expect(heard).toEqual(Array.from({ length: sent }, (_, n) => n));
+    }
+  } finally {
+    clearInterval(sending);
+    for (const { client } of parties) client.close();
+    await program[Symbol.asyncDispose]();
+  }
+});

@@ -1,0 +1,147 @@
+/** How long a test waits for what should have happened, before it says what it waited for. */
+const patienceMs = 10_000;
+
+export interface Frame {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Closed {
+  readonly code: number;
+  readonly reason: string;
+}
+
+export interface ClientOptions {
+  readonly sid?: string;
+  readonly v2?: boolean;
+}
+
+export interface ConnectOptions {
+  /** Subprotocols to offer. */
+  readonly protocols?: readonly string[];
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A WebSocket client that keeps what it hears until a test asks for it. */
+export class TestClient implements AsyncDisposable {
+  /** Texts as they came, not yet asked for. */
+  readonly texts: string[] = [];
+  readonly closed: Promise<Closed>;
+  isClosed = false;
+  private wake: () => void = () => {};
+
+  private constructor(readonly socket: WebSocket) {
+    socket.addEventListener("message", ({ data }) => {
+      this.texts.push(String(data));
+      this.wake();
+    });
+    this.closed = new Promise((resolve) => {
+      socket.addEventListener("close", ({ code, reason }) => {
+        this.isClosed = true;
+        this.wake();
+        resolve({ code, reason });
+      });
+    });
+  }
+
+  /** Resolves when the socket is open. */
+  static open(
+    base: string,
+    appId: string,
+    side: string,
+    { sid, v2 }: ClientOptions = {},
+  ): Promise<TestClient> {
+    const url = `${base}/ws?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
+    return TestClient.connect(url, v2 ? { protocols: ["nt.v2"] } : {});
+  }
+
+  /** As `open`, for a URL written out and an upgrade request of one's own. */
+  static async connect(url: string, options: ConnectOptions = {}): Promise<TestClient> {
+    const all = { tls: { rejectUnauthorized: false }, ...options };
+    const client = new TestClient(new WebSocket(url, all as never));
+    await within(
+      `${url} to open`,
+      new Promise<void>((resolve, reject) => {
+        client.socket.addEventListener("open", () => resolve());
+        client.socket.addEventListener("close", () => reject(new Error("was refused")));
+      }),
+    );
+    return client;
+  }
+
+  send(frame: unknown): void {
+    this.socket.send(typeof frame === "string" ? frame : JSON.stringify(frame));
+  }
+
+  /** The next text, in order. */
+  async nextText(): Promise<string> {
+    const come = async () => {
+      while (this.texts.length === 0) {
+        if (this.isClosed) throw new Error("the socket closed first");
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
+      }
+      return this.texts.shift() as string;
+    };
+    return within("a frame", come());
+  }
+
+  async next(): Promise<Frame> {
+    return JSON.parse(await this.nextText()) as Frame;
+  }
+
+  /** The next `count` texts, in order. */
+  async nextTexts(count: number): Promise<readonly string[]> {
+    const texts: string[] = [];
+    while (texts.length < count) texts.push(await this.nextText());
+    return texts;
+  }
+
+  /** The next frame of this type; frames of other types before it are skipped. */
+  async nextOf(type: string): Promise<Frame> {
+    for (;;) {
+      const frame = await this.next();
+      if (frame.type === type) return frame;
+    }
+  }
+
+  /**
+   * Everything that the server had sent by now: it has, when the pong of a ping is back. A v1
+   * client can't ping by a frame, so the ping is one of the protocol's.
+   */
+  async settled(): Promise<readonly Frame[]> {
+    await within("a pong", this.ponged());
+    return this.texts.splice(0).map((text) => JSON.parse(text) as Frame);
+  }
+
+  private ponged(): Promise<void> {
+    return new Promise((resolve) => {
+      this.socket.addEventListener("pong" as "message", () => resolve(), { once: true });
+      (this.socket as unknown as { ping(): void }).ping();
+    });
+  }
+
+  close(): Promise<Closed> {
+    this.socket.close(1000);
+    return within("the socket to close", this.closed);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.terminate();
+    await this.closed;
+  }
+}
+
+/** What `promise` gives, or an error that says what was waited for. */
+export async function within<T>(what: string, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Waited ${patienceMs} ms for ${what}`)), patienceMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,145 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { within } from "./client.ts";
+
+const main = join(import.meta.dir, "../../src/main.ts");
+
+/** One line of the program's log. */
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+/** The real program in a process of its own, started in an empty directory. */
+export class Program implements AsyncDisposable {
+  readonly exited: Promise<number>;
+  /** Everything it wrote so far. */
+  stdout = "";
+  stderr = "";
+  private wake: () => void = () => {};
+  private readonly outputEnded: Promise<unknown>;
+
+  private constructor(
+    private readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">,
+    private readonly folder: string,
+  ) {
+    const out = this.collect(child.stdout, (text) => {
+      this.stdout += text;
+    });
+    const err = this.collect(child.stderr, (text) => {
+      this.stderr += text;
+    });
+    this.outputEnded = Promise.all([out, err]);
+    this.exited = Promise.all([child.exited, this.outputEnded]).then(([code]) => code);
+  }
+
+  /** It gets no environment but `env`, and a free port of 127.0.0.1 unless that says otherwise. */
+  static async start(env: Record<string, string> = {}, ...args: string[]): Promise<Program> {
+    const folder = await mkdtemp(join(tmpdir(), "nt-signal-program-"));
+    const child = Bun.spawn([process.execPath, main, ...args], {
+      cwd: folder,
+      env: { HOST: "127.0.0.1", PORT: "0", ...env },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    return new Program(child, folder);
+  }
+
+  get pid(): number {
+    return this.child.pid;
+  }
+
+  /** Its exit code; everything it wrote is here by then. */
+  exit(): Promise<number> {
+    return within("the program to exit", this.exited);
+  }
+
+  /** Its address, once it listens. */
+  async listening(): Promise<URL> {
+    const { url } = await this.logged("listening");
+    return new URL(String(url));
+  }
+
+  /** Resolves when it answers on this port, for a program that doesn't say when it listens. */
+  async answersOn(port: number): Promise<void> {
+    const ask = async () => {
+      while (!this.hasExited()) {
+        const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
+        if (answer?.ok) return;
+        await Bun.sleep(10);
+      }
+      throw new Error(`It exited first: ${this.stderr}`);
+    };
+    await within(`an answer on port ${port}`, ask());
+  }
+
+  /** The first log line with this message. */
+  async logged(msg: string): Promise<LogLine> {
+    const come = async () => {
+      for (;;) {
+        const line = this.log().find((entry) => entry.msg === msg);
+        if (line !== undefined) return line;
+        if (this.hasExited()) throw new Error(`It exited first: ${this.stderr}`);
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
+      }
+    };
+    return within(`the log line "${msg}"`, come());
+  }
+
+  /** The complete log lines so far. */
+  log(): readonly LogLine[] {
+    const lines = this.stdout.split("\n").slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as LogLine);
+  }
+
+  signal(signal: "SIGTERM" | "SIGINT" | "SIGHUP" | "SIGKILL"): void {
+    this.child.kill(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.signal("SIGKILL");
+    await this.exited;
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private hasExited(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  private async collect(
+    stream: ReadableStream<Uint8Array>,
+    add: (text: string) => void,
+  ): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      add(decoder.decode(chunk, { stream: true }));
+      this.wake();
+    }
+    await this.child.exited;
+    this.wake();
+  }
+}
+
+/** A port of 127.0.0.1 on which something already listens. */
+export async function takenPort(): Promise<{ readonly port: number } & AsyncDisposable> {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const address = listener.address();
+  if (address === null || typeof address === "string") throw new Error("It has no port");
+  return {
+    port: address.port,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => listener.close(() => resolve())),
+  };
+}
+
+/** A port of 127.0.0.1 on which nothing listened a moment ago. */
+export async function freePort(): Promise<number> {
+  await using taken = await takenPort();
+  return taken.port;
+}

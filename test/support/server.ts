@@ -1,0 +1,60 @@
+import { readConfig } from "../../src/config.ts";
+import { type RunningServer, type ServerOptions, startServer } from "../../src/server.ts";
+import { createLog } from "../../src/telemetry/log.ts";
+
+export interface TestServer extends RunningServer, AsyncDisposable {
+  readonly http: string;
+  readonly ws: string;
+  readonly logLines: readonly string[];
+  mint(body?: unknown): Promise<Minted>;
+  redeem(code: string): Promise<Response>;
+  /** The value of one series of `/metrics`, 0 when it is not there. */
+  metric(series: string): Promise<number>;
+}
+
+export interface Minted {
+  readonly code: string;
+  readonly appID: string;
+  readonly expiresAt: string;
+}
+
+/** The real server on a free port, with configuration as an operator would write it. */
+export async function testServer(
+  env: Record<string, string> = {},
+  options: Partial<ServerOptions> = {},
+): Promise<TestServer> {
+  const read = readConfig({ HOST: "127.0.0.1", PORT: "0", LOG_LEVEL: "debug", ...env });
+  if ("problems" in read) throw new Error(JSON.stringify(read.problems));
+  const logLines: string[] = [];
+  const log = createLog({ level: "debug", write: (line) => logLines.push(line), now: Date.now });
+  const server = await startServer(read.config, { log, ...options });
+  const scheme = read.config.tlsCertFile === "" ? "" : "s";
+  const http = `http${scheme}://127.0.0.1:${server.port}`;
+  const post = (path: string, body: unknown) =>
+    fetch(http + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      tls: { rejectUnauthorized: false },
+    });
+  return {
+    ...server,
+    http,
+    ws: `ws${scheme}://127.0.0.1:${server.port}`,
+    logLines,
+    async mint(body = {}) {
+      const answer = await post("/rendezvous/code", body);
+      if (answer.status !== 200) throw new Error(`mint: ${answer.status} ${await answer.text()}`);
+      return (await answer.json()) as Minted;
+    },
+    redeem: (code) => post("/rendezvous/redeem", { code }),
+    async metric(series) {
+      const answer = await fetch(http + read.config.metricsRoute, {
+        tls: { rejectUnauthorized: false },
+      });
+      const line = (await answer.text()).split("\n").find((l) => l.startsWith(`${series} `));
+      return line === undefined ? 0 : Number(line.slice(series.length + 1));
+    },
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
