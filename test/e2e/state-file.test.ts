@@ -274,8 +274,9 @@ test("a successor waits for its predecessor's end, and goes on where that stoppe
   first.signal("SIGTERM");
   await first.logged("stopping");
   await using second = await Program.start(env);
-  await second.logged("waiting for the server that has the state file");
-  // A slow start may have found the request given up; then there is no code of it to redeem.
+  // A slow start may find the predecessor gone; then there is no code of the late request to redeem.
+  const waits = second.logged("waiting for the server that has the state file");
+  await Promise.race([waits, second.listening()]);
   await inFlight.write("}");
   const late = await inFlight.answer().catch(() => undefined);
   expect((await peer.closed).code).toBe(1001);
