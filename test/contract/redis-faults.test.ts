@@ -321,8 +321,8 @@ test("a side that moves to its peer's node in the midst of frames hears them in 
     const before = b.listener.unheard;
     b = await moved;
     await a.listener.until("peerJoined");
-    // That may have told of an earlier move: what goes out before this one is known goes with the
-    // old seat. Once a frame has come, none that follows may be lost.
+    // Seen once: a frame sent now reached nobody. Why is not known (perhaps A heard of an earlier
+    // move), so the count begins with the first that comes; none that follows may be lost.
     while (!b.listener.unheard.some((text) => text.startsWith("relayed"))) {
       send();
       await Promise.all(sent);
