@@ -34,8 +34,8 @@ if not room.started then
     end
   end
   set("started", now)
-  -- A room that was flushed and comes again gives out no token twice.
-  set("tokens", real * 1000)
+  -- µs: a room that was flushed and comes again, were it at once, gives out no token twice.
+  set("tokens", clock[1] * 1000000 + clock[2])
 end
 
 local occupant = room[side .. "token"]
