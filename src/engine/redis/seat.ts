@@ -23,6 +23,8 @@ export class LocalSeat implements Seat {
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
   peer: PeerSeat | undefined;
+  /** How often it was told of its peer's coming or going. */
+  peerNews = 0;
   /** The number of the next frame to hand on; undefined until its relay has begun. */
   next: number | undefined;
   /** The number of the last frame that it sent to the other side by way of Redis. */
@@ -54,6 +56,11 @@ export class LocalSeat implements Seat {
     this.side = side;
     this.sid = sid;
     this.listener = listener;
+  }
+
+  /** What is told it is not kept back any more. */
+  get hearsAtOnce(): boolean {
+    return this.untold === undefined;
   }
 
   get hasBegun(): boolean {
