@@ -35,10 +35,12 @@ export function hearing(options: HearingOptions): Hearing {
     if (!seat.isHeld) return;
     switch (message.kind) {
       case "joined":
+        seat.peerNews++;
         if (seat.peer?.token === message.peerToken) return;
         seat.peer = { token: message.peerToken, node: message.peerNode };
         return listener.peerJoined();
       case "left":
+        seat.peerNews++;
         if (seat.peer?.token !== message.peerToken) return;
         seat.peer = undefined;
         return listener.peerLeft();

@@ -42,6 +42,7 @@ export function startLeases(options: LeasesOptions): Leases {
 
   async function renew(seat: LocalSeat): Promise<void> {
     const askedAt = clock.ticks();
+    const { peerNews } = seat;
     seat.renewing = true;
     seat.renewAt = askedAt + leaseMs / 3;
     try {
@@ -51,7 +52,8 @@ export function startLeases(options: LeasesOptions): Leases {
       seat.leasedUntil = askedAt + leaseMs;
       options.catchUp(seat, numberAt(reply, 1));
       if (numberAt(reply, 2) > seat.lastRead) seat.listener.mailStored();
-      seePeer(seat, numberAt(reply, 3), textAt(reply, 4));
+      // An answer is not to undo what was heard after it was given; the next one will do.
+      if (seat.peerNews === peerNews) seePeer(seat, numberAt(reply, 3), textAt(reply, 4));
     } catch {
       seat.renewFailed = true;
       seat.renewAt = clock.ticks() + Math.min(leaseMs / 10, timeoutMs);

@@ -80,6 +80,8 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
     seat.token = token;
     book.add(seat);
     seat.leasedUntil = askedAt + leaseMs;
+    // What was said to the new token before it was known here was not heard: look again at once.
+    seat.renewAt = askedAt;
     if (seat.hasBegun) seat.next = numberAt(reply, 9) + 1;
     seat.lastSent = 0;
     const peerToken = numberAt(reply, 7);
