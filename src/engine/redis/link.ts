@@ -41,6 +41,8 @@ export class Link {
   private underWay = 0;
   private underWayChars = 0;
   private waiting: (() => void)[] = [];
+  /** Given up for their silence while commands were under way; closed when those have failed. */
+  private readonly silent = new Set<RedisClient>();
   private downSince: number;
 
   constructor(private readonly options: LinkOptions) {
@@ -89,6 +91,7 @@ export class Link {
     this.timer?.();
     const { client } = this;
     if (client) this.lost(client);
+    for (const other of this.silent) other.close();
   }
 
   /**
@@ -116,7 +119,6 @@ export class Link {
     }
   }
 
-  /** A short outage is waited out; in a long one nobody is kept waiting. */
   /** Gives the connection up, and makes another one. */
   drop(): void {
     if (this.client) this.lost(this.client);
@@ -126,6 +128,7 @@ export class Link {
     if (!this.up) await this.nextClient();
   }
 
+  /** A short outage is waited out; in a long one nobody is kept waiting. */
   private async nextClient(): Promise<RedisClient> {
     if (this.closed || this.downForMs() > this.options.timeoutMs) {
       throw new EngineUnreachable("there is no connection");
@@ -155,17 +158,18 @@ export class Link {
       if (this.client !== client) return;
       this.ping(client).then(
         () => this.client === client && this.watch(client, everyMs),
-        () => this.lost(client),
+        () => this.lost(client, true),
       );
     });
   }
 
-  private lost(client: RedisClient): void {
+  private lost(client: RedisClient, fellSilent = false): void {
     if (this.client !== client) return;
     const { clock, random, changed } = this.options;
     this.client = undefined;
     client.onclose = null;
-    client.close();
+    if (fellSilent && this.underWay > 0) this.closeLater(client);
+    else client.close();
     this.timer?.();
     if (this.up) this.downSince = clock.ticks();
     const wasUp = this.up;
@@ -174,6 +178,18 @@ export class Link {
     if (wasUp) changed(false);
     const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** this.tries++);
     this.timer = clock.after(delayMs / 2 + random(delayMs / 2), () => void this.open());
+  }
+
+  /**
+   * A server that hangs may carry out yet what it was sent. Closing would tell the askers before the
+   * deadline that it was not done.
+   */
+  private closeLater(client: RedisClient): void {
+    this.silent.add(client);
+    this.options.clock.after(this.options.timeoutMs, () => {
+      this.silent.delete(client);
+      client.close();
+    });
   }
 }
 
