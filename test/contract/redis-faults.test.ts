@@ -75,16 +75,16 @@ describe("a Redis that hangs", () => {
     await mint(engine, "1234");
     const { a } = await pair(engine);
     own.signal("SIGSTOP");
-    const asked = performance.now();
-    const answers = await Promise.allSettled([
+    const asked = [
       engine.codes.take(code("1234")),
       engine.codes.claim([code("5678")], newCode(), noCodeLimits),
       engine.mailboxes.append(a.seat, "B", mail("late")),
-    ]);
+    ];
+    const answers = await within("every answer", Promise.allSettled(asked));
     for (const answer of answers) {
       expect(answer).toMatchObject({ status: "rejected", reason: expect.any(EngineUnreachable) });
     }
-    expect(performance.now() - asked).toBeLessThan(2_000);
+    await until("no readiness", async () => (await engine.ready()) !== undefined);
     expect(await engine.ready()).toContain("out of reach");
     own.signal("SIGCONT");
     await until("the engine to be ready", async () => (await engine.ready()) === undefined);
@@ -212,6 +212,18 @@ describe("a seat", () => {
   });
 });
 
+test("a room that is flushed and taken anew at once gives out no token twice", async () => {
+  await using nodes = await redisNodes(redis, 1);
+  const [engine] = nodes.engines;
+  const appId = newAppId();
+  const tokens: number[] = [];
+  for (let i = 0; i < 50; i++) {
+    tokens.push((await join(engine, appId, "A")).seat.token);
+    await redis.ask("DEL", `${nodes.prefix}{${appId}}`);
+  }
+  expect(new Set(tokens).size).toBe(tokens.length);
+});
+
 describe("keys", () => {
   test("that somebody else wrote spoil their own room and nothing else", async () => {
     await using nodes = await redisNodes(redis, 1);
@@ -321,13 +333,6 @@ test("a side that moves to its peer's node in the midst of frames hears them in 
     const before = b.listener.unheard;
     b = await moved;
     await a.listener.until("peerJoined");
-    // Seen once: a frame sent now reached nobody. Why is not known (perhaps A heard of an earlier
-    // move), so the count begins with the first that comes; none that follows may be lost.
-    while (!b.listener.unheard.some((text) => text.startsWith("relayed"))) {
-      send();
-      await Promise.all(sent);
-      await Bun.sleep(0);
-    }
     send();
     await Promise.all(sent);
     heard.push(...before);
@@ -339,4 +344,31 @@ test("a side that moves to its peer's node in the midst of frames hears them in 
     .map((text) => Number(text.slice(8)));
   expect(numbers).toEqual([...new Set(numbers)].toSorted((x, y) => x - y));
   expect(numbers.length).toBeGreaterThan(250);
+});
+
+test("a renewal that is answered late does not undo what was heard of the peer meanwhile", async () => {
+  await using network = startProxy(redis.port);
+  const url = network.http.replace("http", "redis");
+  await using nodes = await redisNodes(redis, 1, {}, { url, leaseMs: 3_000 });
+  const [commands] = network.connections;
+  const { prefix } = nodes;
+  await using others = await redisNodes(redis, 1, {}, { prefix, leaseMs: 3_000 });
+  const [one] = nodes.engines;
+  const [two] = others.engines;
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  await a.listener.until("peerJoined");
+
+  const lease = () => redis.ask("HGET", `${prefix}{${appId}}`, "Alease");
+  const before = await lease();
+  commands?.stall("toClient");
+  await until("a renewal", async () => (await lease()) !== before);
+  const moved = await join(two, appId, "B", { how: { dead: b.seat.token } });
+  await a.listener.hears("peerLeft", "peerJoined");
+  commands?.resume("toClient");
+  await one.codes.counts();
+  expect(a.listener.unheard).toEqual([]);
+  await two.seats.leave(moved.seat);
+  await a.listener.hears("peerLeft");
 });
