@@ -4,7 +4,7 @@
 -- A late step changes nothing and answers "late".
 local clock = redis.call("TIME")
 local real = clock[1] * 1000 + math.floor(clock[2] / 1000)
-if tonumber(ARGV[1]) > 0 and real > tonumber(ARGV[1]) then
+if tonumber(ARGV[1]) > 0 and real >= tonumber(ARGV[1]) then
   return { "late" }
 end
 local now = real + tonumber(ARGV[2])
