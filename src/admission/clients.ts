@@ -70,9 +70,10 @@ export function clients(options: ClientsOptions): Clients {
         if (behind === undefined) return clientAt(address, undefined, false);
         return clientAt(walk(address, behind.hops, trusted), behind.header, false);
       }
-      if (!isPrivate(address)) return clientAt(address, undefined, false);
-      if (!shared.has(address) && told(headers) !== undefined) share(address);
-      return clientAt(address, undefined, shared.has(address));
+      const known = shared.has(address);
+      const proxied = known || (told(headers) !== undefined && isPrivate(address));
+      if (proxied && !known) share(address);
+      return clientAt(address, undefined, proxied);
     },
     sharedCount: () => shared.size,
   };

@@ -22,6 +22,8 @@ export interface RateLimiter {
   take(key: string): Passage;
   /** Passages a key and minute; 0: no limit. */
   readonly perMin: number;
+  /** That limit as `RateLimit-Policy` tells it. */
+  readonly policy: string;
   /** Keys counted apart in the current window. */
   size(): number;
 }
@@ -62,21 +64,18 @@ export function fixedWindow(options: FixedWindowOptions): RateLimiter {
       return { ok: true, remaining: perMin - count - 1, retryAfterMs };
     },
     perMin,
+    policy: `"minute";q=${perMin};w=${minuteMs / 1000}`,
     size: () => counts.size,
   };
 }
 
 /**
- * The fields that tell a client how much it may still ask (draft-ietf-httpapi-ratelimit-headers).
- * Empty where there is no limit.
+ * Tells a client in its answer how much it may still ask (draft-ietf-httpapi-ratelimit-headers).
+ * Nothing where there is no limit.
  */
-export function rateLimitHeaders(
-  { perMin }: RateLimiter,
-  { remaining, retryAfterMs }: Passage,
-): readonly (readonly [string, string])[] {
-  if (remaining === undefined) return [];
-  return [
-    ["RateLimit-Policy", `"minute";q=${perMin};w=${minuteMs / 1000}`],
-    ["RateLimit", `"minute";r=${remaining};t=${Math.ceil(retryAfterMs / 1000)}`],
-  ];
+export function tellLimit(headers: Headers, { policy }: RateLimiter, passage: Passage): void {
+  const { remaining, retryAfterMs } = passage;
+  if (remaining === undefined) return;
+  headers.set("RateLimit-Policy", policy);
+  headers.set("RateLimit", `"minute";r=${remaining};t=${Math.ceil(retryAfterMs / 1000)}`);
 }

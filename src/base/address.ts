@@ -67,11 +67,14 @@ export type AddressSet = (address: string) => boolean;
  */
 export function parseAddressSet(list: string): AddressSet | undefined {
   const blocks = new BlockList();
+  let isEmpty = true;
   for (const entry of list.split(",").map((text) => text.trim())) {
     if (entry === "none" || entry === "") continue;
     const cidrs = entry === "loopback" || entry === "private" ? named[entry] : [entry];
     for (const cidr of cidrs) if (!addBlock(blocks, cidr)) return undefined;
+    isEmpty = false;
   }
+  if (isEmpty) return () => false;
   return (address) => blocks.check(address, address.includes(":") ? "ipv6" : "ipv4");
 }
 

@@ -6,7 +6,9 @@ export const commonHeaders = { "Cache-Control": "no-store", Vary: "Origin" } as 
 
 /** Copied from faster than from an object: these stand in the way of every request. */
 const jsonHeaders = new Headers({ "Content-Type": "application/json", ...commonHeaders });
+const ok = { headers: jsonHeaders };
 
 export function answerJson(body: Record<string, string | boolean | null>, status = 200): Response {
-  return new Response(JSON.stringify(body), { status, headers: jsonHeaders });
+  const init = status === 200 ? ok : { status, headers: jsonHeaders };
+  return new Response(JSON.stringify(body), init);
 }

@@ -1,33 +1,28 @@
-import type { Context } from "hono";
 import type { OriginRule } from "../admission/origin.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen } from "../base/later.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { commonHeaders } from "./answer.ts";
 import { problem } from "./problem.ts";
-
-export type Handler = (context: Context) => Later<Response>;
-
-export interface CrossOrigin {
-  /** Lets `handle` see only requests of allowed origins, whose pages may read the answer. */
-  guard(handle: Handler): Handler;
-}
+import type { Handler } from "./routes.ts";
 
 /**
- * CORS (Fetch standard, section 3.3) without credentials. It wraps handlers where a middleware
- * would cost every request a chain of promises.
+ * CORS (Fetch standard, section 3.3) without credentials: lets `handle` see only requests of allowed
+ * origins, whose pages may read the answer. It wraps handlers where a middleware would cost every
+ * request a chain of promises.
  */
-export function crossOrigin(allows: OriginRule, tally: Pick<Tally, "refusals">): CrossOrigin {
-  return {
-    guard: (handle) => (context) => {
-      const { headers } = context.req.raw;
-      const origin = headers.get("origin");
-      if (origin === null) return handle(context);
-      if (allows(origin, headers.get("host"))) {
-        return andThen(handle(context), (response) => share(response, origin));
-      }
-      tally.refusals.origin++;
-      return problem("origin_refused");
-    },
+export function crossOrigin(
+  allows: OriginRule,
+  tally: Pick<Tally, "refusals">,
+): (handle: Handler) => Handler {
+  return (handle) => (request) => {
+    const { headers } = request;
+    const origin = headers.get("origin");
+    if (origin === null) return handle(request);
+    if (allows(origin, headers.get("host"))) {
+      return andThen(handle(request), (response) => share(response, origin));
+    }
+    tally.refusals.origin++;
+    return problem("origin_refused");
   };
 }
 

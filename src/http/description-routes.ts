@@ -1,13 +1,12 @@
-import type { Hono } from "hono";
 import { commonHeaders } from "./answer.ts";
-import type { CrossOrigin } from "./cross-origin.ts";
 import { asyncApi } from "./description/asyncapi.ts";
 import { openApi } from "./description/openapi.ts";
+import type { Routes } from "./routes.ts";
 
 /** How the server describes itself to tools: its HTTP calls and its frames. */
-export function descriptionRoutes(app: Hono, { guard }: CrossOrigin): void {
-  app.get("/openapi.json", guard(answered(openApi)));
-  app.get("/asyncapi.json", guard(answered(asyncApi)));
+export function descriptionRoutes(routes: Routes): void {
+  routes.get("/openapi.json", answered(openApi));
+  routes.get("/asyncapi.json", answered(asyncApi));
 }
 
 /** Written when first asked for: nobody needs it to run. */

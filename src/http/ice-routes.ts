@@ -1,4 +1,3 @@
-import type { Hono } from "hono";
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import { type AppId, parseAppId, parseSide, type Side } from "../base/ids.ts";
@@ -6,10 +5,10 @@ import { andThen, type Later } from "../base/later.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { commonHeaders } from "./answer.ts";
 import { readBody } from "./body.ts";
-import type { CrossOrigin } from "./cross-origin.ts";
 import { isJson, parseJson, rfc3339 } from "./json.ts";
 import { type LimitOptions, limited } from "./limited.ts";
 import { problem } from "./problem.ts";
+import type { Routes } from "./routes.ts";
 
 export interface IceRouteOptions extends LimitOptions {
   readonly ice: IceSource;
@@ -36,9 +35,9 @@ function parsed<T>(value: T | undefined, message: string, context: z.core.$Refin
 }
 
 /** ICE servers for those that cannot be told in a welcome. */
-export function iceRoutes(app: Hono, { guard }: CrossOrigin, options: IceRouteOptions): void {
+export function iceRoutes(routes: Routes, options: IceRouteOptions): void {
   const { ice, tally } = options;
-  app.post("/rendezvous/ice", guard(limited(options, ask)));
+  routes.post("/rendezvous/ice", limited(options, ask));
 
   function ask(request: Request, client: Client): Later<Response> {
     if (!isJson(request.headers.get("content-type"))) {

@@ -1,9 +1,9 @@
 import type { Client } from "../admission/clients.ts";
-import { type RateLimiter, rateLimitHeaders } from "../admission/rate-limit.ts";
+import { type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
 import { andThen, type Later } from "../base/later.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { Handler } from "./cross-origin.ts";
 import { problem } from "./problem.ts";
+import type { Handler } from "./routes.ts";
 
 export interface LimitOptions {
   readonly limiter: RateLimiter;
@@ -19,16 +19,14 @@ export function limited(
   { limiter, clientOf, tally }: LimitOptions,
   handle: (request: Request, client: Client) => Later<Response>,
 ): Handler {
-  return ({ req }) => {
-    const client = clientOf(req.raw);
-    if (limiter.perMin === 0 || client.shared) return handle(req.raw, client);
+  return (request) => {
+    const client = clientOf(request);
+    if (limiter.perMin === 0 || client.shared) return handle(request, client);
     const passage = limiter.take(client.key);
     if (!passage.ok) tally.refusals.rate_limited++;
-    const answer = passage.ok ? handle(req.raw, client) : problem("rate_limited", passage);
+    const answer = passage.ok ? handle(request, client) : problem("rate_limited", passage);
     return andThen(answer, (response) => {
-      for (const [name, value] of rateLimitHeaders(limiter, passage)) {
-        response.headers.set(name, value);
-      }
+      tellLimit(response.headers, limiter, passage);
       return response;
     });
   };

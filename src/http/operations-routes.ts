@@ -1,10 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Hono } from "hono";
 import type { Later } from "../base/later.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { answerJson, commonHeaders } from "./answer.ts";
-import type { CrossOrigin } from "./cross-origin.ts";
 import { problem } from "./problem.ts";
+import type { Routes } from "./routes.ts";
 
 export interface OperationsRouteOptions {
   /** Undefined while the server can take on work; else why not, in words for an operator. */
@@ -17,33 +16,23 @@ export interface OperationsRouteOptions {
 
 /** What an operator's tools ask: is it alive, may it have work, how is it doing. */
 export function operationsRoutes(
-  app: Hono,
-  { guard }: CrossOrigin,
+  routes: Routes,
   { ready, metrics, metricsRoute, metricsToken }: OperationsRouteOptions,
 ): void {
-  app.get(
-    "/healthz",
-    guard(() => answerJson({ ok: true })),
-  );
+  routes.get("/healthz", () => answerJson({ ok: true }));
 
-  app.get(
-    "/readyz",
-    guard(async () => {
-      const reason = await reasonAgainst(ready);
-      return reason === undefined
-        ? answerJson({ ready: true })
-        : answerJson({ ready: false, reason }, 503);
-    }),
-  );
+  routes.get("/readyz", async () => {
+    const reason = await reasonAgainst(ready);
+    return reason === undefined
+      ? answerJson({ ready: true })
+      : answerJson({ ready: false, reason }, 503);
+  });
 
-  app.get(
-    metricsRoute,
-    guard(async ({ req }) => {
-      if (!shows(req.raw, metricsToken)) return unauthorized();
-      const headers = { "Content-Type": metrics.contentType, ...commonHeaders };
-      return new Response(await metrics.text(), { headers });
-    }),
-  );
+  routes.get(metricsRoute, async (request) => {
+    if (!shows(request, metricsToken)) return unauthorized();
+    const headers = { "Content-Type": metrics.contentType, ...commonHeaders };
+    return new Response(await metrics.text(), { headers });
+  });
 }
 
 /**

@@ -1,6 +1,5 @@
-import type { Hono } from "hono";
 import { commonHeaders } from "./answer.ts";
-import type { CrossOrigin } from "./cross-origin.ts";
+import type { Routes } from "./routes.ts";
 
 /** One web page with everything it needs in it. */
 export interface Page {
@@ -15,26 +14,19 @@ export interface PageRouteOptions {
 }
 
 /** The page to try the server on. Without it there is nothing at `/`. */
-export function pageRoutes(
-  app: Hono,
-  { guard }: CrossOrigin,
-  { loadPage }: PageRouteOptions,
-): void {
+export function pageRoutes(routes: Routes, { loadPage }: PageRouteOptions): void {
   if (loadPage === undefined) return;
-  app.get(
-    "/",
-    guard(async () => {
-      const { html, policy } = await loadPage();
-      return new Response(html, {
-        headers: {
-          "Content-Type": "text/html; charset=utf-8",
-          "Content-Security-Policy": policy,
-          "X-Content-Type-Options": "nosniff",
-          // The link with a code in it is nobody else's business.
-          "Referrer-Policy": "no-referrer",
-          ...commonHeaders,
-        },
-      });
-    }),
-  );
+  routes.get("/", async () => {
+    const { html, policy } = await loadPage();
+    return new Response(html, {
+      headers: {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        // The link with a code in it is nobody else's business.
+        "Referrer-Policy": "no-referrer",
+        ...commonHeaders,
+      },
+    });
+  });
 }

@@ -1,4 +1,3 @@
-import type { Hono } from "hono";
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import type { SharedMisses } from "../admission/shared-misses.ts";
@@ -9,10 +8,10 @@ import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
 import type { Refusal } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
 import { type Body, readBody } from "./body.ts";
-import type { CrossOrigin } from "./cross-origin.ts";
 import { isJson, parseJson, rfc3339 } from "./json.ts";
 import { type LimitOptions, limited } from "./limited.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
+import type { Routes } from "./routes.ts";
 
 export interface RendezvousRouteOptions extends LimitOptions {
   readonly rendezvous: Rendezvous;
@@ -31,18 +30,11 @@ export const mintBody = z.object({ ttl: z.number().positive() });
 export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 
 /** Minting and redeeming codes. */
-export function rendezvousRoutes(
-  app: Hono,
-  { guard }: CrossOrigin,
-  options: RendezvousRouteOptions,
-): void {
+export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions): void {
   const { rendezvous, clientOf, sharedMisses, draining, tally } = options;
-  app.post("/rendezvous/code", guard(limited(options, mint)));
-  app.post("/rendezvous/redeem", guard(limited(options, redeem)));
-  app.get(
-    "/rendezvous/whoami",
-    guard(({ req }) => whoami(clientOf(req.raw))),
-  );
+  routes.post("/rendezvous/code", limited(options, mint));
+  routes.post("/rendezvous/redeem", limited(options, redeem));
+  routes.get("/rendezvous/whoami", (request) => whoami(clientOf(request)));
 
   function mint(request: Request, client: Client): Later<Response> {
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });

@@ -67,14 +67,13 @@ const codesFullRetryMs = 30_000;
 export function rendezvous(options: RendezvousOptions): Rendezvous {
   const { codes, random, roomTtlMs, maxPerClient, tally } = options;
   const { redeemFailures, redeemWindowMs } = options;
-  const lengths = codeLengths(options);
+  const lengths = codeLengths(options).map((length) => ({ ...length, maxPerClient }));
 
   /** Claims at `lengths[index]`, and at the next one when that is too crowded. */
   function claimFrom(index: number, entry: NewCode): Later<Minted | Unminted> {
     const length = lengths[index];
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
-    const { maxLive, maxUsed } = length;
-    const claim = codes.claim(draws(length, random), entry, { maxLive, maxUsed, maxPerClient });
+    const claim = codes.claim(new Draws(length, random), entry, length);
     return andThen(
       claim,
       (answer) => concluded(answer, entry.appId) ?? claimFrom(index + 1, entry),
@@ -124,9 +123,25 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   };
 }
 
-/** Every code of the length equally likely at each draw, leading zeros included. */
-function* draws({ digits, space }: CodeLength, random: Random): Generator<Code> {
-  for (let draw = 0; draw < drawsPerLength; draw++) {
-    yield String(random(space)).padStart(digits, "0") as Code;
+/**
+ * Every code of the length equally likely at each draw, leading zeros included. No generator: making
+ * one takes a fifth of what minting does.
+ */
+class Draws implements IterableIterator<Code, undefined> {
+  private left = drawsPerLength;
+
+  constructor(
+    private readonly length: CodeLength,
+    private readonly random: Random,
+  ) {}
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+
+  next(): IteratorResult<Code, undefined> {
+    if (this.left-- === 0) return { done: true, value: undefined };
+    const { space, digits } = this.length;
+    return { done: false, value: String(this.random(space)).padStart(digits, "0") as Code };
   }
 }

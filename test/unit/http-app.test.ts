@@ -36,7 +36,7 @@ function service(settings: Settings = {}) {
   const time = fakeClock(start);
   const { now } = time;
   const tally = new Tally();
-  const errors: Error[] = [];
+  const errors: unknown[] = [];
   const engine = memoryEngine({
     now,
     limits: {

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import {
   type FixedWindowOptions,
   fixedWindow,
-  rateLimitHeaders,
+  type RateLimiter,
+  tellLimit,
 } from "../../src/admission/rate-limit.ts";
 
 function limiter(options: Partial<FixedWindowOptions>) {
@@ -67,18 +68,24 @@ test("a clock set back does not lengthen a window", () => {
   expect(take("a")).toMatchObject({ ok: false, retryAfterMs: 60_000 });
 });
 
+/** The headers of an answer to the client's next attempt. */
+function toldBy(limit: RateLimiter) {
+  const headers = new Headers();
+  tellLimit(headers, limit, limit.take("a"));
+  return Object.fromEntries(headers);
+}
+
 test("the headers say how much a client may still ask, and when it may ask again", () => {
   const limit = fixedWindow({ perMin: 2, maxKeys: 100, now: () => 0 });
-  const told = () => Object.fromEntries(rateLimitHeaders(limit, limit.take("a")));
-  const policy = { "RateLimit-Policy": '"minute";q=2;w=60' };
-  expect(told()).toEqual({ ...policy, RateLimit: '"minute";r=1;t=60' });
-  expect(told()).toEqual({ ...policy, RateLimit: '"minute";r=0;t=60' });
-  expect(told()).toEqual({ ...policy, RateLimit: '"minute";r=0;t=60' });
+  const policy = { "ratelimit-policy": '"minute";q=2;w=60' };
+  expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=1;t=60' });
+  expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=0;t=60' });
+  expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=0;t=60' });
 });
 
 test("without a limit there are no headers", () => {
   const limit = fixedWindow({ perMin: 0, maxKeys: 100, now: () => 0 });
-  expect(rateLimitHeaders(limit, limit.take("a"))).toEqual([]);
+  expect(toldBy(limit)).toEqual({});
 });
 
 test("a million keys in one window cost no more memory than the greatest number", () => {

@@ -5,59 +5,62 @@ export interface Due {
 
 /**
  * Things by the moment at which they fall due. Adding again moves a thing to its new moment; each
- * is handed out once. A binary heap in which the entries of moved things stay until they come up.
+ * is handed out once. A binary heap in which the entries of moved things stay until they come up;
+ * moments and things in two arrays, so that an entry is no object.
  */
 export class DueQueue<T extends Due> {
-  private readonly heap: { readonly at: number; readonly thing: T }[] = [];
+  private readonly moments: number[] = [];
+  private readonly things: T[] = [];
 
   add(thing: T, at: number): void {
     thing.dueAt = at;
-    const entry = { at, thing };
-    let index = this.heap.length;
+    const { moments, things } = this;
+    let index = moments.length;
+    moments.push(at);
+    things.push(thing);
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      if (this.atOf(parent) <= at) break;
-      this.move(parent, index);
+      if ((moments[parent] as number) <= at) break;
+      moments[index] = moments[parent] as number;
+      things[index] = things[parent] as T;
       index = parent;
     }
-    this.heap[index] = entry;
+    moments[index] = at;
+    things[index] = thing;
   }
 
   /** The thing that is due first, if that is at or before `until`. */
   take(until: number): T | undefined {
-    while (this.heap.length > 0 && this.atOf(0) <= until) {
-      const first = this.removeFirst();
-      if (first.thing.dueAt === first.at) {
-        first.thing.dueAt = Number.POSITIVE_INFINITY;
-        return first.thing;
+    while (this.moments.length > 0 && (this.moments[0] as number) <= until) {
+      const at = this.moments[0] as number;
+      const thing = this.removeFirst();
+      if (thing.dueAt === at) {
+        thing.dueAt = Number.POSITIVE_INFINITY;
+        return thing;
       }
     }
     return undefined;
   }
 
-  private removeFirst() {
-    const first = this.heap[0] as { readonly at: number; readonly thing: T };
-    const last = this.heap.pop() as { readonly at: number; readonly thing: T };
-    const size = this.heap.length;
+  private removeFirst(): T {
+    const { moments, things } = this;
+    const first = things[0] as T;
+    const at = moments.pop() as number;
+    const last = things.pop() as T;
+    const size = moments.length;
     if (size === 0) return first;
     let index = 0;
     for (;;) {
       let child = 2 * index + 1;
-      if (child + 1 < size && this.atOf(child + 1) < this.atOf(child)) child++;
-      if (child >= size || this.atOf(child) >= last.at) break;
-      this.move(child, index);
+      if (child >= size) break;
+      if (child + 1 < size && (moments[child + 1] as number) < (moments[child] as number)) child++;
+      if ((moments[child] as number) >= at) break;
+      moments[index] = moments[child] as number;
+      things[index] = things[child] as T;
       index = child;
     }
-    this.heap[index] = last;
+    moments[index] = at;
+    things[index] = last;
     return first;
-  }
-
-  private atOf(index: number): number {
-    return this.heap[index]?.at ?? Number.POSITIVE_INFINITY;
-  }
-
-  private move(from: number, to: number): void {
-    const entry = this.heap[from];
-    if (entry !== undefined) this.heap[to] = entry;
   }
 }

@@ -1,0 +1,10 @@
+import type { Later } from "../base/later.ts";
+
+export type Handler = (request: Request) => Later<Response>;
+
+/** Where the parts of the HTTP surface put what they answer. The origin rule holds for all of it. */
+export interface Routes {
+  /** Answers HEAD as well. */
+  get(path: string, handle: Handler): void;
+  post(path: string, handle: Handler): void;
+}
