@@ -19,12 +19,10 @@ import { rendezvous } from "./rendezvous/rendezvous.ts";
 import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
 import { checkHost } from "./server/host.ts";
 import { listen } from "./server/listeners.ts";
-import { sharedEngine } from "./server/shared-engine.ts";
 import { watchTls } from "./server/tls-rotation.ts";
 import type { SignalingContext } from "./signaling/context.ts";
 import { journal } from "./telemetry/journal.ts";
 import type { Log } from "./telemetry/log.ts";
-import { metrics } from "./telemetry/metrics.ts";
 import { Tally } from "./telemetry/tally.ts";
 import type { Link } from "./ws/link.ts";
 import { createSockets } from "./ws/sockets.ts";
@@ -64,7 +62,10 @@ const iceGrants = { perMin: 30, windowMs: 3_600_000 };
 /** Clients a limiter tells apart in one window; later ones share a bucket. */
 const limiterKeys = 100_000;
 
-/** Loaded when first asked for: from sources it takes a while to build. */
+// Loaded when first asked for: many servers never are, and what is loaded costs time at the start and
+// memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
+const loadMetrics = async () => (await import("./telemetry/metrics.ts")).metrics;
+const loadSharedEngine = async () => (await import("./server/shared-engine.ts")).sharedEngine;
 const loadPage = async () => (await import("./demo/page.ts")).page;
 
 /**
@@ -79,7 +80,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const bounds: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
   const memory = config.redisUrl === "" ? newEngine(bounds, clock, tally) : undefined;
   const engine: Engine =
-    memory ?? (await sharedEngine(config, { clock, random, tally, log, limits: bounds }));
+    memory ??
+    (await (
+      await loadSharedEngine()
+    )(config, { clock, random, tally, log, limits: bounds }));
   const stateFile = memory && (await takeState(config, memory, clock, log));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
@@ -145,20 +149,21 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     basePath: config.basePath,
     draining: () => draining,
     ready: () => (draining ? "The server is shutting down." : engine.ready()),
-    metrics: metrics({
-      tally,
-      sizes: () => engine.sizes(),
-      limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
-      process: {
-        version,
-        bun: Bun.version,
-        engine: memory ? "memory" : "redis",
-        maxSockets: limits.max,
-        sockets: limits.size,
-        socketClients: limits.clients,
-        sharedClients: known.sharedCount,
-      },
-    }),
+    loadMetrics: async () =>
+      (await loadMetrics())({
+        tally,
+        sizes: () => engine.sizes(),
+        limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
+        process: {
+          version,
+          bun: Bun.version,
+          engine: memory ? "memory" : "redis",
+          maxSockets: limits.max,
+          sockets: limits.size,
+          socketClients: limits.clients,
+          sharedClients: known.sharedCount,
+        },
+      }),
     metricsRoute: config.metricsRoute,
     metricsToken: config.metricsToken,
     allowsOrigin,

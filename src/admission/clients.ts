@@ -34,11 +34,15 @@ export interface Clients {
 /** Addresses remembered as shared. They are of private networks only; past this the oldest goes. */
 const maxShared = 1_024;
 
+/** Addresses looked at of late: proxies, and clients that mint, connect and come back. */
+const maxRecent = 256;
+
 /** Finds out who the client is behind the proxies in front of this server. */
 export function clients(options: ClientsOptions): Clients {
   const { trusted, ignoreHeaders, onShared } = options;
   const ownHeader = options.clientIpHeader.toLowerCase();
   const shared = new Set<string>();
+  const recent = new Map<string, Seen>();
 
   function share(address: string): void {
     shared.add(address);
@@ -61,22 +65,44 @@ export function clients(options: ClientsOptions): Clients {
     return { header: "Forwarded", hops: hopsOfForwarded(forwarded) };
   }
 
+  function look(socketAddress: string): Seen {
+    const address = parseAddress(socketAddress) ?? socketAddress;
+    const seen = {
+      client: clientAt(address, undefined, false),
+      isTrusted: trusted(address),
+      isPrivate: isPrivate(address),
+    };
+    if (recent.size >= maxRecent) recent.clear();
+    recent.set(socketAddress, seen);
+    return seen;
+  }
+
   return {
     of(socketAddress, headers) {
-      const address = parseAddress(socketAddress) ?? socketAddress;
-      if (ignoreHeaders) return clientAt(address, undefined, false);
-      if (trusted(address)) {
+      const { client, isTrusted, isPrivate } = recent.get(socketAddress) ?? look(socketAddress);
+      if (ignoreHeaders) return client;
+      const { address } = client;
+      if (isTrusted) {
         const behind = told(headers);
-        if (behind === undefined) return clientAt(address, undefined, false);
+        if (behind === undefined) return client;
         return clientAt(walk(address, behind.hops, trusted), behind.header, false);
       }
-      const known = shared.has(address);
-      const proxied = known || (told(headers) !== undefined && isPrivate(address));
-      if (proxied && !known) share(address);
-      return clientAt(address, undefined, proxied);
+      if (!isPrivate) return client;
+      if (!shared.has(address)) {
+        if (told(headers) === undefined) return client;
+        share(address);
+      }
+      return clientAt(address, undefined, true);
     },
     sharedCount: () => shared.size,
   };
+}
+
+/** What an address on a socket is, whoever else the headers tell of. */
+interface Seen {
+  readonly client: Client;
+  readonly isTrusted: boolean;
+  readonly isPrivate: boolean;
 }
 
 interface Told {

@@ -1,7 +1,6 @@
 import { systemClock } from "../base/clock.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
-import { examine } from "./doctor/examine.ts";
 import { parseTarget } from "./doctor/target.ts";
 import type { Verdict } from "./doctor/verdict.ts";
 
@@ -22,6 +21,8 @@ export const doctor: Command = {
     if (target === undefined) return usageError(`${JSON.stringify(url)} is no URL of a server.`);
 
     connectDirectly();
+    // Loaded here: whoever serves needs none of it.
+    const { examine } = await import("./doctor/examine.ts");
     const isSound = await examine(target, systemClock, (step, verdict) => {
       process.stdout.write(`${stepLines(step, verdict).join("\n")}\n`);
     });

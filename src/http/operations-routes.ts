@@ -8,7 +8,8 @@ import type { Routes } from "./routes.ts";
 export interface OperationsRouteOptions {
   /** Undefined while the server can take on work; else why not, in words for an operator. */
   readonly ready: () => Later<string | undefined>;
-  readonly metrics: Metrics;
+  /** Asked once, with the first scrape. */
+  readonly loadMetrics: () => Promise<Metrics>;
   readonly metricsRoute: string;
   /** What a scraper has to show to see the metrics; empty: nothing. */
   readonly metricsToken: string;
@@ -17,8 +18,9 @@ export interface OperationsRouteOptions {
 /** What an operator's tools ask: is it alive, may it have work, how is it doing. */
 export function operationsRoutes(
   routes: Routes,
-  { ready, metrics, metricsRoute, metricsToken }: OperationsRouteOptions,
+  { ready, loadMetrics, metricsRoute, metricsToken }: OperationsRouteOptions,
 ): void {
+  let loaded: Promise<Metrics> | undefined;
   routes.get("/healthz", () => answerJson({ ok: true }));
 
   routes.get("/readyz", async () => {
@@ -30,8 +32,10 @@ export function operationsRoutes(
 
   routes.get(metricsRoute, async (request) => {
     if (!shows(request, metricsToken)) return unauthorized();
-    const headers = { "Content-Type": metrics.contentType, ...commonHeaders };
-    return new Response(await metrics.text(), { headers });
+    loaded ??= loadMetrics();
+    const { contentType, text } = await loaded;
+    const headers = { "Content-Type": contentType, ...commonHeaders };
+    return new Response(await text(), { headers });
   });
 }
 

@@ -70,8 +70,8 @@ export function createSockets(
       tally.connections++;
       open++;
       socketLimits.opened(link.client.key);
-      link.id = (tally.connections % 36 ** 6).toString(36);
       link.openedAt = clock.ticks();
+      if (journal) link.id = (tally.connections % 36 ** 6).toString(36);
       journal?.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
       heartbeat.add(link);
       link.peer?.opened();

@@ -135,30 +135,36 @@ export interface BadUpgrade {
 /** Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols. */
 export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
   const { url } = request;
-  const query = url.slice(url.indexOf("?") + 1).split("&");
-  const appId = parseAppId(parameter(query, "appID") ?? "");
+  const query = url.slice(url.indexOf("?") + 1);
+  const appId = parseAppId(parameter(query, appIdParameter) ?? "");
   if (appId === undefined) return { detail: "appID must be a UUID." };
-  const side = parseSide(parameter(query, "side") ?? "");
+  const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
-  const sid = parameter(query, "sid") ?? null;
-  if (sid !== null && sid.length > maxSidLength) {
+  const sid = parameter(query, sidParameter);
+  if (sid !== undefined && sid.length > maxSidLength) {
     return { detail: `sid must have at most ${maxSidLength} characters.` };
   }
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
-  return { appId, side, sid: sid ?? "", mailboxClient: sid !== null, v2: wantsV2 };
+  return { appId, side, sid: sid ?? "", mailboxClient: sid !== undefined, v2: wantsV2 };
 }
 
 const maxSidLength = 256;
 
+const appIdParameter = /(?:^|&)appID(?:=([^&]*))?(?:&|$)/;
+const sideParameter = /(?:^|&)side(?:=([^&]*))?(?:&|$)/;
+const sidParameter = /(?:^|&)sid(?:=([^&]*))?(?:&|$)/;
+
 /**
- * The first value of a query parameter. `URLSearchParams` is asked only where there is something
- * to decode: making one takes a tenth of what opening a socket does.
+ * The first value of a query parameter. Expressions read it, and `URLSearchParams` is asked only where
+ * there is something to decode: most sockets open while the code that opens them is still cold, and
+ * what takes the fewest steps is cheapest then.
  */
-function parameter(query: readonly string[], name: string): string | undefined {
-  const pair = query.find((text) => text === name || text.startsWith(`${name}=`));
-  if (pair === undefined) return undefined;
-  if (!/[%+]/.test(pair)) return pair.slice(name.length + 1);
-  return new URLSearchParams(pair).get(name) ?? undefined;
+function parameter(query: string, pattern: RegExp): string | undefined {
+  const found = pattern.exec(query);
+  if (found === null) return undefined;
+  const value = found[1] ?? "";
+  if (!value.includes("%") && !value.includes("+")) return value;
+  return new URLSearchParams(`value=${value}`).get("value") ?? undefined;
 }
 
 function offers(protocols: string | null, wanted: string): boolean {

@@ -110,12 +110,11 @@ export function roomRegistry(
   }
 
   /** Rooms that may exist once this one does: those of minted codes are let in up to the end. */
-  function maxRooms(appId: AppId): number {
-    return codes.ofRoom(appId) ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
+  function maxRooms(code: CodeRecord | undefined): number {
+    return code ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
   }
 
-  function hasSpace(appId: AppId): boolean {
-    const max = maxRooms(appId);
+  function hasSpace(max: number): boolean {
     if (all.size - bare.size >= max) sweep();
     return all.size - bare.size < max;
   }
@@ -130,15 +129,18 @@ export function roomRegistry(
   return {
     all,
     find,
-    admits: (appId) => find(appId) !== undefined || hasSpace(appId),
+    admits: (appId) => find(appId) !== undefined || hasSpace(maxRooms(codes.ofRoom(appId))),
     create(appId) {
-      if (!hasSpace(appId)) return undefined;
-      const max = maxRooms(appId);
-      for (const room of bare.values()) {
-        if (all.size < max) break;
-        forget(room);
+      const code = codes.ofRoom(appId);
+      const max = maxRooms(code);
+      if (!hasSpace(max)) return undefined;
+      if (all.size >= max) {
+        for (const room of bare.values()) {
+          if (all.size < max) break;
+          forget(room);
+        }
       }
-      const room = newRoom(appId, now(), codes.ofRoom(appId));
+      const room = newRoom(appId, now(), code);
       all.set(appId, room);
       return room;
     },
@@ -150,6 +152,7 @@ export function roomRegistry(
       else (mailWaits(room) ? withMail : bare).set(appId, room);
     },
     occupied(room) {
+      if (room.emptyAt === undefined) return;
       room.emptyAt = undefined;
       bare.delete(room.appId);
       withMail.delete(room.appId);
