@@ -6,7 +6,7 @@ import type { RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
 import { type Connection, closeCodes, pauseReasons } from "./connection.ts";
 import type { SignalingContext } from "./context.ts";
 import { handleFrame } from "./frames.ts";
-import { Inbox } from "./inbox.ts";
+import { type FrameHandler, Inbox } from "./inbox.ts";
 import { Parking } from "./parking.ts";
 import { Prober } from "./prober.ts";
 import { drainingFrame, peerJoined, peerLeft, roomFull, welcomeFrame } from "./protocol.ts";
@@ -41,7 +41,7 @@ const refusalCodes = {
  *     joining --taken--> seated      joining --busy--> parked --seat free--> seated
  *     any --closed, replaced, refused--> gone
  */
-export class Peer implements SeatListener {
+export class Peer implements SeatListener, FrameHandler {
   state: "joining" | "parked" | "seated" | "gone" = "joining";
   seat: Seat | undefined;
   private openPump: Pump | undefined;
@@ -181,8 +181,13 @@ export class Peer implements SeatListener {
     this.inbox?.release();
   }
 
+  /** A frame whose turn has come. */
+  handle(text: string): Later<void> {
+    return handleFrame(this, text);
+  }
+
   private newInbox(): Inbox {
-    const inbox = new Inbox(this.connection, this.context, (text) => handleFrame(this, text));
+    const inbox = new Inbox(this.connection, this.context, this);
     if (this.state !== "seated" || this.peerThere !== undefined) inbox.hold();
     return inbox;
   }

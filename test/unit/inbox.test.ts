@@ -14,10 +14,11 @@ function setUp(answer: (text: string) => Later<void> = () => {}, framesPerSec = 
   const connection = new FakeConnection();
   const handled: string[] = [];
   const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec };
-  const inbox = new Inbox(connection, options, (text) => {
+  const handle = (text: string) => {
     handled.push(text);
     return answer(text);
-  });
+  };
+  const inbox = new Inbox(connection, options, { handle });
   return { clock, connection, handled, inbox };
 }
 

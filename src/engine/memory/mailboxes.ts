@@ -12,15 +12,15 @@ export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes
 
   /** The seat's own mailbox, unless there is none or the seat is another's now. */
   function mine(seat: Seat): Mailbox | undefined {
-    const place = ownSeat(seat).room[seat.side];
-    return place.seat === seat ? place.mailbox : undefined;
+    const { isHeld, room, side } = ownSeat(seat);
+    return isHeld ? room[side].mailbox : undefined;
   }
 
   return {
     append(seat, to, { payload, id, strict }) {
-      const { room, side } = ownSeat(seat);
+      const { isHeld, room, side } = ownSeat(seat);
       const sender = room[side];
-      if (sender.seat !== seat) return { outcome: "replaced" };
+      if (!isHeld) return { outcome: "replaced" };
       const known = id === undefined ? undefined : sender.ids?.seqOf(id);
       if (known !== undefined) return { outcome: "stored", seq: known, repeated: true };
       const seq = mailbox(room, to).append(side, payload, strict);
@@ -35,8 +35,8 @@ export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes
     read: (seat, after, maxBytes) => mine(seat)?.read(after, maxBytes) ?? [],
     ack: (seat, upTo) => mine(seat)?.ack(upTo),
     hello(seat, upTo) {
-      const { room, side } = ownSeat(seat);
-      if (room[side].seat !== seat) return { moved: 0, before: 0 };
+      const { isHeld, room, side } = ownSeat(seat);
+      if (!isHeld) return { moved: 0, before: 0 };
       if (upTo === 0) return { moved: 0, before: room[side].mailbox?.before ?? 0 };
       const box = mailbox(room, side);
       const moved = upTo > box.sent ? box.renumber(upTo) : 0;

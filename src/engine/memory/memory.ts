@@ -34,8 +34,8 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
     rooms: {
       admits: rooms.admits,
       establish(seat) {
-        const { room, side } = ownSeat(seat);
-        if (room.established || room[side].seat !== seat) return undefined;
+        const { isHeld, room } = ownSeat(seat);
+        if (room.established || !isHeld) return undefined;
         room.established = true;
         return now() - room.startedAt;
       },

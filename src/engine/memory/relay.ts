@@ -29,11 +29,10 @@ export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): Mem
 
   return {
     publish(seat, frame, type) {
-      const { room, side, token } = ownSeat(seat);
-      if (room[side].seat !== seat) return "replaced";
-      const place = room[otherSide(side)];
-      const peer = place.seat;
+      const { isHeld, peer, room, side, token } = ownSeat(seat);
+      if (!isHeld) return "replaced";
       if (peer?.started) return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
+      const place = room[otherSide(side)];
       if (peer === undefined) {
         if (place.leftAt === undefined) return "no_peer";
         if (holdIsOver(place.leftAt, limits.relayHoldMs, now())) return "no_peer";
@@ -48,14 +47,12 @@ export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): Mem
     },
     start(seat, discard) {
       const mine = ownSeat(seat);
-      const place = mine.room[mine.side];
-      if (place.seat !== seat) return;
-      if (discard) dropped("stale", place.hold?.clear() ?? 0);
+      if (!mine.isHeld) return;
+      if (discard) dropped("stale", mine.room[mine.side].hold?.clear() ?? 0);
       begin(mine);
     },
     drained(seat) {
-      const { room, side } = ownSeat(seat);
-      if (room[side].seat === seat) room[otherSide(side)].seat?.listener.peerDrained();
+      ownSeat(seat).peer?.listener.peerDrained();
     },
     sweep() {
       const at = now();

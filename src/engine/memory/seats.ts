@@ -34,7 +34,18 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
     dropStale(place, sid);
     const token = ++room.tokens;
     const { appId } = room;
-    const seat: MemorySeat = { appId, side, token, room, sid, listener, started: false };
+    const seat: MemorySeat = {
+      appId,
+      side,
+      token,
+      room,
+      sid,
+      listener,
+      started: false,
+      isHeld: true,
+      peer: other,
+    };
+    if (other) other.peer = seat;
     place.seat = seat;
     place.sid = sid;
     place.leftAt = undefined;
@@ -61,6 +72,13 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
     else if (place.sid !== sid) dropped("stale", place.hold.clear());
   }
 
+  function vacate(place: Place, seat: MemorySeat): void {
+    place.seat = undefined;
+    seat.isHeld = false;
+    if (seat.peer) seat.peer.peer = undefined;
+    seat.peer = undefined;
+  }
+
   return {
     take(newcomer, how) {
       const room = rooms.find(newcomer.appId) ?? rooms.create(newcomer.appId);
@@ -70,16 +88,17 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
       if (occupant === undefined) return sitDown(room, newcomer);
       const why = takeover(place, occupant, newcomer, how);
       if (why === undefined) return { outcome: "busy", token: occupant.token };
-      place.seat = undefined;
+      vacate(place, occupant);
       occupant.listener.replaced(why);
       room[otherSide(newcomer.side)].seat?.listener.peerLeft();
       return sitDown(room, newcomer);
     },
     leave(seat) {
-      const { room, side } = ownSeat(seat);
+      const own = ownSeat(seat);
+      const { room, side } = own;
       const place = room[side];
-      if (place.seat !== seat) return false;
-      place.seat = undefined;
+      if (!own.isHeld) return false;
+      vacate(place, own);
       place.leftAt = now();
       const other = room[otherSide(side)].seat;
       if (other === undefined) rooms.emptied(room);
