@@ -18,6 +18,7 @@ import { iceSource } from "./rendezvous/ice.ts";
 import { rendezvous } from "./rendezvous/rendezvous.ts";
 import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
 import { checkHost } from "./server/host.ts";
+import { collectWhenIdle } from "./server/idle-collection.ts";
 import { listen } from "./server/listeners.ts";
 import { watchTls } from "./server/tls-rotation.ts";
 import type { SignalingContext } from "./signaling/context.ts";
@@ -219,11 +220,19 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   );
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () => engine.sweep());
+  const stopCollecting = collectWhenIdle({
+    clock,
+    work: () => tally.work(),
+    keptMs: config.roomTtlMs + 2 * sweepEveryMs,
+    // At once: in the background it left most of it. 35 ms with 18,000 sockets, and nobody waits.
+    collect: () => Bun.gc(true),
+  });
 
   async function end(): Promise<void> {
     draining = true;
     log.info("draining", { sockets: limits.size() });
     stopSweeping();
+    stopCollecting();
     rotation?.stop();
     await sockets.drain(memory ? aloneDrainMs : config.drainMs, passTime);
     // Listening to the end: who comes meanwhile is told to come back, and not refused.

@@ -158,4 +158,11 @@ export class Tally {
   bufferedBytes = 0;
   pausedSockets = 0;
   parkedSockets = 0;
+
+  /** Everything done for clients, by number: connections, codes and frames. */
+  work(): number {
+    let frames = 0;
+    for (const count of this.frameSizeIn.counts) frames += count;
+    return this.connections + this.codesMinted + this.codesRedeemed + frames;
+  }
 }
