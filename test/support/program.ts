@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { within } from "./client.ts";
 
-const main = join(import.meta.dir, "../../src/main.ts");
+const { NT_SIGNAL_BINARY: binary } = process.env;
+/** The program's sources, or the binary that CI has built. */
+const command = binary ? [binary] : [process.execPath, join(import.meta.dir, "../../src/main.ts")];
 
 /** One line of the program's log. */
 export interface LogLine {
@@ -39,7 +41,7 @@ export class Program implements AsyncDisposable {
   /** It gets no environment but `env`, and a free port of 127.0.0.1 unless that says otherwise. */
   static async start(env: Record<string, string> = {}, ...args: string[]): Promise<Program> {
     const folder = await mkdtemp(join(tmpdir(), "nt-signal-program-"));
-    const child = Bun.spawn([process.execPath, main, ...args], {
+    const child = Bun.spawn([...command, ...args], {
       cwd: folder,
       env: { HOST: "127.0.0.1", PORT: "0", ...env },
       stdin: "ignore",
