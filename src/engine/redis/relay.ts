@@ -48,8 +48,7 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   /** The receiver of frames that need no Redis. */
   function receiverHere(seat: LocalSeat): LocalSeat | undefined {
     const peer = book.latest(seat.appId, otherSide(seat.side));
-    // One that has not heard all yet may be replaced, and its peer may know that already.
-    if (peer?.next === undefined || !peer.hearsAtOnce || seat.sending > 0) return undefined;
+    if (peer?.next === undefined || peer.isReplaced || seat.sending > 0) return undefined;
     return peer.next > seat.lastSent && !peer.hasGap ? peer : undefined;
   }
 
@@ -81,7 +80,7 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   /** What a receiver on this node says to a frame; one elsewhere will say it if it has to wait. */
   async function isEasy(seat: LocalSeat, number: number): Promise<boolean> {
     const peer = book.latest(seat.appId, otherSide(seat.side));
-    if (!peer?.hearsAtOnce) return true;
+    if (peer === undefined || peer.isReplaced) return true;
     if (peer.next === undefined) await start(peer, false);
     else if (peer.next <= number) await pull(peer);
     return peer.easy;

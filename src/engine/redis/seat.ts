@@ -58,9 +58,9 @@ export class LocalSeat implements Seat {
     this.listener = listener;
   }
 
-  /** What is told it is not kept back any more. */
-  get hearsAtOnce(): boolean {
-    return this.untold === undefined;
+  /** It was taken over, and is about to be told. Its peer may know already. */
+  get isReplaced(): boolean {
+    return this.untold?.some(({ kind }) => kind === "replaced") ?? false;
   }
 
   get hasBegun(): boolean {
