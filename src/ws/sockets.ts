@@ -71,8 +71,10 @@ export function createSockets(
       open++;
       socketLimits.opened(link.client.key);
       link.openedAt = clock.ticks();
-      if (journal) link.id = (tally.connections % 36 ** 6).toString(36);
-      journal?.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
+      if (journal) {
+        link.id = (tally.connections % 36 ** 6).toString(36);
+        journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
+      }
       heartbeat.add(link);
       link.peer?.opened();
     },

@@ -19,6 +19,7 @@ await using node = await startSubject({
 });
 const redisPid = Number(/process_id:(\d+)/.exec(String(await redis.ask("INFO", "server")))?.[1]);
 const running = await sessionSlots({ port: node.port, whole: true, slots: 16 });
+// Compilers and caches warm up; then what is done in a given time is what is measured.
 await Bun.sleep(1_000);
 await redis.ask("CONFIG", "RESETSTAT");
 const before = { done: running.done(), node: cpuSeconds(node.pid), redis: cpuSeconds(redisPid) };

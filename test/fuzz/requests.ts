@@ -7,7 +7,7 @@ export interface RequestCase {
   readonly bytes: Buffer;
   /** A whole request: an answer is due. Of others the server may wait for the rest. */
   readonly whole: boolean;
-  /** It asks for nothing that succeeds: any 2xx is wrong. */
+  /** It asks for nothing that succeeds: a 2xx is wrong. */
   readonly hopeless: boolean;
   /** Its answer has no body. */
   readonly head: boolean;

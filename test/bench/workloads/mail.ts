@@ -68,7 +68,6 @@ export async function mail(
   const figures = await measure(job, () => heard);
   running = false;
   await becomes("the mail under way", 10_000, () => heard >= sent);
-  await Bun.sleep(20);
   const failure = pairs.failure();
   if (failure !== undefined) throw failure;
   if (wrong !== undefined) throw new Error(wrong);
