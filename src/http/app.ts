@@ -40,17 +40,18 @@ export function createApp(options: AppOptions): App {
   const getPath = pathUnder(basePath, ["/healthz", "/readyz", metricsRoute]);
   const hono = new Hono({ getPath });
   const posts = new Map<string, Handler>();
+  /** The Allow header of each path. */
   const allowed = new Map<string, string>();
   const guard = crossOrigin(options.allowsOrigin, options.tally);
   const routes: Routes = {
     get(path, handle) {
       const guarded = guard(handle);
       hono.get(path, ({ req }) => guarded(req.raw));
-      allowed.set(path, "GET, HEAD, OPTIONS");
+      allow(path, "GET, HEAD");
     },
     post(path, handle) {
       posts.set(path, guard(handle));
-      allowed.set(path, "POST, OPTIONS");
+      allow(path, "POST");
     },
   };
   rendezvousRoutes(routes, options);
@@ -75,6 +76,10 @@ export function createApp(options: AppOptions): App {
       }
     },
   };
+
+  function allow(path: string, methods: string): void {
+    allowed.set(path, `${methods}, ${allowed.get(path) ?? "OPTIONS"}`);
+  }
 
   /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
   function notRouted(request: Request): Response {
