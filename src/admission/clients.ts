@@ -1,3 +1,4 @@
+import type { Account } from "../base/account.ts";
 import { type AddressSet, isPrivate, networkOf, parseAddress } from "../base/address.ts";
 import { hopsOfForwarded, hopsOfXForwardedFor } from "./forwarded.ts";
 
@@ -12,6 +13,8 @@ export interface Client {
   readonly header: string | undefined;
   /** Everybody behind a proxy that is not trusted: limits for one client would lock out all. */
   readonly shared: boolean;
+  /** Under which names it is counted, its own first. Never empty. */
+  readonly accounts: readonly Account[];
 }
 
 export interface ClientsOptions {
@@ -129,12 +132,9 @@ function walk(
 }
 
 function clientAt(address: string, header: string | undefined, isShared: boolean): Client {
-  const ipv6 = address.includes(":");
-  return {
-    key: networkOf(address, 64),
-    site: ipv6 ? networkOf(address, 48) : undefined,
-    address,
-    header,
-    shared: isShared,
-  };
+  const key = networkOf(address, 64);
+  const site = address.includes(":") ? networkOf(address, 48) : undefined;
+  const accounts: Account[] = [{ key, isSite: isShared }];
+  if (site !== undefined) accounts.push({ key: site, isSite: true });
+  return { key, site, address, header, shared: isShared, accounts };
 }

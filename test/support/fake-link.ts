@@ -64,6 +64,7 @@ const client = {
   address: "192.0.2.1",
   header: undefined,
   shared: false,
+  accounts: [{ key: "192.0.2.1", isSite: false }],
 };
 
 export function fakeLink(flow: Flow): FakeLink {

@@ -38,6 +38,7 @@ test("without a proxy the client is the socket's own address", () => {
     address: "203.0.113.7",
     header: undefined,
     shared: false,
+    accounts: [{ key: "203.0.113.7", isSite: false }],
   });
 });
 

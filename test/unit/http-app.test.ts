@@ -11,6 +11,7 @@ import { rendezvous } from "../../src/rendezvous/rendezvous.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { fakeClock } from "../support/clock.ts";
+import { someClient } from "../support/some-client.ts";
 
 const roomTtlMs = 600_000;
 const start = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -27,8 +28,7 @@ interface Settings {
 /** Whom a test says it is; one whose name begins with "shared" is everybody behind it. */
 function clientOf({ headers }: Request): Client {
   const address = headers.get("x-test-client") ?? "192.0.2.1";
-  const shared = address.startsWith("shared");
-  return { key: address, site: undefined, address, header: undefined, shared };
+  return someClient(address, address.startsWith("shared"));
 }
 
 /** The whole app over a memory engine, without a socket; only the test moves its clock. */

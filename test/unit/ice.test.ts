@@ -4,14 +4,11 @@ import { fixedWindow } from "../../src/admission/rate-limit.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import type { IceGrant, IceTerms } from "../../src/engine/engine.ts";
 import { type IceOptions, iceSource } from "../../src/rendezvous/ice.ts";
+import { someClient } from "../support/some-client.ts";
 
 const stun = { urls: "stun:stun.example.com" };
 const fixedTurn = { urls: ["turn:turn.example.com"], username: "u", credential: "c" };
 const appId = newAppId();
-
-function clientAt(address: string, shared = false): Client {
-  return { key: address, site: undefined, address, header: undefined, shared };
-}
 
 /** A source over rooms that always answer the same. */
 function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
@@ -39,7 +36,7 @@ function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
 
 test("a grant has the operator's servers and TURN with credentials of its own", async () => {
   const { ask } = source("granted");
-  expect(await ask(appId, "A", clientAt("a"))).toEqual({
+  expect(await ask(appId, "A", someClient("a"))).toEqual({
     outcome: "granted",
     iceServers: [
       stun,
@@ -99,19 +96,19 @@ test("a client gets 30 in an hour, then has to wait for the next", async () => {
     for (let i = 0; i < count; i++) answers.push((await ask(appId, "A", client)).outcome);
     return answers;
   };
-  expect(new Set(await outcomes(30, clientAt("a")))).toEqual(new Set(["granted"]));
+  expect(new Set(await outcomes(30, someClient("a")))).toEqual(new Set(["granted"]));
   time.now += 600_000;
-  const refused = await ask(appId, "A", clientAt("a"));
+  const refused = await ask(appId, "A", someClient("a"));
   expect(refused).toEqual({ outcome: "rate_limited", retryAfterMs: 3_000_000 });
-  expect(await outcomes(1, clientAt("b"))).toEqual(["granted"]);
+  expect(await outcomes(1, someClient("b"))).toEqual(["granted"]);
   time.now += 3_000_000;
-  expect(await outcomes(1, clientAt("a"))).toEqual(["granted"]);
+  expect(await outcomes(1, someClient("a"))).toEqual(["granted"]);
 });
 
 test("everybody behind a proxy that is not known is not counted as one client", async () => {
   const { ask } = source("granted");
   for (let i = 0; i < 31; i++) {
-    expect((await ask(appId, "A", clientAt("p", true))).outcome).toBe("granted");
+    expect((await ask(appId, "A", someClient("p", true))).outcome).toBe("granted");
   }
 });
 

@@ -1,27 +1,23 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Client } from "../../src/admission/clients.ts";
 import { socketLimits } from "../../src/admission/socket-limits.ts";
-
-function client(key: string, shared = false): Client {
-  return { key, site: undefined, address: key, header: undefined, shared };
-}
+import { someClient } from "../support/some-client.ts";
 
 test("a client opens as many as it may, and another one when one has closed", () => {
   const limits = socketLimits({ max: 100, perClient: 2 });
   for (let i = 0; i < 2; i++) {
-    expect(limits.admits(client("a"))).toBe("ok");
+    expect(limits.admits(someClient("a"))).toBe("ok");
     limits.opened("a");
   }
-  expect(limits.admits(client("a"))).toBe("client_full");
-  expect(limits.admits(client("b"))).toBe("ok");
+  expect(limits.admits(someClient("a"))).toBe("client_full");
+  expect(limits.admits(someClient("b"))).toBe("ok");
   limits.closed("a");
-  expect(limits.admits(client("a"))).toBe("ok");
+  expect(limits.admits(someClient("a"))).toBe("ok");
 });
 
 test("asking counts nothing", () => {
   const limits = socketLimits({ max: 1, perClient: 1 });
-  for (let i = 0; i < 10; i++) expect(limits.admits(client("a"))).toBe("ok");
+  for (let i = 0; i < 10; i++) expect(limits.admits(someClient("a"))).toBe("ok");
   expect(limits.clients()).toBe(0);
 });
 
@@ -29,24 +25,24 @@ test("past the limit over all, nobody opens one, whoever it is", () => {
   const limits = socketLimits({ max: 2, perClient: 0 });
   limits.opened("a");
   limits.opened("b");
-  for (const one of [client("a"), client("c"), client("d", true)]) {
+  for (const one of [someClient("a"), someClient("c"), someClient("d", true)]) {
     expect(limits.admits(one)).toBe("full");
   }
   limits.closed("a");
-  expect(limits.admits(client("c"))).toBe("ok");
+  expect(limits.admits(someClient("c"))).toBe("ok");
 });
 
 test("0 for each client is no limit for it", () => {
   const limits = socketLimits({ max: 1_000_000, perClient: 0 });
   for (let i = 0; i < 100_000; i++) limits.opened("a");
-  expect(limits.admits(client("a"))).toBe("ok");
+  expect(limits.admits(someClient("a"))).toBe("ok");
 });
 
 test("everybody behind an unknown proxy is not limited as one", () => {
   const limits = socketLimits({ max: 100, perClient: 1 });
   for (let i = 0; i < 10; i++) limits.opened("a");
-  expect(limits.admits(client("a", true))).toBe("ok");
-  expect(limits.admits(client("a"))).toBe("client_full");
+  expect(limits.admits(someClient("a", true))).toBe("ok");
+  expect(limits.admits(someClient("a"))).toBe("client_full");
 });
 
 test("clients without a socket are forgotten, in whatever order theirs close", () => {
@@ -62,7 +58,7 @@ test("clients without a socket are forgotten, in whatever order theirs close", (
         limits.closed(closed ?? "");
       }
       expect(limits.clients()).toBe(0);
-      expect(limits.admits(client("a"))).toBe("ok");
+      expect(limits.admits(someClient("a"))).toBe("ok");
     }),
   );
 });

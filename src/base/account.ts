@@ -1,0 +1,23 @@
+/**
+ * A name under which something is counted. A client is counted under its own account (an IPv4
+ * address, or the /64 of an IPv6 one) and, where it has one, under that of its site (the /48). All
+ * who come through a proxy that is not trusted are one account, of a site.
+ */
+export interface Account {
+  readonly key: string;
+  /** Many may stand behind it: its limits are wider, but it has some. */
+  readonly isSite: boolean;
+}
+
+/** A site may do this many times what one client may. */
+const clientsPerSite = 16;
+
+/** The account's limit where one client has `perClient`; 0, no limit, stays 0. */
+export function limitOf({ isSite }: Account, perClient: number): number {
+  return isSite ? perClient * clientsPerSite : perClient;
+}
+
+/** The most that an account may hold of a budget that all share: a client 1/8, a site 1/2. */
+export function shareOf({ isSite }: Account, budget: number): number {
+  return Math.floor(budget / (isSite ? 2 : 8));
+}
