@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
-import { markdown, reportOf } from "./report.ts";
+import { comparison, markdown, reportOf } from "./report.ts";
 import { experiments } from "./rows.ts";
 import { rowNames } from "./run.ts";
 import { Latencies, spread } from "./statistics.ts";
@@ -64,4 +64,16 @@ test("an aim that was missed is said to be, against the floor or by itself", () 
     expect.stringContaining("| ≤ 1.15 × floor: missed |"),
     expect.stringContaining("| ≤ 20.0 MB: missed |"),
   ]);
+});
+
+test("a comparison tells each row's change by itself, and apart from the day's speed", () => {
+  const [row] = experiments[0]?.rows ?? [];
+  if (row === undefined) throw new Error("There is no row");
+  const report = (floor: number, server: number) =>
+    reportOf(
+      [{ row, floor: spread([floor]), server: spread([server]), ratio: spread([server / floor]) }],
+      1,
+    );
+  const lines = comparison(report(10, 10), report(20, 22)).split("\n");
+  expect(lines.slice(2)).toEqual([`| ${row.title} | 10.0 → 22.0 µs | 2.20 | 1.10 |`]);
 });

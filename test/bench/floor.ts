@@ -1,11 +1,30 @@
 /**
- * As little as Bun can do for the same traffic: a relay that publishes what comes to a topic, and
- * HTTP answers that are always the same but for the room's name. No parsing, no checks, no seats,
- * no counts. What a server costs beyond this is its own.
+ * As little as can do the job: a relay that publishes what comes to a topic, and codes in one Map. No
+ * checks, no limits, no seats, no expiry, no counts. What a server costs beyond this is its own.
  */
 const headers = { "Content-Type": "application/json" };
-const expiresAt = "2030-01-01T00:00:00.000Z";
-const redeemed = `{"appID":"00000000-0000-4000-8000-000000000000","expiresAt":"${expiresAt}"}`;
+const codes = new Map<string, string>();
+const draw = new Uint32Array(1);
+
+async function mint(request: Request): Promise<Response> {
+  const { ttl } = (await request.json()) as { readonly ttl: number };
+  let code: string;
+  do code = String((crypto.getRandomValues(draw)[0] as number) % 100_000_000).padStart(8, "0");
+  while (codes.has(code));
+  const appID = crypto.randomUUID();
+  codes.set(code, appID);
+  const expiresAt = new Date(Date.now() + ttl * 1_000).toISOString();
+  return new Response(JSON.stringify({ code, appID, expiresAt }), { headers });
+}
+
+async function redeem(request: Request): Promise<Response> {
+  const { code } = (await request.json()) as { readonly code: string };
+  const appID = codes.get(code);
+  if (appID === undefined) return new Response(null, { status: 410 });
+  codes.delete(code);
+  const expiresAt = new Date().toISOString();
+  return new Response(JSON.stringify({ appID, expiresAt }), { headers });
+}
 
 Bun.serve<{ readonly topic: string }>({
   hostname: "127.0.0.1",
@@ -18,9 +37,8 @@ Bun.serve<{ readonly topic: string }>({
       const data = { topic: url.slice(at + 6, at + 42) };
       return server.upgrade(request, { data }) ? undefined : new Response(null, { status: 400 });
     }
-    if (!url.endsWith("/code")) return new Response(redeemed, { headers });
-    const minted = `{"code":"0000","appID":"${crypto.randomUUID()}","expiresAt":"${expiresAt}"}`;
-    return new Response(minted, { headers });
+    if (url.endsWith("/code")) return mint(request);
+    return url.endsWith("/redeem") ? redeem(request) : new Response(null, { headers });
   },
   websocket: {
     perMessageDeflate: false,

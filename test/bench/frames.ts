@@ -36,4 +36,33 @@ export function padded(head: string, bytes: number): string {
   return `${head}${"x".repeat(filler)}"}`;
 }
 
+/** Lines of a session description (RFC 8866) as browsers write them; in JSON each ends in `\\r\\n`. */
+const sdpLines = [
+  "v=0",
+  "o=- 4611731400430051336 2 IN IP4 127.0.0.1",
+  "s=-",
+  "t=0 0",
+  "a=group:BUNDLE 0",
+  "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+  "c=IN IP4 0.0.0.0",
+  "a=ice-ufrag:EsAw",
+  "a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1",
+  "a=fingerprint:sha-256 D2:FA:0E:C3:22:59:5E:14:95:69:92:3D:13:B4:84:24:2C:C2:A2:C0",
+  "a=setup:actpass",
+  "a=mid:0",
+  "a=sctp-port:5000",
+  "a=candidate:1467250027 1 udp 2122260223 192.0.2.43 46243 typ host generation 0 network-id 1",
+];
+
+/** A frame of so many bytes that carries a session description, line breaks escaped as in real ones. */
+export function description(type: "offer" | "answer", bytes: number): string {
+  const head = `{"type":"${type}","sdp":"`;
+  let text = head;
+  for (let i = 0; ; i++) {
+    const line = `${sdpLines[i % sdpLines.length]}\\r\\n`;
+    if (text.length + line.length + 2 > bytes) return padded(text, bytes);
+    text += line;
+  }
+}
+
 export const closeFrame = clientFrame(opcodes.close, Buffer.from([0x03, 0xe8]));

@@ -29,12 +29,15 @@ function isMet({ row: { aim }, server, ratio }: Result): boolean {
   return (aim.kind === "ratio" ? ratio : server).median <= aim.limit;
 }
 
-/** A Markdown table, and in a line above it where and when. */
-export function markdown({ date, machine, bun, reps, results }: Report): string {
+/** A Markdown table, and in a line above it where and when. `other` stood in the floor's place. */
+export function markdown(
+  { date, machine, bun, reps, results }: Report,
+  other: "floor" | "other build" = "floor",
+): string {
   const lines = [
     `${date}, ${machine}, Bun ${bun}; medians of ${reps} alternating runs (min–max).`,
     "",
-    "| work | floor | nt-signal | ratio | aim |",
+    `| work | ${other} | nt-signal | ratio | aim |`,
     "| --- | --- | --- | --- | --- |",
     ...results.map(({ row, floor, server, ratio, met }) => {
       const cells = [
@@ -42,12 +45,35 @@ export function markdown({ date, machine, bun, reps, results }: Report): string 
         told(floor, row.unit),
         told(server, row.unit),
         floor.median > 0 ? `${number(ratio.median)} (${range(ratio)})` : "",
-        `${aimText(row.aim, row.unit)}${met ? "" : ": missed"}`,
+        other === "floor" ? `${aimText(row.aim, row.unit)}${met ? "" : ": missed"}` : "",
       ];
       return `| ${cells.join(" | ")} |`;
     }),
   ];
   return lines.join("\n");
+}
+
+/**
+ * How an earlier report's figures became these: each row's own figure, and its ratio to the floor of
+ * its own run, which the machine's speed of the day leaves alone. 1 is no change, less is better.
+ */
+export function comparison(earlier: Report, now: Report): string {
+  const rows = now.results.flatMap(({ row, server, ratio }) => {
+    const then = earlier.results.find((result) => result.row.name === row.name);
+    if (then === undefined) return [];
+    const cells = [
+      row.title,
+      `${number(then.server.median)} → ${number(server.median)} ${row.unit}`,
+      number(server.median / then.server.median),
+      number(ratio.median / then.ratio.median),
+    ];
+    return [`| ${cells.join(" | ")} |`];
+  });
+  const head = [
+    `| work | ${earlier.date} → ${now.date} | change | change of the ratio to the floor |`,
+    "| --- | --- | --- | --- |",
+  ];
+  return [...head, ...rows].join("\n");
 }
 
 function told(values: Spread, unit: Row["unit"]): string {

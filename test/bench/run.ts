@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { endsWithUs } from "./children.ts";
-import { type Contenders, contenders } from "./contenders.ts";
+import { contenders } from "./contenders.ts";
 import { inTime } from "./deadline.ts";
 import { type Experiment, experiments, type Row } from "./rows.ts";
 import { type Spread, spread } from "./statistics.ts";
@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly reps: number;
   /** How long one run is measured. */
   readonly seconds: number;
+  /** Another build of the server, which takes the floor's place. */
+  readonly beside?: string | undefined;
   /** Hears what is being done. */
   readonly onRun?: (what: string) => void;
 }
@@ -36,7 +38,7 @@ const startRows: readonly (Row & { readonly contender: "binary" | "source" })[] 
     title: "start to first 200, binary",
     figure: "start",
     unit: "ms",
-    aim: { kind: "most", limit: 40 },
+    aim: { kind: "most", limit: 25 },
     contender: "binary",
   },
   {
@@ -59,8 +61,9 @@ export const rowNames: readonly string[] = [
  * both. Throws when anything was lost, changed or refused.
  */
 export async function bench(options: BenchOptions): Promise<readonly Result[]> {
-  const { quick, only, reps, onRun } = options;
+  const { quick, only, reps, beside, onRun } = options;
   await using all = await contenders(!quick);
+  const floorCommand = beside === undefined ? all.floor : [beside];
   const wanted = ({ name }: Row) => only.length === 0 || only.includes(name);
   const results: Result[] = [];
   for (const experiment of experiments) {
@@ -70,8 +73,8 @@ export async function bench(options: BenchOptions): Promise<readonly Result[]> {
     const server: Figures[] = [];
     for (let rep = 0; rep < reps; rep++) {
       onRun?.(`${rows[0]?.title}: run ${rep + 1} of ${reps}`);
-      floor.push(await runOnce(experiment, options, all, false));
-      server.push(await runOnce(experiment, options, all, true));
+      floor.push(await runOnce(experiment, options, floorCommand, beside !== undefined));
+      server.push(await runOnce(experiment, options, all.binary, true));
     }
     for (const row of rows) {
       const of = (figures: Figures) => inUnit(figures[row.figure] ?? Number.NaN, row.unit);
@@ -83,7 +86,7 @@ export async function bench(options: BenchOptions): Promise<readonly Result[]> {
     const floor: number[] = [];
     const server: number[] = [];
     for (let rep = 0; rep < Math.max(reps, quick ? 1 : 10); rep++) {
-      floor.push(await startMs(all.floor));
+      floor.push(await startMs(floorCommand));
       server.push(await startMs(all[row.contender]));
     }
     results.push(compared(row, floor, server));
@@ -100,10 +103,9 @@ function compared(row: Row, floor: readonly number[], server: readonly number[])
 async function runOnce(
   { work, quick: quickWork, env = {} }: Experiment,
   { quick, seconds }: BenchOptions,
-  { floor, binary }: Contenders,
+  command: readonly string[],
   whole: boolean,
 ): Promise<Figures> {
-  const command = whole ? binary : floor;
   await using subject = await startSubject({ command, env, core: serverCore });
   // It has just started: let it come to rest, so that its memory is that of an idle server.
   await Bun.sleep(quick ? 50 : 300);

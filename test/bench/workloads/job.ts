@@ -25,8 +25,15 @@ export type Work =
       /** Ascending: at each of these it stops and looks at the memory. */
       readonly marks: readonly number[];
       readonly holdSeconds: number;
+      /** When all of them have gone, so many are opened once more. */
+      readonly again: number;
     }
-  | { readonly kind: "codes"; readonly connections: number }
+  | {
+      readonly kind: "codes";
+      readonly connections: number;
+      /** Codes that are minted first and live while it is measured. */
+      readonly live: number;
+    }
   | { readonly kind: "sessions"; readonly slots: number }
   | {
       readonly kind: "memory";

@@ -1,5 +1,5 @@
 import { becomes } from "../deadline.ts";
-import { padded, repeated, textFrame } from "../frames.ts";
+import { description, padded, repeated, textFrame } from "../frames.ts";
 import type { LoadSocket } from "../load-socket.ts";
 import { Latencies } from "../statistics.ts";
 import type { Figures, Job, Work } from "./job.ts";
@@ -20,7 +20,8 @@ export async function relay(
   job: Job,
   { rooms: count, bytes, window, pingPong }: Extract<Work, { kind: "relay" }>,
 ): Promise<Figures> {
-  const text = padded('{"type":"ice","candidate":"', bytes);
+  const text =
+    bytes > 1_000 ? description("offer", bytes) : padded('{"type":"ice","candidate":"', bytes);
   const burst = repeated(textFrame(text), window);
   const frameBytes = burst.length / window;
   const expected = Buffer.from(text);

@@ -1,4 +1,4 @@
-import { closeFrame, padded, repeated, textFrame } from "../frames.ts";
+import { closeFrame, description, padded, repeated, textFrame } from "../frames.ts";
 import { HttpSocket, member } from "../http-socket.ts";
 import { LoadSocket } from "../load-socket.ts";
 import { mintRequest, redeemRequest } from "./codes.ts";
@@ -7,8 +7,8 @@ import { roomFullBytes } from "./pairs.ts";
 /** What two browsers say: session descriptions of 1,500 bytes, ten candidates each. */
 const [offerBytes, answerBytes, iceBytes] = [1_500, 1_501, 180];
 const candidates = 10;
-const offer = textFrame(padded('{"type":"offer","sdp":"', offerBytes));
-const answer = textFrame(padded('{"type":"answer","sdp":"', answerBytes));
+const offer = textFrame(description("offer", offerBytes));
+const answer = textFrame(description("answer", answerBytes));
 const ice = repeated(textFrame(padded('{"type":"ice","candidate":"', iceBytes)), candidates);
 
 export interface SessionSlots {

@@ -2,10 +2,13 @@ import { cpuSeconds, rssBytes } from "../process-facts.ts";
 import type { Figures, Job, Work } from "./job.ts";
 import { openPairs } from "./pairs.ts";
 
-/** Opens sockets in rooms of two; they then do nothing. Figures by the mark's index. */
+/**
+ * Opens sockets in rooms of two; they then do nothing. Figures by the mark's index, and for those that
+ * are opened again, by code that has run often.
+ */
 export async function sockets(
   job: Job,
-  { marks, holdSeconds }: Extract<Work, { kind: "sockets" }>,
+  { marks, holdSeconds, again }: Extract<Work, { kind: "sockets" }>,
 ): Promise<Figures> {
   const figures: Record<string, number> = {};
   const before = rssBytes(job.pid);
@@ -22,5 +25,11 @@ export async function sockets(
   const failure = pairs.failure();
   if (failure !== undefined) throw failure;
   pairs.terminate();
+  await Bun.sleep(holdSeconds * 1_000);
+  const startedAt = cpuSeconds(job.pid);
+  const others = openPairs(job);
+  await others.grow(again / 2);
+  figures["cpuAgain"] = ((cpuSeconds(job.pid) - startedAt) * 1e6) / again;
+  others.terminate();
   return figures;
 }
