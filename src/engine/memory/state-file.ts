@@ -122,7 +122,11 @@ async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return undefined;
+    if (code === "EISDIR") {
+      throw new StartError(`STATE_FILE ${path} is a directory. Name a file in it.`);
+    }
     throw new StartError(`STATE_FILE ${path} cannot be read. Check its owner and mode.`);
   }
 }
