@@ -32,6 +32,15 @@ test("with TLS and a base path the URLs say so", () => {
   expect(told).toContain("  https://[::1]:8443/signal  wss://[::1]:8443/signal/ws\n");
 });
 
+test("where there is a page, it invites to try it by an address that a phone reaches", () => {
+  const told = banner(facts({ DEMO: "true" }, { lanAddresses: ["192.0.2.7"] }));
+  expect(told).toContain(
+    "  Try it: open http://192.0.2.7:1234 in two browsers, here or on a phone.\n",
+  );
+  const alone = banner(facts({ DEMO: "true", HOST: "127.0.0.1" }));
+  expect(alone).toContain("  Try it: open http://127.0.0.1:1234 in two browsers.\n");
+});
+
 test("warnings are told", () => {
   expect(banner(facts({ DEV: "true" }))).toContain("  ! Any web page may connect");
 });
