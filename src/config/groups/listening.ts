@@ -16,6 +16,7 @@ import type { Setting } from "../setting.ts";
 /** What the server answers at, below `BASE_PATH` or not, so that the metrics cannot. */
 const otherRoutes = [
   "/",
+  "/client.js",
   "/rendezvous/code",
   "/rendezvous/redeem",
   "/rendezvous/whoami",
