@@ -8,12 +8,11 @@ export interface BannerFacts {
   readonly port: number;
   /** Addresses other machines may use, when it listens on all. */
   readonly lanAddresses: readonly string[];
-  /** Where codes and rooms are kept. */
-  readonly engine: string;
   readonly config: Pick<
     Config,
     | "host"
     | "demo"
+    | "redisUrl"
     | "tlsCertFile"
     | "basePath"
     | "roomTtlMs"
@@ -36,7 +35,7 @@ export function banner(facts: BannerFacts): string {
     ...urlLines(facts),
     "",
     ...(config.demo ? [invitation(facts), ""] : []),
-    `  Engine  ${facts.engine}`,
+    `  Engine  ${config.redisUrl === "" ? "memory" : "Redis"}`,
     `  Codes   ${digits} digits, for ${formatDuration(config.roomTtlMs)}`,
     `  Rooms   ${config.maxRooms} at most, messages of ${config.wsMaxMsgBytes} bytes at most`,
     "",

@@ -73,8 +73,7 @@ export const serve: Command = {
 
 function greeting(config: Config, { port }: RunningServer, warnings: readonly string[]): string {
   const addresses = lanAddresses(config.host, networkInterfaces());
-  const engine = config.redisUrl === "" ? "memory" : "Redis";
-  return `${banner({ version, port, lanAddresses: addresses, engine, config, warnings })}\n`;
+  return `${banner({ version, port, lanAddresses: addresses, config, warnings })}\n`;
 }
 
 /** Undefined when the operator has been told what to put right. */

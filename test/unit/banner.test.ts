@@ -8,7 +8,7 @@ function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {
   const reading = readConfig({ DEV: "false", ...env });
   if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
   const { config, warnings } = reading;
-  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [], engine: "memory" };
+  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [] };
   return { ...defaults, config, warnings, ...rest };
 }
 
@@ -24,6 +24,12 @@ test("it tells version, URLs, engine and limits, and nothing else", () => {
 
 Stop it with Ctrl+C.
 `);
+});
+
+test("with Redis it says so", () => {
+  const told = banner(facts({ REDIS_URL: "redis://:hush@127.0.0.1" }));
+  expect(told).toContain("  Engine  Redis\n");
+  expect(told).not.toContain("hush");
 });
 
 test("with TLS and a base path the URLs say so", () => {
