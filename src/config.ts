@@ -1,3 +1,4 @@
+import { editDistance } from "./base/nearest.ts";
 import { type GivenFlag, readFlags } from "./config/flags.ts";
 import type { Problem } from "./config/problem.ts";
 import { applyRules, type Draft } from "./config/rules.ts";
@@ -62,11 +63,35 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
   problems.push(...findings.problems);
   if (problems.length > 0) return { problems };
 
-  const warnings = [...findings.warnings];
+  const warnings = [...findings.warnings, ...mistyped(env)];
   if (idle.length > 0) {
     warnings.push(`These settings have no effect and can be removed: ${idle.join(", ")}.`);
   }
   return { config: Object.freeze(draft.values) as Config, warnings, sources };
+}
+
+const knownNames = settings.flatMap(({ variable, aliases = [] }) => [variable, ...aliases]);
+
+/**
+ * Variables that are no setting but nearly one: by one change, two in names of eight letters and
+ * more. The first letter has to agree, and three letters are too few to tell.
+ */
+function mistyped(env: Env): string[] {
+  const warnings: string[] = [];
+  const known = new Set(knownNames);
+  for (const [name, value = ""] of Object.entries(env)) {
+    if (value === "" || name.length < 4 || known.has(name)) continue;
+    const reach = name.length < 8 ? 1 : 2;
+    const meant = knownNames.find(
+      (candidate) =>
+        candidate[0] === name[0] &&
+        Math.abs(candidate.length - name.length) <= reach &&
+        editDistance(name, candidate) <= reach,
+    );
+    if (meant !== undefined)
+      warnings.push(`${name} is no setting and is ignored. Is ${meant} meant?`);
+  }
+  return warnings;
 }
 
 interface Given {
@@ -98,6 +123,6 @@ function problem(setting: Setting, given: Given | undefined, allowed: string): P
   return {
     variable: given?.source.name ?? setting.variable,
     value: setting.secret ? "***" : given?.text,
-    allowed: setting.secret ? (setting.schema.description ?? allowed) : allowed,
+    allowed,
   };
 }

@@ -2,24 +2,29 @@ import { nearest } from "./base/nearest.ts";
 import { version } from "./base/version.ts";
 import type { Command } from "./cli/command.ts";
 import { commands, defaultCommand } from "./cli/commands.ts";
-import { commandHelp, programHelp } from "./cli/help.ts";
-import { readConfig } from "./config.ts";
+import { withEnvFile } from "./cli/env-file.ts";
+import { commandHelp, programHelp, settingsHelp } from "./cli/help.ts";
+import { type Env, readConfig } from "./config.ts";
 
 /** Does what the arguments name (serves, when they name nothing) and answers the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
-  const [first = "", ...rest] = argv;
-  if (first === "version" || argv.includes("--version")) return print(version);
+  const environment = await withEnvFile(argv, process.env);
+  if ("fault" in environment) return wrongCall(environment.fault);
+  const { env, args } = environment;
+  const [first = "", ...rest] = args;
+  if (first === "version" || args.includes("--version")) return print(version);
   if (first === "help") return help(rest[0]);
   const named = first !== "" && !first.startsWith("-");
-  const asksHelp = argv.includes("--help") || argv.includes("-h");
+  const asksHelp = args.includes("--help") || args.includes("-h");
   if (asksHelp) return help(named ? first : undefined);
   const command = named ? find(first) : defaultCommand;
   if (command === undefined) return unknownCommand(first);
-  return run(command, named ? rest : argv);
+  return run(command, named ? rest : args, env);
 }
 
 function help(name: string | undefined): number {
   if (name === undefined) return print(programHelp(commands, defaultCommand));
+  if (name === "settings") return print(settingsHelp());
   const command = find(name);
   return command === undefined ? unknownCommand(name) : print(commandHelp(command));
 }
@@ -32,7 +37,11 @@ function unknownCommand(name: string): number {
   const names = [...commands.map((command) => command.name), "help", "version"];
   const close = nearest(name, names);
   const remedy = close === undefined ? "See --help for what there is." : `Did you mean ${close}?`;
-  process.stderr.write(`Unknown command ${JSON.stringify(name)}. ${remedy}\n`);
+  return wrongCall(`Unknown command ${JSON.stringify(name)}. ${remedy}`);
+}
+
+function wrongCall(fault: string): number {
+  process.stderr.write(`${fault}\n`);
   return 2;
 }
 
@@ -41,13 +50,13 @@ function print(text: string): number {
   return 0;
 }
 
-async function run(command: Command, args: readonly string[]): Promise<number> {
+async function run(command: Command, args: readonly string[], env: Env): Promise<number> {
   try {
-    return await command.run(args, process.env);
+    return await command.run(args, env);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`Unexpected error: ${message}\n`);
-    const reading = readConfig(process.env, args);
+    const reading = readConfig(env, args);
     const debug = "config" in reading && reading.config.logLevel === "debug";
     if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return 1;

@@ -31,6 +31,8 @@ import { createUpgrade } from "./ws/upgrade.ts";
 
 export interface ServerOptions {
   readonly log: Log;
+  /** Ends the wait for a predecessor's state: the start then fails with a `StartError`. */
+  readonly unwanted?: AbortSignal;
   /** Stand-ins for tests. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -85,7 +87,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     (await (
       await loadSharedEngine()
     )(config, { clock, random, tally, log, limits: bounds }));
-  const stateFile = memory && (await takeState(config, memory, clock, log));
+  const stateFile = memory && (await takeState(config, memory, clock, log, options.unwanted));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
   const iceLimit = fixedWindow({ ...iceGrants, now: clock.now, maxKeys: limiterKeys });

@@ -77,8 +77,11 @@ function parseChain(path: string, pem: string): X509Certificate {
   });
   const [own] = chain;
   if (own !== undefined) return own;
-  const swapped = pem.includes("PRIVATE KEY-----") ? ", but a private key: are both swapped" : "";
-  throw new StartError(`${named} holds no PEM certificate${swapped}. Name one in PEM format.`);
+  throw new StartError(
+    pem.includes("PRIVATE KEY-----")
+      ? `${named} holds a private key and no certificate. Is it swapped with TLS_KEY_FILE?`
+      : `${named} holds no certificate in PEM format. Name the file of one.`,
+  );
 }
 
 function parseKey(path: string, pem: string): KeyObject {

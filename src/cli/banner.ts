@@ -8,11 +8,11 @@ export interface BannerFacts {
   readonly port: number;
   /** Addresses other machines may use, when it listens on all. */
   readonly lanAddresses: readonly string[];
-  /** Where codes and rooms are kept. */
-  readonly engine: string;
   readonly config: Pick<
     Config,
     | "host"
+    | "demo"
+    | "redisUrl"
     | "tlsCertFile"
     | "basePath"
     | "roomTtlMs"
@@ -34,7 +34,8 @@ export function banner(facts: BannerFacts): string {
     "",
     ...urlLines(facts),
     "",
-    `  Engine  ${facts.engine}`,
+    ...(config.demo ? [invitation(facts), ""] : []),
+    `  Engine  ${config.redisUrl === "" ? "memory" : "Redis"}`,
     `  Codes   ${digits} digits, for ${formatDuration(config.roomTtlMs)}`,
     `  Rooms   ${config.maxRooms} at most, messages of ${config.wsMaxMsgBytes} bytes at most`,
     "",
@@ -44,13 +45,25 @@ export function banner(facts: BannerFacts): string {
   ].join("\n");
 }
 
-function urlLines({ config, port, lanAddresses }: BannerFacts): readonly string[] {
-  const secure = config.tlsCertFile === "" ? "" : "s";
-  const hosts = isAnyAddress(config.host) ? ["localhost", ...lanAddresses] : [config.host];
-  const urls = hosts.map((host) => {
-    const place = `${inUrl(host)}:${port}${config.basePath}`;
-    return [`http${secure}://${place}`, `ws${secure}://${place}/ws`] as const;
-  });
-  const widest = Math.max(...urls.map(([http]) => http.length));
-  return urls.map(([http, ws]) => `  ${http.padEnd(widest)}  ${ws}`);
+/** A phone reaches the machine by its address, not as localhost. */
+function invitation(facts: BannerFacts): string {
+  const [lan] = facts.lanAddresses;
+  const url = urlOf(lan ?? hosts(facts)[0] ?? facts.config.host, facts);
+  const where = lan === undefined ? "two browsers" : "two browsers, here or on a phone";
+  return `  Try it: open ${url} in ${where}.`;
+}
+
+function urlLines(facts: BannerFacts): readonly string[] {
+  const urls = hosts(facts).map((host) => urlOf(host, facts));
+  const widest = Math.max(...urls.map((url) => url.length));
+  return urls.map((url) => `  ${url.padEnd(widest)}  ${url.replace(/^http/, "ws")}/ws`);
+}
+
+function hosts({ config, lanAddresses }: BannerFacts): readonly string[] {
+  return isAnyAddress(config.host) ? ["localhost", ...lanAddresses] : [config.host];
+}
+
+function urlOf(host: string, { config, port }: BannerFacts): string {
+  const scheme = config.tlsCertFile === "" ? "http" : "https";
+  return `${scheme}://${inUrl(host)}:${port}${config.basePath}`;
 }

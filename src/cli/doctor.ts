@@ -1,7 +1,9 @@
 import { systemClock } from "../base/clock.ts";
+import { parseDuration } from "../base/duration.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
-import { parseTarget } from "./doctor/target.ts";
+import type { Wishes } from "./doctor/examine.ts";
+import { parseTarget, type Target } from "./doctor/target.ts";
 import type { Verdict } from "./doctor/verdict.ts";
 
 const nameWidth = 11;
@@ -9,27 +11,71 @@ const nameWidth = 11;
 export const doctor: Command = {
   name: "doctor",
   summary: "Try a server from a client's side, and tell what is wrong with it",
-  usage: "URL [--insecure]",
-  options: [["--insecure", "Go on with a certificate that nobody vouches for"]],
+  usage: "URL [--origin URL] [--idle 60s] [--insecure]",
+  options: [
+    ["--origin URL", "Try whether pages of this origin may connect"],
+    ["--idle 60s", "Try whether a silent connection lasts that long"],
+    ["--insecure", "Go on with a certificate that nobody vouches for"],
+  ],
   takesSettings: false,
   async run(args) {
-    const [url, ...others] = args.filter((arg) => arg !== "--insecure");
-    const wrong = others[0] ?? (url?.startsWith("-") ? url : undefined);
-    if (wrong !== undefined) return usageError(`Unknown argument ${JSON.stringify(wrong)}.`);
-    if (url === undefined) return usageError("The URL of the server is missing.");
-    const target = parseTarget(url, args.includes("--insecure"));
-    if (target === undefined) return usageError(`${JSON.stringify(url)} is no URL of a server.`);
-
+    const call = readCall(args);
+    if (typeof call === "string") {
+      process.stderr.write(`${call} Use it like: nt-signal doctor https://signal.example.com\n`);
+      return 2;
+    }
     connectDirectly();
     // Loaded here: whoever serves needs none of it.
     const { examine } = await import("./doctor/examine.ts");
-    const isSound = await examine(target, systemClock, (step, verdict) => {
+    let warnings = 0;
+    const isSound = await examine(call.target, call, systemClock, (step, verdict) => {
+      if (verdict.ok && verdict.warning !== undefined) warnings++;
       process.stdout.write(`${stepLines(step, verdict).join("\n")}\n`);
     });
-    process.stdout.write(`\n${isSound ? "All is well." : "Something is wrong: see above."}\n`);
+    process.stdout.write(`\n${conclusion(isSound, warnings, call)}\n`);
     return isSound ? 0 : 1;
   },
 };
+
+interface Call extends Wishes {
+  readonly target: Target;
+}
+
+/** What is to be done, or what is wrong with the arguments. */
+function readCall(args: readonly string[]): Call | string {
+  const waiting = args.flatMap((arg) => splitOption(arg));
+  const given = new Map<string, string>();
+  let url: string | undefined;
+  for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
+    if (word === "--insecure") given.set(word, "");
+    else if (word === "--origin" || word === "--idle") given.set(word, waiting.shift() ?? "");
+    else if (word.startsWith("-") || url !== undefined) {
+      return `Unknown argument ${JSON.stringify(word)}.`;
+    } else url = word;
+  }
+  if (url === undefined) return "The URL of the server is missing.";
+  const target = parseTarget(url, given.has("--insecure"));
+  if (target === undefined) return `${JSON.stringify(url)} is no URL of a server.`;
+
+  const page = given.get("--origin");
+  const origin = page === undefined ? undefined : URL.parse(page)?.origin;
+  if (page !== undefined && (origin === undefined || origin === "null")) {
+    return `--origin ${JSON.stringify(page)} is no origin of a page: https://app.example.com.`;
+  }
+  const idle = given.get("--idle");
+  const idleMs = idle === undefined ? undefined : parseDuration(idle);
+  if (idle !== undefined && !(idleMs !== undefined && idleMs > 0 && idleMs <= maxIdleMs)) {
+    return `--idle ${JSON.stringify(idle)} is no duration up to 1h: 60s.`;
+  }
+  return { target, origin, idleMs };
+}
+
+const maxIdleMs = 3_600_000;
+
+function splitOption(arg: string): readonly string[] {
+  const at = arg.startsWith("--") ? arg.indexOf("=") : -1;
+  return at === -1 ? [arg] : [arg.slice(0, at), arg.slice(at + 1)];
+}
 
 function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
   const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${verdict.told}`;
@@ -37,7 +83,13 @@ function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
   return more === undefined ? [line] : [line, `${" ".repeat(nameWidth + 3)}→ ${more}`];
 }
 
-function usageError(fault: string): number {
-  process.stderr.write(`${fault} Use it like: nt-signal doctor https://signal.example.com\n`);
-  return 2;
+function conclusion(isSound: boolean, warnings: number, { origin, idleMs }: Wishes): string {
+  if (!isSound) return "Something is wrong: see above.";
+  const untried = [
+    ...(origin === undefined ? ["another page's origin (--origin URL)"] : []),
+    ...(idleMs === undefined ? ["a silent connection (--idle 60s)"] : []),
+  ];
+  const rest = untried.length === 0 ? "" : ` Not tried: ${untried.join(", ")}.`;
+  if (warnings === 0) return `All is well.${rest}`;
+  return `It works; see the ${warnings === 1 ? "remark" : "remarks"} above.${rest}`;
 }

@@ -1,13 +1,26 @@
-import { flagOf, isSwitch, type Setting, settingGroups } from "../config.ts";
+import { flagOf, isSwitch, type Setting, settingGroups, settings } from "../config.ts";
 import type { Command } from "./command.ts";
 
-/** How the program is called and everything that can be set, for a terminal of 80 columns. */
+/** What most operators set. */
+const usual = [
+  "PORT",
+  "TLS_CERT_FILE",
+  "TLS_KEY_FILE",
+  "CORS_ORIGINS",
+  "TRUST_PROXY",
+  "STATE_FILE",
+  "TURN_URLS",
+  "REDIS_URL",
+];
+
+/** How the program is called and what is usually set, for a terminal of 80 columns. */
 export function programHelp(commands: readonly Command[], byDefault: Command): string {
   const rows = commands.map(({ name, summary }): Row => {
     return [name, name === byDefault.name ? `${summary} (the default)` : summary];
   });
   const told: readonly Row[] = [
     ["help [COMMAND]", "Print this, or what a command takes; also --help"],
+    ["help settings", "Print everything that can be set"],
     ["version", "Print the version; also --version"],
   ];
   return [
@@ -16,7 +29,15 @@ export function programHelp(commands: readonly Command[], byDefault: Command): s
     "Commands:",
     ...columns([...rows, ...told]),
     "",
-    ...settingsHelp(),
+    "Examples:",
+    "  nt-signal",
+    "      Try it: the page at http://localhost:1234 connects two browsers",
+    "  nt-signal --cors-origins https://app.example.com --state-file /var/lib/nt/state",
+    "      Behind a proxy on the same machine, for the pages of one site",
+    "  nt-signal doctor https://signal.example.com",
+    "      Find out what is wrong with it, from outside",
+    "",
+    ...usualSettings(),
   ].join("\n");
 }
 
@@ -27,20 +48,36 @@ export function commandHelp(command: Command): string {
     "",
     `${summary}.`,
     ...(options.length === 0 ? [] : ["", "Options:", ...columns(options)]),
-    ...(takesSettings ? ["", ...settingsHelp()] : []),
+    ...(takesSettings ? ["", ...usualSettings()] : []),
   ].join("\n");
 }
 
-function settingsHelp(): readonly string[] {
+/** Everything that can be set. */
+export function settingsHelp(): string {
   return [
-    "Settings, each with its default. Every flag is also an environment variable:",
-    "--room-ttl 5m is ROOM_TTL=5m. A flag wins over the variable. Durations are",
-    "written 500ms, 20s, 1h30m.",
-    ...settingGroups.flatMap(({ title, settings }) => [
+    "Settings, each with its default.",
+    ...waysToSet,
+    ...settingGroups.flatMap((group) => [
       "",
-      `${title}:`,
-      ...settings.flatMap(settingLines),
+      `${group.title}:`,
+      ...group.settings.flatMap(settingLines),
     ]),
+  ].join("\n");
+}
+
+const waysToSet = [
+  "Every flag is also an environment variable: --room-ttl 5m is ROOM_TTL=5m, and the",
+  "flag wins. Durations are written 500ms, 20s, 1h30m. --env-file FILE reads variables",
+  "from a file, for every command.",
+];
+
+function usualSettings(): readonly string[] {
+  const shown = settings.filter(({ variable }) => usual.includes(variable));
+  return [
+    "Usual settings (all of them: nt-signal help settings):",
+    ...shown.flatMap(settingLines),
+    "",
+    ...waysToSet,
   ];
 }
 

@@ -50,13 +50,18 @@ export const serve: Command = {
     });
 
     const stopped = stopSignal();
-    const server = await startOrExplain(config, log);
+    const unwanted = new AbortController();
+    void stopped.then(() => unwanted.abort());
+    const server = await startOrExplain(config, log, unwanted.signal);
     if (server === undefined) {
       await output.flush(flushMs);
-      return 1;
+      return unwanted.signal.aborted ? 0 : 1;
     }
     if (greets) output.write(greeting(config, server, warnings));
-    else log.info("listening", { url: server.url.href, host: config.host, port: server.port });
+    else {
+      const url = new URL(`${config.basePath}/`, server.url).href;
+      log.info("listening", { url, host: config.host, port: server.port });
+    }
 
     process.on("SIGHUP", () => void server.reloadTls());
     log.info("stopping", { signal: await stopped });
@@ -68,14 +73,17 @@ export const serve: Command = {
 
 function greeting(config: Config, { port }: RunningServer, warnings: readonly string[]): string {
   const addresses = lanAddresses(config.host, networkInterfaces());
-  const engine = "memory";
-  return `${banner({ version, port, lanAddresses: addresses, engine, config, warnings })}\n`;
+  return `${banner({ version, port, lanAddresses: addresses, config, warnings })}\n`;
 }
 
 /** Undefined when the operator has been told what to put right. */
-async function startOrExplain(config: Config, log: Log): Promise<RunningServer | undefined> {
+async function startOrExplain(
+  config: Config,
+  log: Log,
+  unwanted: AbortSignal,
+): Promise<RunningServer | undefined> {
   try {
-    return await startServer(config, { log });
+    return await startServer(config, { log, unwanted });
   } catch (error) {
     const fault = startFault(error, config);
     if (fault === undefined) throw error;

@@ -9,16 +9,22 @@ const urlAllowed =
 export const redisUrl: Format<string> = z
   .string()
   .transform((text, context) => {
-    if (text === "" || isRedisUrl(text)) return text;
-    context.issues.push({ code: "custom", message: urlAllowed, input: "" });
+    const fault = text === "" ? undefined : faultOf(text);
+    if (fault === undefined) return text;
+    context.issues.push({ code: "custom", message: `${urlAllowed}; ${fault}`, input: "" });
     return z.NEVER;
   })
   .describe(urlAllowed);
 
-function isRedisUrl(text: string): boolean {
+/** Says nothing of the URL but where it is wrong. */
+function faultOf(text: string): string | undefined {
+  if (!/^rediss?:\/\//.test(text)) return "it does not begin with redis:// or rediss://";
   const url = URL.parse(text);
-  if (url === null || url.hostname === "" || !["", "/"].includes(url.pathname)) return false;
-  return url.protocol === "redis:" || url.protocol === "rediss:";
+  if (url === null || url.hostname === "") {
+    return "it names no host, or a password has a character that must be written as %40";
+  }
+  if (!["", "/"].includes(url.pathname)) return "a path or number of a database follows the port";
+  return undefined;
 }
 
 const prefixAllowed = "1 to 32 letters, digits and . _ : - only";

@@ -9,14 +9,21 @@ import { type LogLevel, logLevels } from "../base/log-level.ts";
  */
 export type Format<T> = z.ZodType<T, string>;
 
-/** A format whose one fault is `allowed`: `read` answers undefined for text it cannot take. */
-function format<T>(allowed: string, read: (text: string) => T | undefined): Format<T> {
+/**
+ * A format whose one fault is `allowed`: `read` answers undefined for text it cannot take. `hint`
+ * says more of a certain text; it must not repeat one that may be a secret.
+ */
+function format<T>(
+  allowed: string,
+  read: (text: string) => T | undefined,
+  hint: (text: string) => string = () => "",
+): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
       if (value !== undefined) return value;
-      context.issues.push({ code: "custom", message: allowed, input: text });
+      context.issues.push({ code: "custom", message: allowed + hint(text), input: text });
       return z.NEVER;
     })
     .describe(allowed);
@@ -35,10 +42,14 @@ export function duration(min: string, max: string): Format<number> {
   const lowest = boundMs(min);
   const highest = boundMs(max);
   const allowed = `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`;
-  return format(allowed, (text) => {
-    const ms = parseDuration(text) ?? Number.NaN;
-    return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
-  });
+  return format(
+    allowed,
+    (text) => {
+      const ms = parseDuration(text) ?? Number.NaN;
+      return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
+    },
+    (text) => (/^\d+$/.test(text) ? `, with its unit: ${text}s, ${text}m` : ""),
+  );
 }
 
 function boundMs(text: string): number {
@@ -131,4 +142,5 @@ export const basePath: Format<string> = format(
 export const token: Format<string> = format(
   "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
   (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
+  (text) => `; character ${text.search(/[^\w.~+/-]/) + 1} is none of them`,
 );

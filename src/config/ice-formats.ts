@@ -14,36 +14,75 @@ const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
 const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
 
 const serversAllowed =
-  'a JSON array of RTCIceServer objects, [{"urls":"stun:stun.example.com"}], ' +
-  "with username and credential where one has turn: URLs";
+  "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
+  '[{"urls":"stun:stun.example.com"}], with username and credential where one has turn: URLs';
 
-const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text));
+const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
+  message: "has a URL that is no stun: or turn: URL",
+});
 
 const serverList = z.array(
   z
-    .strictObject({
-      urls: z.union([url, z.array(url).min(1)]),
-      username: z.string().min(1).optional(),
-      credential: z.string().min(1).optional(),
-    })
-    .refine(({ urls, username, credential }) => {
-      const turn = [urls].flat().some((text) => turnUrl.test(text));
-      return !turn || (username !== undefined && credential !== undefined);
-    }),
+    .strictObject(
+      {
+        urls: z.union([url, z.array(url).min(1, "has no urls")], {
+          error: "has no urls",
+        }),
+        username: z
+          .string("has a username that is no text")
+          .min(1, "has an empty username")
+          .optional(),
+        credential: z
+          .string("has a credential that is no text")
+          .min(1, "has an empty credential")
+          .optional(),
+      },
+      {
+        error: ({ code }) =>
+          code === "unrecognized_keys"
+            ? "has other fields than urls, username and credential"
+            : "is no object",
+      },
+    )
+    .refine(
+      ({ urls, username, credential }) => {
+        const turn = [urls].flat().some((text) => turnUrl.test(text));
+        return !turn || (username !== undefined && credential !== undefined);
+      },
+      { message: "has turn: URLs without username and credential" },
+    ),
+  "it is no array",
 );
 
 /** The value is not in any message: a credential may stand in it. */
 export const iceServers: Format<readonly IceServer[]> = z
   .string()
   .transform((text, context) => {
-    if (text === "") return [];
-    const parsed = serverList.safeParse(parseJson(text));
-    if (parsed.success) return parsed.data as IceServer[];
-    context.issues.push({ code: "custom", message: serversAllowed, input: text });
+    const read = text.startsWith("[") || text.startsWith("{") ? readServers(text) : readUrls(text);
+    if (typeof read !== "string") return read;
+    context.issues.push({ code: "custom", message: `${serversAllowed}; ${read}`, input: text });
     return z.NEVER;
   })
   .readonly()
   .describe(serversAllowed);
+
+/** The servers, or what is wrong with them. */
+function readServers(text: string): readonly IceServer[] | string {
+  const json = parseJson(text);
+  if (json === undefined) return "it is no valid JSON";
+  const parsed = serverList.safeParse(json);
+  if (parsed.success) return parsed.data as IceServer[];
+  const [fault] = parsed.error.issues;
+  const [at] = fault?.path ?? [];
+  return typeof at === "number" ? `entry ${at + 1} ${fault?.message}` : `${fault?.message}`;
+}
+
+function readUrls(text: string): readonly IceServer[] | string {
+  const urls = splitList(text);
+  const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
+  if (wrong !== -1) return `entry ${wrong + 1} is no stun: URL`;
+  return urls.map((entry) => ({ urls: entry }));
+}
 
 const urlsAllowed =
   "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)";

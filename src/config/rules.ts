@@ -26,6 +26,7 @@ export function applyRules(draft: Draft): Findings {
     codesCanGrow(draft),
     metricsStandApart(draft),
     redisTakesAll(draft),
+    drainNeedsOthers(draft),
   ];
   return {
     problems: findings.flatMap((finding) => finding.problems),
@@ -56,14 +57,30 @@ function redisTakesAll({ values, given }: Draft): Findings {
   return { ...fine, problems };
 }
 
+/** Alone, a server sends its peers away at once: there is no other one for them to go to. */
+function drainNeedsOthers({ given }: Draft): Findings {
+  if (!given.has("drainMs") || given.has("redisUrl")) return fine;
+  const warning =
+    "DRAIN spreads peers over other servers, and without REDIS_URL there are none: all are sent " +
+    "away at once. It only adds to how long a start waits for STATE_FILE.";
+  return { ...fine, warnings: [warning] };
+}
+
 /** A list of origins would mean nothing under a `DEV` that nobody asked for. */
 function pagesAdmitted({ values, given }: Draft): Findings {
   const listed = given.has("corsOrigins");
   if (listed && !given.has("dev")) values.dev = false;
-  if (values.dev !== true) return fine;
+  if (values.dev !== true) return everybodyListed(values);
   const warning = listed
     ? "Any web page may connect: DEV=true wins over CORS_ORIGINS. Remove DEV to apply the list."
     : "Any web page may connect: DEV is true. Set CORS_ORIGINS to the pages that may, or DEV=false.";
+  return { ...fine, warnings: [warning] };
+}
+
+function everybodyListed({ corsOrigins }: Draft["values"]): Findings {
+  if (!corsOrigins?.includes("*")) return fine;
+  const warning =
+    "Any web page may connect: CORS_ORIGINS lists *. In public list the pages that may.";
   return { ...fine, warnings: [warning] };
 }
 

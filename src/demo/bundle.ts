@@ -6,6 +6,8 @@ export interface Bundle {
   readonly html: string;
   readonly css: string;
   readonly js: string;
+  /** The signaling client as a module of its own. */
+  readonly client: string;
 }
 
 /**
@@ -16,14 +18,15 @@ export interface Bundle {
 export function bundle(): Bundle {
   return {
     html: readFileSync(join(import.meta.dir, "page/page.html"), "utf8"),
-    css: built("page/page.css"),
-    js: built("page/main.ts"),
+    css: built("page/page.css", "--minify"),
+    js: built("page/main.ts", "--minify"),
+    client: built("signaling-client.ts"),
   };
 }
 
-function built(file: string): string {
+function built(file: string, ...flags: string[]): string {
   const path = join(import.meta.dir, file);
-  return bytesOf(process.execPath, ["build", path, "--minify", "--target=browser"]).trim();
+  return bytesOf(process.execPath, ["build", path, "--target=browser", ...flags]).trim();
 }
 
 /** Macros can start programs, but not wait for promises of the bundler that they run in. */

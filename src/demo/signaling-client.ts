@@ -120,8 +120,10 @@ export class SignalingClient {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly frames: RelayFrame[] = [];
   private readonly mails: Mail[] = [];
+  private readonly options: ClientOptions;
 
-  constructor(private readonly options: ClientOptions) {
+  constructor(options: ClientOptions) {
+    this.options = options;
     this.sid = options.sid ?? newId();
     this.deliveredUpTo = options.deliveredUpTo ?? 0;
     this.connect();
@@ -314,16 +316,26 @@ export class SignalingClient {
 
 /** Why a call failed: the `code` of the server's problem, or `unreachable` when there was none. */
 export class RendezvousError extends Error {
-  constructor(
-    readonly code: string,
-    detail: string,
-    readonly retryAfterMs?: number,
-  ) {
+  readonly code: string;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: string, detail: string, retryAfterMs?: number) {
     super(detail);
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
-export interface Minted {
+/** What every call tells beside its answer. */
+export interface Answered {
+  /**
+   * The server's clock when it answered, ms since the epoch, to the second: by that one `expiresAt`
+   * is meant, whatever this device's says. This device's where the answer has no readable Date.
+   */
+  readonly answeredAt: number;
+}
+
+export interface Minted extends Answered {
   readonly code: string;
   readonly appID: string;
   readonly expiresAt: string;
@@ -347,18 +359,22 @@ export function iceServers(url: string, appId: string, side: Side): Promise<IceA
   return post(`${withoutSlash(url)}/rendezvous/ice`, { appID: appId, side }) as Promise<IceAnswer>;
 }
 
-export interface IceAnswer {
+export interface IceAnswer extends Answered {
   readonly iceServers: readonly IceServer[];
   /** When the credentials in it end; missing where there are none. */
   readonly expiresAt?: string;
 }
 
-async function post(url: string, body: object): Promise<unknown> {
+async function post(url: string, body: object): Promise<Answered> {
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) }).catch(
     () => undefined,
   );
-  if (answer?.ok) return answer.json();
+  if (answer?.ok) {
+    const told = Date.parse(answer.headers.get("date") ?? "");
+    const answeredAt = Number.isNaN(told) ? Date.now() : told;
+    return { ...((await answer.json()) as object), answeredAt };
+  }
   const problem = (await answer?.json().catch(() => undefined)) as Partial<Fault> | undefined;
   const seconds = Number(answer?.headers.get("retry-after") ?? Number.NaN);
   throw new RendezvousError(

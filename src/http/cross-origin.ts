@@ -29,7 +29,10 @@ export function crossOrigin(
 /** Lets pages of `origin` read the response. */
 export function share(response: Response, origin: string): Response {
   response.headers.set("Access-Control-Allow-Origin", origin);
-  response.headers.set("Access-Control-Expose-Headers", "RateLimit, RateLimit-Policy, Retry-After");
+  response.headers.set(
+    "Access-Control-Expose-Headers",
+    "Date, RateLimit, RateLimit-Policy, Retry-After",
+  );
   return response;
 }
 

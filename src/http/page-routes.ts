@@ -6,6 +6,8 @@ export interface Page {
   readonly html: string;
   /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
   readonly policy: string;
+  /** A JavaScript module: the signaling client. */
+  readonly client: string;
 }
 
 export interface PageRouteOptions {
@@ -13,9 +15,14 @@ export interface PageRouteOptions {
   readonly loadPage: (() => Promise<Page>) | undefined;
 }
 
-/** The page to try the server on. Without it there is nothing at `/`. */
+/** The page to try the server on, and its client to import. Without it there is neither. */
 export function pageRoutes(routes: Routes, { loadPage }: PageRouteOptions): void {
   if (loadPage === undefined) return;
+  routes.get("/client.js", async () => {
+    const { client } = await loadPage();
+    const headers = { "Content-Type": "text/javascript; charset=utf-8", ...commonHeaders };
+    return new Response(client, { headers });
+  });
   routes.get("/", async () => {
     const { html, policy } = await loadPage();
     return new Response(html, {

@@ -34,7 +34,9 @@ export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions
   const { rendezvous, clientOf, sharedMisses, draining, tally } = options;
   routes.post("/rendezvous/code", limited(options, mint));
   routes.post("/rendezvous/redeem", limited(options, redeem));
-  routes.get("/rendezvous/whoami", (request) => whoami(clientOf(request)));
+  routes.get("/rendezvous/whoami", (request) =>
+    whoami(clientOf(request), request.headers.get("host")),
+  );
 
   function mint(request: Request, client: Client): Later<Response> {
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
@@ -97,8 +99,8 @@ export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions
 }
 
 /** How this server sees who asks: for whoever sets up a proxy in front of it. */
-function whoami({ address, header, shared }: Client): Response {
-  return answerJson({ address, header: header ?? null, shared });
+function whoami({ address, header, shared }: Client, host: string | null): Response {
+  return answerJson({ address, header: header ?? null, shared, host });
 }
 
 const notACode =

@@ -13,6 +13,7 @@ export async function takeState(
   engine: MemoryEngine,
   clock: Clock,
   log: Log,
+  unwanted: AbortSignal | undefined,
 ): Promise<StateFile | undefined> {
   if (path === "") return undefined;
   const waitMs = drainMs + predecessorMs;
@@ -20,6 +21,7 @@ export async function takeState(
     path,
     clock,
     waitMs,
+    unwanted,
     onWait: () => log.info("waiting for the server that has the state file", { path }),
     warn: (text) => log.warn(text),
   });

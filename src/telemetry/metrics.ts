@@ -29,6 +29,10 @@ export interface Metrics {
   readonly contentType: string;
 }
 
+/** Series of Node.js that stay 0 on Bun, its version of Node.js, and memory that is only reserved. */
+const meaningless =
+  /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
+
 /**
  * The server's numbers under the reference server's names, and more. Nothing is counted here: each
  * series is read from its place when Prometheus asks, so it exists, at 0, from the start.
@@ -37,6 +41,9 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  for (const { name } of registry.getMetricsAsArray()) {
+    if (meaningless.test(name)) registry.removeSingleMetric(name);
+  }
 
   /** Taken once a scrape: it may walk all rooms. */
   let held = sizes();

@@ -62,7 +62,9 @@ describe("/openapi.json", () => {
       for (const body of [{ code: "0000" }, [], undefined, "x".repeat(5000)]) {
         const answer = await send(server, call, body);
         const { code } = (await answer.json()) as { code: string };
-        const told = paths[call.path]?.[call.method]?.responses[answer.status]?.description;
+        const response = paths[call.path]?.[call.method]?.responses[answer.status];
+        const told = response?.description;
+        expect(answer.headers.has("retry-after")).toBe("headers" in (response ?? {}));
         expect(told?.split(", ")).toContain(code);
         seen++;
       }

@@ -46,6 +46,17 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     await Promise.all([ann.leave(), bob.leave()]);
   });
 
+  test.each([15, -15])("lasts as long for a device whose clock is %d min ahead", async (min) => {
+    await using server = await testServer();
+    const ann = await browser.person(server.http, { clockAheadMs: min * 60_000 });
+    const code = await ann.createCode();
+    expect(await ann.page.locator("#time-left").textContent()).toMatch(/(?:9:5\d|10:0\d) more/);
+    await ann.page.reload();
+    expect(await ann.page.locator("#code").textContent()).toBe(code);
+    expect(await ann.page.locator("#time-left").textContent()).toMatch(/(?:9:5\d|10:0\d) more/);
+    await ann.leave();
+  });
+
   test("too many tries are told as such, and when to try again", async () => {
     await using server = await testServer({ HTTP_RATE_PER_MIN: "1" });
     const bob = await browser.person(server.http);

@@ -28,6 +28,23 @@ test("the page forbids itself everything that was not built into it", async () =
   expect(html.match(/<(?:script|link|img|iframe)[^>]*(?:src|href)="(?!data:)[^"]*"/g)).toBeNull();
 });
 
+test("the client is there to import as long as the page is", async () => {
+  await using server = await testServer();
+  const answer = await fetch(`${server.http}/client.js`, { headers: { origin: "http://app" } });
+  expect(answer.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+  expect(answer.headers.get("access-control-allow-origin")).toBe("http://app");
+  const exported = new Bun.Transpiler({ loader: "js" }).scan(await answer.text()).exports;
+  expect(exported.toSorted()).toEqual([
+    "RendezvousError",
+    "SignalingClient",
+    "iceServers",
+    "mint",
+    "redeem",
+  ]);
+  await using without = await testServer({ DEMO: "false" });
+  expect((await fetch(`${without.http}/client.js`)).status).toBe(404);
+});
+
 test("there is no page where DEMO or DEV say so, and one for its own origin alone", async () => {
   for (const env of [{ DEMO: "false" }, { DEV: "false" }]) {
     await using server = await testServer(env);

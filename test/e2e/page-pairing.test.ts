@@ -42,6 +42,18 @@ describe.skipIf(noBrowser)("two people at the page", () => {
     await Promise.all([ann.leave(), bob.leave()]);
   });
 
+  test("scan a QR code where a phone can open its link, and are told what to do elsewhere", async () => {
+    const near = await browser.person(server.http);
+    await near.createCode();
+    await near.page.getByText("a phone cannot open this address").waitFor();
+    expect(await near.page.locator("#qr").isVisible()).toBe(false);
+    const far = await browser.person(`http://lan.test:${server.port}`);
+    await far.createCode();
+    await far.page.locator("#qr svg").waitFor();
+    expect(await far.page.locator("#no-qr").isVisible()).toBe(false);
+    await Promise.all([near.leave(), far.leave()]);
+  });
+
   test("pair over plain HTTP, as on a LAN, where browsers withhold what needs a secure context", async () => {
     const { ann, bob } = await connectedPeople(browser, `http://lan.test:${server.port}`);
     expect(await ann.page.evaluate("isSecureContext")).toBe(false);

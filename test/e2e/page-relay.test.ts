@@ -34,6 +34,18 @@ describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN ser
     await Promise.all([ann.leave(), bob.leave()]);
   });
 
+  test("are both told that the TURN server refuses them, and the link asks for TURN too", async () => {
+    await using turn = await TurnServer.start("right");
+    await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
+    const ann = await browser.person(`${server.http}/?relay`);
+    await ann.createCode();
+    const link = (await ann.page.locator("#link").getAttribute("href")) ?? "";
+    expect(link).toStartWith(`${server.http}/?relay#`);
+    const bob = await browser.person(link);
+    for (const { page } of [ann, bob]) await page.getByText("refused the credentials").waitFor();
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
   test("learn what is wrong when there is no such server", async () => {
     await using server = await testServer();
     const ann = await browser.person(`${server.http}/?relay`);

@@ -137,9 +137,19 @@ test("--version and --help answer and exit with 0, what is unknown exits with 2"
   expect(await version.exit()).toBe(0);
   expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   expect(await help.exit()).toBe(0);
-  for (const named of ["Usage", "--port", "[1234]", "--tls-key-file"]) {
+  for (const named of ["Usage", "--port", "[1234]", "--tls-key-file", "help settings"]) {
     expect(help.stdout).toContain(named);
   }
+  await using settings = await Program.start({}, "help", "settings");
+  expect(await settings.exit()).toBe(0);
+  expect(settings.stdout).toContain("--room-ttl VALUE [10m]");
   expect(await unknown.exit()).toBe(2);
   expect(unknown.stderr).toContain('Unknown command "sevre"');
+});
+
+test("where it listens is told with the base path", async () => {
+  await using program = await Program.start({ BASE_PATH: "/signal" });
+  const url = await program.listening();
+  expect(url.pathname).toBe("/signal/");
+  expect((await fetch(new URL("rendezvous/whoami", url))).status).toBe(200);
 });

@@ -288,6 +288,17 @@ test("a successor waits for its predecessor's end, and goes on where that stoppe
   expect(second.stderr).toBe("");
 });
 
+test("Ctrl+C ends a server that waits for its predecessor", async () => {
+  await using folder = await stateFolder();
+  await using first = await Program.start({ STATE_FILE: folder.file });
+  await first.listening();
+  await using second = await Program.start({ STATE_FILE: folder.file });
+  await second.logged("waiting for the server that has the state file");
+  second.signal("SIGINT");
+  expect(await second.exit()).toBe(0);
+  expect(second.stderr).toBe(`Stopped while waiting for STATE_FILE ${folder.file}.\n`);
+});
+
 /** One side that sends numbered mail without end, and keeps what it hears. */
 class Party {
   readonly heard: unknown[] = [];

@@ -33,15 +33,20 @@ export async function openBrowser(): Promise<TestBrowser> {
 export interface PersonOptions {
   readonly colorScheme?: "light" | "dark";
   readonly viewport?: { readonly width: number; readonly height: number };
+  /** The device's clock is that far ahead of the true time. */
+  readonly clockAheadMs?: number;
 }
 
 export class TestBrowser implements AsyncDisposable {
   constructor(private readonly browser: Browser) {}
 
   /** Somebody with a browser profile of their own, on the page at `url`. */
-  async person(url: string, options: PersonOptions = {}): Promise<Person> {
+  async person(url: string, { clockAheadMs = 0, ...options }: PersonOptions = {}): Promise<Person> {
     const context = await this.browser.newContext({ acceptDownloads: true, ...options });
     context.setDefaultTimeout(10_000);
+    await context.addInitScript(
+      `{ const now = Date.now; Date.now = () => now() + ${clockAheadMs}; }`,
+    );
     const person = new Person(context, await context.newPage());
     await person.page.goto(url);
     return person;

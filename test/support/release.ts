@@ -1,13 +1,14 @@
 /**
- * Builds what a release consists of into dist/release: an executable for each platform, its software
- * bill of materials (CycloneDX) beside it, and SHA256SUMS over all. Each executable is checked for
- * the platform in its header, and run through what its users do where this machine can run it.
+ * Builds what a release consists of into dist/release: for each platform an archive with the executable
+ * (114 MB, 54 once compressed) and the license, its software bill of materials (CycloneDX)
+ * beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
+ * run through what its users do where this machine can run it, unpacked from its archive.
  *
  *     bun test/support/release.ts                # all platforms
  *     bun test/support/release.ts linux-x64      # only these
  */
-import { chmod, mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { isAvailable, kindOf, type Platform, platforms } from "./release-platforms.ts";
 import { type BundledPackage, bundledPackages, sbom } from "./sbom.ts";
 
@@ -22,8 +23,11 @@ await mkdir(out, { recursive: true });
 const sums: string[] = [];
 for (const platform of wanted) {
   const startedAt = performance.now();
-  const name = `nt-signal-${platform.name}${platform.name.startsWith("windows") ? ".exe" : ""}`;
-  const file = join(out, name);
+  const name = `nt-signal-${platform.name}`;
+  const archive = `${name}.tar.gz`;
+  const folder = join(out, name);
+  const file = join(folder, platform.name.startsWith("windows") ? "nt-signal.exe" : "nt-signal");
+  await mkdir(folder);
   await build(platform, file);
   const kind = await kindOf(file);
   if (kind !== platform.kind) throw new Error(`${name} is ${kind}, not ${platform.kind}`);
@@ -32,11 +36,16 @@ for (const platform of wanted) {
     { name, sha256, version: manifest.version, bunVersion: manifest.engines.bun },
     packages,
   );
-  await Bun.write(`${file}.cdx.json`, bill);
-  sums.push(`${sha256}  ${name}`, `${await sha256Of(`${file}.cdx.json`)}  ${name}.cdx.json`);
-  const ran = isAvailable(platform) ? await probe(file) : "not run: needs another machine";
+  await Bun.write(join(out, `${name}.cdx.json`), bill);
+  await pack(folder, archive);
+  for (const released of [archive, `${name}.cdx.json`]) {
+    sums.push(`${await sha256Of(join(out, released))}  ${released}`);
+  }
+  const ran = isAvailable(platform) ? await probe(archive, file) : "not run: needs another machine";
+  await rm(folder, { recursive: true });
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  process.stdout.write(`${name}: ${kind}, ${ran}, ${seconds} s\n`);
+  const megabytes = (Bun.file(join(out, archive)).size / 1_000_000).toFixed(1);
+  process.stdout.write(`${archive}: ${megabytes} MB, ${kind}, ${ran}, ${seconds} s\n`);
 }
 await Bun.write(join(out, "SHA256SUMS"), `${sums.join("\n")}\n`);
 process.stdout.write(`${packages.length} packages inside: ${packages.map(called).join(" ")}\n`);
@@ -67,7 +76,16 @@ async function build(platform: Platform, file: string): Promise<void> {
   await chmod(file, 0o755);
 }
 
-async function probe(file: string): Promise<string> {
+/** An archive of what is in the folder. Tar keeps the executable's mode, and Windows has it too. */
+async function pack(folder: string, archive: string): Promise<void> {
+  await copyFile(join(project, "LICENSE"), join(folder, "LICENSE"));
+  await run(["tar", "-czf", join(out, archive), "-C", folder, ...(await readdir(folder))]);
+}
+
+/** Tries what comes out of the archive. */
+async function probe(archive: string, file: string): Promise<string> {
+  await rm(file);
+  await run(["tar", "-xzf", join(out, archive), "-C", dirname(file)]);
   await run([process.execPath, join(import.meta.dir, "probe-binary.ts"), file]);
   return "run";
 }

@@ -16,6 +16,22 @@ test.each([
     { iceUrls: [turn], errors: [{ url: turn, code: 401 }] },
     "refused the credentials",
   ],
+  [
+    "wrong secret on both sides, with ?relay",
+    {
+      iceUrls: [turn],
+      relayOnly: true,
+      local: noCandidates,
+      remote: noCandidates,
+      errors: [{ url: turn, code: 401 }],
+    },
+    "refused the credentials",
+  ],
+  [
+    "TURN out of reach on both sides, with ?relay",
+    { iceUrls: [turn], relayOnly: true, local: noCandidates, remote: noCandidates },
+    "gave no address",
+  ],
   ["TURN out of reach", { iceUrls: [turn], errors: [{ url: turn, code: 701 }] }, "gave no address"],
   ["relay ports shut", { iceUrls: [turn], local: { ...host, relay: 1 } }, "relay ports"],
 ])("who fails for %s is told what helps", (_, attempt, words) => {

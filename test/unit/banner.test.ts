@@ -8,7 +8,7 @@ function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {
   const reading = readConfig({ DEV: "false", ...env });
   if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
   const { config, warnings } = reading;
-  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [], engine: "memory" };
+  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [] };
   return { ...defaults, config, warnings, ...rest };
 }
 
@@ -26,10 +26,25 @@ Stop it with Ctrl+C.
 `);
 });
 
+test("with Redis it says so", () => {
+  const told = banner(facts({ REDIS_URL: "redis://:hush@127.0.0.1" }));
+  expect(told).toContain("  Engine  Redis\n");
+  expect(told).not.toContain("hush");
+});
+
 test("with TLS and a base path the URLs say so", () => {
   const env = { TLS_CERT_FILE: "/c", TLS_KEY_FILE: "/k", BASE_PATH: "/signal", HOST: "::1" };
   const told = banner(facts(env, { port: 8443 }));
   expect(told).toContain("  https://[::1]:8443/signal  wss://[::1]:8443/signal/ws\n");
+});
+
+test("where there is a page, it invites to try it by an address that a phone reaches", () => {
+  const told = banner(facts({ DEMO: "true" }, { lanAddresses: ["192.0.2.7"] }));
+  expect(told).toContain(
+    "  Try it: open http://192.0.2.7:1234 in two browsers, here or on a phone.\n",
+  );
+  const alone = banner(facts({ DEMO: "true", HOST: "127.0.0.1" }));
+  expect(alone).toContain("  Try it: open http://127.0.0.1:1234 in two browsers.\n");
 });
 
 test("warnings are told", () => {

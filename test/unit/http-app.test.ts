@@ -488,7 +488,7 @@ test("a page of an allowed origin passes its preflight and may read the answers"
     expect(answer.status).toBe(status);
     expect(answer.headers.get("access-control-allow-origin")).toBe(page);
     expect(answer.headers.get("access-control-expose-headers")).toBe(
-      "RateLimit, RateLimit-Policy, Retry-After",
+      "Date, RateLimit, RateLimit-Policy, Retry-After",
     );
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
   }

@@ -32,16 +32,31 @@ test("ICE servers are read as a browser takes them", () => {
   expect(read({}).iceServers).toEqual([]);
 });
 
+test("a plain list of stun: URLs is one of ICE servers", () => {
+  const { iceServers } = read({ ICE_SERVERS: "stun:a.example.com, stuns:b.example.com:443" });
+  expect(iceServers).toEqual([{ urls: "stun:a.example.com" }, { urls: "stuns:b.example.com:443" }]);
+});
+
 test.each([
-  "stun:stun.example.com",
-  "{}",
-  '[{"urls":"https://x.example.com"}]',
-  '[{"urls":[]}]',
-  '[{"urls":"turn:x.example.com"}]',
-  '[{"urls":"stun:x.example.com?transport=udp"}]',
-  '[{"url":"stun:x.example.com"}]',
-])("ICE_SERVERS=%s is refused", (text) => {
-  expect(wrong({ ICE_SERVERS: text })).toEqual(["ICE_SERVERS"]);
+  ["stun:a.example.com,turn:b.example.com", "entry 2 is no stun: URL"],
+  ["{}", "it is no array"],
+  ['[{"urls":"stun:a.example.com"},]', "it is no valid JSON"],
+  ['["stun:a.example.com"]', "entry 1 is no object"],
+  ['[{"urls":"https://x.example.com"}]', "entry 1 has a URL that is no stun: or turn: URL"],
+  ['[{"urls":[]}]', "entry 1 has no urls"],
+  ['[{"urls":"turn:x.example.com"}]', "entry 1 has turn: URLs without username and credential"],
+  [
+    '[{"urls":"stun:x.example.com?transport=udp"}]',
+    "entry 1 has a URL that is no stun: or turn: URL",
+  ],
+  ['[{"url":"stun:x.example.com"}]', "entry 1 has no urls"],
+  ['[{"urls":"stun:x.example.com","x":1}]', "entry 1 has other fields than urls, username"],
+  ['[{"urls":"stun:x.example.com","username":""}]', "entry 1 has an empty username"],
+])("ICE_SERVERS=%s is refused: %s", (text, fault) => {
+  const reading = readConfig({ ICE_SERVERS: text });
+  const [problem] = "problems" in reading ? reading.problems : [];
+  expect(problem).toMatchObject({ variable: "ICE_SERVERS", value: "***" });
+  expect(problem && "allowed" in problem ? problem.allowed : "").toContain(`; ${fault}`);
 });
 
 test("TURN needs both URLs and a secret", () => {

@@ -146,6 +146,14 @@ test("the process is described as well", async () => {
   const { value } = server();
   expect(await value("process_resident_memory_bytes")).toBeGreaterThan(0);
   expect(await value("process_cpu_seconds_total")).toBeGreaterThan(0);
+  expect(await value("nodejs_heap_size_used_bytes")).toBeGreaterThan(0);
+});
+
+test("what Node.js would tell of itself and Bun cannot is left out", async () => {
+  const names = [...(await server().text()).matchAll(/^# TYPE (?:nodejs|process)_(\w+)/gm)];
+  expect(names.map(([, name]) => name)).not.toContainEqual(
+    expect.stringMatching(/^(?:gc|active|heap_space|version|virtual|heap_bytes)/),
+  );
 });
 
 test("two servers in one process don't share their numbers", async () => {

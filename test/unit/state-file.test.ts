@@ -95,6 +95,8 @@ test("a directory that cannot be written and a file that cannot be read are star
   const path = join(folder.path, "folder");
   await mkdir(path);
   const file = await opener(path).open();
-  await expect(file.load()).rejects.toThrow(`STATE_FILE ${path} cannot be read`);
+  await expect(file.load()).rejects.toThrow(
+    `STATE_FILE ${path} is a directory. Name a file in it.`,
+  );
   file.release();
 });

@@ -92,7 +92,7 @@ test.each([
   [".", "one.key", "TLS_CERT_FILE", "directory"],
   ["empty", "one.key", "TLS_CERT_FILE", "is empty"],
   ["one.crt", "empty", "TLS_KEY_FILE", "is empty"],
-  ["garbage", "one.key", "TLS_CERT_FILE", "no PEM certificate"],
+  ["garbage", "one.key", "TLS_CERT_FILE", "no certificate in PEM format"],
   ["one.crt", "garbage", "TLS_KEY_FILE", "no PEM private key"],
   ["one.key", "one.crt", "TLS_CERT_FILE", "swapped"],
   ["damaged.crt", "one.key", "TLS_CERT_FILE", "Certificate 2"],

@@ -1,22 +1,54 @@
 import type { Clock } from "../../base/clock.ts";
-import { checksCertificate } from "./certificate.ts";
-import { isReady, mints, redeems, redeemsOnce } from "./codes.ts";
-import { resolvesName } from "./name.ts";
-import { announcesRoom, measuresRoundTrip, opensSocket, relaysBytes } from "./sockets.ts";
+import { checksCertificate, resolvesName, speaksTls } from "./connection-steps.ts";
+import {
+  admitsOrigin,
+  isReady,
+  keepsMetrics,
+  type Minted,
+  mints,
+  redeems,
+  redeemsAnew,
+  refusedOrigin,
+  seesClient,
+  seesHost,
+  tellsIceServers,
+} from "./http-steps.ts";
+import {
+  announcesRoom,
+  measuresRoundTrip,
+  opensSocket,
+  relaysBytes,
+  staysOpen,
+  upgradeAdmits,
+} from "./socket-steps.ts";
 import type { Target } from "./target.ts";
-import type { Verdict } from "./verdict.ts";
-import { seesClient } from "./whoami.ts";
+import { servesIce } from "./turn-steps.ts";
+import { failed, type Verdict } from "./verdict.ts";
+
+/** What is tried only when asked for. */
+export interface Wishes {
+  /** A page's origin that has to be admitted. */
+  readonly origin?: string | undefined;
+  /** For how long a connection on which nothing is said has to stay open. */
+  readonly idleMs?: number | undefined;
+}
 
 /** Hears of each step as it ends. */
 export type Tell = (step: string, verdict: Verdict<unknown>) => void;
 
 const tlsTimeoutMs = 10_000;
+const iceTimeoutMs = 5_000;
 
 /**
  * Does what two clients do, step by step, and ends at the first failure that leaves the steps after
- * it without meaning. Whether all passed.
+ * it without meaning. Whether all passed. Counts as no missed guess, and as one code for a minute.
  */
-export async function examine(target: Target, clock: Clock, tell: Tell): Promise<boolean> {
+export async function examine(
+  target: Target,
+  { origin, idleMs }: Wishes,
+  clock: Clock,
+  tell: Tell,
+): Promise<boolean> {
   let allPassed = true;
   const step = async <T>(name: string, found: Promise<Verdict<T>>): Promise<Verdict<T>> => {
     const verdict = await found;
@@ -30,27 +62,60 @@ export async function examine(target: Target, clock: Clock, tell: Tell): Promise
     const trusted = await step("Certificate", checksCertificate(target, clock, tlsTimeoutMs));
     if (!trusted.ok) return false;
   }
-  if (!(await step("Ready", isReady(target))).ok) return false;
+  if (!(await step("Ready", answersPlainly())).ok) return false;
   const minted = await step("Mint", mints(target));
   if (!minted.ok) return false;
   if (!(await step("Redeem", redeems(target, minted.value))).ok) return false;
-  await step("Only once", redeemsOnce(target, minted.value));
-  await sockets();
+  await step("No cache", redeemsAnew(target));
+  await sockets(minted.value);
   await step("Address", seesClient(target));
+  await step("Host", ownPages(minted.value));
+  if (origin !== undefined) await step("Origin", pagesOf(origin, minted.value));
+  await step("Metrics", keepsMetrics(target));
   return allPassed;
 
-  async function sockets(): Promise<void> {
-    if (!minted.ok) return;
-    const { appId } = minted.value;
-    const openedA = await step("Socket A", opensSocket(target, appId, "A", clock));
+  async function answersPlainly(): Promise<Verdict> {
+    const ready = await isReady(target);
+    if (ready.ok || target.secure || !(await speaksTls(target, clock, tlsTimeoutMs))) return ready;
+    const https = target.http.replace("http:", "https:");
+    return failed(`port ${target.port} speaks TLS, not plain HTTP`, `Try ${https}`);
+  }
+
+  async function sockets(room: Minted): Promise<void> {
+    const openedA = await step("Socket A", opensSocket(target, room.appId, "A", clock));
     if (!openedA.ok) return;
     using a = openedA.value;
-    const openedB = await step("Socket B", opensSocket(target, appId, "B", clock));
+    const openedB = await step("Socket B", opensSocket(target, room.appId, "B", clock));
     if (!openedB.ok) return;
     using b = openedB.value;
     const pair = { a, b };
     if (!(await step("Room", announcesRoom(pair))).ok) return;
     if (!(await step("Relay", relaysBytes(pair))).ok) return;
-    await step("Round trip", measuresRoundTrip(pair));
+    if (!(await step("Round trip", measuresRoundTrip(pair))).ok) return;
+    const ice = await step("ICE servers", tellsIceServers(target, room));
+    for (const server of ice.ok ? ice.value : []) {
+      for (const url of server.urls) {
+        const asking = { clock, timeoutMs: iceTimeoutMs, insecure: target.insecure };
+        const name = /^turn/i.test(url) ? "TURN" : "STUN";
+        await step(name, servesIce(url, server, target, asking));
+      }
+    }
+    if (idleMs !== undefined) await step("Idle", staysOpen(pair, idleMs, clock));
+  }
+
+  /** The proxy's route for WebSockets may treat the Host in another way than the one for HTTP. */
+  async function ownPages(room: Minted): Promise<Verdict> {
+    const seen = await seesHost(target);
+    if (!seen.ok || (await upgradeAdmits(target, room.appId, target.origin, clock))) return seen;
+    return failed(
+      "WebSockets of the server's own pages are refused",
+      "The proxy passes the Host header on for HTTP, but not for /ws: in nginx, proxy_set_header Host $http_host there too.",
+    );
+  }
+
+  async function pagesOf(page: string, room: Minted): Promise<Verdict> {
+    const admitted = await admitsOrigin(target, page);
+    if (!admitted.ok || (await upgradeAdmits(target, room.appId, page, clock))) return admitted;
+    return refusedOrigin(page);
   }
 }

@@ -1,4 +1,6 @@
 import { isIP } from "node:net";
+import { isPrivate, parseAddress } from "../../base/address.ts";
+import { isLoopback } from "../own-address.ts";
 
 /** The server to examine, as its clients are told of it. */
 export interface Target {
@@ -6,7 +8,7 @@ export interface Target {
   readonly http: string;
   /** The same over `wss` or `ws`. */
   readonly ws: string;
-  /** Without path: where health is asked for when the base path doesn't lead there. */
+  /** Without path: the origin of its own page, and where health and metrics are asked for. */
   readonly origin: string;
   /** Without brackets. */
   readonly host: string;
@@ -22,15 +24,16 @@ export interface Target {
 
 /**
  * Reads the URL of a server: http, https, ws or wss, with or without a base path; a path that ends
- * with `/ws`, as clients have it, means what is before it. Undefined when `text` is none.
+ * with `/ws`, as clients have it, means what is before it. Without a scheme it is http for this
+ * machine and private addresses, https for all others. Undefined when `text` is none.
  */
 export function parseTarget(text: string, insecure: boolean): Target | undefined {
-  const url = /^(?:http|ws)s?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  const url = parseUrl(text);
   if (url === undefined || url.username !== "" || url.hostname === "") return undefined;
   const secure = url.protocol === "https:" || url.protocol === "wss:";
   const basePath = url.pathname.replace(/\/+$/, "").replace(/\/ws$/, "");
   const s = secure ? "s" : "";
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+  const host = hostOf(url);
   return {
     http: `http${s}://${url.host}${basePath}`,
     ws: `ws${s}://${url.host}${basePath}`,
@@ -42,4 +45,21 @@ export function parseTarget(text: string, insecure: boolean): Target | undefined
     isAddress: isIP(host) !== 0,
     insecure,
   };
+}
+
+function parseUrl(text: string): URL | undefined {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
+    return /^(?:http|ws)s?:/i.test(text) ? (URL.parse(text) ?? undefined) : undefined;
+  }
+  if (!/^[\w[]/.test(text)) return undefined;
+  const url = URL.parse(`http://${text}`);
+  if (url === null) return undefined;
+  const host = hostOf(url);
+  const address = parseAddress(host);
+  const isNear = isLoopback(host) || (address !== undefined && isPrivate(address));
+  return isNear ? url : new URL(`https://${text}`);
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
 }

@@ -16,6 +16,7 @@ import type { Setting } from "../setting.ts";
 /** What the server answers at, below `BASE_PATH` or not, so that the metrics cannot. */
 const otherRoutes = [
   "/",
+  "/client.js",
   "/rendezvous/code",
   "/rendezvous/redeem",
   "/rendezvous/whoami",
@@ -70,7 +71,7 @@ export const listening = [
     key: "drainMs",
     schema: duration("0", "10m"),
     default: "5s",
-    help: "Over how long peers are sent away when the server stops; 0 sends all at once",
+    help: "With `REDIS_URL`, over how long peers are sent away when the server stops; 0 sends all at once, as a server alone does",
   },
   {
     variable: "STATE_FILE",

@@ -30,6 +30,10 @@ export function advice(attempt: Attempt): string {
   if (relayOnly && !hasTurn) {
     return "Opened with ?relay, this page connects over TURN alone, and no TURN server is configured. Open it without ?relay, or set TURN_URLS and TURN_SECRET on the server.";
   }
+  if (refused !== undefined && local.relay === 0 && (relayOnly || total(remote) > 0)) {
+    return `The TURN server ${refused.url} refused the credentials. TURN_SECRET has to be its secret, and the clocks of both servers have to agree.`;
+  }
+  if (relayOnly && local.relay === 0) return noRelay;
   if (total(local) === 0 && !relayOnly) {
     return "This browser offered no address to connect to: a VPN, an extension or a policy may keep WebRTC off. Allow it, or use another browser.";
   }
@@ -42,14 +46,12 @@ export function advice(attempt: Attempt): string {
   if (!hasTurn) {
     return "These networks let nothing through directly, and STUN alone cannot help there: a TURN server is needed. Set TURN_URLS and TURN_SECRET on the server.";
   }
-  if (refused !== undefined) {
-    return `The TURN server ${refused.url} refused the credentials. TURN_SECRET has to be its secret, and the clocks of both servers have to agree.`;
-  }
-  if (local.relay === 0) {
-    return "The TURN server gave no address. Look whether it can be reached from here, on which port and over which transport TURN_URLS says it listens.";
-  }
+  if (local.relay === 0) return noRelay;
   return "Not even the way over the TURN server works. Look whether its relay ports (49152 to 65535 unless set) are open.";
 }
+
+const noRelay =
+  "The TURN server gave no address. Look whether it can be reached from here, on which port and over which transport TURN_URLS says it listens.";
 
 function total({ host, srflx, prflx, relay }: CandidateCounts): number {
   return host + srflx + prflx + relay;

@@ -1,4 +1,5 @@
-import { type IceServer, iceServers, type Side } from "../signaling-client.ts";
+import { type IceServer, iceServers } from "../signaling-client.ts";
+import type { Session } from "./session.ts";
 
 /**
  * The ICE servers to use right now. What a welcome told is used while its credentials last. They
@@ -10,8 +11,7 @@ export class IceServers {
 
   constructor(
     private readonly url: string,
-    private readonly appId: string,
-    private readonly side: Side,
+    private readonly session: Session,
   ) {}
 
   /** From a welcome. One without credentials doesn't replace those that still hold. */
@@ -23,8 +23,9 @@ export class IceServers {
     if (this.usable()) return this.known;
     if (this.asked && !this.known.some(hasCredential)) return this.known;
     this.asked = true;
+    const { appId, side } = this.session;
     try {
-      this.known = (await iceServers(this.url, this.appId, this.side)).iceServers;
+      this.known = (await iceServers(this.url, appId, side)).iceServers;
     } catch {
       // Refused or unreachable: a connection without TURN is still worth a try.
       this.known = this.known.filter((server) => !hasCredential(server));
@@ -33,9 +34,8 @@ export class IceServers {
   }
 
   private usable(): boolean {
-    return (
-      this.known.some(hasCredential) && this.known.every((server) => expiry(server) > Date.now())
-    );
+    const now = Date.now() - (this.session.clockAheadMs ?? 0);
+    return this.known.some(hasCredential) && this.known.every((server) => expiry(server) > now);
   }
 }
 
@@ -43,7 +43,7 @@ function hasCredential({ credential }: IceServer): boolean {
   return credential !== undefined;
 }
 
-/** ms since the epoch. Names made by the server begin with the second in which they end. */
+/** ms since the epoch, by the server's clock. Names made by the server begin with the second in which they end. */
 function expiry({ username }: IceServer): number {
   const seconds = /^(\d{9,}):/.exec(username ?? "")?.[1];
   return seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;

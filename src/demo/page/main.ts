@@ -1,7 +1,8 @@
-import { mint, redeem } from "../signaling-client.ts";
+import { mint, redeem, type Side } from "../signaling-client.ts";
 import { element } from "./elements.ts";
 import { faultInWords } from "./faults.ts";
 import { Room } from "./room.ts";
+import { clockAheadMs } from "./server-clock.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
 import { Steps } from "./steps.ts";
 import { Waiting } from "./waiting.ts";
@@ -51,24 +52,25 @@ function fault(words: string): void {
 
 async function create(): Promise<void> {
   steps.set("code", "active", "Asking for one");
-  const { code, appID, expiresAt } = await mint(url);
-  enter({ appId: appID, side: "A", sid: newSid(), deliveredUpTo: 0, code, expiresAt });
+  const { code, appID, expiresAt, answeredAt } = await mint(url);
+  enter({ ...newSession(appID, "A", answeredAt), code, expiresAt });
 }
 
 async function join(code: string): Promise<void> {
   steps.set("code", "active", "Redeeming it");
-  const { appID } = await redeem(url, code);
-  enter({ appId: appID, side: "B", sid: newSid(), deliveredUpTo: 0 });
+  const { appID, answeredAt } = await redeem(url, code);
+  enter(newSession(appID, "B", answeredAt));
 }
 
 function enter(session: Session): void {
   saveSession(session);
-  const { code, expiresAt } = session;
+  const { code, expiresAt, clockAheadMs: aheadMs = 0 } = session;
   const waits = code !== undefined && expiresAt !== undefined;
   steps.set("code", "done", waits ? "Made here" : session.side === "A" ? "Used" : "Redeemed here");
   room = new Room({ url, session, steps, relayOnly, paired, ended: start });
   if (!waits) return view("room");
-  waiting.show(code, `${url}/#${code}`, Date.parse(expiresAt), () =>
+  const link = `${url}/${relayOnly ? "?relay" : ""}#${code}`;
+  waiting.show(code, link, Date.parse(expiresAt) + aheadMs, () =>
     start("Your code has expired. Create a new one."),
   );
   view("waiting");
@@ -96,8 +98,10 @@ async function attempt(step: () => Promise<void>): Promise<void> {
 }
 
 /** Who this tab is, for as long as it is in the room. */
-function newSid(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
+function newSession(appId: string, side: Side, answeredAt: number): Session {
+  const random = crypto.getRandomValues(new Uint32Array(4));
+  const sid = Array.from(random, (n) => n.toString(36)).join("");
+  return { appId, side, sid, deliveredUpTo: 0, clockAheadMs: clockAheadMs(answeredAt) };
 }
 
 // ---- what people do ----

@@ -40,7 +40,7 @@ export class Room {
 
   constructor(private readonly options: RoomOptions) {
     const { url, session, relayOnly } = options;
-    const iceServers = new IceServers(url, session.appId, session.side);
+    const iceServers = new IceServers(url, session);
     this.client = new SignalingClient({
       url,
       appId: session.appId,

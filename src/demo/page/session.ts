@@ -11,6 +11,8 @@ export interface Session {
   readonly code?: string;
   /** When the code ends, RFC 3339. */
   readonly expiresAt?: string;
+  /** How far this device's clock is ahead of the server's; missing in what an older page saved. */
+  readonly clockAheadMs?: number;
 }
 
 const key = "nt-signal";

@@ -7,7 +7,7 @@ export class Waiting {
   private readonly left = element("time-left", HTMLSpanElement);
   private timer: ReturnType<typeof setInterval> | undefined;
 
-  /** `expired` is called once, at the end of the code's time. */
+  /** `expiresAt` is by this device's clock; `expired` is called once, at that time. */
   show(code: string, link: string, expiresAt: number, expired: () => void): void {
     const output = element("code", HTMLOutputElement);
     output.textContent = code;
@@ -17,7 +17,12 @@ export class Waiting {
     const anchor = element("link", HTMLAnchorElement);
     anchor.href = link;
     anchor.textContent = link.replace(/^https?:\/\//, "");
-    element("qr", HTMLDivElement).replaceChildren(qrCode(link));
+    const isNear = /^(?:(?:.+\.)?localhost|127\.[\d.]+|\[::1\])$/.test(location.hostname);
+    const qr = element("qr", HTMLDivElement);
+    // A phone that scans localhost looks for the page on itself.
+    qr.hidden = isNear;
+    element("no-qr", HTMLParagraphElement).hidden = !isNear;
+    if (!isNear) qr.replaceChildren(qrCode(link));
     const copy = element("copy", HTMLButtonElement);
     copy.textContent = "Copy link";
     // Pages that came over plain HTTP may not write to the clipboard.

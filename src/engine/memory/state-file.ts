@@ -11,6 +11,8 @@ export interface StateFileOptions {
   readonly clock: Clock;
   /** How long to wait for a predecessor to end, ms. */
   readonly waitMs: number;
+  /** Ends the wait at once. */
+  readonly unwanted?: AbortSignal | undefined;
   /** Told once, when there is a predecessor to wait for. */
   readonly onWait: () => void;
   readonly warn: (text: string) => void;
@@ -76,7 +78,13 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
 }
 
 /** An open transaction on a SQLite file: a lock that the system frees when its holder dies. */
-async function lockBeside({ path, clock, waitMs, onWait }: StateFileOptions): Promise<Database> {
+async function lockBeside({
+  path,
+  clock,
+  waitMs,
+  unwanted,
+  onWait,
+}: StateFileOptions): Promise<Database> {
   const lockPath = `${path}.lock`;
   const giveUpAt = clock.ticks() + waitMs;
   const database = openDatabase(lockPath);
@@ -86,6 +94,7 @@ async function lockBeside({ path, clock, waitMs, onWait }: StateFileOptions): Pr
       return database;
     } catch (error) {
       if (!isBusy(error)) throw cannotLock(lockPath);
+      if (unwanted?.aborted) throw new StartError(`Stopped while waiting for STATE_FILE ${path}.`);
       if (clock.ticks() >= giveUpAt) throw stillHeld(path);
       if (tries === 1) onWait();
     }
@@ -122,7 +131,11 @@ async function readIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT") return undefined;
+    if (code === "EISDIR") {
+      throw new StartError(`STATE_FILE ${path} is a directory. Name a file in it.`);
+    }
     throw new StartError(`STATE_FILE ${path} cannot be read. Check its owner and mode.`);
   }
 }

@@ -26,6 +26,10 @@ export const whoamiAnswer = z.strictObject({
   address: z.string(),
   header: z.string().nullable().describe("The header of a trusted proxy that told the address"),
   shared: z.boolean().describe("Everybody behind a proxy that is not trusted"),
+  host: z
+    .string()
+    .nullable()
+    .describe("The Host header, by which the server knows pages of its own"),
 });
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });

@@ -43,7 +43,7 @@ export const calls: readonly Call[] = [
     body: { schema: mintBody.partial(), required: false },
     examples: { usual: {}, short: { ttl: 60 } },
     answers: { 200: mintAnswer },
-    problems: ["rate_limited", "client_full", "codes_full", "draining"],
+    problems: ["rate_limited", "client_full", "codes_full", "draining", "store_unreachable"],
   },
   {
     id: "redeem",
@@ -53,7 +53,14 @@ export const calls: readonly Call[] = [
     body: { schema: redeemBody, required: true },
     examples: { usual: { code: "2802" } },
     answers: { 200: redeemAnswer },
-    problems: [...fromBody, "code_gone", "rate_limited", "too_many_misses", "shared_misses"],
+    problems: [
+      ...fromBody,
+      "code_gone",
+      "rate_limited",
+      "too_many_misses",
+      "shared_misses",
+      "store_unreachable",
+    ],
   },
   {
     id: "iceServers",
@@ -66,7 +73,7 @@ export const calls: readonly Call[] = [
     body: { schema: iceBody, required: true },
     examples: { usual: { appID: "7b9f2c1e-4d3a-4f6b-8c5d-0e1f2a3b4c5d", side: "A" } },
     answers: { 200: iceAnswer },
-    problems: [...fromBody, "ice_refused", "rate_limited"],
+    problems: [...fromBody, "ice_refused", "rate_limited", "store_unreachable"],
   },
   {
     id: "whoami",
@@ -114,6 +121,8 @@ export function openApi(): object {
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "./" }],
+    // Nobody has to show who they are.
+    security: [],
     paths: Object.fromEntries(calls.map((call) => [call.path, { [call.method]: operation(call) }])),
     components: { schemas: { Problem: jsonSchema(problemSchema) } },
   };
@@ -148,12 +157,20 @@ function succeeds([status, schema]: [string, z.ZodType]) {
   return [status, { description: status === "200" ? "Done" : "Not now", content }];
 }
 
+const retryAfter = {
+  description: "Seconds to wait before the next try (RFC 9110 section 10.2.3)",
+  schema: { type: "integer", minimum: 1 },
+};
+
 /** One answer a status, with the codes that it can have. */
 function refusals(codes: readonly ProblemCode[]): Record<string, object> {
   const byStatus = Map.groupBy(codes, statusOf);
   const schema = { $ref: "#/components/schemas/Problem" };
   const content = { "application/problem+json": { schema } };
   return Object.fromEntries(
-    Array.from(byStatus, ([status, same]) => [status, { description: same.join(", "), content }]),
+    Array.from(byStatus, ([status, same]) => {
+      const headers = [429, 503].includes(status) ? { headers: { "Retry-After": retryAfter } } : {};
+      return [status, { description: same.join(", "), ...headers, content }];
+    }),
   );
 }

@@ -1,12 +1,26 @@
+import { lookup } from "node:dns/promises";
 import { connect, type PeerCertificate } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
-import { connectionFault } from "./connection-faults.ts";
 import type { Target } from "./target.ts";
-import { failed, passed, type Verdict } from "./verdict.ts";
+import { connectionFault, failed, passed, type Verdict } from "./verdict.ts";
 
 const dayMs = 86_400_000;
 /** Renewal programs renew a month before the end: what is left with less has gone wrong. */
 const warnDays = 14;
+
+/** Whether the host's name leads to an address. */
+export async function resolvesName({ host, isAddress }: Target): Promise<Verdict> {
+  if (isAddress) return passed(`${host} is an address; there is no name to look up`);
+  try {
+    const found = await lookup(host, { all: true });
+    return passed(`${host} is ${found.map(({ address }) => address).join(", ")}`);
+  } catch {
+    return failed(
+      `${host} has no address`,
+      "Is the name spelt right? If it is new, its DNS record may be missing or not yet known here.",
+    );
+  }
+}
 
 interface Handshake {
   readonly certificate: PeerCertificate;
@@ -61,6 +75,16 @@ function untrusted(objection: string, { host }: Target): Verdict {
     `the certificate is not trusted (${objection})`,
     "The server may not send its whole chain: put the issuer's certificates after its own in TLS_CERT_FILE. To try the rest, add --insecure.",
   );
+}
+
+/** Whether TLS is spoken there, whatever a URL says. */
+export async function speaksTls(target: Target, clock: Clock, timeoutMs: number): Promise<boolean> {
+  try {
+    await shakeHands(target, clock, timeoutMs);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Shakes hands with whatever certificate, so that a bad one can be told apart from none. */

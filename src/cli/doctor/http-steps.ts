@@ -1,0 +1,312 @@
+import { isPrivate, parseAddress } from "../../base/address.ts";
+import { inUrl, isLoopback } from "../own-address.ts";
+import type { Target } from "./target.ts";
+import { connectionFault, type Failed, failed, passed, type Verdict } from "./verdict.ts";
+
+/** An answer, read to its end. */
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** Undefined when the body is no JSON. */
+  readonly json: unknown;
+}
+
+interface Question {
+  readonly method?: "GET" | "POST" | "OPTIONS";
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+}
+
+export interface Minted {
+  /** A secret: never shown. */
+  readonly code: string;
+  readonly appId: string;
+}
+
+const timeoutMs = 10_000;
+
+const severalServers =
+  "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
+
+/** Whether the server takes on clients. Health may be out of reach behind a proxy: only a warning. */
+export async function isReady(target: Target): Promise<Verdict> {
+  const answer = await ask(target, `${target.http}/readyz`);
+  if ("ok" in answer) return answer;
+  const isReady = (given: Answer) => given.status === 200 && fieldOf(given.json, "ready") === true;
+  if (isReady(answer)) return passed("the server takes on clients");
+  if (target.basePath === "" || answer.status === 503) return wrongAnswer(answer, target);
+  const atRoot = await ask(target, `${target.origin}/readyz`);
+  if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server takes on clients");
+  return passed(
+    "cannot be asked through this URL",
+    "Proxies often keep /readyz to themselves; nothing is wrong if the rest passes.",
+  );
+}
+
+export async function mints(target: Target): Promise<Verdict<Minted>> {
+  const url = `${target.http}/rendezvous/code`;
+  const answer = await ask(target, url, { method: "POST", body: { ttl: 60 } });
+  if ("ok" in answer) return answer;
+  const [code, appId] = [fieldOf(answer.json, "code"), fieldOf(answer.json, "appID")];
+  if (answer.status !== 200 || typeof code !== "string" || typeof appId !== "string") {
+    return wrongAnswer(answer, target);
+  }
+  return { ...passed(`got a code of ${code.length} digits`), value: { code, appId } };
+}
+
+export async function redeems(target: Target, { code, appId }: Minted): Promise<Verdict> {
+  const answer = await redeem(target, code);
+  if ("ok" in answer) return answer;
+  if (answer.status === 410) return failed("the new code is not known", severalServers);
+  const given = fieldOf(answer.json, "appID");
+  if (answer.status !== 200 || typeof given !== "string") return wrongAnswer(answer, target);
+  if (given !== appId) return failed("the code led to another room", severalServers);
+  return passed("the code led to its room");
+}
+
+/**
+ * Whether redeems come from the server and not from a cache. What is asked is no code at all, so
+ * that it does not count as a miss of this client, as a second redeem would.
+ */
+export async function redeemsAnew(target: Target): Promise<Verdict> {
+  const answer = await redeem(target, "not a code");
+  if ("ok" in answer) return answer;
+  if (answer.status === 400) return passed("each redeem is answered anew");
+  if (answer.status !== 200) return wrongAnswer(answer, target);
+  return failed(
+    "what is no code was redeemed",
+    "A cache may answer for the server: pass POST requests on.",
+  );
+}
+
+function redeem(target: Target, code: string): Promise<Answer | Failed> {
+  return ask(target, `${target.http}/rendezvous/redeem`, { method: "POST", body: { code } });
+}
+
+export interface IceServer {
+  readonly urls: readonly string[];
+  /** Both are secrets: never shown. */
+  readonly username: string | undefined;
+  readonly credential: string | undefined;
+}
+
+/** The ICE servers that side A, whose socket is open, is told of. */
+export async function tellsIceServers(
+  target: Target,
+  { appId }: Minted,
+): Promise<Verdict<readonly IceServer[]>> {
+  const url = `${target.http}/rendezvous/ice`;
+  const answer = await ask(target, url, { method: "POST", body: { appID: appId, side: "A" } });
+  if ("ok" in answer) return answer;
+  if (answer.status === 404) return { ...passed("this server has none to tell of"), value: [] };
+  const given = fieldOf(answer.json, "iceServers");
+  if (answer.status !== 200 || !Array.isArray(given)) return wrongAnswer(answer, target);
+  const servers = given.map((entry): IceServer => {
+    const [username, credential] = [fieldOf(entry, "username"), fieldOf(entry, "credential")];
+    return {
+      urls: [fieldOf(entry, "urls")].flat().filter((one) => typeof one === "string"),
+      username: typeof username === "string" ? username : undefined,
+      credential: typeof credential === "string" ? credential : undefined,
+    };
+  });
+  const urls = servers.flatMap((server) => server.urls);
+  const told = urls.length === 0 ? "none are set" : urls.join(", ");
+  const hint = urls.some((text) => /^turns?:/i.test(text))
+    ? undefined
+    : "Without TURN some pairs of networks never connect: see TURN_URLS.";
+  return { ...passed(told, hint), value: servers };
+}
+
+/** Headers that proxies put on answers, and nt-signal does not. */
+const proxyMarks = ["via", "server", "x-served-by", "cf-ray", "x-cache"];
+
+/** Whether the server knows its clients apart, which all its limits for one client rest on. */
+export async function seesClient(target: Target): Promise<Verdict> {
+  const answer = await ask(target, `${target.http}/rendezvous/whoami`);
+  if ("ok" in answer) return answer;
+  if (answer.status === 404) return passed("the server does not tell whom it sees");
+  const address = fieldOf(answer.json, "address");
+  const header = fieldOf(answer.json, "header");
+  if (answer.status !== 200 || typeof address !== "string") return wrongAnswer(answer, target);
+  const through = typeof header === "string" ? ` through ${header}` : "";
+  const told = `the server sees you as ${address}${through}`;
+  if (fieldOf(answer.json, "shared") === true) {
+    return failed(
+      `${told}, and so it sees everybody`,
+      "A proxy that it does not trust stands in front of it. Set TRUST_PROXY to the proxy's address, or to private.",
+    );
+  }
+  if (typeof header === "string" || !comesThroughProxy(target, answer, address)) {
+    return passed(told);
+  }
+  return failed(
+    `${told}, which is a proxy's address`,
+    "No header tells the client's address. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
+  );
+}
+
+/** It says so itself; or a server on a public address sees a client that cannot be a public one. */
+function comesThroughProxy(target: Target, { headers }: Answer, address: string): boolean {
+  if (isMarked(headers)) return true;
+  const host = parseAddress(target.host);
+  const isNear = isLoopback(target.host) || (host !== undefined && isPrivate(host));
+  return !isNear && isLoopback(address);
+}
+
+function isMarked(headers: Headers): boolean {
+  return proxyMarks.some((name) => headers.has(name));
+}
+
+const hostRemedy =
+  "The server knows pages of its own by the Host header. Let the proxy pass it on with its port: in nginx, proxy_set_header Host $http_host.";
+
+/** Whether the server gets the Host that was asked for, by which it knows its own pages. */
+export async function seesHost(target: Target): Promise<Verdict> {
+  const headers = { origin: target.origin };
+  const answer = await ask(target, `${target.http}/rendezvous/whoami`, { headers });
+  if ("ok" in answer) return answer;
+  if (isOriginRefused(answer)) return failed("the server refuses pages of its own", hostRemedy);
+  const host = fieldOf(answer.json, "host");
+  if (typeof host !== "string") return passed("the server does not tell which Host it sees");
+  const plain = new URL(target.origin).host;
+  const full = `${inUrl(target.host)}:${target.port}`;
+  if ([plain, full].includes(host.toLowerCase())) return passed(`the server sees the Host ${host}`);
+  return passed(
+    `the server sees the Host ${host} instead of ${plain}`,
+    `${hostRemedy} Today every page may connect (DEV=true, or CORS_ORIGINS=*); else its own would be refused.`,
+  );
+}
+
+/** Whether pages of `origin` may make and redeem codes. */
+export async function admitsOrigin(target: Target, origin: string): Promise<Verdict> {
+  const answer = await ask(target, `${target.http}/rendezvous/redeem`, {
+    method: "OPTIONS",
+    headers: {
+      origin,
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "content-type",
+    },
+  });
+  if ("ok" in answer) return answer;
+  if (isOriginRefused(answer)) return refusedOrigin(origin);
+  const allowed = answer.headers.get("access-control-allow-origin");
+  const headers = answer.headers.get("access-control-allow-headers")?.toLowerCase() ?? "";
+  const isFine = answer.status < 300 && /\*|content-type/.test(headers);
+  if (isFine && (allowed === origin || allowed === "*")) {
+    return passed(`pages of ${origin} may make and redeem codes`);
+  }
+  return failed(
+    `browsers keep pages of ${origin} from redeeming codes (OPTIONS is answered ${answer.status}, Access-Control-Allow-Origin: ${allowed ?? "none"})`,
+    "A proxy answers OPTIONS itself, or adds CORS headers of its own. Let it pass both on: nt-signal answers them.",
+  );
+}
+
+export function refusedOrigin(origin: string): Failed {
+  return failed(
+    `pages of ${origin} are refused`,
+    `Add ${origin} to CORS_ORIGINS. Scheme, host and port have to be the page's.`,
+  );
+}
+
+function isOriginRefused({ status, json }: Answer): boolean {
+  return status === 403 && fieldOf(json, "code") === "origin_refused";
+}
+
+/** Whether everybody can read the metrics at their usual place. */
+export async function keepsMetrics(target: Target): Promise<Verdict> {
+  for (const place of new Set([target.origin, target.http])) {
+    const answer = await ask(target, `${place}/metrics`);
+    if ("ok" in answer) return answer;
+    if (answer.status !== 200 || !/^nt_\w+/m.test(answer.text)) continue;
+    const isAtHome = isLoopback(target.host) && !isMarked(answer.headers);
+    if (isAtHome) return passed("/metrics is open, and asked for on the machine itself");
+    return passed(
+      "/metrics is open",
+      "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
+    );
+  }
+  return passed("/metrics is not open");
+}
+
+/** Asks one URL of the server, as a client that follows no redirect. */
+async function ask(
+  target: Target,
+  url: string,
+  { method = "GET", headers = {}, body }: Question = {},
+): Promise<Answer | Failed> {
+  try {
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const answer = await fetch(url, {
+      method,
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeoutMs),
+      tls: { rejectUnauthorized: !target.insecure },
+      headers: { ...headers, ...json },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    return { status: answer.status, headers: answer.headers, text, json: parse(text) };
+  } catch (error) {
+    return connectionFault(error, target);
+  }
+}
+
+/** What it means when the answer is not the one that a sound server gives. */
+function wrongAnswer({ status, headers, json }: Answer, target: Target): Failed {
+  return failed(`answered ${status}`, remedyOf(status, headers, json, target));
+}
+
+function remedyOf(status: number, headers: Headers, json: unknown, target: Target): string {
+  if (status >= 200 && status < 300) {
+    return "Something else than nt-signal answers. Check the host, the port and the proxy's route.";
+  }
+  if (status >= 300 && status < 400) {
+    return `It redirects to ${headers.get("location") ?? "elsewhere"}; clients do not follow. Give them that address.`;
+  }
+  switch (status) {
+    case 403:
+      return (
+        detailOf(json) ??
+        "A rule of a proxy or firewall forbids it: nt-signal refuses only web pages whose origin is not in CORS_ORIGINS, and this is none."
+      );
+    case 404:
+      return target.basePath === ""
+        ? "There is no nt-signal at this path. If it serves below a base path, add that to the URL; if a proxy takes a part of the path away, set BASE_PATH to nothing."
+        : `The base path ${target.basePath} may be wrong: it has to be the server's BASE_PATH, or one that the proxy takes away.`;
+    case 429:
+      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY everybody shares one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).";
+    case 502:
+    case 504:
+      return "A proxy answers, but does not reach the server. Is it running, and is the proxy's upstream address right?";
+    case 503:
+      return (
+        detailOf(json) ?? "The server, or a proxy before it, takes no one on. Try again later."
+      );
+    default:
+      return (
+        detailOf(json) ?? "See the log of the server and of whatever proxy stands in front of it."
+      );
+  }
+}
+
+/** The server's own words (RFC 9457). */
+function detailOf(json: unknown): string | undefined {
+  const detail = fieldOf(json, "detail") ?? fieldOf(json, "reason");
+  return typeof detail === "string" ? detail : undefined;
+}
+
+/** A field of what may be no object at all. */
+export function fieldOf(json: unknown, name: string): unknown {
+  if (typeof json !== "object" || json === null || !Object.hasOwn(json, name)) return undefined;
+  return (json as Readonly<Record<string, unknown>>)[name];
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

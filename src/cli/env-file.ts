@@ -1,0 +1,47 @@
+import { readFile } from "node:fs/promises";
+import type { Env } from "../config.ts";
+
+export type Environment =
+  | { readonly env: Env; readonly args: readonly string[] }
+  /** Why there is none, in a sentence for whoever typed it. */
+  | { readonly fault: string };
+
+/**
+ * The environment with the variables of `--env-file FILE` in it, and the arguments without it. What
+ * the environment says itself wins, as with Docker Compose and Node.
+ */
+export async function withEnvFile(argv: readonly string[], env: Env): Promise<Environment> {
+  const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));
+  if (at === -1) return { env, args: argv };
+  const attached = argv[at]?.startsWith("--env-file=") ?? false;
+  const path = attached ? argv[at]?.slice("--env-file=".length) : argv[at + 1];
+  if (path === undefined || path === "" || path.startsWith("--")) {
+    return { fault: "--env-file needs the path of a file with a VARIABLE=value a line." };
+  }
+  const args = argv.toSpliced(at, attached ? 1 : 2);
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  if (text === undefined)
+    return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
+  const variables = parseEnvFile(text);
+  if (typeof variables === "number") {
+    return { fault: `Line ${variables} of --env-file ${path} is no VARIABLE=value.` };
+  }
+  const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
+  return { env: { ...variables, ...Object.fromEntries(given) }, args };
+}
+
+/**
+ * What systemd's EnvironmentFile, Docker and dotenv agree on: a `VARIABLE=value` a line, quotes around
+ * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out.
+ * The number of the first line that is none of it.
+ */
+export function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
+  const variables: Record<string, string> = {};
+  for (const [index, line] of text.split("\n").entries()) {
+    if (/^\s*(?:[#;].*)?$/.test(line)) continue;
+    const [, name, value = ""] = /^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$/.exec(line) ?? [];
+    if (name === undefined) return index + 1;
+    variables[name] = value.trim().replace(/^(["'])(.*)\1$/, "$2");
+  }
+  return variables;
+}

@@ -1,0 +1,248 @@
+import { expect, test } from "bun:test";
+import "../support/patience.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import type { Wishes } from "../../src/cli/doctor/examine.ts";
+import { selfSigned } from "../support/certificate.ts";
+import { type Examination, examination } from "../support/examination.ts";
+import { startNginx } from "../support/nginx.ts";
+import { freePort } from "../support/program.ts";
+import { requireProgram } from "../support/programs.ts";
+import { testServer } from "../support/server.ts";
+import { noTurn, TurnServer } from "../support/turn-server.ts";
+
+const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const withTurn = test.skipIf(noTurn);
+
+interface Setup {
+  readonly name: string;
+  /** Changes to the example of nginx's configuration that we ship. */
+  readonly nginx?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly wishes?: Wishes;
+  /** In front of a port on which nothing listens. */
+  readonly down?: true;
+  /** Asked for over plain HTTP. */
+  readonly plainly?: true;
+}
+
+interface BrokenSetup extends Setup {
+  /** The step that fails, and words of what is found and of the remedy. */
+  readonly step: string;
+  readonly found: string;
+  readonly remedy: string;
+}
+
+const withoutHost = { "proxy_set_header Host $http_host;": "" };
+const ownOrigin = { TRUST_PROXY: "127.0.0.1", DEV: "false" };
+const metricsClosed = "location = /metrics {\n        return 404;\n    }";
+const separateSocket = `location = /ws {
+  proxy_pass http://nt_signal; proxy_http_version 1.1;
+  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $nt_signal_connection;
+  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+}`;
+
+const broken: readonly BrokenSetup[] = [
+  {
+    name: "nginx drops Host",
+    nginx: withoutHost,
+    env: ownOrigin,
+    step: "Host",
+    found: "the server refuses pages of its own",
+    remedy: "proxy_set_header Host $http_host",
+  },
+  {
+    name: "nginx passes Host on without its port",
+    nginx: { "Host $http_host": "Host $host" },
+    env: ownOrigin,
+    step: "Host",
+    found: "the server refuses pages of its own",
+    remedy: "with its port",
+  },
+  {
+    name: "nginx drops Host for WebSockets alone",
+    nginx: { "location / {": `${separateSocket}\n location / {` },
+    env: ownOrigin,
+    step: "Host",
+    found: "WebSockets of the server's own pages are refused",
+    remedy: "/ws",
+  },
+  {
+    name: "nginx has a short read timeout",
+    nginx: { "proxy_read_timeout 60s": "proxy_read_timeout 1s" },
+    wishes: { idleMs: 10_000 },
+    step: "Idle",
+    found: "an idle connection is cut after",
+    remedy: "proxy_read_timeout 60s",
+  },
+  {
+    name: "the page's origin is not listed",
+    env: { ...ownOrigin, CORS_ORIGINS: "https://app.example.com" },
+    wishes: { origin: "https://www.example.com" },
+    step: "Origin",
+    found: "pages of https://www.example.com are refused",
+    remedy: "Add https://www.example.com to CORS_ORIGINS",
+  },
+  {
+    name: "nginx answers preflights itself",
+    nginx: { "location / {": "location / {\n if ($request_method = OPTIONS) { return 204; }" },
+    wishes: { origin: "https://app.example.com" },
+    step: "Origin",
+    found: "keep pages of https://app.example.com from redeeming",
+    remedy: "OPTIONS",
+  },
+  {
+    name: "nginx adds CORS headers of its own",
+    nginx: { "location / {": "location / {\n add_header Access-Control-Allow-Origin *;" },
+    wishes: { origin: "https://app.example.com" },
+    step: "Origin",
+    found: "Access-Control-Allow-Origin: https://app.example.com, *",
+    remedy: "CORS headers of its own",
+  },
+  {
+    name: "nginx does not pass the upgrade on",
+    nginx: { "proxy_set_header Upgrade $http_upgrade;": "" },
+    step: "Socket A",
+    found: "instead of 101",
+    remedy: "headers Upgrade and Connection",
+  },
+  {
+    name: "nginx does not tell the client's address",
+    nginx: { "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "" },
+    step: "Address",
+    found: "which is a proxy's address",
+    remedy: "X-Forwarded-For",
+  },
+  {
+    name: "nginx is not trusted",
+    env: { TRUST_PROXY: "10.0.0.1" },
+    step: "Address",
+    found: "so it sees everybody",
+    remedy: "TRUST_PROXY",
+  },
+  {
+    name: "nginx has no server behind it",
+    down: true,
+    step: "Ready",
+    found: "answered 502",
+    remedy: "upstream",
+  },
+  {
+    name: "nginx takes a folder off that BASE_PATH names",
+    nginx: { "proxy_pass http://nt_signal;": "proxy_pass http://nt_signal/elsewhere/;" },
+    step: "Ready",
+    found: "answered 404",
+    remedy: "base path",
+  },
+  {
+    name: "plain HTTP is asked of nginx's TLS port",
+    plainly: true,
+    step: "Ready",
+    found: "speaks TLS, not plain HTTP",
+    remedy: "Try https://127.0.0.1:",
+  },
+];
+
+async function examined(setup: Setup): Promise<Examination> {
+  const { nginx: changes = {}, env = { TRUST_PROXY: "127.0.0.1" } } = setup;
+  await using server = await testServer(env);
+  const upstream = setup.down ? await freePort() : server.port;
+  await using nginx = await startNginx(upstream, changes);
+  const url = setup.plainly ? nginx.https.replace("https:", "http:") : nginx.https;
+  return await examination(url, true, systemClock, setup.wishes);
+}
+
+behindNginx.each(broken.map((setup) => [setup.name, setup] as const))(
+  "the doctor finds out that %s",
+  async (_, setup) => {
+    const { sound, failure } = await examined(setup);
+    expect(failure).toStartWith(`${setup.step}: `);
+    expect(failure).toContain(setup.found);
+    expect(failure).toContain(setup.remedy);
+    expect(sound).toBe(false);
+  },
+);
+
+const sound: readonly Setup[] = [
+  { name: "as we ship it", env: ownOrigin },
+  { name: "for a page of a listed origin", env: { CORS_ORIGINS: "https://app.example.com" } },
+];
+
+behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
+  "nginx %s is fine",
+  async (_, setup) => {
+    const wishes = { origin: "https://app.example.com" };
+    const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, wishes } : setup;
+    const { failure, warnings } = await examined(asked);
+    expect(failure).toBe("");
+    expect(warnings).not.toContain("Host");
+    expect(warnings).not.toContain("Metrics");
+  },
+);
+
+behindNginx("metrics that nginx shows to everybody are told of", async () => {
+  const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
+  expect(sound).toBe(true);
+  expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+  const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
+  const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
+  expect(kept.warnings).not.toContain("Metrics");
+});
+
+behindNginx("a dropped Host is told of where it does no harm yet", async () => {
+  const { sound, warnings } = await examined({ name: "", nginx: withoutHost });
+  expect(sound).toBe(true);
+  expect(warnings).toContain("Host: The server knows pages of its own by the Host header");
+});
+
+test("plain HTTP asked of the server's TLS port is told as such", async () => {
+  await using certificate = await selfSigned();
+  const { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE } = certificate;
+  await using server = await testServer({ TLS_CERT_FILE, TLS_KEY_FILE });
+  const { failure } = await examination(server.http.replace("https:", "http:"));
+  expect(failure).toContain("speaks TLS, not plain HTTP");
+  expect(failure).toContain(`Try ${server.http}`);
+});
+
+behindNginx("two servers that share nothing behind one address are found out", async () => {
+  await using one = await testServer({ TRUST_PROXY: "127.0.0.1" });
+  await using other = await testServer({ TRUST_PROXY: "127.0.0.1" });
+  await using nginx = await startNginx(one.port, {
+    "keepalive 32;": `server 127.0.0.1:${other.port};`,
+  });
+  const { failure } = await examination(nginx.https, true);
+  expect(failure).toStartWith("Redeem: the new code is not known");
+  expect(failure).toContain("Several servers may share this address");
+});
+
+for (const transport of ["udp", "tcp"] as const) {
+  withTurn(`a TURN server that relays over ${transport} is told of`, async () => {
+    await using turn = await TurnServer.start("right");
+    await using server = await testServer({
+      TURN_URLS: turn.url(transport),
+      TURN_SECRET: "right",
+      ICE_SERVERS: `[{"urls":"stun:127.0.0.1:${turn.port}"}]`,
+    });
+    const { failure, warnings, told } = await examination(server.http);
+    expect({ failure, warnings }).toEqual({ failure: "", warnings: "" });
+    expect(told).toContain(`TURN: ${turn.url(transport)} relays\n`);
+    expect(told).toContain(`STUN: stun:127.0.0.1:${turn.port} tells addresses\n`);
+    await turn.logged(/refreshed.*lifetime=0/);
+  });
+}
+
+withTurn("a TURN server with another secret is found out, and no secret is told", async () => {
+  await using turn = await TurnServer.start("right");
+  await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
+  const { failure, told } = await examination(server.http);
+  expect(failure).toStartWith(`TURN: ${turn.url()} refuses with 401`);
+  expect(failure).toContain("TURN_SECRET");
+  expect(told).not.toContain("wrong");
+});
+
+test("a TURN server that is not there is found out", async () => {
+  const url = `turn:127.0.0.1:${await freePort()}?transport=tcp`;
+  await using server = await testServer({ TURN_URLS: url, TURN_SECRET: "any" });
+  const { failure } = await examination(server.http);
+  expect(failure).toStartWith(`TURN: ${url} does not answer`);
+  expect(failure).toContain("open for TCP");
+});

@@ -1,0 +1,34 @@
+import { systemClock } from "../../src/base/clock.ts";
+import { examine, type Wishes } from "../../src/cli/doctor/examine.ts";
+import { parseTarget } from "../../src/cli/doctor/target.ts";
+
+export interface Examination {
+  readonly sound: boolean;
+  readonly steps: readonly string[];
+  /** The step that failed first, what was found and what to do. */
+  readonly failure: string;
+  readonly warnings: string;
+  /** All that would stand on the terminal. */
+  readonly told: string;
+}
+
+/** What the doctor says of a server. */
+export async function examination(
+  url: string,
+  insecure = false,
+  clock = systemClock,
+  wishes: Wishes = {},
+): Promise<Examination> {
+  const target = parseTarget(url, insecure);
+  if (target === undefined) throw new Error(`${url} is no target`);
+  const steps: string[] = [];
+  let [failure, warnings, told] = ["", "", ""];
+  const sound = await examine(target, wishes, clock, (step, verdict) => {
+    steps.push(step);
+    const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
+    told += `${step}: ${verdict.told}\n${more}\n`;
+    if (!verdict.ok) failure ||= `${step}: ${verdict.told}. ${verdict.remedy}`;
+    else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
+  });
+  return { sound, steps, failure, warnings, told };
+}
