@@ -53,7 +53,14 @@ export const calls: readonly Call[] = [
     body: { schema: redeemBody, required: true },
     examples: { usual: { code: "2802" } },
     answers: { 200: redeemAnswer },
-    problems: [...fromBody, "code_gone", "rate_limited", "too_many_misses", "shared_misses"],
+    problems: [
+      ...fromBody,
+      "code_gone",
+      "code_withdrawn",
+      "rate_limited",
+      "too_many_misses",
+      "shared_misses",
+    ],
   },
   {
     id: "iceServers",
