@@ -78,7 +78,7 @@ export interface Codes {
   guess(code: Code, accounts: readonly Account[], maxMisses: number): Later<Guess>;
   /**
    * Misses of everybody, at codes of any length, in this `redeemWindowMs` and the one before it.
-   * Exact from memory; from a shared store as of its last answer.
+   * As of the last claim, guess or sweep; with a shared store, of this node.
    */
   recentMisses(): number;
 }

@@ -56,7 +56,7 @@ export interface Rendezvous {
    * client has missed too often, whatever the code.
    */
   redeem(code: Code, client: RendezvousClient): Later<Guess>;
-  /** From memory as it is, from a shared store as of its last answer. */
+  /** As of the last mint, redeem or sweep; with a shared store, of this node. */
   guessing(): Guessing;
 }
 
@@ -99,6 +99,7 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   /** The first length from `index` on that serves in spite of guesses, or the last one. */
   function firstServing(index: number): number {
     const misses = codes.recentMisses();
+    if (misses === 0) return index; // As ever: the rest is not worth its time then.
     const found = lengths.findIndex((length, i) => i >= index && serves(length, misses));
     return found === -1 ? lengths.length - 1 : found;
   }

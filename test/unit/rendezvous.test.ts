@@ -455,6 +455,7 @@ test("one client that mistypes shows no attack, and codes are short again two wi
   await attack(place, 1, 4);
   expect(place.guessing()).toEqual({ recentMisses: 101, shows: true, digits: 6 });
   place.time.now += 120_000;
+  place.engine.sweep();
   expect(place.guessing()).toEqual({ recentMisses: 0, shows: false, digits: 4 });
   expect((await place.minted()).code).toHaveLength(4);
 });

@@ -45,12 +45,12 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
   const byRoom = new Map<AppId, CodeRecord>();
   const byAccount = new Map<string, Set<CodeRecord>>();
   const due = new DueQueue<CodeRecord>();
-  const guesses = guessLedger(now, redeemWindowMs);
-  const misses = new MissCounts(now, redeemWindowMs);
+  const guesses = guessLedger(redeemWindowMs);
+  const misses = new MissCounts(redeemWindowMs);
   let live = 0;
+  let recentMisses = 0;
 
-  function sweep(): void {
-    const at = now();
+  function sweep(at: number): void {
     for (let record = due.take(at); record !== undefined; record = due.take(at)) {
       if (record.state !== "live") {
         forget(record);
@@ -73,8 +73,8 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
   }
 
   function claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
-    sweep();
     const at = now();
+    sweep(at);
     const { appId, accounts, restMs } = entry;
     for (const { key, isSite } of accounts) {
       const held = byAccount.get(key);
@@ -83,13 +83,13 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
       }
     }
     if (live >= limits.maxLive || byCode.size >= limits.maxUsed) return { outcome: "crowded" };
-    const recent = misses.recent();
-    const allowance = limits.allowances.find(({ upToRecent }) => recent <= upToRecent);
-    if (allowance === undefined) return { outcome: "crowded" };
+    recentMisses = misses.recent(at);
+    const allowed = allowance(limits.allowances, recentMisses);
+    if (allowed === undefined) return { outcome: "crowded" };
     for (const code of candidates) {
       if (byCode.has(code)) continue;
       const expiresAt = at + entry.ttlMs;
-      const withdrawAt = misses.of(code.length) + allowance.misses;
+      const withdrawAt = misses.of(code.length) + allowed;
       const state = "live";
       add({ code, appId, accounts, restMs, expiresAt, withdrawAt, state, dueAt: expiresAt });
       return { outcome: "claimed", code, expiresAt };
@@ -112,13 +112,14 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
   return {
     claim,
     guess(code, accounts, maxMisses) {
-      const retryAfterMs = maxMisses > 0 ? guesses.lockedFor(accounts) : 0;
+      const at = now();
+      const retryAfterMs = maxMisses > 0 ? guesses.lockedFor(accounts, at) : 0;
       if (retryAfterMs > 0) return { outcome: "locked", retryAfterMs };
       const record = byCode.get(code);
-      const at = now();
       if (record?.state !== "live" || at >= record.expiresAt) {
-        misses.add(code.length);
-        if (maxMisses > 0) guesses.missed(accounts, maxMisses);
+        misses.add(code.length, at);
+        recentMisses = misses.recent(at);
+        if (maxMisses > 0) guesses.missed(accounts, maxMisses, at);
         return { outcome: "gone" };
       }
       if (misses.of(code.length) >= record.withdrawAt) return { outcome: "withdrawn" };
@@ -127,23 +128,25 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
       due.add(record, at + record.restMs);
       return { outcome: "taken", entry: record };
     },
-    recentMisses: () => misses.recent(),
+    recentMisses: () => recentMisses,
     ofRoom(appId) {
-      sweep();
+      sweep(now());
       return byRoom.get(appId);
     },
     sweep() {
-      sweep();
-      guesses.sweep();
+      const at = now();
+      sweep(at);
+      guesses.sweep(at);
+      recentMisses = misses.recent(at);
     },
     records() {
-      sweep();
+      sweep(now());
       return [...byCode.values()];
     },
     restore: add,
     misses,
     sizes() {
-      sweep();
+      sweep(now());
       return {
         codesLive: live,
         codesResting: byCode.size - live,
@@ -152,6 +155,12 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
       };
     },
   };
+}
+
+/** Undefined where there is none for so many recent misses. */
+function allowance(all: CodeLimits["allowances"], recentMisses: number): number | undefined {
+  for (const { upToRecent, misses } of all) if (recentMisses <= upToRecent) return misses;
+  return undefined;
 }
 
 function untilFirstFree(held: Iterable<CodeRecord>, at: number): number {

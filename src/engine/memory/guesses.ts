@@ -14,11 +14,11 @@ interface Misses {
 }
 
 export interface GuessLedger {
-  /** ms until one with these accounts may try again; 0: now. */
-  lockedFor(accounts: readonly Account[]): number;
+  /** ms until one with these accounts may try again; 0: now. Every `at` is the present, ms. */
+  lockedFor(accounts: readonly Account[], at: number): number;
   /** Counts a miss; `maxMisses` is how many one client may have. */
-  missed(accounts: readonly Account[], maxMisses: number): void;
-  sweep(): void;
+  missed(accounts: readonly Account[], maxMisses: number, at: number): void;
+  sweep(at: number): void;
   size(): number;
 }
 
@@ -31,7 +31,7 @@ const maxLockWindows = 64;
  * Failed redeems by account. Which misses its limit within a window is locked: first for one window,
  * then for two, four, … if it goes on right after the lock.
  */
-export function guessLedger(now: () => number, windowMs: number): GuessLedger {
+export function guessLedger(windowMs: number): GuessLedger {
   const known = new Map<string, Misses>();
 
   function missesOf(key: string, at: number): Misses | undefined {
@@ -44,23 +44,20 @@ export function guessLedger(now: () => number, windowMs: number): GuessLedger {
   }
 
   return {
-    lockedFor(accounts) {
-      const at = now();
+    lockedFor(accounts, at) {
       let longest = 0;
       for (const { key } of accounts) {
         longest = Math.max(longest, (known.get(key)?.lockedUntil ?? 0) - at);
       }
       return longest;
     },
-    missed(accounts, maxMisses) {
-      const at = now();
+    missed(accounts, maxMisses, at) {
       for (const account of accounts) {
         const misses = missesOf(account.key, at);
         if (misses) count(misses, limitOf(account, maxMisses), windowMs, at);
       }
     },
-    sweep() {
-      const at = now();
+    sweep(at) {
       for (const [key, { forgetAt }] of known) if (at >= forgetAt) known.delete(key);
     },
     size: () => known.size,
@@ -82,7 +79,7 @@ function count(misses: Misses, limit: number, windowMs: number, at: number): voi
   misses.forgetAt = Math.max(misses.forgetAt, misses.windowEnd + quietMs);
 }
 
-/** Misses of everybody together. */
+/** Misses of everybody together. Every `at` is the present, ms. */
 export class MissCounts {
   /** Since the first start, by the number of digits. */
   private byDigits: number[] = [];
@@ -90,13 +87,10 @@ export class MissCounts {
   private current = 0;
   private previous = 0;
 
-  constructor(
-    private readonly now: () => number,
-    private readonly windowMs: number,
-  ) {}
+  constructor(private readonly windowMs: number) {}
 
-  add(digits: number): void {
-    this.turnWindow();
+  add(digits: number, at: number): void {
+    this.turnWindow(at);
     this.current++;
     this.byDigits[digits] = this.of(digits) + 1;
   }
@@ -106,9 +100,9 @@ export class MissCounts {
     return this.byDigits[digits] ?? 0;
   }
 
-  /** In this window and the one before it: no run of misses as long as a window is ever left out. */
-  recent(): number {
-    this.turnWindow();
+  /** In this window and the one before it: no miss within the time of one window is ever left out. */
+  recent(at: number): number {
+    this.turnWindow(at);
     return this.current + this.previous;
   }
 
@@ -121,8 +115,8 @@ export class MissCounts {
     this.byDigits = [...byDigits];
   }
 
-  private turnWindow(): void {
-    const window = Math.floor(this.now() / this.windowMs);
+  private turnWindow(at: number): void {
+    const window = Math.floor(at / this.windowMs);
     if (window === this.window) return;
     this.previous = window === this.window + 1 ? this.current : 0;
     this.current = 0;
