@@ -205,6 +205,23 @@ test("an engine restored from the text of a snapshot answers as the one it was t
   );
 });
 
+test("a code that the first versions left is allowed what the shortest are", () => {
+  const clock = fakeClock();
+  const old = {
+    code: "12345678",
+    appId: rooms[0],
+    client: "c",
+    restMs: 1,
+    expiresAt: clock.now() + 60_000,
+    state: "live",
+    dueAt: clock.now() + 60_000,
+  };
+  const engine = newEngine(clock.now);
+  engine.restore(snapshotSchema.parse({ codes: [old], rooms: [] }));
+  for (let i = 0; i < 249; i++) void engine.codes.guess(code("00000000"), [], 0);
+  expect(engine.codes.guess(code("12345678"), [], 0)).toMatchObject({ outcome: "taken" });
+});
+
 test("a snapshot of a restored engine is the same text", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
