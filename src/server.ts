@@ -3,10 +3,9 @@ import { clients } from "./admission/clients.ts";
 import { socketsWithinOpenFiles } from "./admission/open-files.ts";
 import { originRule } from "./admission/origin.ts";
 import { fixedWindow } from "./admission/rate-limit.ts";
-import { sharedMisses } from "./admission/shared-misses.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
 import { parseAddressSet } from "./base/address.ts";
-import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
+import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "./base/clock.ts";
 import { andThen } from "./base/later.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
@@ -14,6 +13,7 @@ import type { Config } from "./config.ts";
 import type { Engine, EngineLimits } from "./engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "./engine/memory/memory.ts";
 import { createApp, pathOf } from "./http/app.ts";
+import { guessWatch } from "./rendezvous/guess-watch.ts";
 import { iceSource } from "./rendezvous/ice.ts";
 import { rendezvous } from "./rendezvous/rendezvous.ts";
 import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
@@ -51,7 +51,7 @@ export interface RunningServer {
 }
 
 const behindUnknownProxy =
-  "An untrusted proxy tells whom it asks for: all its clients count as one and keep fewer limits. " +
+  "An untrusted proxy tells whom it asks for: all its clients count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** How often what has expired is collected. */
 const sweepEveryMs = 1_000;
@@ -134,19 +134,20 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const clientOf = (request: Request) =>
     known.of(asked?.requestIP(request)?.address ?? "", request.headers);
 
+  const meetings = rendezvous({
+    codes: engine.codes,
+    random,
+    tally,
+    roomTtlMs: config.roomTtlMs,
+    minDigits: config.codeDigits,
+    maxDigits: config.codeDigitsMax,
+    maxPerClient: config.codesPerClient,
+    maxCodes: config.maxCodes,
+    redeemFailures: config.redeemFailures,
+  });
+  const watchGuessing = guessWatch(meetings.guessing, log);
   const app = createApp({
-    rendezvous: rendezvous({
-      codes: engine.codes,
-      random,
-      tally,
-      roomTtlMs: config.roomTtlMs,
-      minDigits: config.codeDigits,
-      maxDigits: config.codeDigitsMax,
-      maxPerClient: config.codesPerClient,
-      maxCodes: config.maxCodes,
-      redeemFailures: config.redeemFailures,
-      redeemWindowMs: config.redeemWindowMs,
-    }),
+    rendezvous: meetings,
     ice,
     loadPage: config.demo ? loadPage : undefined,
     basePath: config.basePath,
@@ -165,6 +166,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           sockets: limits.size,
           socketClients: limits.clients,
           sharedClients: known.sharedCount,
+          guessing: meetings.guessing,
         },
       }),
     metricsRoute: config.metricsRoute,
@@ -172,7 +174,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     allowsOrigin,
     limiter: httpLimit,
     clientOf,
-    sharedMisses: sharedMisses(clock),
     tally,
     onError,
   });
@@ -221,7 +222,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     stateFile,
   );
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
-  const stopSweeping = clock.every(sweepEveryMs, () => engine.sweep());
+  const stopSweeping = clock.every(sweepEveryMs, () =>
+    andThen(engine.sweep(), () => watchGuessing()),
+  );
   const stopCollecting = collectWhenIdle({
     clock,
     work: () => tally.work(),
@@ -272,7 +275,7 @@ function passTime(ms: number): Promise<void> {
 
 function newEngine(limits: EngineLimits, clock: Clock, tally: Tally): MemoryEngine {
   return memoryEngine({
-    now: clock.now,
+    now: steadyNow(clock),
     limits,
     dropped(reason, count) {
       tally.drops[reason] += count;

@@ -17,7 +17,7 @@ export function limitOf({ isSite }: Account, perClient: number): number {
   return isSite ? perClient * clientsPerSite : perClient;
 }
 
-/** The most that an account may hold of a budget that all share: a client 1/8, a site 1/2. */
+/** The most that an account may hold of a budget that all share: a client 1/8, a site 1/2, one at least. */
 export function shareOf({ isSite }: Account, budget: number): number {
-  return Math.floor(budget / (isSite ? 2 : 8));
+  return Math.max(1, Math.floor(budget / (isSite ? 2 : 8)));
 }

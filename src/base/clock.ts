@@ -33,6 +33,19 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * The wall clock in whole ms, but it only ever passes: set forward it follows, set back it goes on
+ * from where it was. So nothing that is due at a moment is put off, and nothing lives twice as long.
+ */
+export function steadyNow({ now, ticks }: Pick<Clock, "now" | "ticks">): () => number {
+  let ahead = Number.NEGATIVE_INFINITY;
+  return () => {
+    const at = ticks();
+    ahead = Math.max(ahead, now() - at);
+    return Math.round(ahead + at);
+  };
+}
+
 const pool = new Uint32Array(256);
 let drawn = pool.length;
 

@@ -1,3 +1,4 @@
+import type { Account } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
 import type { Later } from "../base/later.ts";
 
@@ -63,30 +64,31 @@ export interface Codes {
    */
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Later<Claim>;
   /**
-   * Takes the code out: at most one caller ever gets its entry. Undefined, with nothing to tell
-   * the cases apart, when the code is unknown, used, or expired (now ≥ expiresAt).
+   * Takes the code out: at most one caller ever gets its entry. A miss counts against all of the
+   * guesser's accounts; once one of them has `limitOf(account, maxMisses)` within
+   * `redeemWindowMs`, the guesser is locked, for one window at first and twice as long each time it
+   * goes on right after: then nothing is taken, right code or wrong. With a `maxMisses` of 0 nobody
+   * is ever locked. When accounts are too many to tell apart, those that come later are not told
+   * apart and not locked.
+   *
+   * A miss counts for everybody together too: against each live code of the same length, which is
+   * withdrawn after as many as it was allowed, and towards `recentMisses`. Check, take and count are
+   * one step: guesses made in parallel cannot slip past a limit.
    */
-  take(code: Code): Later<CodeEntry | undefined>;
+  guess(code: Code, accounts: readonly Account[], maxMisses: number): Later<Guess>;
   /**
-   * As `take`, for a client that may be guessing. A miss counts against all of the guesser's keys;
-   * once one of them is at its limit the guesser is locked, for one window at first and twice as
-   * long each time it goes on right after: then nothing is taken, right code or wrong. Check, take
-   * and count are one step: guesses made in parallel cannot slip past the limit.
+   * Misses of everybody, at codes of any length, in this `redeemWindowMs` and the one before it.
+   * As of the last claim, guess or sweep; with a shared store, of this node.
    */
-  guess(code: Code, guesser: Guesser): Later<Guess>;
-  counts(): Later<CodeCounts>;
-}
-
-export interface Guesser {
-  /** Under which names misses count, each with its limit, ≥ 1. */
-  readonly keys: readonly { readonly key: string; readonly limit: number }[];
-  readonly windowMs: number;
+  recentMisses(): number;
 }
 
 export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
   /** Unknown, used or expired. */
   | { readonly outcome: "gone" }
+  /** Live, but so many other codes of its length were tried that nobody gets it any more. */
+  | { readonly outcome: "withdrawn" }
   /** `retryAfterMs` until the lock ends, > 0. */
   | { readonly outcome: "locked"; readonly retryAfterMs: number };
 
@@ -102,8 +104,8 @@ export interface NewCode {
   readonly ttlMs: number;
   /** How long it then rests, ≥ 0. */
   readonly restMs: number;
-  /** Whose quota it counts towards; undefined for nobody's. */
-  readonly client: string | undefined;
+  /** Whose quotas it counts towards; empty for nobody's. */
+  readonly accounts: readonly Account[];
 }
 
 export interface CodeLimits {
@@ -111,22 +113,30 @@ export interface CodeLimits {
   readonly maxLive: number;
   /** Claim only while live and resting codes together, this one included, stay at or below this. */
   readonly maxUsed: number;
-  /** Live and resting codes one client may hold; 0: no limit. */
+  /** Live and resting codes that one client's account may hold, ≥ 1. */
   readonly maxPerClient: number;
+  /** As many for a site's account, ≥ 1. */
+  readonly maxPerSite: number;
+  /** The first that holds for `recentMisses` is the new code's. Claim only if there is one. */
+  readonly allowances: readonly MissAllowance[];
 }
 
-export interface CodeCounts {
-  readonly live: number;
-  readonly resting: number;
+/** A code claimed while recent misses are at most `upToRecent` is withdrawn after `misses` more at its length. */
+export interface MissAllowance {
+  readonly upToRecent: number;
+  readonly misses: number;
 }
 
 export type Claim =
   | { readonly outcome: "claimed"; readonly code: Code; readonly expiresAt: number }
   /** All candidates were live or resting. */
   | { readonly outcome: "collided" }
-  /** `maxLive` or `maxUsed` is reached. */
+  /** `maxLive` or `maxUsed` is reached, or there are more recent misses than any allowance is for. */
   | { readonly outcome: "crowded" }
-  /** `maxPerClient` is reached; `retryAfterMs` until the client's oldest code is free again. */
+  /**
+   * An account holds all it may; `retryAfterMs` until the first of its codes is free again. Exact up
+   * to 128 codes, with more of them perhaps too long.
+   */
   | { readonly outcome: "client_full"; readonly retryAfterMs: number };
 
 // ---- rooms ----------------------------------------------------------------------------------
@@ -369,6 +379,8 @@ export type Appended =
 
 export interface EngineLimits {
   readonly roomTtlMs: number;
+  /** For how long misses count, and how long a first lock lasts. */
+  readonly redeemWindowMs: number;
   readonly relayHoldMs: number;
   readonly maxRooms: number;
   readonly holdMaxFrames: number;

@@ -16,6 +16,11 @@ const problems = {
   not_found: [404, "Not Found", "There is nothing at this path."],
   method_not_allowed: [405, "Method Not Allowed", "Use one of the methods in the Allow header."],
   code_gone: [410, "Gone", "The code is unknown, used or expired. Ask for a new one."],
+  code_withdrawn: [
+    410,
+    "Gone",
+    "Others tried so many wrong codes that this one is not safe any more. Ask for a new one.",
+  ],
   body_too_large: [413, "Content Too Large", "The body may have at most 4096 bytes."],
   not_json: [415, "Unsupported Media Type", "Send the body as application/json."],
   upgrade_required: [426, "Upgrade Required", "Open this path as a WebSocket."],

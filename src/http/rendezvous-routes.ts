@@ -1,6 +1,5 @@
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
-import type { SharedMisses } from "../admission/shared-misses.ts";
 import type { Code } from "../base/ids.ts";
 import { andThen, type Later } from "../base/later.ts";
 import type { Guess } from "../engine/engine.ts";
@@ -15,7 +14,6 @@ import type { Routes } from "./routes.ts";
 
 export interface RendezvousRouteOptions extends LimitOptions {
   readonly rendezvous: Rendezvous;
-  readonly sharedMisses: SharedMisses;
   /** The server is about to go: it makes no codes that its successor would not know. */
   readonly draining: () => boolean;
 }
@@ -31,7 +29,7 @@ export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 
 /** Minting and redeeming codes. */
 export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions): void {
-  const { rendezvous, clientOf, sharedMisses, draining, tally } = options;
+  const { rendezvous, clientOf, draining, tally } = options;
   routes.post("/rendezvous/code", limited(options, mint));
   routes.post("/rendezvous/redeem", limited(options, redeem));
   routes.get("/rendezvous/whoami", (request) =>
@@ -71,25 +69,21 @@ export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions
     });
   }
 
-  function redeemed(guess: Guess, client: Client): Later<Response> {
+  function redeemed(guess: Guess, client: Client): Response {
     switch (guess.outcome) {
       case "taken": {
         const { appId, expiresAt } = guess.entry;
         return answerJson({ appID: appId, expiresAt: rfc3339(expiresAt) });
       }
       case "locked":
-        return refuse("guesses", "too_many_misses", guess);
+        return refuse("guesses", client.shared ? "shared_misses" : "too_many_misses", guess);
       case "gone":
-        return client.shared ? missedByShared() : refuse("gone", "code_gone");
+        return refuse("gone", "code_gone");
+      case "withdrawn":
+        return refuse("withdrawn", "code_withdrawn");
       default:
         return guess satisfies never;
     }
-  }
-
-  function missedByShared(): Later<Response> {
-    const waited = sharedMisses.wait();
-    if (waited === undefined) return refuse("guesses", "shared_misses", sharedMisses);
-    return waited.then(() => refuse("gone", "code_gone"));
   }
 
   function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {

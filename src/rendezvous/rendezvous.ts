@@ -1,45 +1,63 @@
+import { type Account, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
 import { andThen, type Later } from "../base/later.ts";
-import type { Claim, CodeEntry, Codes, Guess, Guesser, NewCode } from "../engine/engine.ts";
-import type { Tally } from "../telemetry/tally.ts";
-import { type CodeLength, type CodeLengthOptions, codeLengths } from "./code-length.ts";
+import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
+import type { CodeDigits, Tally } from "../telemetry/tally.ts";
+import {
+  type CodeLength,
+  type CodeLengthOptions,
+  calmMisses,
+  codeLengths,
+  serves,
+} from "./code-length.ts";
 
 export interface RendezvousOptions extends CodeLengthOptions {
   readonly codes: Codes;
   readonly random: Random;
   /** How long a code lives unless asked for less, and how long it rests afterwards. */
   readonly roomTtlMs: number;
-  /** Live and resting codes one client may hold; 0: no limit. */
+  /** Live and resting codes one client may hold; 0: no more than its share of all. */
   readonly maxPerClient: number;
-  /** Misses of one client within `redeemWindowMs` at which it is locked; 0: no limit. */
+  /** Misses of one client within the engine's `redeemWindowMs` at which it is locked; 0: no limit. */
   readonly redeemFailures: number;
-  readonly redeemWindowMs: number;
-  readonly tally: Pick<Tally, "codesMinted" | "codesRedeemed">;
+  readonly tally: Pick<Tally, "codesMinted" | "codesRedeemed" | "codeMisses">;
 }
 
 /** Who mints or redeems, as far as limits go. */
 export interface RendezvousClient {
-  readonly key: string;
-  readonly site: string | undefined;
+  readonly accounts: readonly Account[];
   readonly shared: boolean;
+}
+
+/** What wrong codes of everybody have come to. */
+export interface Guessing {
+  /** Wrong codes within `redeemWindowMs` and the window before it. */
+  readonly recentMisses: number;
+  /** More than people mistype: 1 % of the shortest codes. */
+  readonly shows: boolean;
+  /** Fewest digits that a new code has for it. */
+  readonly digits: number;
 }
 
 export interface Rendezvous {
   /**
    * A code for a room of its own, drawn evenly from those that are free. It lives `ttlMs`, at least
-   * 1 s and at most `roomTtlMs`; without `ttlMs` just that. A shared client has no quota, but its
-   * codes are longer: guesses from behind its address cannot be told from typing errors.
+   * 1 s and at most `roomTtlMs`; without `ttlMs` just that. The codes of a shared client are longer:
+   * guesses from behind its address cannot be told from typing errors.
    */
   mint(wish: {
     readonly ttlMs: number | undefined;
     readonly client: RendezvousClient;
   }): Later<Minted | Unminted>;
   /**
-   * The room of the code, to one caller once. `gone` when unknown, used or expired. `locked` when
-   * the client has missed too often, whatever the code; a shared client never is.
+   * The room of the code, to one caller once. `gone` when unknown, used or expired; `withdrawn` when
+   * so many wrong codes of its length were tried that it is not safe any more. `locked` when the
+   * client has missed too often, whatever the code.
    */
   redeem(code: Code, client: RendezvousClient): Later<Guess>;
+  /** As of the last mint, redeem or sweep; with a shared store, of this node. */
+  guessing(): Guessing;
 }
 
 export interface Minted extends CodeEntry {
@@ -56,8 +74,6 @@ export interface Unminted {
 
 /** Digits that the codes of a shared client have more than others. */
 const sharedExtraDigits = 2;
-/** A /48 holds many subscribers' /64s, or one attacker's: it may miss this many times as often. */
-const clientsPerSite = 16;
 const minTtlMs = 1_000;
 /** Draws a length. With at most half of its codes taken, all of them miss once in 65,536 mints. */
 const drawsPerLength = 16;
@@ -65,9 +81,28 @@ const drawsPerLength = 16;
 const codesFullRetryMs = 30_000;
 
 export function rendezvous(options: RendezvousOptions): Rendezvous {
-  const { codes, random, roomTtlMs, maxPerClient, tally } = options;
-  const { redeemFailures, redeemWindowMs } = options;
-  const lengths = codeLengths(options).map((length) => ({ ...length, maxPerClient }));
+  const { codes, random, roomTtlMs, redeemFailures, tally } = options;
+  const lengths = codeLengths(options).map((length) => ({
+    ...length,
+    maxPerClient: quota(false),
+    maxPerSite: quota(true),
+  }));
+
+  /** What an account may hold: so many codes, and no more than its share of those that can be held. */
+  function quota(isSite: boolean): number {
+    const account = { key: "", isSite };
+    const { maxDigits, maxCodes, maxPerClient } = options;
+    const share = shareOf(account, Math.min(maxCodes, 10 ** maxDigits / 2));
+    return maxPerClient === 0 ? share : Math.min(share, limitOf(account, maxPerClient));
+  }
+
+  /** The first length from `index` on that serves in spite of guesses, or the last one. */
+  function firstServing(index: number): number {
+    const misses = codes.recentMisses();
+    if (misses === 0) return index; // As ever: the rest is not worth its time then.
+    const found = lengths.findIndex((length, i) => i >= index && serves(length, misses));
+    return found === -1 ? lengths.length - 1 : found;
+  }
 
   /** Claims at `lengths[index]`, and at the next one when that is too crowded. */
   function claimFrom(index: number, entry: NewCode): Later<Minted | Unminted> {
@@ -78,14 +113,6 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
       claim,
       (answer) => concluded(answer, entry.appId) ?? claimFrom(index + 1, entry),
     );
-  }
-
-  function guesserOf({ key, site, shared }: RendezvousClient): Guesser {
-    if (shared || redeemFailures === 0) return { keys: [], windowMs: redeemWindowMs };
-    const own = { key, limit: redeemFailures };
-    if (site === undefined) return { keys: [own], windowMs: redeemWindowMs };
-    const whole = { key: site, limit: redeemFailures * clientsPerSite };
-    return { keys: [own, whole], windowMs: redeemWindowMs };
   }
 
   function concluded(claim: Claim, appId: AppId): Minted | Unminted | undefined {
@@ -106,19 +133,26 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   return {
     mint({ ttlMs = roomTtlMs, client }) {
       const livesMs = Math.min(Math.max(Math.round(ttlMs), minTtlMs), roomTtlMs);
-      const shortest = client.shared ? Math.min(sharedExtraDigits, lengths.length - 1) : 0;
-      return claimFrom(shortest, {
+      const from = client.shared ? Math.min(sharedExtraDigits, lengths.length - 1) : 0;
+      return claimFrom(firstServing(from), {
         appId: newAppId(),
         ttlMs: livesMs,
         restMs: roomTtlMs,
-        client: client.shared ? undefined : client.key,
+        accounts: client.accounts,
       });
     },
-    redeem(code, client) {
-      return andThen(codes.guess(code, guesserOf(client)), (guess) => {
+    redeem(code, { accounts }) {
+      return andThen(codes.guess(code, accounts, redeemFailures), (guess) => {
         if (guess.outcome === "taken") tally.codesRedeemed++;
+        else if (guess.outcome === "gone") tally.codeMisses[code.length as CodeDigits]++;
         return guess;
       });
+    },
+    guessing() {
+      const recentMisses = codes.recentMisses();
+      const shows = recentMisses > calmMisses(options);
+      const digits = lengths[firstServing(0)]?.digits ?? options.maxDigits;
+      return { recentMisses, shows, digits };
     },
   };
 }

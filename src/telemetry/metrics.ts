@@ -21,6 +21,12 @@ export interface ProcessFacts {
   readonly socketClients: () => number;
   /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
   readonly sharedClients: () => number;
+  /** What wrong codes have come to. */
+  readonly guessing: () => {
+    readonly recentMisses: number;
+    readonly shows: boolean;
+    readonly digits: number;
+  };
 }
 
 export interface Metrics {
@@ -95,10 +101,22 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
 
   counter("nt_codes_minted_total", "Codes minted", () => one(tally.codesMinted));
   counter("nt_codes_redeemed_total", "Codes redeemed", () => one(tally.codesRedeemed));
+  counter("nt_code_misses_total", "Redeems of unknown, used or expired codes, by digits", () =>
+    by("digits", tally.codeMisses),
+  );
+  gauge("nt_code_misses_recent", "Such redeems in this REDEEM_WINDOW and the one before", () =>
+    one(process.guessing().recentMisses),
+  );
+  gauge("nt_codes_guessed", "1 while they are more than people mistype", () =>
+    one(process.guessing().shows ? 1 : 0),
+  );
+  gauge("nt_code_digits", "Fewest digits of a new code, as guesses go", () =>
+    one(process.guessing().digits),
+  );
   counter("nt_pairs_total", "Times that a room had both its sides", () => one(tally.pairs));
   gauge("nt_codes_live", "Codes that can be redeemed", () => one(held.codesLive));
   gauge("nt_codes_resting", "Codes used or expired, not yet free", () => one(held.codesResting));
-  gauge("nt_code_clients", "Clients that hold codes", () => one(held.codeClients));
+  gauge("nt_code_clients", "Clients and sites that hold codes", () => one(held.codeClients));
   gauge("nt_rooms_active", "Rooms", () => one(held.rooms));
   gauge("nt_peers_active", "Seats taken", () => one(held.peers));
   gauge("nt_mailboxes", "Mailboxes", () => one(held.mailboxes));
@@ -106,7 +124,11 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   gauge("nt_mailbox_bytes", "Bytes of stored mail", () => one(held.mailBytes));
   gauge("nt_held_frames", "Frames held for absent sides", () => one(held.heldFrames));
   gauge("nt_held_bytes", "Bytes of held frames", () => one(held.heldBytes));
-  gauge("nt_guessers", "Clients whose failed redeems are remembered", () => one(held.guessers));
+  gauge(
+    "nt_guessers",
+    "Clients and sites whose failed redeems are remembered, at most 100,000",
+    () => one(held.guessers),
+  );
   histogram("nt_join_seconds", "From the upgrade to the seat", () => buckets(tally.joinSeconds));
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));

@@ -89,7 +89,7 @@ export const refusals = [
   "origin",
   "not_upgrade",
   "rate_limited",
-  /** A client that missed too many codes. */
+  /** A client, or a site, that missed too many codes. */
   "guesses",
   "codes_per_client",
   "sockets_per_client",
@@ -98,11 +98,16 @@ export const refusals = [
   "codes_full",
   "draining",
   "gone",
+  /** A right code, at whose length too many wrong ones were tried. */
+  "withdrawn",
   "ice",
   /** The store was out of reach. */
   "unreachable",
 ] as const;
 export type Refusal = (typeof refusals)[number];
+
+/** How many digits a code can have. */
+export type CodeDigits = 4 | 5 | 6 | 7 | 8;
 
 /** Upper bounds in bytes, as the reference server's histogram has them. */
 export const frameSizeBounds = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576] as const;
@@ -150,6 +155,8 @@ export class Tally {
   readonly takeovers = { same_sid: 0, dead: 0 };
   codesMinted = 0;
   codesRedeemed = 0;
+  /** Redeems of codes that were unknown, used or expired. */
+  readonly codeMisses: Record<CodeDigits, number> = { 4: 0, 5: 0, 6: 0, 7: 0, 8: 0 };
   pairs = 0;
   readonly established = zeroes(iceModes);
   readonly failed = zeroes(iceFailures);

@@ -89,10 +89,10 @@ await measure({
   under: 32,
   times: 10_000,
   run: async (i) => {
-    const code = String(10_000_000 + i) as Parameters<typeof two.codes.take>[0];
-    const entry = { appId: newAppId(), ttlMs: 60_000, restMs: 60_000, client: undefined };
+    const code = String(10_000_000 + i) as Parameters<typeof two.codes.guess>[0];
+    const entry = { appId: newAppId(), ttlMs: 60_000, restMs: 60_000, accounts: [] };
     await one.codes.claim([code], entry, { ...noCodeLimits, maxLive: 1e6, maxUsed: 1e6 });
-    await two.codes.take(code);
+    await two.codes.guess(code, [], 0);
   },
 });
 await measure({

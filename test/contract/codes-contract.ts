@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Code } from "../../src/base/ids.ts";
 import type { CodeLimits, NewCode } from "../../src/engine/engine.ts";
 import type { EngineUnderTest, MakeEngine } from "./engine-contract.ts";
-import { code, mint, newCode, noCodeLimits, race } from "./seating.ts";
+import { client, code, countCodes, mint, newCode, noCodeLimits, race, take } from "./seating.ts";
 
 export function codesContract(make: MakeEngine): void {
   /** Claims one code; answers the outcome. */
@@ -25,14 +25,14 @@ export function codesContract(make: MakeEngine): void {
       const claimed = await under.engine.codes.claim([code("1234")], entry, noCodeLimits);
       if (claimed.outcome !== "claimed") throw new Error(claimed.outcome);
       expect(claimed.code).toBe(code("1234"));
-      const taken = await under.engine.codes.take(code("1234"));
+      const taken = await take(under.engine, "1234");
       expect(taken).toMatchObject({ appId: entry.appId, expiresAt: claimed.expiresAt });
     });
 
     test("take returns the entry once, even to 32 racing takers", async () => {
       await using under = await make();
       const appId = await mint(under.engine, "1234");
-      const answers = await race(32, () => under.engine.codes.take(code("1234")));
+      const answers = await race(32, () => take(under.engine, "1234"));
       const winners = answers.filter((entry) => entry !== undefined);
       expect(winners.map((entry) => entry?.appId)).toEqual([appId]);
     });
@@ -41,10 +41,10 @@ export function codesContract(make: MakeEngine): void {
       await using under = await make();
       await mint(under.engine, "1111");
       await mint(under.engine, "2222", { ttlMs: 60_000 });
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       await under.advance(60_000);
       for (const text of ["0000", "1111", "2222"]) {
-        expect(await under.engine.codes.take(code(text))).toBeUndefined();
+        expect(await take(under.engine, text)).toBeUndefined();
       }
     });
 
@@ -53,9 +53,9 @@ export function codesContract(make: MakeEngine): void {
       await mint(under.engine, "1111", { ttlMs: 60_000 });
       await mint(under.engine, "2222", { ttlMs: 60_000 });
       await under.advance(50_000);
-      expect(await under.engine.codes.take(code("1111"))).toBeDefined();
+      expect(await take(under.engine, "1111")).toBeDefined();
       await under.advance(10_000);
-      expect(await under.engine.codes.take(code("2222"))).toBeUndefined();
+      expect(await take(under.engine, "2222")).toBeUndefined();
     });
 
     test("of 32 racing claims of one code exactly one succeeds", async () => {
@@ -68,7 +68,7 @@ export function codesContract(make: MakeEngine): void {
       await using under = await make();
       await mint(under.engine, "1111");
       await mint(under.engine, "2222");
-      await under.engine.codes.take(code("2222"));
+      await take(under.engine, "2222");
       const candidates = ["1111", "2222", "3333", "4444"].map(code);
       const claimed = await under.engine.codes.claim(candidates, newCode(), noCodeLimits);
       expect(claimed).toMatchObject({ outcome: "claimed", code: code("3333") });
@@ -96,13 +96,13 @@ export function codesContract(make: MakeEngine): void {
 
     test("a refused claim draws one candidate at most", async () => {
       await using under = await make();
-      await mint(under.engine, "0000", { client: "c" });
+      await mint(under.engine, "0000", { accounts: client("c") });
       let drawn = 0;
       function* draws(): Generator<Code> {
         drawn++;
         yield code("1111");
       }
-      const entry = newCode({ client: "c" });
+      const entry = newCode({ accounts: client("c") });
       const { codes } = under.engine;
       await codes.claim(draws(), entry, { ...noCodeLimits, maxLive: 1 });
       await codes.claim(draws(), entry, { ...noCodeLimits, maxPerClient: 1 });
@@ -113,13 +113,13 @@ export function codesContract(make: MakeEngine): void {
       await using under = await make();
       await mint(under.engine, "1234", { ttlMs: 60_000, restMs: 600_000 });
       await under.advance(30_000);
-      await under.engine.codes.take(code("1234"));
+      await take(under.engine, "1234");
       await under.advance(590_000);
       expect(await outcome(under, "1234")).toBe("collided");
-      expect(await under.engine.codes.take(code("1234"))).toBeUndefined();
+      expect(await take(under.engine, "1234")).toBeUndefined();
       await under.advance(10_000);
       expect(await outcome(under, "1234")).toBe("claimed");
-      expect(await under.engine.codes.take(code("1234"))).toBeDefined();
+      expect(await take(under.engine, "1234")).toBeDefined();
     });
 
     test("an expired code rests from its expiry", async () => {
@@ -137,7 +137,7 @@ export function codesContract(make: MakeEngine): void {
       await using under = await make();
       await mint(under.engine, "1111", { restMs: 0 });
       await mint(under.engine, "2222", { restMs: 0, ttlMs: 60_000 });
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       expect(await outcome(under, "1111")).toBe("claimed");
       await under.advance(60_000);
       expect(await outcome(under, "2222")).toBe("claimed");
@@ -146,11 +146,11 @@ export function codesContract(make: MakeEngine): void {
     test("a code claimed anew is untouched by what was due for its earlier life", async () => {
       await using under = await make();
       await mint(under.engine, "1234", { ttlMs: 60_000, restMs: 0 });
-      await under.engine.codes.take(code("1234"));
+      await take(under.engine, "1234");
       const appId = await mint(under.engine, "1234", { ttlMs: 120_000, restMs: 0 });
       await under.advance(90_000);
-      expect(await under.engine.codes.counts()).toEqual({ live: 1, resting: 0 });
-      expect(await under.engine.codes.take(code("1234"))).toMatchObject({ appId });
+      expect(await countCodes(under.engine)).toEqual({ live: 1, resting: 0 });
+      expect(await take(under.engine, "1234")).toMatchObject({ appId });
     });
 
     test("claims stop at maxLive until a live code is used or expires", async () => {
@@ -159,7 +159,7 @@ export function codesContract(make: MakeEngine): void {
       expect(await outcome(under, "1111", {}, limits)).toBe("claimed");
       expect(await outcome(under, "2222", { ttlMs: 120_000 }, limits)).toBe("claimed");
       expect(await outcome(under, "3333", {}, limits)).toBe("crowded");
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       expect(await outcome(under, "3333", { ttlMs: 240_000 }, limits)).toBe("claimed");
       expect(await outcome(under, "4444", {}, limits)).toBe("crowded");
       await under.advance(120_000);
@@ -178,7 +178,7 @@ export function codesContract(make: MakeEngine): void {
       const limits = { maxUsed: 2 };
       expect(await outcome(under, "1111", { restMs: 60_000 }, limits)).toBe("claimed");
       expect(await outcome(under, "2222", {}, limits)).toBe("claimed");
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       expect(await outcome(under, "3333", {}, limits)).toBe("crowded");
       await under.advance(60_000);
       expect(await outcome(under, "3333", {}, limits)).toBe("claimed");
@@ -187,35 +187,63 @@ export function codesContract(make: MakeEngine): void {
     test("a client holds at most maxPerClient codes; others and nobody's are not concerned", async () => {
       await using under = await make();
       const limits = { maxPerClient: 2 };
-      expect(await outcome(under, "1111", { client: "c" }, limits)).toBe("claimed");
-      expect(await outcome(under, "2222", { client: "c" }, limits)).toBe("claimed");
-      expect(await outcome(under, "3333", { client: "c" }, limits)).toBe("client_full");
-      expect(await outcome(under, "3333", { client: "d" }, limits)).toBe("claimed");
+      expect(await outcome(under, "1111", { accounts: client("c") }, limits)).toBe("claimed");
+      expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("claimed");
+      expect(await outcome(under, "3333", { accounts: client("c") }, limits)).toBe("client_full");
+      expect(await outcome(under, "3333", { accounts: client("d") }, limits)).toBe("claimed");
       for (const text of ["4444", "5555", "6666"]) {
-        expect(await outcome(under, text, { client: undefined }, limits)).toBe("claimed");
+        expect(await outcome(under, text, { accounts: [] }, limits)).toBe("claimed");
       }
     });
 
     test("using a code does not give its client a new one before it has rested", async () => {
       await using under = await make();
       const limits = { maxPerClient: 1 };
-      await claim(under, "1111", { client: "c", restMs: 60_000 }, limits);
-      await under.engine.codes.take(code("1111"));
-      expect(await outcome(under, "2222", { client: "c" }, limits)).toBe("client_full");
+      await claim(under, "1111", { accounts: client("c"), restMs: 60_000 }, limits);
+      await take(under.engine, "1111");
+      expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("client_full");
       await under.advance(60_000);
-      expect(await outcome(under, "2222", { client: "c" }, limits)).toBe("claimed");
+      expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("claimed");
     });
 
     test("a maxPerClient of 0 is no limit", async () => {
       await using under = await make();
-      const outcomes = await race(20, (i) => outcome(under, `${1000 + i}`, { client: "c" }));
+      const outcomes = await race(20, (i) =>
+        outcome(under, `${1000 + i}`, { accounts: client("c") }),
+      );
       expect(new Set(outcomes)).toEqual(new Set(["claimed"]));
+    });
+
+    test("a site holds at most maxPerSite codes, whichever of its clients claims them", async () => {
+      await using under = await make();
+      const limits = { maxPerClient: 2, maxPerSite: 3 };
+      const of = (key: string, site: string) => ({
+        accounts: [...client(key), { key: site, isSite: true }],
+      });
+      expect(await outcome(under, "1111", of("a", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "2222", of("a", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "3333", of("a", "s"), limits)).toBe("client_full");
+      expect(await outcome(under, "3333", of("b", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "4444", of("c", "s"), limits)).toBe("client_full");
+      expect(await outcome(under, "4444", of("c", "t"), limits)).toBe("claimed");
+      await take(under.engine, "1111");
+      await under.advance(600_000);
+      expect(await outcome(under, "5555", of("c", "s"), limits)).toBe("claimed");
+    });
+
+    test("32 racing claims do not pass what a client may hold", async () => {
+      await using under = await make();
+      const entry = { accounts: client("c") };
+      const outcomes = await race(32, (i) =>
+        outcome(under, `${1000 + i}`, entry, { maxPerClient: 5 }),
+      );
+      expect(outcomes.filter((o) => o === "claimed")).toHaveLength(5);
     });
 
     test("client_full says when the client's oldest code is free again", async () => {
       await using under = await make();
       const limits = { maxPerClient: 2 };
-      const entry = { client: "c", ttlMs: 60_000, restMs: 100_000 };
+      const entry = { accounts: client("c"), ttlMs: 60_000, restMs: 100_000 };
       await claim(under, "1111", entry, limits);
       await under.advance(20_000);
       await claim(under, "2222", entry, limits);
@@ -229,9 +257,9 @@ export function codesContract(make: MakeEngine): void {
 
     test("client_full counts the rest of a used code from its use", async () => {
       await using under = await make();
-      const entry = { client: "c", ttlMs: 60_000, restMs: 100_000 };
+      const entry = { accounts: client("c"), ttlMs: 60_000, restMs: 100_000 };
       await claim(under, "1111", entry);
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       await under.advance(50_000);
       const refused = await claim(under, "2222", entry, { maxPerClient: 1 });
       if (refused.outcome !== "client_full") throw new Error(refused.outcome);
@@ -241,19 +269,18 @@ export function codesContract(make: MakeEngine): void {
 
     test("counts tells live codes from resting ones, at every moment", async () => {
       await using under = await make();
-      const { codes } = under.engine;
-      expect(await codes.counts()).toEqual({ live: 0, resting: 0 });
+      expect(await countCodes(under.engine)).toEqual({ live: 0, resting: 0 });
       await mint(under.engine, "1111", { ttlMs: 60_000, restMs: 30_000 });
       await mint(under.engine, "2222", { ttlMs: 60_000, restMs: 300_000 });
-      expect(await codes.counts()).toEqual({ live: 2, resting: 0 });
-      await codes.take(code("2222"));
-      expect(await codes.counts()).toEqual({ live: 1, resting: 1 });
+      expect(await countCodes(under.engine)).toEqual({ live: 2, resting: 0 });
+      await take(under.engine, "2222");
+      expect(await countCodes(under.engine)).toEqual({ live: 1, resting: 1 });
       await under.advance(60_000);
-      expect(await codes.counts()).toEqual({ live: 0, resting: 2 });
+      expect(await countCodes(under.engine)).toEqual({ live: 0, resting: 2 });
       await under.advance(30_000);
-      expect(await codes.counts()).toEqual({ live: 0, resting: 1 });
+      expect(await countCodes(under.engine)).toEqual({ live: 0, resting: 1 });
       await under.advance(210_000);
-      expect(await codes.counts()).toEqual({ live: 0, resting: 0 });
+      expect(await countCodes(under.engine)).toEqual({ live: 0, resting: 0 });
     });
   });
 }

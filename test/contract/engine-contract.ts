@@ -29,6 +29,7 @@ export type MakeEngine = (limits?: Partial<EngineLimits>) => Promise<EngineUnder
 
 export const contractLimits: EngineLimits = {
   roomTtlMs: 600_000,
+  redeemWindowMs: 60_000,
   relayHoldMs: 10_000,
   maxRooms: 10_000,
   holdMaxFrames: 128,

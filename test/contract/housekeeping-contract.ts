@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { contractLimits, type MakeEngine } from "./engine-contract.ts";
-import { code, join, mint, pair, readAll, sendAll } from "./seating.ts";
+import { client, countCodes, join, mint, pair, readAll, sendAll, take } from "./seating.ts";
 
 export function housekeepingContract(make: MakeEngine): void {
   const { relayHoldMs, roomTtlMs } = contractLimits;
@@ -23,7 +23,7 @@ export function housekeepingContract(make: MakeEngine): void {
       const back = await join(under.engine, appId, "B");
       await back.listener.hears("relayed held");
       expect(await readAll(under.engine, back.seat)).toEqual(["1 1"]);
-      expect((await under.engine.codes.counts()).live).toBe(1);
+      expect((await countCodes(under.engine)).live).toBe(1);
     });
 
     test("whether a room is admitted does not hang on when the engine was swept", async () => {
@@ -40,9 +40,9 @@ export function housekeepingContract(make: MakeEngine): void {
       await using under = await make();
       const { a, b } = await pair(under.engine);
       await join(under.engine, newAppId(), "A");
-      await mint(under.engine, "1111", { client: "c" });
-      await mint(under.engine, "2222", { client: "c" });
-      await under.engine.codes.take(code("2222"));
+      await mint(under.engine, "1111", { accounts: client("c") });
+      await mint(under.engine, "2222", { accounts: client("c") });
+      await take(under.engine, "2222");
       await sendAll(under.engine, a.seat, "B", ["é", "12"]);
       await under.engine.seats.leave(b.seat);
       await under.engine.relay.publish(a.seat, "ééé", "ice");
@@ -64,7 +64,7 @@ export function housekeepingContract(make: MakeEngine): void {
     test("nothing is left of rooms and codes whose time is over, once swept", async () => {
       await using under = await make();
       const { a, b } = await pair(under.engine);
-      await mint(under.engine, "1111", { client: "c" });
+      await mint(under.engine, "1111", { accounts: client("c") });
       await sendAll(under.engine, a.seat, "B", ["1"]);
       await under.engine.seats.leave(b.seat);
       await under.engine.relay.publish(a.seat, "held", "ice");

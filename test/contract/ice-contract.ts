@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type AppId, newAppId, type Side } from "../../src/base/ids.ts";
 import type { IceTerms } from "../../src/engine/engine.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
-import { code, join, mint, race } from "./seating.ts";
+import { join, mint, race, take } from "./seating.ts";
 
 export function iceContract(make: MakeEngine): void {
   const redeemedOnly: IceTerms = { redeemed: true, maxGrants: 4 };
@@ -14,7 +14,7 @@ export function iceContract(make: MakeEngine): void {
   /** A room whose code was minted and taken, with side A seated. */
   async function redeemedRoom(under: EngineUnderTest) {
     const appId = await mint(under.engine, "1234");
-    await under.engine.codes.take(code("1234"));
+    await take(under.engine, "1234");
     return { appId, a: await join(under.engine, appId, "A") };
   }
 
@@ -60,7 +60,7 @@ export function iceContract(make: MakeEngine): void {
       const appId = await mint(under.engine, "1234");
       await join(under.engine, appId, "A");
       expect(await grant(under, appId, "A", redeemedOnly)).toBe("not_redeemed");
-      await under.engine.codes.take(code("1234"));
+      await take(under.engine, "1234");
       expect(await grant(under, appId, "A", redeemedOnly)).toBe("granted");
     });
 
@@ -86,7 +86,7 @@ export function iceContract(make: MakeEngine): void {
       const appId = await mint(under.engine, "1234");
       await join(under.engine, appId, "A");
       for (let i = 0; i < 8; i++) await grant(under, appId, "A", redeemedOnly);
-      await under.engine.codes.take(code("1234"));
+      await take(under.engine, "1234");
       expect(await grant(under, appId, "A", redeemedOnly)).toBe("granted");
     });
 

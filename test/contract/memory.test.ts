@@ -3,7 +3,7 @@ import type { EngineLimits } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { fakeClock } from "../support/clock.ts";
 import { contractLimits, type EngineUnderTest, engineContract } from "./engine-contract.ts";
-import { code, mint, pair, sit } from "./seating.ts";
+import { mint, pair, sit, take } from "./seating.ts";
 
 async function make(limits: Partial<EngineLimits> = {}): Promise<EngineUnderTest> {
   const clock = fakeClock();
@@ -32,9 +32,9 @@ test("memory: a code lives to the last millisecond before its expiry", async () 
   await mint(under.engine, "1111", { ttlMs: 60_000 });
   await mint(under.engine, "2222", { ttlMs: 60_000 });
   await under.advance(59_999);
-  expect(await under.engine.codes.take(code("1111"))).toBeDefined();
+  expect(await take(under.engine, "1111")).toBeDefined();
   await under.advance(1);
-  expect(await under.engine.codes.take(code("2222"))).toBeUndefined();
+  expect(await take(under.engine, "2222")).toBeUndefined();
 });
 
 test("memory: a room is forgotten at the millisecond at which its time is over", async () => {

@@ -2,13 +2,15 @@ import "../support/patience.ts";
 import { afterAll, test as anyTest, describe, expect } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";
-import { EngineUnreachable, type Guesser } from "../../src/engine/engine.ts";
+import { EngineUnreachable } from "../../src/engine/engine.ts";
 import { within } from "../support/client.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { redisNodes } from "../support/redis-engine.ts";
 import {
+  client,
   code,
+  countCodes,
   join,
   mail,
   mint,
@@ -16,6 +18,7 @@ import {
   noCodeLimits,
   pair,
   readAll,
+  take,
   tryToSit,
 } from "./seating.ts";
 
@@ -23,8 +26,6 @@ const test = anyTest.skipIf(redisMissing);
 
 const redis = await TestRedis.start();
 afterAll(() => redis[Symbol.asyncDispose]());
-
-const nobody: Guesser = { keys: [], windowMs: 60_000 };
 
 /** Waits for what no event tells. */
 async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
@@ -46,9 +47,9 @@ describe("an answer that nobody got", () => {
     const [engine] = nodes.engines;
     const appId = await mint(engine, "1234");
     for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
-    const taken = await engine.codes.guess(code("1234"), nobody);
+    const taken = await engine.codes.guess(code("1234"), [], 0);
     expect(taken).toMatchObject({ outcome: "taken", entry: { appId } });
-    expect(await engine.codes.guess(code("1234"), nobody)).toEqual({ outcome: "gone" });
+    expect(await engine.codes.guess(code("1234"), [], 0)).toEqual({ outcome: "gone" });
   });
 
   test("has claimed no second code: the same mint asks again and gets the first", async () => {
@@ -63,7 +64,7 @@ describe("an answer that nobody got", () => {
     for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
     const claim = await engine.codes.claim([code("1234")], newCode(), noCodeLimits);
     expect(claim).toMatchObject({ outcome: "claimed", code: code("1234") });
-    expect(await engine.codes.counts()).toEqual({ live: 1, resting: 0 });
+    expect(await countCodes(engine)).toEqual({ live: 1, resting: 0 });
   });
 });
 
@@ -76,7 +77,7 @@ describe("a Redis that hangs", () => {
     const { a } = await pair(engine);
     own.signal("SIGSTOP");
     const asked = [
-      engine.codes.take(code("1234")),
+      take(engine, "1234"),
       engine.codes.claim([code("5678")], newCode(), noCodeLimits),
       engine.mailboxes.append(a.seat, "B", mail("late")),
     ];
@@ -88,8 +89,8 @@ describe("a Redis that hangs", () => {
     expect(await engine.ready()).toContain("out of reach");
     own.signal("SIGCONT");
     await until("the engine to be ready", async () => (await engine.ready()) === undefined);
-    expect(await engine.codes.counts()).toEqual({ live: 1, resting: 0 });
-    expect(await engine.codes.take(code("1234"))).toBeDefined();
+    expect(await countCodes(engine)).toEqual({ live: 1, resting: 0 });
+    expect(await take(engine, "1234")).toBeDefined();
     await engine.sweep();
     expect(engine.sizes()).toMatchObject({ mails: 0 });
   });
@@ -100,7 +101,7 @@ describe("a Redis that hangs", () => {
     const [engine] = nodes.engines;
     own.signal("SIGSTOP");
     const asks = Array.from({ length: 60_000 }, (_, i) =>
-      Promise.resolve(engine.codes.take(code(String(i)))).catch(() => "unreachable"),
+      Promise.resolve(take(engine, String(i))).catch(() => "unreachable"),
     );
     const answers = await within("every answer", Promise.all(asks));
     expect(new Set(answers)).toEqual(new Set(["unreachable"]));
@@ -232,7 +233,7 @@ describe("keys", () => {
     await redis.ask("SET", `${nodes.prefix}{${appId}}`, "not ours");
     await redis.ask("HSET", `${nodes.prefix}{rv}:code:1234`, "foreign", "field");
     expect(tryToSit(engine, appId, "A")).rejects.toBeInstanceOf(EngineUnreachable);
-    expect(await engine.codes.take(code("1234"))).toBeUndefined();
+    expect(await take(engine, "1234")).toBeUndefined();
     const { a, b } = await pair(engine);
     await engine.relay.publish(a.seat, "frame", "ice");
     await b.listener.hears("relayed frame");
@@ -244,10 +245,10 @@ describe("keys", () => {
     await using nodes = await redisNodes(redis, 2);
     const [one, two] = nodes.engines;
     if (two === undefined) throw new Error("no second node");
-    await mint(one, "1234", { client: "c" });
-    await mint(one, "5678", { client: "c" });
-    await two.codes.guess(code("1234"), { keys: [{ key: "me", limit: 3 }], windowMs: 1_000 });
-    await two.codes.guess(code("0000"), { keys: [{ key: "me", limit: 3 }], windowMs: 1_000 });
+    await mint(one, "1234", { accounts: client("c") });
+    await mint(one, "5678", { accounts: client("c") });
+    await two.codes.guess(code("1234"), client("me"), 3);
+    await two.codes.guess(code("0000"), client("me"), 3);
     const appId = newAppId();
     const a = await join(one, appId, "A");
     const b = await join(two, appId, "B");
@@ -266,7 +267,7 @@ describe("keys", () => {
   test("of codes share one hash tag, those of a room another", async () => {
     await using nodes = await redisNodes(redis, 1);
     const [engine] = nodes.engines;
-    await mint(engine, "1234", { client: "c" });
+    await mint(engine, "1234", { accounts: client("c") });
     const { appId, a } = await pair(engine);
     await engine.mailboxes.append(a.seat, "B", mail("1", "id"));
     for (const key of await keysOf(nodes.prefix)) {
@@ -280,7 +281,7 @@ test("scripts that Redis has forgotten are sent again", async () => {
   const [engine] = nodes.engines;
   await redis.ask("SCRIPT", "FLUSH");
   await mint(engine, "1234");
-  expect(await engine.codes.take(code("1234"))).toBeDefined();
+  expect(await take(engine, "1234")).toBeDefined();
 });
 
 async function keysOf(prefix: string, about = ""): Promise<string[]> {
@@ -367,7 +368,7 @@ test("a renewal that is answered late does not undo what was heard of the peer m
   const moved = await join(two, appId, "B", { how: { dead: b.seat.token } });
   await a.listener.hears("peerLeft", "peerJoined");
   commands?.resume("toClient");
-  await one.codes.counts();
+  await one.codes.guess(code("0000"), [], 0);
   expect(a.listener.unheard).toEqual([]);
   await two.seats.leave(moved.seat);
   await a.listener.hears("peerLeft");

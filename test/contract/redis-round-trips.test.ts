@@ -3,7 +3,7 @@ import { afterAll, test as anyTest, expect } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { redisNodes } from "../support/redis-engine.ts";
-import { code, join, mail, mint, pair } from "./seating.ts";
+import { client, code, join, mail, mint, pair } from "./seating.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
@@ -26,9 +26,10 @@ const [one, two] = nodes.engines as [(typeof nodes.engines)[0], (typeof nodes.en
 afterAll(() => nodes[Symbol.asyncDispose]());
 
 test("a mint is one round trip, and a redeem is one, the guess guard included", async () => {
-  const who = { keys: [{ key: "me", limit: 10 }], windowMs: 1_000 };
-  expect(await roundTrips(100, (i) => mint(one, String(1_000 + i), { client: "c" }))).toBe(1);
-  const redeem = async (i: number) => two.codes.guess(code(String(1_000 + i)), who);
+  expect(
+    await roundTrips(100, (i) => mint(one, String(1_000 + i), { accounts: client("c") })),
+  ).toBe(1);
+  const redeem = async (i: number) => two.codes.guess(code(String(1_000 + i)), client("me"), 10);
   expect(await roundTrips(100, redeem)).toBe(1);
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type AppId, newAppId } from "../../src/base/ids.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
-import { code, join, mail, mint, pair, race, readAll, sendAll, sit, tryToSit } from "./seating.ts";
+import { join, mail, mint, pair, race, readAll, sendAll, sit, take, tryToSit } from "./seating.ts";
 
 /** Short of a room's end by more than a test can take. */
 const marginMs = 5_000;
@@ -130,12 +130,12 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make();
       const appId = await mint(under.engine, "1234", { ttlMs: roomTtlMs * 2 });
       await deserted(under, appId);
-      if (redeemed) await under.engine.codes.take(code("1234"));
+      if (redeemed) await take(under.engine, "1234");
       await under.advance(roomTtlMs - marginMs);
       expect(await isForgotten(under, appId)).toBe(false);
       const other = await mint(under.engine, "5678", { ttlMs: roomTtlMs * 2 });
       await deserted(under, other);
-      if (redeemed) await under.engine.codes.take(code("5678"));
+      if (redeemed) await take(under.engine, "5678");
       await under.advance(roomTtlMs);
       expect(await isForgotten(under, other)).toBe(true);
     });
@@ -144,7 +144,7 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make();
       const appId = await mint(under.engine, "1234", { restMs: 1_000 });
       const { a, b } = await pair(under.engine, appId);
-      await under.engine.codes.take(code("1234"));
+      await take(under.engine, "1234");
       await under.engine.seats.leave(a.seat);
       await under.engine.seats.leave(b.seat);
       await under.advance(roomTtlMs - marginMs);
@@ -214,7 +214,7 @@ export function roomsContract(make: MakeEngine): void {
     test("a redeemed code's room counts as minted", async () => {
       await using under = await make({ maxRooms: 2 });
       const minted = await mint(under.engine, "1111");
-      await under.engine.codes.take(code("1111"));
+      await take(under.engine, "1111");
       await occupy(under);
       expect(await under.engine.rooms.admits(minted)).toBe(true);
     });

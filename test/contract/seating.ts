@@ -1,5 +1,14 @@
+import type { Account } from "../../src/base/account.ts";
 import { type AppId, type Code, newAppId, type Side } from "../../src/base/ids.ts";
-import type { Claimable, Engine, Mail, NewCode, Seat, Taken } from "../../src/engine/engine.ts";
+import type {
+  Claimable,
+  CodeEntry,
+  Engine,
+  Mail,
+  NewCode,
+  Seat,
+  Taken,
+} from "../../src/engine/engine.ts";
 import { RecordingListener } from "./listener.ts";
 
 /** Somebody in a seat. */
@@ -90,10 +99,34 @@ export function code(text: string): Code {
 }
 
 export function newCode(entry: Partial<NewCode> = {}): NewCode {
-  return { appId: newAppId(), ttlMs: 60_000, restMs: 600_000, client: undefined, ...entry };
+  return { appId: newAppId(), ttlMs: 60_000, restMs: 600_000, accounts: [], ...entry };
 }
 
-export const noCodeLimits = { maxLive: 10_000, maxUsed: 10_000, maxPerClient: 0 } as const;
+/** The accounts of a client that is told by its own name only. */
+export function client(key: string): readonly [Account] {
+  return [{ key, isSite: false }];
+}
+
+export const noCodeLimits = {
+  maxLive: 10_000,
+  maxUsed: 10_000,
+  maxPerClient: 10_000,
+  maxPerSite: 10_000,
+  allowances: [{ upToRecent: 10_000, misses: 10_000 }],
+} as const;
+
+/** Takes the code out as somebody whose misses are held against nobody. Undefined when it is not to be had. */
+export async function take(engine: Engine, text: string): Promise<CodeEntry | undefined> {
+  const guess = await engine.codes.guess(code(text), [], 0);
+  return guess.outcome === "taken" ? guess.entry : undefined;
+}
+
+/** The codes there are at this moment. */
+export async function countCodes(engine: Engine) {
+  await engine.sweep();
+  const { codesLive, codesResting } = engine.sizes();
+  return { live: codesLive, resting: codesResting };
+}
 
 /** Mints `text` for a room, and answers the room. */
 export async function mint(engine: Engine, text: string, entry: Partial<NewCode> = {}) {

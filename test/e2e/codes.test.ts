@@ -57,8 +57,14 @@ test("with CODE_DIGITS and CODE_DIGITS_MAX at 4 all codes have four digits, unti
   const clock = fakeClock();
   const env = { ...generous, CODE_DIGITS: "4", CODE_DIGITS_MAX: "4" };
   await using server = await testServer(env, { clock });
-  expect(lengthsOf(await mintMany(server, 5_000))).toEqual({ 4: 5_000 });
-  const refused = await mint(server);
+  const codes: string[] = [];
+  for (let host = 1; host <= 8; host++) {
+    const answers = Array.from({ length: 625 }, () => mint(server, `127.0.0.${host}`));
+    for (const { body } of await Promise.all(answers))
+      codes.push((JSON.parse(body) as Minted).code);
+  }
+  expect(lengthsOf(codes)).toEqual({ 4: 5_000 });
+  const refused = await mint(server, "127.0.0.9");
   expect(refused.status).toBe(503);
   expect(refused.headers.get("retry-after")).toBe("30");
   expect(refused.headers.get("content-type")).toBe("application/problem+json");
@@ -70,12 +76,37 @@ test("with CODE_DIGITS and CODE_DIGITS_MAX at 4 all codes have four digits, unti
 test("MAX_CODES counts live and resting codes together", async () => {
   const clock = fakeClock();
   await using server = await testServer({ ...generous, MAX_CODES: "3" }, { clock });
-  const codes = await mintMany(server, 3);
+  const codes: string[] = [];
+  for (const host of ["127.0.0.1", "127.0.0.2", "127.0.0.3"]) {
+    codes.push((JSON.parse((await mint(server, host)).body) as Minted).code);
+  }
   expect((await server.redeem(codes[0] as string)).status).toBe(200);
-  expect((await mint(server)).status).toBe(503);
+  expect((await mint(server, "127.0.0.4")).status).toBe(503);
   expect(await server.metric('nt_refusals_total{reason="codes_full"}')).toBe(1);
   clock.advance(roomTtlMs);
-  expect((await mint(server)).status).toBe(200);
+  expect((await mint(server, "127.0.0.4")).status).toBe(200);
+});
+
+test("of all codes a client holds an eighth and a /48 a half, and others mint on", async () => {
+  await using server = await testServer({ ...generous, MAX_CODES: "80" }, { clock: fakeClock() });
+  const from = async (address: string) => {
+    const answer = await fetch(`${server.http}/rendezvous/code`, {
+      method: "POST",
+      headers: { "x-forwarded-for": address },
+    });
+    return answer.status;
+  };
+  const counts: Record<string, number> = {};
+  for (let net = 0; net < 30; net++) {
+    for (let i = 0; i < 11; i++) {
+      const status = await from(`2001:db8:0:${net}::1`);
+      counts[status] = (counts[status] ?? 0) + 1;
+      if (i === 10) expect(status).toBe(429);
+    }
+  }
+  expect(counts["200"]).toBe(40);
+  expect(await from("2001:db8:1::1")).toBe(200);
+  expect(await server.metric('nt_refusals_total{reason="codes_full"}')).toBe(0);
 });
 
 test("CODES_PER_CLIENT holds for each client, and whoever waits as told may mint again", async () => {
@@ -100,7 +131,7 @@ test("CODES_PER_CLIENT holds for each client, and whoever waits as told may mint
   expect((await mint(server)).status).toBe(200);
 });
 
-test("CODES_PER_CLIENT of 0 is no limit", async () => {
+test("CODES_PER_CLIENT of 0 is no limit but the client's share of all", async () => {
   await using server = await testServer({ CODES_PER_CLIENT: "0" });
   expect(await mintMany(server, 300)).toHaveLength(300);
 });

@@ -45,9 +45,8 @@ export function apart([one, two]: readonly [Engine, Engine]): Engine {
   return {
     codes: {
       claim: (...args) => next().codes.claim(...args),
-      take: (code) => next().codes.take(code),
       guess: (...args) => next().codes.guess(...args),
-      counts: () => next().codes.counts(),
+      recentMisses: () => next().codes.recentMisses(),
     },
     rooms: {
       admits: (appId) => next().rooms.admits(appId),

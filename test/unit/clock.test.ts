@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { cryptoRandom, systemClock } from "../../src/base/clock.ts";
+import { cryptoRandom, steadyNow, systemClock } from "../../src/base/clock.ts";
 import { fakeClock } from "../support/clock.ts";
 
 describe("the system's clock", () => {
@@ -98,5 +98,45 @@ describe("chance", () => {
     for (let draw = 0; draw < draws; draw++) if (cryptoRandom(below) < below / 3) low++;
     // A third, where the remainder would give a half; off by nine standard deviations at most.
     expect(Math.abs(low / draws - 1 / 3)).toBeLessThan(0.03);
+  });
+});
+
+describe("steady time", () => {
+  function set() {
+    const clock = { wall: 1_700_000_000_000, ticks: 5.25 };
+    const now = steadyNow({ now: () => clock.wall, ticks: () => clock.ticks });
+    const pass = (ms: number) => {
+      clock.wall += ms;
+      clock.ticks += ms;
+    };
+    return { clock, now, pass };
+  }
+
+  test("is the wall clock's, in whole ms", () => {
+    const { clock, now, pass } = set();
+    for (let i = 0; i < 100; i++) {
+      expect(now()).toBe(clock.wall);
+      pass(i);
+    }
+  });
+
+  test("goes on from where it was when the wall clock is set back", () => {
+    const { clock, now, pass } = set();
+    const before = now();
+    clock.wall -= 3_600_000;
+    expect(now()).toBe(before);
+    pass(1_000);
+    expect(now()).toBe(before + 1_000);
+  });
+
+  test("follows when the wall clock is set forward, and once it has caught up", () => {
+    const { clock, now, pass } = set();
+    clock.wall += 3_600_000;
+    expect(now()).toBe(clock.wall);
+    clock.wall -= 60_000;
+    expect(now()).toBe(clock.wall + 60_000);
+    clock.wall += 61_000;
+    pass(5);
+    expect(now()).toBe(clock.wall);
   });
 });

@@ -10,6 +10,7 @@ import { FakeConnection } from "../support/fake-connection.ts";
 
 const limits = {
   roomTtlMs: 600_000,
+  redeemWindowMs: 60_000,
   relayHoldMs: 10_000,
   maxRooms: 10,
   holdMaxFrames: 1,

@@ -13,6 +13,7 @@ const nothing = memoryEngine({
   now: () => 0,
   limits: {
     roomTtlMs: 1,
+    redeemWindowMs: 1,
     relayHoldMs: 1,
     maxRooms: 1,
     holdMaxFrames: 1,
@@ -42,6 +43,7 @@ function server() {
       sockets: () => 0,
       socketClients: () => 0,
       sharedClients: () => 0,
+      guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
     },
   });
   /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
@@ -57,7 +59,7 @@ test("every series is there from the start, at 0", async () => {
   const { text } = server();
   const lines = (await text()).split("\n").filter((line) => line.startsWith("nt_"));
   const names = lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
-  const facts = /^nt_(build_info\{|ws_max )/;
+  const facts = /^nt_(build_info\{|ws_max |code_digits )/;
   expect(lines.filter((line) => !line.endsWith(" 0") && !facts.test(line))).toEqual([]);
   expect(lines).toContain('nt_build_info{version="0",bun="0",engine="memory"} 1');
   expect(new Set(names).size).toBe(names.length);

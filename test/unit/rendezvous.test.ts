@@ -14,7 +14,7 @@ const me = client("192.0.2.1");
 
 /** Who mints and redeems, told apart by name. */
 function client(key: string, shared = false): RendezvousClient {
-  return { key, site: undefined, shared };
+  return { accounts: [{ key, isSite: shared }], shared };
 }
 
 /** A rendezvous over a memory engine whose clock only the test moves. */
@@ -25,6 +25,7 @@ function meetingPoint(options: Partial<RendezvousOptions> = {}) {
     now: () => time.now,
     limits: {
       roomTtlMs,
+      redeemWindowMs: 60_000,
       relayHoldMs: 10_000,
       maxRooms: 100,
       holdMaxFrames: 1,
@@ -35,7 +36,11 @@ function meetingPoint(options: Partial<RendezvousOptions> = {}) {
     },
     dropped: () => undefined,
   });
-  const { mint, redeem: redeemAs } = rendezvous({
+  const {
+    mint,
+    redeem: redeemAs,
+    guessing,
+  } = rendezvous({
     codes: engine.codes,
     random: cryptoRandom,
     roomTtlMs,
@@ -44,7 +49,6 @@ function meetingPoint(options: Partial<RendezvousOptions> = {}) {
     maxPerClient: 0,
     maxCodes: 1_000_000,
     redeemFailures: 0,
-    redeemWindowMs: 60_000,
     tally,
     ...options,
   });
@@ -56,10 +60,10 @@ function meetingPoint(options: Partial<RendezvousOptions> = {}) {
   /** The entry of the code; undefined when it is gone. */
   async function redeem(code: Code, by = me) {
     const guess = await redeemAs(code, by);
-    if (guess.outcome === "locked") throw new Error("The client is locked.");
+    if (guess.outcome === "locked" || guess.outcome === "withdrawn") throw new Error(guess.outcome);
     return guess.outcome === "taken" ? guess.entry : undefined;
   }
-  return { engine, tally, time, mint, minted, redeem, redeemAs };
+  return { engine, tally, time, mint, minted, redeem, redeemAs, guessing };
 }
 
 /** Draws the given numbers in turn, over and over. */
@@ -135,7 +139,7 @@ test("a used or expired code is nobody's for as long as a room lives, then free 
   time.now += roomTtlMs - 1;
   expect((await minted(1_000)).code).toBe("0008" as Code);
   time.now += 1;
-  expect(await engine.codes.counts()).toEqual({ live: 1, resting: 0 });
+  expect(engine.sizes()).toMatchObject({ codesLive: 1, codesResting: 0 });
   expect((await minted(1_000)).code).toBe("0007" as Code);
 });
 
@@ -225,7 +229,7 @@ test("no more candidates are drawn than needed", async () => {
 
 test("past the greatest length the codes are full", async () => {
   const { mint, minted } = meetingPoint({ maxDigits: 4, maxCodes: 3 });
-  for (let i = 0; i < 3; i++) await minted();
+  for (let i = 0; i < 3; i++) await minted(undefined, client(`${i}`));
   const refused = await mint({ ttlMs: undefined, client: me });
   expect(refused.outcome).toBe("codes_full");
   expect(refused).toHaveProperty("retryAfterMs", 30_000);
@@ -247,12 +251,13 @@ test("a client holds only so many codes, and is told when its first is free agai
 
 test("what was minted and redeemed is counted, what was refused is not", async () => {
   const { mint, minted, redeem, tally } = meetingPoint({ maxDigits: 4, maxCodes: 2 });
-  const { code } = await minted();
-  await minted();
+  const { code } = await minted(undefined, client("a"));
+  await minted(undefined, client("b"));
   await mint({ ttlMs: undefined, client: me });
   await redeem(code);
   await redeem(code);
   expect(tally).toMatchObject({ codesMinted: 2, codesRedeemed: 1 });
+  expect(tally.codeMisses).toEqual({ 4: 1, 5: 0, 6: 0, 7: 0, 8: 0 });
 });
 
 test("a client that misses too often is locked, for right codes too, and others are not", async () => {
@@ -281,14 +286,18 @@ test("a hit gives nothing back: earlier misses stay, and it is no miss itself", 
 test("a site may miss 16 times as often as a client, over all of its clients", async () => {
   const { redeemAs } = meetingPoint({ redeemFailures: 2 });
   const wrong = "99999999" as Code;
-  const subscriber = (i: number) => ({ key: `2001:db8:0:${i}`, site: "2001:db8:0", shared: false });
+  const subscriber = (i: number, site = "2001:db8:0::/48"): RendezvousClient => ({
+    accounts: [
+      { key: `2001:db8:0:${i}`, isSite: false },
+      { key: site, isSite: true },
+    ],
+    shared: false,
+  });
   for (let i = 0; i < 32; i++) {
     expect(await redeemAs(wrong, subscriber(i))).toEqual({ outcome: "gone" });
   }
   expect(await redeemAs(wrong, subscriber(99))).toMatchObject({ outcome: "locked" });
-  expect(await redeemAs(wrong, { ...subscriber(99), site: "2001:db8:1" })).toEqual({
-    outcome: "gone",
-  });
+  expect(await redeemAs(wrong, subscriber(99, "2001:db8:1::/48"))).toEqual({ outcome: "gone" });
 });
 
 test("redeemFailures of 0 locks nobody, and remembers nobody", async () => {
@@ -297,15 +306,15 @@ test("redeemFailures of 0 locks nobody, and remembers nobody", async () => {
   expect(engine.sizes().guessers).toBe(0);
 });
 
-test("codes of everybody behind an unknown proxy are two digits longer, without a quota or a lock", async () => {
-  const { minted, redeem } = meetingPoint({ maxPerClient: 1, redeemFailures: 1 });
+test("everybody behind an unknown proxy gets codes two digits longer, and the limits of a site", async () => {
+  const { mint, minted, redeem, redeemAs } = meetingPoint({ maxPerClient: 2, redeemFailures: 3 });
   const everybody = client("10.0.0.1", true);
-  for (let i = 0; i < 20; i++) {
-    const { code } = await minted(undefined, everybody);
-    expect(code).toHaveLength(6);
-    expect(await redeem("99999999" as Code, everybody)).toBeUndefined();
-    expect(await redeem(code, everybody)).toBeDefined();
-  }
+  for (let i = 0; i < 32; i++) expect((await minted(undefined, everybody)).code).toHaveLength(6);
+  expect(await mint({ ttlMs: undefined, client: everybody })).toMatchObject({
+    outcome: "client_full",
+  });
+  for (let i = 0; i < 48; i++) expect(await redeem("99999999" as Code, everybody)).toBeUndefined();
+  expect(await redeemAs("99999999" as Code, everybody)).toMatchObject({ outcome: "locked" });
   expect((await minted()).code).toHaveLength(4);
 });
 
@@ -337,4 +346,134 @@ test("with every draw taken nothing spins: at most 16 draws a length, then full"
   draws = 0;
   expect(await mint({ ttlMs: undefined, client: me })).toMatchObject({ outcome: "codes_full" });
   expect(draws).toBe(5 * 16);
+});
+
+// ---- guessing ----
+
+/** Misses of `count` clients that were never seen before, at random codes of one length. */
+async function attack(
+  { redeemAs }: ReturnType<typeof meetingPoint>,
+  count: number,
+  digits: number,
+  taken = new Set<string>(),
+) {
+  let stranger = 0;
+  for (let misses = 0; misses < count; ) {
+    const guess = String(cryptoRandom(10 ** digits)).padStart(digits, "0") as Code;
+    const answer = await redeemAs(guess, client(`stranger ${digits} ${stranger++}`));
+    if (answer.outcome === "taken") taken.add(guess);
+    else misses++;
+  }
+  return taken;
+}
+
+test("codes minted before an attack are taken with 1 in 20 at most, from however many addresses", async () => {
+  let stolen = 0;
+  for (let round = 0; round < 60; round++) {
+    const place = meetingPoint({ redeemFailures: 10 });
+    for (let i = 0; i < 50; i++) await place.minted();
+    stolen += (await attack(place, 1_000, 4)).size;
+  }
+  // Of 3,000 some 75 are, since no other codes are in use: more than 150, one in 20, in no run of 10¹³.
+  expect(stolen).toBeLessThanOrEqual(150);
+  expect(stolen).toBeGreaterThan(0);
+});
+
+test("codes minted while an attack shows are taken with 1 in 100 at most, also if it turns to their length", async () => {
+  let stolen = 0;
+  let minted = 0;
+  for (let round = 0; round < 100; round++) {
+    const place = meetingPoint({ redeemFailures: 10, maxDigits: 5 });
+    await attack(place, 101, 4);
+    for (let i = 0; i < 100; i++) {
+      expect((await place.minted()).code).toHaveLength(5);
+      minted++;
+    }
+    stolen += (await attack(place, 800, 5)).size;
+  }
+  // Of 10,000 some 50 are, since no other codes are in use: more than 100, one in 100, in no run of 10¹¹.
+  expect(stolen).toBeLessThanOrEqual(minted / 100);
+});
+
+test("when half of a length is in use and known to the guesser, 1 in 20 still holds", async () => {
+  let stolen = 0;
+  for (let round = 0; round < 40; round++) {
+    const place = meetingPoint({ maxDigits: 4 });
+    const known = new Set<string>();
+    while (known.size < 4_950) {
+      const { code } = await place.minted(undefined, client(`attacker ${known.size >> 9}`));
+      await place.redeem(code);
+      known.add(code);
+    }
+    const others = new Set<string>();
+    for (let i = 0; i < 50; i++) others.add((await place.minted()).code);
+    for (let guess = 0; guess < 10_000; guess++) {
+      const code = String(guess).padStart(4, "0") as Code;
+      if (known.has(code)) continue;
+      const answer = await place.redeemAs(code, client(`stranger ${guess}`));
+      if (answer.outcome === "taken" && others.has(code)) stolen++;
+    }
+  }
+  // Of 2,000 codes 100 are what 1 in 20 means; seven deviations more are no chance.
+  expect(stolen).toBeLessThan(170);
+});
+
+test("a code that outlives many windows is allowed no more misses for it", async () => {
+  const place = meetingPoint({ roomTtlMs: 168 * 3_600_000 });
+  const { code } = await place.minted();
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 50; i++) await place.redeemAs("0000" as Code, client("slow"));
+    place.time.now += 120_000;
+  }
+  expect(place.guessing()).toMatchObject({ shows: false, digits: 4 });
+  if (code === "0000") return;
+  expect(await place.redeemAs(code, me)).toEqual({ outcome: "withdrawn" });
+});
+
+test("during an attack one without misses mints and redeems, however fast the guesses come", async () => {
+  const place = meetingPoint({ redeemFailures: 10 });
+  for (const misses of [101, 900, 9_000, 100_000]) {
+    await attack(place, misses, 4);
+    const { code } = await place.minted();
+    // While it is on its way, as many are guessed at its own length as ever before.
+    await attack(place, misses, code.length);
+    expect(await place.redeemAs(code, me)).toMatchObject({ outcome: "taken" });
+  }
+});
+
+test("guesses at several lengths count together", async () => {
+  const place = meetingPoint();
+  for (const digits of [4, 5, 6, 7, 8]) await attack(place, 21, digits);
+  expect(place.guessing()).toEqual({ recentMisses: 105, shows: true, digits: 6 });
+  expect((await place.minted()).code).toHaveLength(6);
+});
+
+test("one client that mistypes shows no attack, and codes are short again two windows after one", async () => {
+  const place = meetingPoint();
+  await attack(place, 100, 4);
+  expect(place.guessing()).toEqual({ recentMisses: 100, shows: false, digits: 4 });
+  await attack(place, 1, 4);
+  expect(place.guessing()).toEqual({ recentMisses: 101, shows: true, digits: 6 });
+  place.time.now += 120_000;
+  place.engine.sweep();
+  expect(place.guessing()).toEqual({ recentMisses: 0, shows: false, digits: 4 });
+  expect((await place.minted()).code).toHaveLength(4);
+});
+
+test("a client holds an eighth of all codes at most, a site a half, whatever it may hold otherwise", async () => {
+  const { mint, minted } = meetingPoint({ maxCodes: 80 });
+  const subscriber = (i: number): RendezvousClient => ({
+    accounts: [
+      { key: `net ${i}`, isSite: false },
+      { key: "site", isSite: true },
+    ],
+    shared: false,
+  });
+  for (let i = 0; i < 40; i++) await minted(undefined, subscriber(i >> 3));
+  expect(await mint({ ttlMs: undefined, client: subscriber(9) })).toMatchObject({
+    outcome: "client_full",
+  });
+  for (let i = 0; i < 10; i++) await minted();
+  expect(await mint({ ttlMs: undefined, client: me })).toMatchObject({ outcome: "client_full" });
+  await minted(undefined, client("other"));
 });

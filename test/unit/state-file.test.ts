@@ -37,7 +37,7 @@ async function pass(clock: FakeClock, ms: number): Promise<void> {
   }
 }
 
-const nothing = { codes: [], rooms: [] };
+const nothing = { codes: [], misses: [], rooms: [] };
 
 test("a second opener waits for the first, and has the file as soon as that lets go", async () => {
   await using folder = await newFolder();

@@ -15,21 +15,21 @@ export const codes = [
     key: "codeDigits",
     schema: wholeNumber(4, 8),
     default: "4",
-    help: "Digits of a code while few are live",
+    help: "Digits of a code while few are live and nobody guesses",
   },
   {
     variable: "CODE_DIGITS_MAX",
     key: "codeDigitsMax",
     schema: wholeNumber(4, 8),
     default: "8",
-    help: "Digits that codes may grow to when many are live, so that guessing stays hopeless",
+    help: "Digits that codes may grow to when many are live or guessed, so that guessing stays hopeless",
   },
   {
     variable: "CODES_PER_CLIENT",
     key: "codesPerClient",
     schema: wholeNumber(0, maxCount),
     default: "100",
-    help: "Codes one client may hold at a time, used and expired ones counted for another `ROOM_TTL`; 0 sets no limit",
+    help: "Codes one client may hold at a time, used and expired ones counted for another `ROOM_TTL`; a site (a /48, or everybody behind an unknown proxy) holds 16 times as many. 0 sets no limit but the share: of `MAX_CODES` a client holds an eighth at most, a site a half",
   },
   {
     variable: "MAX_CODES",
@@ -43,7 +43,7 @@ export const codes = [
     key: "redeemFailures",
     schema: wholeNumber(0, maxCount),
     default: "10",
-    help: "Failed redeems of one client within `REDEEM_WINDOW`, past which it is refused with 429; 0 sets no limit",
+    help: "Failed redeems of one client within `REDEEM_WINDOW` (of a site, 16 times as many), past which it is refused with 429; 0 sets no limit",
   },
   {
     variable: "REDEEM_WINDOW",

@@ -8,6 +8,8 @@ export function faultInWords(error: unknown): string {
   switch (error.code) {
     case "code_gone":
       return "This code doesn’t work: it was never made, is used up or has expired. Ask for a new one.";
+    case "code_withdrawn":
+      return "Too many wrong codes were tried, so this one is not safe any more. Ask for a new one.";
     case "malformed":
       return "A code has 4 to 8 digits.";
     case "unreachable":

@@ -1,21 +1,24 @@
+import type { Account } from "../../base/account.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import type { Claim, CodeCounts, CodeEntry, CodeLimits, Codes, NewCode } from "../engine.ts";
+import type { Claim, CodeEntry, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
 import { DueQueue } from "./due-queue.ts";
-import { guessLedger } from "./guesses.ts";
+import { guessLedger, MissCounts } from "./guesses.ts";
 
 /** A code from its claim until it may be claimed again: live, then resting (used or expired). */
 export interface CodeRecord extends CodeEntry {
   readonly code: Code;
-  readonly client: string | undefined;
+  readonly accounts: readonly Account[];
   readonly restMs: number;
+  /** Nobody gets it any more once there were this many misses of all time at its length. */
+  readonly withdrawAt: number;
   state: "live" | "used" | "expired";
   /** When the state changes by itself: live to expired, or resting to forgotten. */
   dueAt: number;
 }
 
 export interface MemoryCodes extends Codes {
-  take(code: Code): CodeEntry | undefined;
-  counts(): CodeCounts;
+  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim;
+  guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess;
   /** The record of the code that this room was minted with, while the code lives or rests. */
   ofRoom(appId: AppId): CodeRecord | undefined;
   sweep(): void;
@@ -23,21 +26,31 @@ export interface MemoryCodes extends Codes {
   records(): readonly CodeRecord[];
   /** Puts a record back as it was. */
   restore(record: CodeRecord): void;
-  clients(): number;
-  guessers(): number;
+  /** Those of everybody, which `CodeRecord.withdrawAt` is told in. */
+  readonly misses: Pick<MissCounts, "save" | "restore">;
+  sizes(): {
+    readonly codesLive: number;
+    readonly codesResting: number;
+    readonly codeClients: number;
+    readonly guessers: number;
+  };
 }
 
+/** Codes of one account that are looked through for the one that is free first. */
+const maxLookedThrough = 128;
+
 /** Codes in Maps. Everything due is carried out before each verb, so counts are exact. */
-export function memoryCodes(now: () => number): MemoryCodes {
+export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCodes {
   const byCode = new Map<Code, CodeRecord>();
   const byRoom = new Map<AppId, CodeRecord>();
-  const byClient = new Map<string, Set<CodeRecord>>();
+  const byAccount = new Map<string, Set<CodeRecord>>();
   const due = new DueQueue<CodeRecord>();
-  const guesses = guessLedger(now);
+  const guesses = guessLedger(redeemWindowMs);
+  const misses = new MissCounts(redeemWindowMs);
   let live = 0;
+  let recentMisses = 0;
 
-  function sweep(): void {
-    const at = now();
+  function sweep(at: number): void {
     for (let record = due.take(at); record !== undefined; record = due.take(at)) {
       if (record.state !== "live") {
         forget(record);
@@ -52,25 +65,33 @@ export function memoryCodes(now: () => number): MemoryCodes {
   function forget(record: CodeRecord): void {
     byCode.delete(record.code);
     byRoom.delete(record.appId);
-    if (record.client === undefined) return;
-    const held = byClient.get(record.client);
-    held?.delete(record);
-    if (held?.size === 0) byClient.delete(record.client);
+    for (const { key } of record.accounts) {
+      const held = byAccount.get(key);
+      held?.delete(record);
+      if (held?.size === 0) byAccount.delete(key);
+    }
   }
 
   function claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
-    sweep();
     const at = now();
-    const held = entry.client === undefined ? undefined : byClient.get(entry.client);
-    if (limits.maxPerClient > 0 && held !== undefined && held.size >= limits.maxPerClient) {
-      return { outcome: "client_full", retryAfterMs: untilFirstFree(held, at) };
+    sweep(at);
+    const { appId, accounts, restMs } = entry;
+    for (const { key, isSite } of accounts) {
+      const held = byAccount.get(key);
+      if (held !== undefined && held.size >= (isSite ? limits.maxPerSite : limits.maxPerClient)) {
+        return { outcome: "client_full", retryAfterMs: untilFirstFree(held, at) };
+      }
     }
     if (live >= limits.maxLive || byCode.size >= limits.maxUsed) return { outcome: "crowded" };
+    recentMisses = misses.recent(at);
+    const allowed = allowance(limits.allowances, recentMisses);
+    if (allowed === undefined) return { outcome: "crowded" };
     for (const code of candidates) {
       if (byCode.has(code)) continue;
       const expiresAt = at + entry.ttlMs;
-      const { appId, client, restMs } = entry;
-      add({ code, appId, client, restMs, expiresAt, state: "live", dueAt: expiresAt });
+      const withdrawAt = misses.of(code.length) + allowed;
+      const state = "live";
+      add({ code, appId, accounts, restMs, expiresAt, withdrawAt, state, dueAt: expiresAt });
       return { outcome: "claimed", code, expiresAt };
     }
     return { outcome: "collided" };
@@ -81,57 +102,72 @@ export function memoryCodes(now: () => number): MemoryCodes {
     byCode.set(record.code, record);
     byRoom.set(record.appId, record);
     due.add(record, record.dueAt);
-    if (record.client === undefined) return;
-    const held = byClient.get(record.client);
-    if (held) held.add(record);
-    else byClient.set(record.client, new Set([record]));
-  }
-
-  function take(code: Code): CodeEntry | undefined {
-    const record = byCode.get(code);
-    if (record?.state !== "live" || now() >= record.expiresAt) return undefined;
-    live--;
-    record.state = "used";
-    due.add(record, now() + record.restMs);
-    return record;
+    for (const { key } of record.accounts) {
+      const held = byAccount.get(key);
+      if (held) held.add(record);
+      else byAccount.set(key, new Set([record]));
+    }
   }
 
   return {
     claim,
-    take,
-    guess(code, guesser) {
-      const retryAfterMs = guesses.lockedFor(guesser);
+    guess(code, accounts, maxMisses) {
+      const at = now();
+      const retryAfterMs = maxMisses > 0 ? guesses.lockedFor(accounts, at) : 0;
       if (retryAfterMs > 0) return { outcome: "locked", retryAfterMs };
-      const entry = take(code);
-      if (entry !== undefined) return { outcome: "taken", entry };
-      guesses.missed(guesser);
-      return { outcome: "gone" };
+      const record = byCode.get(code);
+      if (record?.state !== "live" || at >= record.expiresAt) {
+        misses.add(code.length, at);
+        recentMisses = misses.recent(at);
+        if (maxMisses > 0) guesses.missed(accounts, maxMisses, at);
+        return { outcome: "gone" };
+      }
+      if (misses.of(code.length) >= record.withdrawAt) return { outcome: "withdrawn" };
+      live--;
+      record.state = "used";
+      due.add(record, at + record.restMs);
+      return { outcome: "taken", entry: record };
     },
-    counts() {
-      sweep();
-      return { live, resting: byCode.size - live };
-    },
+    recentMisses: () => recentMisses,
     ofRoom(appId) {
-      sweep();
+      sweep(now());
       return byRoom.get(appId);
     },
     sweep() {
-      sweep();
-      guesses.sweep();
+      const at = now();
+      sweep(at);
+      guesses.sweep(at);
+      recentMisses = misses.recent(at);
     },
     records() {
-      sweep();
+      sweep(now());
       return [...byCode.values()];
     },
     restore: add,
-    clients: () => byClient.size,
-    guessers: guesses.size,
+    misses,
+    sizes() {
+      sweep(now());
+      return {
+        codesLive: live,
+        codesResting: byCode.size - live,
+        codeClients: byAccount.size,
+        guessers: guesses.size(),
+      };
+    },
   };
+}
+
+/** Undefined where there is none for so many recent misses. */
+function allowance(all: CodeLimits["allowances"], recentMisses: number): number | undefined {
+  for (const { upToRecent, misses } of all) if (recentMisses <= upToRecent) return misses;
+  return undefined;
 }
 
 function untilFirstFree(held: Iterable<CodeRecord>, at: number): number {
   let first = Number.POSITIVE_INFINITY;
+  let looked = 0;
   for (const record of held) {
+    if (looked++ === maxLookedThrough) break;
     const freeAt = record.state === "live" ? record.expiresAt + record.restMs : record.dueAt;
     first = Math.min(first, freeAt);
   }

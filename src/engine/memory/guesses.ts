@@ -1,6 +1,6 @@
-import type { Guesser } from "../engine.ts";
+import { type Account, limitOf } from "../../base/account.ts";
 
-/** What a guesser has missed lately. Times in ms. */
+/** What an account has missed lately. Times in ms. */
 interface Misses {
   count: number;
   /** When `count` starts again from 0. */
@@ -14,64 +14,54 @@ interface Misses {
 }
 
 export interface GuessLedger {
-  /** ms until the guesser may try again; 0: now. */
-  lockedFor(guesser: Guesser): number;
-  missed(guesser: Guesser): void;
-  sweep(): void;
+  /** ms until one with these accounts may try again; 0: now. Every `at` is the present, ms. */
+  lockedFor(accounts: readonly Account[], at: number): number;
+  /** Counts a miss; `maxMisses` is how many one client may have. */
+  missed(accounts: readonly Account[], maxMisses: number, at: number): void;
+  sweep(at: number): void;
   size(): number;
 }
 
-/** Guessers told apart; when there are so many, newcomers share one record. */
-const maxGuessers = 100_000;
-const sharedKey = "";
+/** Accounts told apart. Later ones are not remembered: their misses count for everybody together only. */
+const maxAccounts = 100_000;
 /** A lock is at most this many windows long. */
 const maxLockWindows = 64;
 
 /**
- * Failed redeems by client. Who misses its limit within a window is locked: first for one window,
+ * Failed redeems by account. Which misses its limit within a window is locked: first for one window,
  * then for two, four, … if it goes on right after the lock.
  */
-export function guessLedger(now: () => number): GuessLedger {
-  const guessers = new Map<string, Misses>();
+export function guessLedger(windowMs: number): GuessLedger {
+  const known = new Map<string, Misses>();
 
-  function keyFor(key: string): string {
-    return guessers.has(key) || guessers.size < maxGuessers ? key : sharedKey;
+  function missesOf(key: string, at: number): Misses | undefined {
+    const misses = known.get(key);
+    if (misses !== undefined && at < misses.forgetAt) return misses;
+    if (misses === undefined && known.size >= maxAccounts) return undefined;
+    const fresh = { count: 0, windowEnd: 0, lockedUntil: 0, locks: 0, forgetAt: 0 };
+    known.set(key, fresh);
+    return fresh;
   }
 
   return {
-    lockedFor({ keys }) {
-      const at = now();
+    lockedFor(accounts, at) {
       let longest = 0;
-      for (const { key } of keys) {
-        const until = guessers.get(keyFor(key))?.lockedUntil ?? 0;
-        longest = Math.max(longest, until - at);
+      for (const { key } of accounts) {
+        longest = Math.max(longest, (known.get(key)?.lockedUntil ?? 0) - at);
       }
       return longest;
     },
-    missed({ keys, windowMs }) {
-      const at = now();
-      const counted = new Set<string>();
-      for (const { key, limit } of keys) {
-        const name = keyFor(key);
-        // Two keys of one guesser that share a record are one miss in it.
-        if (counted.has(name)) continue;
-        counted.add(name);
-        const known = guessers.get(name);
-        const misses = known !== undefined && at < known.forgetAt ? known : newMisses();
-        count(misses, limit, windowMs, at);
-        guessers.set(name, misses);
+    missed(accounts, maxMisses, at) {
+      for (const account of accounts) {
+        const misses = missesOf(account.key, at);
+        if (misses) count(misses, limitOf(account, maxMisses), windowMs, at);
       }
     },
-    sweep() {
-      const at = now();
-      for (const [key, { forgetAt }] of guessers) if (at >= forgetAt) guessers.delete(key);
+    sweep(at) {
+      for (const [key, { forgetAt }] of known) if (at >= forgetAt) known.delete(key);
     },
-    size: () => guessers.size,
+    size: () => known.size,
   };
-}
-
-function newMisses(): Misses {
-  return { count: 0, windowEnd: 0, lockedUntil: 0, locks: 0, forgetAt: 0 };
 }
 
 function count(misses: Misses, limit: number, windowMs: number, at: number): void {
@@ -87,4 +77,49 @@ function count(misses: Misses, limit: number, windowMs: number, at: number): voi
   }
   const quietMs = misses.locks > 0 ? windowMs : 0;
   misses.forgetAt = Math.max(misses.forgetAt, misses.windowEnd + quietMs);
+}
+
+/** Misses of everybody together. Every `at` is the present, ms. */
+export class MissCounts {
+  /** Since the first start, by the number of digits. */
+  private byDigits: number[] = [];
+  private window = 0;
+  private current = 0;
+  private previous = 0;
+
+  constructor(private readonly windowMs: number) {}
+
+  add(digits: number, at: number): void {
+    this.turnWindow(at);
+    this.current++;
+    this.byDigits[digits] = this.of(digits) + 1;
+  }
+
+  /** Of all time at codes of this length. */
+  of(digits: number): number {
+    return this.byDigits[digits] ?? 0;
+  }
+
+  /** In this window and the one before it: no miss within the time of one window is ever left out. */
+  recent(at: number): number {
+    this.turnWindow(at);
+    return this.current + this.previous;
+  }
+
+  /** The counts of all time, from no digits on. */
+  save(): readonly number[] {
+    return Array.from(this.byDigits, (misses = 0) => misses);
+  }
+
+  restore(byDigits: readonly number[]): void {
+    this.byDigits = [...byDigits];
+  }
+
+  private turnWindow(at: number): void {
+    const window = Math.floor(at / this.windowMs);
+    if (window === this.window) return;
+    this.previous = window === this.window + 1 ? this.current : 0;
+    this.current = 0;
+    this.window = window;
+  }
 }

@@ -8,7 +8,7 @@ import { memorySeats } from "./seats.ts";
 import { restoreSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface MemoryEngineOptions {
-  /** ms since the epoch; the engine knows no other time. */
+  /** ms since the epoch; never goes back. The engine knows no other time. */
   readonly now: () => number;
   readonly limits: EngineLimits;
   /** Hears of everything that was accepted and then given up. */
@@ -24,7 +24,7 @@ export interface MemoryEngine extends Engine {
 
 /** State in the Maps of one process. Every verb answers in the same turn. */
 export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): MemoryEngine {
-  const codes = memoryCodes(now);
+  const codes = memoryCodes(now, limits.redeemWindowMs);
   const rooms = roomRegistry(now, limits, codes, dropped);
   const budget = new Budget(limits.mailTotalBytes);
   const relay = memoryRelay({ now, limits, budget, dropped });
@@ -74,14 +74,10 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
           mailBytes += place.mailbox.bytes;
         }
       }
-      const { live, resting } = codes.counts();
       return {
         rooms: rooms.all.size,
         peers,
-        codesLive: live,
-        codesResting: resting,
-        codeClients: codes.clients(),
-        guessers: codes.guessers(),
+        ...codes.sizes(),
         mailboxes,
         mails,
         mailBytes,

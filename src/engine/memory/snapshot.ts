@@ -32,7 +32,9 @@ const code = z.string().transform((text, context): Code => {
 const codeSchema = z.object({
   code,
   appId,
-  client: z.string().optional(),
+  accounts: z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]),
+  /** Without one, as the first versions left it, what the shortest codes are allowed. */
+  withdrawAt: count.default(250),
   restMs: ms,
   expiresAt: ms,
   state: z.enum(["live", "used", "expired"]),
@@ -71,12 +73,15 @@ const roomSchema = z.object({
 
 export const snapshotSchema = z.object({
   codes: z.array(codeSchema),
+  /** Misses by the number of digits, from 0 digits on: `withdrawAt` goes by them. */
+  misses: z.array(count).max(9).default([]),
   rooms: z.array(roomSchema),
 });
 
 export function takeSnapshot(codes: MemoryCodes, rooms: RoomRegistry, now: number): Snapshot {
   return {
-    codes: codes.records().map(({ ...record }) => record),
+    codes: codes.records().map(savedRecord),
+    misses: [...codes.misses.save()],
     rooms: Array.from(rooms.all.values(), (room) => ({
       appId: room.appId,
       code: room.code && savedCode(room.code),
@@ -91,7 +96,12 @@ export function takeSnapshot(codes: MemoryCodes, rooms: RoomRegistry, now: numbe
   };
 }
 
-function savedCode({ dueAt: _, ...code }: CodeRecord) {
+function savedRecord({ accounts, ...record }: CodeRecord) {
+  return { ...record, accounts: [...accounts] };
+}
+
+function savedCode(record: CodeRecord) {
+  const { dueAt: _, ...code } = savedRecord(record);
   return code;
 }
 
@@ -115,7 +125,8 @@ export interface Restoring {
 
 /** Puts a snapshot into an engine that is still empty. What has expired meanwhile is left out. */
 export function restoreSnapshot(snapshot: Snapshot, into: Restoring): void {
-  for (const record of snapshot.codes) into.codes.restore({ ...record, client: record.client });
+  into.codes.misses.restore(snapshot.misses);
+  for (const record of snapshot.codes) into.codes.restore({ ...record });
   for (const saved of snapshot.rooms) {
     into.rooms.restore(saved.appId, (room) => {
       const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });

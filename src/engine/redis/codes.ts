@@ -1,6 +1,7 @@
+import { type Account, limitOf } from "../../base/account.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import type { Claim, CodeLimits, Codes, Guess, Guesser, NewCode } from "../engine.ts";
+import type { Claim, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
 import { EngineUnreachable } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
@@ -13,16 +14,25 @@ export interface RedisCodesOptions {
   readonly node: string;
   readonly timeoutMs: number;
   readonly clock: Pick<Clock, "after" | "ticks">;
+  /** For how long misses count, and how long a first lock lasts. */
+  readonly redeemWindowMs: number;
 }
 
-/** Guessers told apart; when there are so many, newcomers share one record. */
+export interface RedisCodes extends Codes {
+  /** What somebody else learned of the misses of everybody. */
+  learnRecentMisses(count: number): void;
+}
+
+/** Accounts whose misses are told apart. Later ones count for everybody together only. */
 const maxGuessers = 100_000;
 /** A lock is at most this many windows long. */
 const maxLockWindows = 64;
 
-export function redisCodes({ store, keys, node, timeoutMs, clock }: RedisCodesOptions): Codes {
+export function redisCodes(options: RedisCodesOptions): RedisCodes {
+  const { store, keys, node, timeoutMs, clock, redeemWindowMs } = options;
   const rememberedMs = timeoutMs * 4;
   let operations = 0;
+  let recentMisses = 0;
 
   /**
    * Asks again, once, when no answer came. The step knows the operation by its id: what was done the
@@ -43,39 +53,40 @@ export function redisCodes({ store, keys, node, timeoutMs, clock }: RedisCodesOp
 
   async function claimOne(
     candidates: readonly Code[],
-    { appId, ttlMs, restMs, client = "" }: NewCode,
-    { maxLive, maxUsed, maxPerClient }: CodeLimits,
+    { appId, ttlMs, restMs, accounts }: NewCode,
+    { maxLive, maxUsed, maxPerClient, maxPerSite, allowances }: CodeLimits,
   ): Promise<Claim> {
     const reply = await surely((operation) =>
       store.run(
         houseSteps.claim,
         [
-          keys.live,
-          keys.used,
-          keys.clients,
-          operation,
-          keys.ofRoom + appId,
-          keys.ofClient + client,
+          ...[keys.live, keys.used, keys.clients, operation, keys.ofRoom + appId, keys.allMisses],
+          ...accounts.map(({ key }) => keys.ofClient + key),
           ...candidates.map(keys.code),
         ],
         [
           appId,
-          ...[ttlMs, restMs].map(String),
-          client,
-          ...[maxLive, maxUsed, maxPerClient, rememberedMs].map(String),
+          ...[ttlMs, restMs, maxLive, maxUsed, rememberedMs, redeemWindowMs].map(String),
+          ...[accounts.length, allowances.length].map(String),
+          ...accounts.flatMap(({ key, isSite }) => [
+            key,
+            String(isSite ? maxPerSite : maxPerClient),
+          ]),
+          ...allowances.flatMap(({ upToRecent, misses }) => [String(upToRecent), String(misses)]),
           ...candidates,
         ],
       ),
     );
+    recentMisses = numberAt(reply, 1);
     switch (reply[0]) {
       case "claimed":
         return {
           outcome: "claimed",
-          code: textAt(reply, 1) as Code,
-          expiresAt: numberAt(reply, 2),
+          code: textAt(reply, 2) as Code,
+          expiresAt: numberAt(reply, 3),
         };
       case "client_full":
-        return { outcome: "client_full", retryAfterMs: Math.ceil(numberAt(reply, 1)) };
+        return { outcome: "client_full", retryAfterMs: Math.ceil(numberAt(reply, 2)) };
       case "crowded":
         return { outcome: "crowded" };
       default:
@@ -83,36 +94,39 @@ export function redisCodes({ store, keys, node, timeoutMs, clock }: RedisCodesOp
     }
   }
 
-  async function guess(code: Code, { keys: guessers, windowMs }: Guesser): Promise<Guess> {
+  async function guess(
+    code: Code,
+    accounts: readonly Account[],
+    maxMisses: number,
+  ): Promise<Guess> {
+    const limited = maxMisses > 0 ? accounts : [];
     const reply = await surely((operation) =>
       store.run(
         houseSteps.guess,
         [
-          keys.live,
-          keys.used,
-          keys.clients,
-          operation,
-          keys.code(code),
-          keys.guessers,
-          keys.misses(""),
-          ...guessers.map(({ key }) => keys.misses(key)),
+          ...[keys.live, keys.used, keys.clients, operation, keys.code(code)],
+          ...[keys.guessers, keys.allMisses],
+          ...limited.map(({ key }) => keys.misses(key)),
         ],
         [
           code,
           keys.ofRoom,
           keys.ofClient,
-          ...[rememberedMs, windowMs, maxGuessers, maxLockWindows].map(String),
-          ...guessers.flatMap(({ key, limit }) => [key, String(limit)]),
+          ...[rememberedMs, redeemWindowMs, maxGuessers, maxLockWindows].map(String),
+          ...limited.flatMap((account) => [account.key, String(limitOf(account, maxMisses))]),
         ],
       ),
     );
+    recentMisses = numberAt(reply, 1);
     switch (reply[0]) {
       case "taken": {
-        const entry = { appId: textAt(reply, 1) as AppId, expiresAt: numberAt(reply, 2) };
+        const entry = { appId: textAt(reply, 2) as AppId, expiresAt: numberAt(reply, 3) };
         return { outcome: "taken", entry };
       }
       case "locked":
-        return { outcome: "locked", retryAfterMs: Math.ceil(numberAt(reply, 1)) };
+        return { outcome: "locked", retryAfterMs: Math.ceil(numberAt(reply, 2)) };
+      case "withdrawn":
+        return { outcome: "withdrawn" };
       default:
         return { outcome: "gone" };
     }
@@ -128,15 +142,10 @@ export function redisCodes({ store, keys, node, timeoutMs, clock }: RedisCodesOp
       }
       return drawn > 0 ? { outcome: "collided" } : claimOne([], entry, limits);
     },
-    async take(code) {
-      const taken = await guess(code, { keys: [], windowMs: 0 });
-      return taken.outcome === "taken" ? taken.entry : undefined;
-    },
     guess,
-    async counts() {
-      const reply = await store.run(houseSteps.counts, [keys.live, keys.used], []);
-      const live = numberAt(reply, 0);
-      return { live, resting: numberAt(reply, 1) - live };
+    recentMisses: () => recentMisses,
+    learnRecentMisses(count) {
+      recentMisses = count;
     },
   };
 }

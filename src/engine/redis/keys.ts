@@ -9,6 +9,7 @@ export function keysUnder(prefix: string) {
     used: `${house}used`,
     clients: `${house}clients`,
     guessers: `${house}guessers`,
+    allMisses: `${house}misses`,
     busy: `${house}busy`,
     empty: `${house}empty`,
     bare: `${house}bare`,

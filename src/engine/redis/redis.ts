@@ -76,7 +76,12 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   });
   const ears = hearing({ store, keys, book, waiters, questions, tenancy, relay });
   const leases = startLeases({ ...options, store, book, tenancy, catchUp: relay.catchUp });
-  const house = houseSweep({ store, keys, run });
+  const { redeemWindowMs } = limits;
+  const codes = redisCodes({ store, keys, node, timeoutMs, clock, redeemWindowMs });
+  const house = houseSweep({
+    ...{ store, keys, run, redeemWindowMs },
+    recentMisses: codes.learnRecentMisses,
+  });
   const seats = redisSeats({
     ...{ store, run, node, book, waiters, questions, tenancy, clock, leaseMs },
     maxRooms: limits.maxRooms,
@@ -85,7 +90,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 
   await store.open();
   return {
-    codes: redisCodes({ store, keys, node, timeoutMs, clock }),
+    codes,
     rooms: redisRooms({ run, tenancy, maxRooms: limits.maxRooms }),
     seats,
     relay,

@@ -2,11 +2,11 @@ import ack from "./steps/ack.lua" with { type: "text" };
 import admits from "./steps/admits.lua" with { type: "text" };
 import append from "./steps/append.lua" with { type: "text" };
 import claim from "./steps/claim.lua" with { type: "text" };
-import counts from "./steps/counts.lua" with { type: "text" };
 import establish from "./steps/establish.lua" with { type: "text" };
 import grant from "./steps/grant.lua" with { type: "text" };
 import guess from "./steps/guess.lua" with { type: "text" };
 import leave from "./steps/leave.lua" with { type: "text" };
+import misses from "./steps/misses.lua" with { type: "text" };
 import park from "./steps/park.lua" with { type: "text" };
 import prelude from "./steps/prelude.lua" with { type: "text" };
 import probe from "./steps/probe.lua" with { type: "text" };
@@ -29,10 +29,9 @@ export interface Step {
 
 /** Steps about codes, and about all rooms. */
 export const houseSteps = {
-  claim: step(claim),
-  guess: step(guess),
-  counts: step(counts),
-  sweep: step(sweep),
+  claim: step(misses, claim),
+  guess: step(misses, guess),
+  sweep: step(misses, sweep),
 } as const;
 
 /** Steps about one room. */

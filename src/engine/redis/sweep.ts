@@ -9,22 +9,29 @@ export interface HouseSweepOptions {
   readonly store: Store;
   readonly keys: Keys;
   readonly run: RunRoomStep;
+  /** For how long misses count. */
+  readonly redeemWindowMs: number;
+  /** Hears how many misses there were of late. */
+  readonly recentMisses: (count: number) => void;
 }
 
 /** Rooms looked at in one go. */
 const maxRoomsAtOnce = 200;
 
 /** Collects what is due for all nodes, and learns on the way what all of them hold. */
-export function houseSweep({ store, keys, run }: HouseSweepOptions) {
+export function houseSweep(options: HouseSweepOptions) {
+  const { store, keys, run } = options;
   let seen = sizesOf(Array<number>(11).fill(0));
   let sweeping: Promise<void> | undefined;
 
   async function find(): Promise<readonly AppId[]> {
-    const { live, used, clients, guessers, busy, empty, use, holds } = keys;
-    const all = [live, used, clients, guessers, busy, empty, use, holds];
-    const reply = await store.run(houseSteps.sweep, all, [String(maxRoomsAtOnce)]);
+    const { live, used, clients, guessers, busy, empty, use, holds, allMisses } = keys;
+    const all = [live, used, clients, guessers, busy, empty, use, holds, allMisses];
+    const args = [maxRoomsAtOnce, options.redeemWindowMs].map(String);
+    const reply = await store.run(houseSteps.sweep, all, args);
     seen = sizesOf(reply);
-    return reply.slice(11).map((_, i) => textAt(reply, i + 11) as AppId);
+    options.recentMisses(numberAt(reply, 11));
+    return reply.slice(12).map((_, i) => textAt(reply, i + 12) as AppId);
   }
 
   async function sweep(): Promise<void> {

@@ -56,6 +56,7 @@ export const calls: readonly Call[] = [
     problems: [
       ...fromBody,
       "code_gone",
+      "code_withdrawn",
       "rate_limited",
       "too_many_misses",
       "shared_misses",
