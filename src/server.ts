@@ -88,7 +88,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const stateFile = memory && (await takeState(config, memory, clock, log));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
-  const iceLimit = fixedWindow({ ...iceGrants, now: clock.now, maxKeys: limiterKeys });
+  const iceLimit = fixedWindow({ ...iceGrants, ticks: clock.ticks, maxKeys: limiterKeys });
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
@@ -113,12 +113,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const allowsOrigin = originRule(config);
   const httpLimit = fixedWindow({
     perMin: config.httpRatePerMin,
-    now: clock.now,
+    ticks: clock.ticks,
     maxKeys: limiterKeys,
   });
   const wsLimit = fixedWindow({
     perMin: config.wsRatePerMin,
-    now: clock.now,
+    ticks: clock.ticks,
     maxKeys: limiterKeys,
   });
   const known = clients({
