@@ -69,7 +69,7 @@ export function createSockets(
       link.ws = ws;
       tally.connections++;
       open++;
-      socketLimits.opened(link.client.key);
+      socketLimits.opened(link.client.accounts);
       link.openedAt = clock.ticks();
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
@@ -105,7 +105,7 @@ export function createSockets(
     close(ws: Socket, code, reason) {
       const link = ws.data;
       open--;
-      socketLimits.closed(link.client.key);
+      socketLimits.closed(link.client.accounts);
       heartbeat.remove(link);
       flow.forget(link);
       link.peer?.closed();

@@ -100,7 +100,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
   }
 
   function withoutSpace(request: Request, client: Client): Response | undefined {
-    const space = options.socketLimits.admits(client);
+    const space = options.socketLimits.admits(client.accounts);
     if (space === "full") {
       return refuse(request, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
     }
