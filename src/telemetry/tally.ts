@@ -57,6 +57,8 @@ export const closeReasons = [
   "displaced",
   "slow_peer",
   "buffers_full",
+  /** As that, for the share of one client or site. */
+  "client_buffers_full",
   "mailbox_full",
   "rooms_full",
   /** The store that seats are kept in was out of reach. */

@@ -78,6 +78,7 @@ describe("a peer that stops reading", () => {
       wsMaxMsgBytes: 128 * kib,
       slowPeerTimeoutMs: 600_000,
       wsBufferTotalBytes: 256 * kib * kib,
+      socketsPerClient: 0,
     };
     const env = { ...calm, WS_BUFFER: String(128 * kib), WS_MAX_MSG: String(128 * kib) };
     await using server = await testServer(env, { clock });
@@ -192,7 +193,7 @@ describe("a sender that waits for its slow peer", () => {
 });
 
 describe("past WS_BUFFER_TOTAL over all peers", () => {
-  const env = { ...calm, WS_BUFFER: "262144", WS_BUFFER_TOTAL: "400000" };
+  const env = { ...calm, WS_BUFFER: "262144", WS_BUFFER_TOTAL: "400000", SOCKETS_PER_CLIENT: "0" };
   const buffersFull = 'nt_closes_total{reason="buffers_full"}';
   const buffered = (server: TestServer) => server.metric("nt_ws_buffered_bytes");
 

@@ -10,7 +10,7 @@ const settings = {
   LOG_FORMAT: "json",
   WS_MAX_MSG: String(wsMaxMsgBytes),
   FRAMES_PER_SEC: "1000000",
-  MAX_SOCKETS: "3200",
+  MAX_SOCKETS: "500",
   SOCKETS_PER_CLIENT: "400",
   MAX_ROOMS: "400",
   ROOM_TTL: "2s",
