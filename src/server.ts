@@ -5,9 +5,10 @@ import { originRule } from "./admission/origin.ts";
 import { fixedWindow } from "./admission/rate-limit.ts";
 import { sharedMisses } from "./admission/shared-misses.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
+import { turnBudget } from "./admission/turn-budget.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
-import { andThen } from "./base/later.ts";
+import { andThen, type Later } from "./base/later.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
 import type { Config } from "./config.ts";
@@ -34,6 +35,8 @@ export interface ServerOptions {
   /** Stand-ins for tests. */
   readonly clock?: Clock;
   readonly random?: Random;
+  /** How old the text of the metrics may be, ms. */
+  readonly metricsAgeMs?: number;
 }
 
 export interface RunningServer {
@@ -60,6 +63,8 @@ const stopGraceMs = 2_000;
 const requestStepMs = 10;
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
 const iceGrants = { perMin: 30, windowMs: 3_600_000 };
+/** The text of the metrics takes milliseconds to make: once a second, whoever asks. */
+const metricsAgeMs = 1_000;
 /** Clients a limiter tells apart in one window; later ones share a bucket. */
 const limiterKeys = 100_000;
 
@@ -154,7 +159,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       (await loadMetrics())({
         tally,
         sizes: () => engine.sizes(),
-        limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
+        limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
+        deferredRequests: () => requests.deferred(),
+        ticks: clock.ticks,
+        maxAgeMs: options.metricsAgeMs ?? metricsAgeMs,
         process: {
           version,
           bun: Bun.version,
@@ -192,6 +200,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     return response;
   }
 
+  const requests = turnBudget((run) => void setImmediate(run));
+  function answer(request: Request, self: Server<Link>): Later<Response | undefined> {
+    asked = self;
+    if (wsPaths.has(pathOf(request))) return upgrade(request, self);
+    const answer = app.fetch(request);
+    return told ? andThen(answer, (response) => noted(request, response)) : answer;
+  }
+
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
   const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
     Bun.serve<Link>({
@@ -202,10 +218,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       development: false,
       maxRequestBodySize: 65_536,
       fetch(request, self) {
-        asked = self;
-        if (wsPaths.has(pathOf(request))) return upgrade(request, self);
-        const answer = app.fetch(request);
-        return told ? andThen(answer, (response) => noted(request, response)) : answer;
+        const turn = requests.take();
+        return turn === undefined ? answer(request, self) : turn.then(() => answer(request, self));
       },
       websocket: sockets.handler,
       error(error) {

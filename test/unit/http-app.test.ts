@@ -87,7 +87,10 @@ function service(settings: Settings = {}) {
       metrics({
         tally,
         sizes: () => engine.sizes(),
-        limiterKeys: () => ({ http: 0, ws: 0 }),
+        limiters: () => ({}),
+        deferredRequests: () => 0,
+        ticks: time.ticks,
+        maxAgeMs: 0,
         process: {
           version: "0",
           bun: "0",
