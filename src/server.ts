@@ -9,6 +9,7 @@ import { turnBudget } from "./admission/turn-budget.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
 import { andThen, type Later } from "./base/later.ts";
+import { SharedBudget } from "./base/shared-budget.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
 import type { Config } from "./config.ts";
@@ -23,6 +24,7 @@ import { collectWhenIdle } from "./server/idle-collection.ts";
 import { listen } from "./server/listeners.ts";
 import { watchTls } from "./server/tls-rotation.ts";
 import type { SignalingContext } from "./signaling/context.ts";
+import { LargeFrames } from "./signaling/large-frames.ts";
 import { journal } from "./telemetry/journal.ts";
 import type { Log } from "./telemetry/log.ts";
 import { Tally } from "./telemetry/tally.ts";
@@ -107,6 +109,11 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     framesPerSec: config.framesPerSec,
+    largeFrames: new LargeFrames(clock),
+    queued: new SharedBudget(
+      config.wsBufferTotalBytes,
+      config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
+    ),
     iceServers: ice.offer,
   };
   const limits = socketLimits({
@@ -163,6 +170,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         deferredRequests: () => requests.deferred(),
         ticks: clock.ticks,
         maxAgeMs: options.metricsAgeMs ?? metricsAgeMs,
+        queuedBytes: () => context.queued.used,
+        largeFrames: context.largeFrames,
         process: {
           version,
           bun: Bun.version,

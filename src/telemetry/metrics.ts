@@ -7,6 +7,10 @@ export interface MetricsOptions {
   readonly sizes: () => Sizes;
   /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
+  /** Bytes of frames that wait to be handled. */
+  readonly queuedBytes: () => number;
+  /** Accounts whose large frames wait for their turn, and the ms that large frames took so far. */
+  readonly largeFrames: { readonly size: number; readonly workedMs: number };
   /** Requests that had to wait for the end of a turn that had many already. */
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
@@ -78,6 +82,15 @@ export function metrics(options: MetricsOptions): Metrics {
     by("reason", tally.takeovers),
   );
   gauge("nt_ws_buffered_bytes", "Unsent bytes in all sockets", () => one(tally.bufferedBytes));
+  gauge("nt_ws_queued_bytes", "Bytes of frames that wait to be handled", () =>
+    one(options.queuedBytes()),
+  );
+  gauge("nt_ws_large_waiting", "Clients and sites whose large frames wait for their turn", () =>
+    one(options.largeFrames.size),
+  );
+  counter("nt_ws_large_seconds_total", "Time spent on frames of more than 16 KiB", () =>
+    one(options.largeFrames.workedMs / 1000),
+  );
   gauge("nt_ws_paused", "Sockets not read while their peer catches up", () =>
     one(tally.pausedSockets),
   );

@@ -64,6 +64,8 @@ export const closeReasons = [
   /** The store that seats are kept in was out of reach. */
   "unreachable",
   "parked_overflow",
+  /** More pings and pongs than anybody needs. */
+  "control_frames",
   /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
   "protocol",
   "shutdown",

@@ -1,5 +1,6 @@
-import { type Account, shareOf } from "../base/account.ts";
+import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
+import { SharedBudget } from "../base/shared-budget.ts";
 import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { Link } from "./link.ts";
@@ -54,8 +55,7 @@ export class Flow {
   readonly lowMark: number;
   /** Sockets with something unsent when last looked at. */
   private readonly behind = new Set<Link>();
-  /** Unsent bytes of each account that has any. */
-  private readonly unsentOf = new Map<string, number>();
+  private readonly unsent: SharedBudget;
   private readonly pausedLinks = new Set<Link>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
@@ -68,10 +68,13 @@ export class Flow {
   private readonly stopTicking: Cancel;
 
   constructor(
-    private readonly limits: FlowLimits,
+    limits: FlowLimits,
     private readonly tally: Tally,
     private readonly clock: Clock,
   ) {
+    const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
+    const leastShare = socketsPerClient === 0 ? Number.POSITIVE_INFINITY : wsBufferBytes;
+    this.unsent = new SharedBudget(wsBufferTotalBytes, leastShare);
     this.highMark = limits.wsBufferBytes;
     this.lowMark = limits.wsBufferBytes / 4;
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
@@ -99,26 +102,17 @@ export class Flow {
   }
 
   private count(link: Link, unsent: number): void {
-    const more = unsent - link.unsent;
+    this.unsent.add(link.client.accounts, unsent - link.unsent);
+    this.tally.bufferedBytes = this.unsent.used;
     link.unsent = unsent;
-    this.tally.bufferedBytes += more;
-    for (const { key } of link.client.accounts) {
-      const bytes = (this.unsentOf.get(key) ?? 0) + more;
-      if (bytes > 0) this.unsentOf.set(key, bytes);
-      else this.unsentOf.delete(key);
-    }
   }
 
   /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
   private keepShares(link: Link): void {
-    const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = this.limits;
-    for (const account of socketsPerClient === 0 ? [] : link.client.accounts) {
-      const share = Math.max(wsBufferBytes, shareOf(account, wsBufferTotalBytes));
-      if ((this.unsentOf.get(account.key) ?? 0) > share) {
-        this.closeFullest("client_buffers_full", account);
-      }
-    }
-    if (this.tally.bufferedBytes > wsBufferTotalBytes) this.closeFullest("buffers_full");
+    const { unsent } = this;
+    const overdrawn = unsent.overdrawn(link.client.accounts);
+    if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
+    else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */

@@ -27,6 +27,12 @@ export interface Sockets {
 const notText = "\0";
 /** How soon a client may come back to a server that drains: at once, to its successor. */
 const retryAfterDrainMs = 250;
+/**
+ * Pings and pongs one socket may send in a second: the server's own pings are answered by a few,
+ * and clients ping every some seconds. The runtime answers pings by itself and hands over as many
+ * as it has read, tens of thousands, whether the socket is paused or not; closing it ends that.
+ */
+const maxControlsPerSec = 200;
 const drainStepMs = 20;
 /** How long a client may take to answer a close. */
 const closingGraceMs = 200;
@@ -55,6 +61,17 @@ export function createSockets(
     }
   }
 
+  /** Counts a ping or pong. */
+  function controlled(link: Link): void {
+    if (++link.controls <= maxControlsPerSec) return;
+    const at = clock.ticks();
+    if (at - link.controlsSince < 1_000) {
+      link.close(closeCodes.policy, "too many control frames", "control_frames");
+    }
+    link.controls = 1;
+    link.controlsSince = at;
+  }
+
   const handler: WebSocketHandler<Link> = {
     data: undefined as unknown as Link,
     maxPayloadLength: limits.wsMaxMsgBytes,
@@ -71,6 +88,7 @@ export function createSockets(
       open++;
       socketLimits.opened(link.client.accounts);
       link.openedAt = clock.ticks();
+      link.controlsSince = link.openedAt;
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
         journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
@@ -87,8 +105,13 @@ export function createSockets(
       link.peer?.received(textOf(message));
     },
 
+    ping(ws: Socket) {
+      controlled(ws.data);
+    },
+
     pong(ws: Socket, data) {
       const link = ws.data;
+      controlled(link);
       link.heard = true;
       const text = data.toString();
       if (text !== "" && text === link.beat) {

@@ -242,3 +242,55 @@ test("binary nonsense is slowed down like any other frame", async () => {
   await flooder.settled();
   expect(await server.metric('nt_drops_total{reason="malformed"}')).toBe(20);
 });
+
+// ---- what is no message ----
+
+test.each([
+  ["pings", opcodes.ping],
+  ["pongs that answer no ping", opcodes.pong],
+])(
+  "a flood of %s closes its socket with 1008, and the rest of it is not even looked at",
+  async (_, opcode) => {
+    const clock = fakeClock();
+    await using server = await testServer({}, { clock });
+    await using pair = await openPair(server);
+    await using flooder = await RawClient.open(server.ws);
+    const one = encodeFrame(opcode, Buffer.alloc(0));
+    flooder.sendRaw(Buffer.concat(new Array<Buffer>(100_000).fill(one)));
+    expect(await flooder.ended).toEqual({ code: 1008, reason: "too many control frames" });
+    expect(await server.metric('nt_closes_total{reason="control_frames"}')).toBe(1);
+    expect(await pair.a.settled()).toEqual([]);
+  },
+);
+
+test("some pings a second, for as long as one likes, close nothing", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({}, { clock });
+  await using client = await RawClient.open(server.ws);
+  for (let second = 0; second < 5; second++) {
+    for (let i = 0; i < 100; i++) client.sendFrame(opcodes.ping);
+    await client.settled();
+    clock.advance(1_000);
+  }
+  expect(client.isOver).toBe(false);
+});
+
+test("frames are charged by size: a burst of long ones is slowed down, and all of them arrive", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "100" }, { clock });
+  await using pair = await openPair(server);
+  const long = `{"type":"offer","sdp":"${"s".repeat(4_000)}"}`;
+  for (let i = 0; i < 100; i++) pair.a.send(long);
+  // 200 tokens: 25 frames of 8.
+  expect(await pair.b.nextTexts(25)).toEqual(new Array<string>(25).fill(long));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  expect(await pair.b.settled()).toEqual([]);
+  expect(await server.metric("nt_ws_queued_bytes")).toBeGreaterThan(0);
+  const heard: string[] = [];
+  while (heard.length < 75) {
+    clock.advance(1_000);
+    heard.push(...(await pair.b.nextTexts(Math.min(12, 75 - heard.length))));
+  }
+  expect(new Set(heard)).toEqual(new Set([long]));
+  await metricBecomes(server, "nt_ws_queued_bytes", (bytes) => bytes === 0);
+});

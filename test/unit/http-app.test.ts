@@ -89,6 +89,8 @@ function service(settings: Settings = {}) {
         sizes: () => engine.sizes(),
         limiters: () => ({}),
         deferredRequests: () => 0,
+        queuedBytes: () => 0,
+        largeFrames: { size: 0, workedMs: 0 },
         ticks: time.ticks,
         maxAgeMs: 0,
         process: {

@@ -36,6 +36,8 @@ function server() {
     },
     limiters: () => ({ http: limiter, ws: limiter }),
     deferredRequests: () => 0,
+    queuedBytes: () => 0,
+    largeFrames: { size: 0, workedMs: 0 },
     ticks: () => state.ticks,
     maxAgeMs: 1_000,
     process: {
