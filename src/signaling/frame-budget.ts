@@ -4,14 +4,14 @@ import type { Clock } from "../base/clock.ts";
 const burstSeconds = 2;
 /** A frame costs one token for itself and one for each … */
 const charactersPerToken = 512;
-/** … of this many at most: those that are longer take turns (large-frames.ts). */
+/** … unless it is longer than this: then it pays by the time it takes (large-frames.ts). */
 export const largeFrameLength = 16_384;
 /** What a sum of fractions can miss of a whole token, and more. It is owed, not given. */
 const almostOne = 0.999;
 
 /** Tokens that a frame of so many characters costs. */
 function costOf(length: number): number {
-  return 1 + Math.floor(Math.min(length, largeFrameLength) / charactersPerToken);
+  return length > largeFrameLength ? 1 : 1 + Math.floor(length / charactersPerToken);
 }
 
 /**

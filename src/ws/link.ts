@@ -34,9 +34,9 @@ export class Link implements Connection {
   /** When it went out, in the clock's ticks. */
   beatAt = 0;
 
-  /** Pings and pongs that came since `controlsSince`, in the clock's ticks. */
+  /** Pings and pongs that came in the turn of the event loop of this number. */
   controls = 0;
-  controlsSince = 0;
+  controlsTurn = 0;
 
   // Kept by flow control.
   unsent = 0;

@@ -263,14 +263,12 @@ test.each([
   },
 );
 
-test("some pings a second, for as long as one likes, close nothing", async () => {
-  const clock = fakeClock();
-  await using server = await testServer({}, { clock });
+test("some pings in one go, for as long as one likes, close nothing", async () => {
+  await using server = await testServer();
   await using client = await RawClient.open(server.ws);
-  for (let second = 0; second < 5; second++) {
+  for (let times = 0; times < 20; times++) {
     for (let i = 0; i < 100; i++) client.sendFrame(opcodes.ping);
     await client.settled();
-    clock.advance(1_000);
   }
   expect(client.isOver).toBe(false);
 });

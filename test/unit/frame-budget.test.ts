@@ -95,7 +95,8 @@ test.each([
   [512, 2],
   [4_096, 9],
   [16_384, 33],
-  [1_048_576, 33],
+  [16_385, 1],
+  [1_048_576, 1],
 ])("a frame of %p characters costs %p tokens", (length, cost) => {
   const { bucket, takeAll } = budget(100);
   expect(bucket.take(length)).toBe(true);
