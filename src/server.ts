@@ -4,9 +4,11 @@ import { socketsWithinOpenFiles } from "./admission/open-files.ts";
 import { originRule } from "./admission/origin.ts";
 import { fixedWindow } from "./admission/rate-limit.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
+import { turnBudget } from "./admission/turn-budget.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "./base/clock.ts";
-import { andThen } from "./base/later.ts";
+import { andThen, type Later } from "./base/later.ts";
+import { SharedBudget } from "./base/shared-budget.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
 import type { Config } from "./config.ts";
@@ -22,6 +24,7 @@ import { collectWhenIdle } from "./server/idle-collection.ts";
 import { listen } from "./server/listeners.ts";
 import { watchTls } from "./server/tls-rotation.ts";
 import type { SignalingContext } from "./signaling/context.ts";
+import { LargeFrames } from "./signaling/large-frames.ts";
 import { journal } from "./telemetry/journal.ts";
 import type { Log } from "./telemetry/log.ts";
 import { Tally } from "./telemetry/tally.ts";
@@ -36,6 +39,8 @@ export interface ServerOptions {
   /** Stand-ins for tests. */
   readonly clock?: Clock;
   readonly random?: Random;
+  /** How old the text of the metrics may be, ms. */
+  readonly metricsAgeMs?: number;
 }
 
 export interface RunningServer {
@@ -62,6 +67,8 @@ const stopGraceMs = 2_000;
 const requestStepMs = 10;
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
 const iceGrants = { perMin: 30, windowMs: 3_600_000 };
+/** The text of the metrics takes milliseconds to make: once a second, whoever asks. */
+const metricsAgeMs = 1_000;
 /** Clients a limiter tells apart in one window; later ones share a bucket. */
 const limiterKeys = 100_000;
 
@@ -90,7 +97,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const stateFile = memory && (await takeState(config, memory, clock, log, options.unwanted));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
-  const iceLimit = fixedWindow({ ...iceGrants, now: clock.now, maxKeys: limiterKeys });
+  const iceLimit = fixedWindow({ ...iceGrants, ticks: clock.ticks, maxKeys: limiterKeys });
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
@@ -104,6 +111,11 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     framesPerSec: config.framesPerSec,
+    largeFrames: new LargeFrames(clock),
+    queued: new SharedBudget(
+      config.wsBufferTotalBytes,
+      config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
+    ),
     iceServers: ice.offer,
   };
   const limits = socketLimits({
@@ -115,12 +127,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const allowsOrigin = originRule(config);
   const httpLimit = fixedWindow({
     perMin: config.httpRatePerMin,
-    now: clock.now,
+    ticks: clock.ticks,
     maxKeys: limiterKeys,
   });
   const wsLimit = fixedWindow({
     perMin: config.wsRatePerMin,
-    now: clock.now,
+    ticks: clock.ticks,
     maxKeys: limiterKeys,
   });
   const known = clients({
@@ -157,7 +169,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       (await loadMetrics())({
         tally,
         sizes: () => engine.sizes(),
-        limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
+        limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
+        deferredRequests: () => requests.deferred(),
+        ticks: clock.ticks,
+        maxAgeMs: options.metricsAgeMs ?? metricsAgeMs,
+        queuedBytes: () => context.queued.used,
+        largeFrames: context.largeFrames,
         process: {
           version,
           bun: Bun.version,
@@ -195,6 +212,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     return response;
   }
 
+  const requests = turnBudget((run) => void setImmediate(run));
+  function answer(request: Request, self: Server<Link>): Later<Response | undefined> {
+    asked = self;
+    if (wsPaths.has(pathOf(request))) return upgrade(request, self);
+    const answer = app.fetch(request);
+    return told ? andThen(answer, (response) => noted(request, response)) : answer;
+  }
+
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
   const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
     Bun.serve<Link>({
@@ -205,10 +230,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       development: false,
       maxRequestBodySize: 65_536,
       fetch(request, self) {
-        asked = self;
-        if (wsPaths.has(pathOf(request))) return upgrade(request, self);
-        const answer = app.fetch(request);
-        return told ? andThen(answer, (response) => noted(request, response)) : answer;
+        const turn = requests.take();
+        return turn === undefined ? answer(request, self) : turn.then(() => answer(request, self));
       },
       websocket: sockets.handler,
       error(error) {

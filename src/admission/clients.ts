@@ -53,7 +53,7 @@ export function clients(options: ClientsOptions): Clients {
     onShared(address);
   }
 
-  /** The header in which a proxy tells who asked, and its hops, client first. */
+  /** The header in which a proxy tells who asked, and its hops, the nearest first. */
   function told(headers: Headers): Told | undefined {
     if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
       const value = headers.get(ownHeader);
@@ -110,23 +110,28 @@ interface Seen {
 
 interface Told {
   readonly header: string;
-  readonly hops: readonly (string | undefined)[];
+  readonly hops: Iterable<string | undefined>;
 }
+
+/** Trusted hops behind each other that are looked at; no chain of proxies is as long. */
+const maxHops = 16;
 
 /**
  * From the socket back over trusted hops: the first that is not trusted is the client, since what
- * stands left of it is only its word. A hop that is no address ends the walk at the one before it.
+ * stands left of it is only its word. A hop that is no address ends the walk at the one before it,
+ * and so does the 16th.
  */
 function walk(
   socketAddress: string,
-  hops: readonly (string | undefined)[],
+  hops: Iterable<string | undefined>,
   trusted: AddressSet,
 ): string {
   let client = socketAddress;
-  for (const hop of hops.toReversed()) {
+  let walked = 0;
+  for (const hop of hops) {
     if (hop === undefined) return client;
     client = hop;
-    if (!trusted(client)) return client;
+    if (!trusted(client) || ++walked === maxHops) return client;
   }
   return client;
 }

@@ -1,81 +1,99 @@
+import { type Account, limitOf } from "../base/account.ts";
+
 export interface FixedWindowOptions {
-  /** How often one key may pass in a window of a minute; 0: always. */
+  /** How often one client may pass in a window of a minute, a site 16 times that; 0: always. */
   readonly perMin: number;
   /** A window of this many ms in place of the minute; `perMin` is how often in that one, then. */
   readonly windowMs?: number;
-  /** ms; the limiter knows no other time. */
-  readonly now: () => number;
-  /** Keys counted apart in one window. Those that come later in it share one count. */
+  /** Monotonic, ms; the limiter knows no other time. */
+  readonly ticks: () => number;
+  /** Accounts counted apart in one window. Those that come later in it pass. */
   readonly maxKeys: number;
 }
 
 export interface Passage {
   readonly ok: boolean;
-  /** How often the key may still pass in this window; undefined where there is no limit. */
+  /** How often the client may still pass in this window; undefined where there is no limit. */
   readonly remaining: number | undefined;
   /** ms until the next window, > 0; 0 where there is no limit. */
   readonly retryAfterMs: number;
+  /** The limit that this passage comes nearest to; 0 where there is none. */
+  readonly limit: number;
 }
 
 export interface RateLimiter {
-  /** Counts one attempt of `key`, unless it is refused. */
-  take(key: string): Passage;
-  /** Passages a key and minute; 0: no limit. */
+  /** Counts one attempt under each of a client's accounts, unless it is refused for one of them. */
+  take(accounts: readonly Account[]): Passage;
+  /** Undoes a `take` of this window whose passage was not used. */
+  giveBack(accounts: readonly Account[]): void;
+  /** Passages a client and minute; 0: no limit. */
   readonly perMin: number;
-  /** That limit as `RateLimit-Policy` tells it. */
-  readonly policy: string;
-  /** Keys counted apart in the current window. */
+  /** Accounts counted apart in the current window. */
   size(): number;
+  /** Attempts so far of accounts that were too many to be counted apart: they passed. */
+  uncounted(): number;
 }
 
 const minuteMs = 60_000;
-const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0 };
+const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0, limit: 0 };
 
 /**
- * Up to `perMin` passages a key and minute. The first attempt after a window begins the next one
- * for all keys and forgets what was counted: memory is bounded by `maxKeys` and needs no sweeper.
+ * Up to `perMin` passages a client and minute, up to 16 times that for a site. The first attempt
+ * after a window begins the next one for all and forgets what was counted: memory is bounded by
+ * `maxKeys` and needs no sweeper. Past `maxKeys` nobody is refused who has no count of its own:
+ * a flood of addresses locks no newcomer out.
  */
 export function fixedWindow(options: FixedWindowOptions): RateLimiter {
-  const { perMin, windowMs = minuteMs, now, maxKeys } = options;
+  const { perMin, windowMs = minuteMs, ticks, maxKeys } = options;
   let counts = new Map<string, number>();
-  let sharedCount = 0;
+  let uncounted = 0;
   let startedAt = Number.NEGATIVE_INFINITY;
 
-  function turnWindow(at: number): void {
-    // A clock that was set back must not keep a window open.
-    if (at >= startedAt && at < startedAt + windowMs) return;
-    startedAt = at;
-    counts = new Map();
-    sharedCount = 0;
-  }
-
   return {
-    take(key) {
+    take(accounts) {
       if (perMin <= 0) return unlimited;
-      const at = now();
-      turnWindow(at);
-      const own = counts.get(key);
-      const shared = own === undefined && counts.size >= maxKeys;
-      const count = shared ? sharedCount : (own ?? 0);
+      const at = ticks();
+      if (at >= startedAt + windowMs) {
+        startedAt = at;
+        counts = new Map();
+      }
+      let limit = 0;
+      let remaining = Number.POSITIVE_INFINITY;
+      for (const account of accounts) {
+        const most = limitOf(account, perMin);
+        const left = most - (counts.get(account.key) ?? 0);
+        if (left >= remaining) continue;
+        remaining = left;
+        limit = most;
+      }
       const retryAfterMs = startedAt + windowMs - at;
-      if (count >= perMin) return { ok: false, remaining: 0, retryAfterMs };
-      if (shared) sharedCount++;
-      else counts.set(key, count + 1);
-      return { ok: true, remaining: perMin - count - 1, retryAfterMs };
+      if (remaining <= 0) return { ok: false, remaining: 0, retryAfterMs, limit };
+      for (const { key } of accounts) {
+        const count = counts.get(key);
+        if (count === undefined && counts.size >= maxKeys) uncounted++;
+        else counts.set(key, (count ?? 0) + 1);
+      }
+      return { ok: true, remaining: remaining - 1, retryAfterMs, limit };
+    },
+    giveBack(accounts) {
+      for (const { key } of accounts) {
+        const count = counts.get(key);
+        if (count !== undefined && count > 0) counts.set(key, count - 1);
+      }
     },
     perMin,
-    policy: `"minute";q=${perMin};w=${minuteMs / 1000}`,
     size: () => counts.size,
+    uncounted: () => uncounted,
   };
 }
 
 /**
- * Tells a client in its answer how much it may still ask (draft-ietf-httpapi-ratelimit-headers).
- * Nothing where there is no limit.
+ * Tells a client in its answer how much it may still ask in a minute
+ * (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
  */
-export function tellLimit(headers: Headers, { policy }: RateLimiter, passage: Passage): void {
-  const { remaining, retryAfterMs } = passage;
+export function tellLimit(headers: Headers, passage: Passage): void {
+  const { remaining, retryAfterMs, limit } = passage;
   if (remaining === undefined) return;
-  headers.set("RateLimit-Policy", policy);
+  headers.set("RateLimit-Policy", `"minute";q=${limit};w=${minuteMs / 1000}`);
   headers.set("RateLimit", `"minute";r=${remaining};t=${Math.ceil(retryAfterMs / 1000)}`);
 }

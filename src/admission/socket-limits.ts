@@ -1,17 +1,17 @@
-import type { Client } from "./clients.ts";
+import { type Account, limitOf, shareOf } from "../base/account.ts";
 
 export interface SocketLimitsOptions {
   /** Sockets in all, > 0. */
   readonly max: number;
-  /** Sockets of one client; 0: no limit. Shared clients have none. */
+  /** Sockets of one client, 16 times that of a site; 0: no limit, and no share of all either. */
   readonly perClient: number;
 }
 
 export interface SocketLimits {
-  /** Whether the client may open one more. Counts nothing. */
-  admits(client: Client): "ok" | "full" | "client_full";
-  opened(key: string): void;
-  closed(key: string): void;
+  /** Whether the client of these accounts may open one more. Counts nothing. */
+  admits(accounts: readonly Account[]): "ok" | "full" | "client_full";
+  opened(accounts: readonly Account[]): void;
+  closed(accounts: readonly Account[]): void;
   /** Sockets that may be open. */
   readonly max: number;
   /** Sockets that are open. */
@@ -20,29 +20,47 @@ export interface SocketLimits {
   clients(): number;
 }
 
-/** How many sockets there are, in all and of each client. */
+/** Both sides of a room, if they are one client: however small a share is, this much it is. */
+const leastShare = 2;
+
+/**
+ * How many sockets there are, in all and of each client and site. No client may have more than 1/8
+ * of all that can be, no site more than 1/2.
+ */
 export function socketLimits({ max, perClient }: SocketLimitsOptions): SocketLimits {
   const open = new Map<string, number>();
   let total = 0;
+  let clients = 0;
+
+  function boundOf(account: Account): number {
+    if (perClient === 0) return max;
+    return Math.min(limitOf(account, perClient), Math.max(leastShare, shareOf(account, max)));
+  }
 
   return {
-    admits({ key, shared }) {
+    admits(accounts) {
       if (total >= max) return "full";
-      if (perClient === 0 || shared) return "ok";
-      return (open.get(key) ?? 0) < perClient ? "ok" : "client_full";
+      for (const account of accounts) {
+        if ((open.get(account.key) ?? 0) >= boundOf(account)) return "client_full";
+      }
+      return "ok";
     },
-    opened(key) {
+    opened(accounts) {
       total++;
-      open.set(key, (open.get(key) ?? 0) + 1);
+      if (!open.has(accounts[0]?.key ?? "")) clients++;
+      for (const { key } of accounts) open.set(key, (open.get(key) ?? 0) + 1);
     },
-    closed(key) {
+    closed(accounts) {
       total--;
-      const left = (open.get(key) ?? 0) - 1;
-      if (left > 0) open.set(key, left);
-      else open.delete(key);
+      for (const { key } of accounts) {
+        const left = (open.get(key) ?? 0) - 1;
+        if (left > 0) open.set(key, left);
+        else open.delete(key);
+      }
+      if (!open.has(accounts[0]?.key ?? "")) clients--;
     },
     max,
     size: () => total,
-    clients: () => open.size,
+    clients: () => clients,
   };
 }

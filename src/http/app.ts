@@ -5,6 +5,7 @@ import { EngineUnreachable } from "../engine/engine.ts";
 import { answerOptions, crossOrigin, share } from "./cross-origin.ts";
 import { descriptionRoutes } from "./description-routes.ts";
 import { type IceRouteOptions, iceRoutes } from "./ice-routes.ts";
+import { type LimitOptions, limited } from "./limited.ts";
 import { type OperationsRouteOptions, operationsRoutes } from "./operations-routes.ts";
 import { type PageRouteOptions, pageRoutes } from "./page-routes.ts";
 import { problem } from "./problem.ts";
@@ -12,7 +13,8 @@ import { type RendezvousRouteOptions, rendezvousRoutes } from "./rendezvous-rout
 import type { Handler, Routes } from "./routes.ts";
 
 export interface AppOptions
-  extends RendezvousRouteOptions,
+  extends LimitOptions,
+    RendezvousRouteOptions,
     IceRouteOptions,
     OperationsRouteOptions,
     PageRouteOptions {
@@ -29,7 +31,8 @@ export interface App {
 
 /**
  * Everything this server answers over HTTP except the upgrade. One origin rule holds for every
- * path, unknown ones included. No request gets past the end of a handler unanswered, and nothing
+ * path, unknown ones included, and one rate limit for all but those that tell whether the server
+ * lives. No request gets past the end of a handler unanswered, and nothing
  * is a 2xx but what is documented as one: clients take any for success.
  *
  * Hono routes what is asked seldom. Its context and promises were a tenth of what a mint or a redeem
@@ -63,18 +66,23 @@ export function createApp(options: AppOptions): App {
   hono.notFound(({ req }) => otherwise(req.raw));
   hono.onError((error, { req }) => rescued(error, req.raw));
 
+  function routed(request: Request): Later<Response> {
+    const post = request.method === "POST" ? posts.get(getPath(request)) : undefined;
+    if (post === undefined) return hono.fetch(request);
+    try {
+      const answer = post(request);
+      if (!(answer instanceof Promise)) return answer;
+      return answer.catch((error) => rescued(error, request));
+    } catch (error) {
+      return rescued(error, request);
+    }
+  }
+
+  if (options.limiter.perMin === 0) return { fetch: routed };
+  const withinLimit = limited(options, guard, routed);
   return {
-    fetch(request) {
-      const post = request.method === "POST" ? posts.get(getPath(request)) : undefined;
-      if (post === undefined) return hono.fetch(request);
-      try {
-        const answer = post(request);
-        if (!(answer instanceof Promise)) return answer;
-        return answer.catch((error) => rescued(error, request));
-      } catch (error) {
-        return rescued(error, request);
-      }
-    },
+    fetch: (request) =>
+      unlimitedPaths.has(getPath(request)) ? routed(request) : withinLimit(request),
   };
 
   function allow(path: string, methods: string): void {
@@ -104,6 +112,9 @@ export function createApp(options: AppOptions): App {
     return problem("internal");
   }
 }
+
+/** Who asks these, such as a balancer, must not take a busy server for a dead one. */
+const unlimitedPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
 
 /** Most outages of a store are restarts. */
 const unreachableRetryMs = 2_000;

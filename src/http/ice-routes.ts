@@ -3,14 +3,16 @@ import type { Client } from "../admission/clients.ts";
 import { type AppId, parseAppId, parseSide, type Side } from "../base/ids.ts";
 import { andThen, type Later } from "../base/later.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
+import type { Tally } from "../telemetry/tally.ts";
 import { commonHeaders } from "./answer.ts";
 import { readBody } from "./body.ts";
 import { isJson, parseJson, rfc3339 } from "./json.ts";
-import { type LimitOptions, limited } from "./limited.ts";
 import { problem } from "./problem.ts";
 import type { Routes } from "./routes.ts";
 
-export interface IceRouteOptions extends LimitOptions {
+export interface IceRouteOptions {
+  readonly clientOf: (request: Request) => Client;
+  readonly tally: Pick<Tally, "refusals">;
   readonly ice: IceSource;
 }
 
@@ -36,8 +38,8 @@ function parsed<T>(value: T | undefined, message: string, context: z.core.$Refin
 
 /** ICE servers for those that cannot be told in a welcome. */
 export function iceRoutes(routes: Routes, options: IceRouteOptions): void {
-  const { ice, tally } = options;
-  routes.post("/rendezvous/ice", limited(options, ask));
+  const { ice, clientOf, tally } = options;
+  routes.post("/rendezvous/ice", (request) => ask(request, clientOf(request)));
 
   function ask(request: Request, client: Client): Later<Response> {
     if (!isJson(request.headers.get("content-type"))) {

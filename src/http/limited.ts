@@ -1,6 +1,6 @@
 import type { Client } from "../admission/clients.ts";
 import { type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen } from "../base/later.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { problem } from "./problem.ts";
 import type { Handler } from "./routes.ts";
@@ -12,21 +12,22 @@ export interface LimitOptions {
 }
 
 /**
- * Lets `handle` see a request only while its client asks seldom enough. Everybody behind a proxy
- * that is not known counts as one, and is not limited for it.
+ * Lets `handle` see a request only while its client, and the site it is of, ask seldom enough. A
+ * refusal passes `guard`, as pages of allowed origins may read it too.
  */
 export function limited(
   { limiter, clientOf, tally }: LimitOptions,
-  handle: (request: Request, client: Client) => Later<Response>,
+  guard: (handle: Handler) => Handler,
+  handle: Handler,
 ): Handler {
   return (request) => {
-    const client = clientOf(request);
-    if (limiter.perMin === 0 || client.shared) return handle(request, client);
-    const passage = limiter.take(client.key);
+    const passage = limiter.take(clientOf(request).accounts);
     if (!passage.ok) tally.refusals.rate_limited++;
-    const answer = passage.ok ? handle(request, client) : problem("rate_limited", passage);
+    const answer = passage.ok
+      ? handle(request)
+      : guard(() => problem("rate_limited", passage))(request);
     return andThen(answer, (response) => {
-      tellLimit(response.headers, limiter, passage);
+      tellLimit(response.headers, passage);
       return response;
     });
   };

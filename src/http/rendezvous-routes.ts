@@ -4,15 +4,16 @@ import type { Code } from "../base/ids.ts";
 import { andThen, type Later } from "../base/later.ts";
 import type { Guess } from "../engine/engine.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
-import type { Refusal } from "../telemetry/tally.ts";
+import type { Refusal, Tally } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
 import { type Body, readBody } from "./body.ts";
 import { isJson, parseJson, rfc3339 } from "./json.ts";
-import { type LimitOptions, limited } from "./limited.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
 import type { Routes } from "./routes.ts";
 
-export interface RendezvousRouteOptions extends LimitOptions {
+export interface RendezvousRouteOptions {
+  readonly clientOf: (request: Request) => Client;
+  readonly tally: Pick<Tally, "refusals">;
   readonly rendezvous: Rendezvous;
   /** The server is about to go: it makes no codes that its successor would not know. */
   readonly draining: () => boolean;
@@ -30,8 +31,8 @@ export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 /** Minting and redeeming codes. */
 export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions): void {
   const { rendezvous, clientOf, draining, tally } = options;
-  routes.post("/rendezvous/code", limited(options, mint));
-  routes.post("/rendezvous/redeem", limited(options, redeem));
+  routes.post("/rendezvous/code", (request) => mint(request, clientOf(request)));
+  routes.post("/rendezvous/redeem", (request) => redeem(request, clientOf(request)));
   routes.get("/rendezvous/whoami", (request) =>
     whoami(clientOf(request), request.headers.get("host")),
   );

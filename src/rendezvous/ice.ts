@@ -18,7 +18,7 @@ export interface IceOptions {
   readonly turnSecrets: readonly string[];
   readonly turnTtlMs: number;
   readonly turnRooms: RoomsWithTurn;
-  /** How many grants one client may have. Those behind a shared address are not told apart. */
+  /** How many grants one client may have. */
   readonly limiter: RateLimiter;
 }
 
@@ -59,12 +59,22 @@ export function iceSource(options: IceOptions): IceSource {
 
   function ask(appId: AppId, side: Side, client?: Client): Later<IceAnswer> {
     if (!guarded) return { outcome: "granted", iceServers: free, expiresAt: undefined };
-    return andThen(rooms.grantIce(appId, side, terms), (outcome): IceAnswer => {
-      if (outcome !== "granted") return { outcome };
-      const passage = client === undefined || client.shared ? undefined : limiter.take(client.key);
-      if (passage === undefined || passage.ok) return granted(appId, side);
-      return { outcome: "rate_limited", retryAfterMs: passage.retryAfterMs };
-    });
+    const accounts = client?.accounts ?? [];
+    // Before the side's own grant: that one is spent for good.
+    const passage = limiter.take(accounts);
+    if (!passage.ok) return { outcome: "rate_limited", retryAfterMs: passage.retryAfterMs };
+    return andThen(
+      rooms.grantIce(appId, side, terms),
+      (outcome): IceAnswer => {
+        if (outcome === "granted") return granted(appId, side);
+        limiter.giveBack(accounts);
+        return { outcome };
+      },
+      (reason) => {
+        limiter.giveBack(accounts);
+        throw reason;
+      },
+    );
   }
 
   function granted(appId: AppId, side: Side): IceAnswer {

@@ -2,8 +2,22 @@ import type { Clock } from "../base/clock.ts";
 
 /** A bucket holds this many seconds' worth of frames. */
 const burstSeconds = 2;
+/** A frame costs one token for itself and one for each … */
+const charactersPerToken = 512;
+/** … unless it is longer than this: then it pays by the time it takes (large-frames.ts). */
+export const largeFrameLength = 16_384;
+/** What a sum of fractions can miss of a whole token, and more. It is owed, not given. */
+const almostOne = 0.999;
 
-/** How many frames one connection may still send: a token bucket, full at the start. */
+/** Tokens that a frame of so many characters costs. */
+function costOf(length: number): number {
+  return length > largeFrameLength ? 1 : 1 + Math.floor(length / charactersPerToken);
+}
+
+/**
+ * How many frames one connection may still send: a token bucket, full at the start. Long frames
+ * cost more, as reading JSON takes up to 33 ns a character where it is nested deeply.
+ */
 export class FrameBudget {
   private tokens: number;
   private filledAt: number;
@@ -17,12 +31,12 @@ export class FrameBudget {
     this.filledAt = perSec === 0 ? 0 : clock.ticks();
   }
 
-  /** Takes a token. False when there is none. */
-  take(): boolean {
+  /** Takes the tokens of a frame of `length` characters. False when there is not even one. */
+  take(length: number): boolean {
     if (this.perSec === 0) return true;
     this.refill();
-    if (this.tokens < 1) return false;
-    this.tokens--;
+    if (this.tokens < almostOne) return false;
+    this.tokens -= length < charactersPerToken ? 1 : costOf(length);
     return true;
   }
 

@@ -1,12 +1,17 @@
+import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { Later } from "../base/later.ts";
+import type { SharedBudget } from "../base/shared-budget.ts";
 import { type Connection, pauseReasons } from "./connection.ts";
-import { FrameBudget } from "./frame-budget.ts";
+import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
+import type { LargeFrames } from "./large-frames.ts";
 
 /** A connection whose frames have to wait is read from until this many wait … */
 const pauseAtFrames = 32;
 /** … and a runtime that was told to pause still hands over what it had read, up to this. */
 const chunkBytes = 1_048_576;
+/** What a frame that waits takes beside its characters: its string and its place in the queue. */
+const bytesPerFrame = 64;
 
 /** What becomes of a frame whose turn has come. */
 export interface FrameHandler {
@@ -16,9 +21,15 @@ export interface FrameHandler {
 export interface InboxOptions {
   readonly clock: Clock;
   readonly wsMaxMsgBytes: number;
-  /** Frames a second that are handled; 0: no limit. */
+  /** Frames a second that are handled; 0: no limit, on large frames neither. */
   readonly framesPerSec: number;
+  readonly largeFrames: LargeFrames;
+  /** Bytes that wait in all inboxes. */
+  readonly queued: SharedBudget;
 }
+
+/** Why a frame is refused: too much waits on its connection, for its client, or in all. */
+export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
 
 /**
  * Keeps one connection's frames in order whatever has to be awaited in between, and hands them on
@@ -43,6 +54,8 @@ export class Inbox extends FrameBudget {
     private readonly connection: Connection,
     private readonly options: InboxOptions,
     private readonly handler: FrameHandler,
+    /** Under which names the sender is counted. */
+    private readonly accounts: readonly Account[],
   ) {
     super(options.framesPerSec, options.clock);
   }
@@ -57,39 +70,90 @@ export class Inbox extends FrameBudget {
     this.run();
   }
 
-  /** Handles or queues a frame. False when so much waits that the frame is refused. */
-  push(text: string): boolean {
+  /** Handles or queues a frame, or says why it does neither. */
+  push(text: string): InboxRefusal | undefined {
     const direct = !this.held && !this.busy && this.waiting === undefined;
-    if (direct && this.take()) {
-      const done = this.handler.handle(text);
+    if (direct && this.admits(text)) {
+      const done = this.handle(text);
       if (done !== undefined) this.await(done);
-      return true;
+      return undefined;
     }
-    const { wsMaxMsgBytes } = this.options;
-    if (this.waitingBytes + text.length > 2 * wsMaxMsgBytes + chunkBytes) return false;
+    const refusal = this.refusal(text);
+    if (refusal !== undefined) return refusal;
     this.waiting ??= [];
     this.waiting.push(text);
-    this.waitingBytes += text.length;
-    if (this.waiting.length - this.head >= pauseAtFrames || this.waitingBytes >= wsMaxMsgBytes) {
+    this.count(text.length + bytesPerFrame);
+    const { wsMaxMsgBytes } = this.options;
+    if (this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes) {
       this.connection.pause(pauseReasons.inbox);
     }
-    if (direct) this.slowDown();
-    return true;
+    if (direct) this.slowDown(text);
+    return undefined;
   }
 
   /** Drops what waits. Answers how many frames that was. */
   discard(): number {
-    const dropped = (this.waiting?.length ?? 0) - this.head;
+    const dropped = this.frames();
     this.clear();
     this.slowed?.();
     this.slowed = undefined;
     return dropped;
   }
 
+  /**
+   * A held connection, which has no seat, gets to queue 32 frames or as many bytes as one frame may
+   * have. One with a seat is to be slowed down, not sent away: it gets what a pause can still bring.
+   */
+  private refusal(text: string): InboxRefusal | undefined {
+    const { wsMaxMsgBytes, queued } = this.options;
+    if (this.held) {
+      const tooLong = this.characters() + text.length > wsMaxMsgBytes;
+      if (tooLong || this.frames() >= pauseAtFrames) return "parked_overflow";
+    }
+    const bytes = this.waitingBytes + text.length + bytesPerFrame;
+    if (bytes > 2 * wsMaxMsgBytes + chunkBytes) return "parked_overflow";
+    if (queued.overdrawn(this.accounts) !== undefined) return "client_buffers_full";
+    return queued.used > queued.most ? "buffers_full" : undefined;
+  }
+
+  /** Frames that wait. */
+  private frames(): number {
+    return (this.waiting?.length ?? 0) - this.head;
+  }
+
+  private characters(): number {
+    return this.waitingBytes - this.frames() * bytesPerFrame;
+  }
+
+  private count(bytes: number): void {
+    this.waitingBytes += bytes;
+    this.options.queued.add(this.accounts, bytes);
+  }
+
   private clear(): void {
     this.waiting = undefined;
     this.head = 0;
-    this.waitingBytes = 0;
+    this.count(-this.waitingBytes);
+  }
+
+  /** Whether the frame may be handled now; if so, it is paid for. */
+  private admits(text: string): boolean {
+    return (!this.isLarge(text) || this.options.largeFrames.begin()) && this.take(text.length);
+  }
+
+  private isLarge(text: string): boolean {
+    return text.length > largeFrameLength && this.options.framesPerSec > 0;
+  }
+
+  private handle(text: string): Later<void> {
+    if (!this.isLarge(text)) return this.handler.handle(text);
+    const { clock, largeFrames } = this.options;
+    const startedAt = clock.ticks();
+    try {
+      return this.handler.handle(text);
+    } finally {
+      largeFrames.took(clock.ticks() - startedAt, text.length);
+    }
   }
 
   private await(done: Promise<void>): void {
@@ -105,11 +169,12 @@ export class Inbox extends FrameBudget {
     if (this.waiting === undefined) return;
     // What is handled may discard what waits.
     while (this.waiting && this.head < this.waiting.length && !this.held && !this.busy) {
-      if (!this.take()) return this.slowDown();
-      const text = this.waiting[this.head++] as string;
-      this.waitingBytes -= text.length;
+      const text = this.waiting[this.head] as string;
+      if (!this.admits(text)) return this.slowDown(text);
+      this.head++;
+      this.count(-text.length - bytesPerFrame);
       try {
-        const done = this.handler.handle(text);
+        const done = this.handle(text);
         if (done !== undefined) this.await(done);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
@@ -123,13 +188,19 @@ export class Inbox extends FrameBudget {
     this.connection.resume(pauseReasons.rate);
   }
 
-  /** Reads no more, and goes on when frames may be handled again. */
-  private slowDown(): void {
+  /** Reads no more, and goes on when this frame may be handled. */
+  private slowDown(text: string): void {
     if (this.slowed) return;
     this.connection.pause(pauseReasons.rate);
-    this.slowed = this.options.clock.after(this.waitMs(), () => {
+    const goOn = () => {
       this.slowed = undefined;
       this.run();
-    });
+    };
+    const { clock, largeFrames } = this.options;
+    const waitMs = this.waitMs();
+    this.slowed =
+      this.isLarge(text) && waitMs <= 0
+        ? largeFrames.wait(this.accounts.at(-1)?.key ?? "", goOn)
+        : clock.after(waitMs, goOn);
   }
 }

@@ -30,10 +30,14 @@ const refusalCodes = {
   busy: closeCodes.policy,
   displaced: closeCodes.policy,
   parked_overflow: closeCodes.policy,
+  client_buffers_full: closeCodes.tryAgainLater,
+  buffers_full: closeCodes.tryAgainLater,
   mailbox_full: closeCodes.tryAgainLater,
   rooms_full: closeCodes.tryAgainLater,
   unreachable: closeCodes.tryAgainLater,
 } as const;
+
+const tooManyWait = "too many frames while waiting";
 
 /**
  * A connection and what it may do.
@@ -80,8 +84,9 @@ export class Peer implements SeatListener, FrameHandler {
     this.prober?.frame();
     this.hasSpoken = true;
     this.inbox ??= this.newInbox();
-    if (this.inbox.push(text)) this.parking?.frame();
-    else this.refuse("parked_overflow", "too many frames while waiting");
+    const refusal = this.inbox.push(text);
+    if (refusal === undefined) this.parking?.frame();
+    else this.refuse(refusal, refusal === "parked_overflow" ? tooManyWait : "buffers full");
   }
 
   pong(data: string): void {
@@ -187,7 +192,7 @@ export class Peer implements SeatListener, FrameHandler {
   }
 
   private newInbox(): Inbox {
-    const inbox = new Inbox(this.connection, this.context, this);
+    const inbox = new Inbox(this.connection, this.context, this, this.client?.accounts ?? []);
     if (this.state !== "seated" || this.peerThere !== undefined) inbox.hold();
     return inbox;
   }

@@ -5,8 +5,18 @@ import type { Distribution, Tally } from "./tally.ts";
 export interface MetricsOptions {
   readonly tally: Tally;
   readonly sizes: () => Sizes;
-  /** Keys each limiter counts apart right now. */
-  readonly limiterKeys: () => Readonly<Record<string, number>>;
+  /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
+  readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
+  /** Bytes of frames that wait to be handled. */
+  readonly queuedBytes: () => number;
+  /** Accounts whose large frames wait for their turn, and the ms that large frames took so far. */
+  readonly largeFrames: { readonly size: number; readonly workedMs: number };
+  /** Requests that had to wait for the end of a turn that had many already. */
+  readonly deferredRequests: () => number;
+  /** Monotonic, ms. */
+  readonly ticks: () => number;
+  /** The text is made anew when it is as old as this, ms: whoever asks meanwhile gets the same. */
+  readonly maxAgeMs: number;
   /** What the process is and how much it may hold. */
   readonly process: ProcessFacts;
 }
@@ -30,7 +40,7 @@ export interface ProcessFacts {
 }
 
 export interface Metrics {
-  /** The Prometheus text format, as of now. */
+  /** The Prometheus text format, at most `maxAgeMs` old: it takes milliseconds to make. */
   text(): Promise<string>;
   readonly contentType: string;
 }
@@ -43,7 +53,8 @@ const meaningless =
  * The server's numbers under the reference server's names, and more. Nothing is counted here: each
  * series is read from its place when Prometheus asks, so it exists, at 0, from the start.
  */
-export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions): Metrics {
+export function metrics(options: MetricsOptions): Metrics {
+  const { tally, sizes, limiters, process, ticks, maxAgeMs } = options;
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
@@ -84,6 +95,15 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
     by("reason", tally.takeovers),
   );
   gauge("nt_ws_buffered_bytes", "Unsent bytes in all sockets", () => one(tally.bufferedBytes));
+  gauge("nt_ws_queued_bytes", "Bytes of frames that wait to be handled", () =>
+    one(options.queuedBytes()),
+  );
+  gauge("nt_ws_large_waiting", "Clients and sites whose large frames wait for their turn", () =>
+    one(options.largeFrames.size),
+  );
+  counter("nt_ws_large_seconds_total", "Time spent on frames of more than 16 KiB", () =>
+    one(options.largeFrames.workedMs / 1000),
+  );
   gauge("nt_ws_paused", "Sockets not read while their peer catches up", () =>
     one(tally.pausedSockets),
   );
@@ -138,12 +158,25 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   );
   const { version, bun, engine } = process;
   gauge("nt_build_info", "What is running", () => [{ value: 1, labels: { version, bun, engine } }]);
-  gauge("nt_limiter_keys", "Clients a rate limit counts apart", () => by("limiter", limiterKeys()));
+  gauge("nt_limiter_keys", "Clients and sites a rate limit counts apart", () =>
+    ofEach("limiter", limiters(), (limiter) => limiter.size()),
+  );
+  counter("nt_limiter_uncounted_total", "Passages of clients too many to be counted apart", () =>
+    ofEach("limiter", limiters(), (limiter) => limiter.uncounted()),
+  );
+  counter("nt_http_deferred_total", "Requests that waited for the end of a crowded turn", () =>
+    one(options.deferredRequests()),
+  );
 
+  let kept: Promise<string> | undefined;
+  let keptSince = 0;
   return {
     text() {
+      if (kept !== undefined && ticks() - keptSince < maxAgeMs) return kept;
       held = sizes();
-      return registry.metrics();
+      keptSince = ticks();
+      kept = registry.metrics();
+      return kept;
     },
     contentType: registry.contentType,
   };
@@ -178,6 +211,14 @@ function publish(registry: Registry, { name, help, type, read }: Reading): void 
 
 function one(value: number): readonly Sample[] {
   return [{ value, labels: {} }];
+}
+
+function ofEach<T>(
+  label: string,
+  each: Readonly<Record<string, T>>,
+  read: (one: T) => number,
+): readonly Sample[] {
+  return Object.entries(each).map(([key, one]) => ({ value: read(one), labels: { [label]: key } }));
 }
 
 function by(label: string, counts: Readonly<Record<string, number>>, rest: Labels = {}): Sample[] {

@@ -57,11 +57,15 @@ export const closeReasons = [
   "displaced",
   "slow_peer",
   "buffers_full",
+  /** As that, for the share of one client or site. */
+  "client_buffers_full",
   "mailbox_full",
   "rooms_full",
   /** The store that seats are kept in was out of reach. */
   "unreachable",
   "parked_overflow",
+  /** More pings and pongs than anybody needs. */
+  "control_frames",
   /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
   "protocol",
   "shutdown",

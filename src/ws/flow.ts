@@ -1,4 +1,6 @@
+import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
+import { SharedBudget } from "../base/shared-budget.ts";
 import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { Link } from "./link.ts";
@@ -6,8 +8,13 @@ import type { Link } from "./link.ts";
 export interface FlowLimits {
   /** Unsent bytes past which whoever sends to this socket is paused. */
   readonly wsBufferBytes: number;
-  /** Unsent bytes over all sockets past which the fullest is closed. */
+  /**
+   * Unsent bytes over all sockets past which the fullest is closed. Past 1/8 of it for one client,
+   * or 1/2 for one site, the fullest of its own is.
+   */
   readonly wsBufferTotalBytes: number;
+  /** 0: clients have no limits of their own, here neither. */
+  readonly socketsPerClient: number;
   /** A socket that takes no byte for this long is closed. */
   readonly slowPeerTimeoutMs: number;
   readonly wsMaxMsgBytes: number;
@@ -48,6 +55,7 @@ export class Flow {
   readonly lowMark: number;
   /** Sockets with something unsent when last looked at. */
   private readonly behind = new Set<Link>();
+  private readonly unsent: SharedBudget;
   private readonly pausedLinks = new Set<Link>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
@@ -60,10 +68,13 @@ export class Flow {
   private readonly stopTicking: Cancel;
 
   constructor(
-    private readonly limits: FlowLimits,
+    limits: FlowLimits,
     private readonly tally: Tally,
     private readonly clock: Clock,
   ) {
+    const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
+    const leastShare = socketsPerClient === 0 ? Number.POSITIVE_INFINITY : wsBufferBytes;
+    this.unsent = new SharedBudget(wsBufferTotalBytes, leastShare);
     this.highMark = limits.wsBufferBytes;
     this.lowMark = limits.wsBufferBytes / 4;
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
@@ -82,12 +93,26 @@ export class Flow {
     const unsent = link.ws?.getBufferedAmount() ?? 0;
     if (unsent === link.unsent) return unsent;
     if (unsent < link.unsent || link.unsent === 0) link.progressTick = this.tick;
-    this.tally.bufferedBytes += unsent - link.unsent;
-    link.unsent = unsent;
+    const grows = unsent > link.unsent;
+    this.count(link, unsent);
     if (unsent === 0) this.behind.delete(link);
     else this.behind.add(link);
-    if (this.tally.bufferedBytes > this.limits.wsBufferTotalBytes) this.closeFullest();
+    if (grows) this.keepShares(link);
     return unsent;
+  }
+
+  private count(link: Link, unsent: number): void {
+    this.unsent.add(link.client.accounts, unsent - link.unsent);
+    this.tally.bufferedBytes = this.unsent.used;
+    link.unsent = unsent;
+  }
+
+  /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
+  private keepShares(link: Link): void {
+    const { unsent } = this;
+    const overdrawn = unsent.overdrawn(link.client.accounts);
+    if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
+    else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */
@@ -148,8 +173,7 @@ export class Flow {
 
   /** The socket is closing or closed. */
   forget(link: Link): void {
-    this.tally.bufferedBytes -= link.unsent;
-    link.unsent = 0;
+    if (link.unsent > 0) this.count(link, 0);
     this.behind.delete(link);
     this.pausedLinks.delete(link);
     this.tally.pausedSockets = this.pausedLinks.size;
@@ -185,11 +209,13 @@ export class Flow {
     link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
   }
 
-  private closeFullest(): void {
+  /** Of all sockets, or of one account's. */
+  private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: Link | undefined;
     for (const link of this.behind) {
+      if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
       if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
     }
-    fullest?.close(closeCodes.tryAgainLater, "buffers full", "buffers_full");
+    fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
   }
 }

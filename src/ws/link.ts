@@ -34,6 +34,10 @@ export class Link implements Connection {
   /** When it went out, in the clock's ticks. */
   beatAt = 0;
 
+  /** Pings and pongs that came in the turn of the event loop of this number. */
+  controls = 0;
+  controlsTurn = 0;
+
   // Kept by flow control.
   unsent = 0;
   progressTick = 0;

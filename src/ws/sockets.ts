@@ -27,6 +27,12 @@ export interface Sockets {
 const notText = "\0";
 /** How soon a client may come back to a server that drains: at once, to its successor. */
 const retryAfterDrainMs = 250;
+/**
+ * Pings and pongs one socket may send in a turn of the event loop. The runtime answers pings by
+ * itself, and hands over all that it has read: 80,000 in a turn, whether the socket is paused or
+ * not. Only closing it ends that.
+ */
+const maxControlsPerTurn = 200;
 const drainStepMs = 20;
 /** How long a client may take to answer a close. */
 const closingGraceMs = 200;
@@ -55,6 +61,26 @@ export function createSockets(
     }
   }
 
+  let turn = 1;
+  let turnEnds = false;
+
+  /** Counts a ping or pong. */
+  function countControl(link: Link): void {
+    if (!turnEnds) {
+      turnEnds = true;
+      setImmediate(() => {
+        turnEnds = false;
+        turn++;
+      });
+    }
+    if (link.controlsTurn !== turn) {
+      link.controlsTurn = turn;
+      link.controls = 0;
+    }
+    if (++link.controls <= maxControlsPerTurn) return;
+    link.close(closeCodes.policy, "too many control frames", "control_frames");
+  }
+
   const handler: WebSocketHandler<Link> = {
     data: undefined as unknown as Link,
     maxPayloadLength: limits.wsMaxMsgBytes,
@@ -69,7 +95,7 @@ export function createSockets(
       link.ws = ws;
       tally.connections++;
       open++;
-      socketLimits.opened(link.client.key);
+      socketLimits.opened(link.client.accounts);
       link.openedAt = clock.ticks();
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
@@ -87,8 +113,13 @@ export function createSockets(
       link.peer?.received(textOf(message));
     },
 
+    ping(ws: Socket) {
+      countControl(ws.data);
+    },
+
     pong(ws: Socket, data) {
       const link = ws.data;
+      countControl(link);
       link.heard = true;
       const text = data.toString();
       if (text !== "" && text === link.beat) {
@@ -105,7 +136,7 @@ export function createSockets(
     close(ws: Socket, code, reason) {
       const link = ws.data;
       open--;
-      socketLimits.closed(link.client.key);
+      socketLimits.closed(link.client.accounts);
       heartbeat.remove(link);
       flow.forget(link);
       link.peer?.closed();

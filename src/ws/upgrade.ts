@@ -41,11 +41,16 @@ const agreed = { "Sec-WebSocket-Protocol": v2 };
 /** Keeps Bun from answering with whatever protocol was offered first. */
 const declined = { "Sec-WebSocket-Protocol": "" };
 
-/** The door to the sockets: everything is checked before a socket exists. */
+/**
+ * The door to the sockets: everything is checked before a socket exists, the rate first. What is
+ * refused for any other reason has counted towards it too.
+ */
 export function createUpgrade(options: UpgradeOptions): Upgrade {
-  const { sockets, rooms, allowsOrigin, clientOf, tally, journal } = options;
+  const { sockets, rooms, allowsOrigin, wsLimit, clientOf, tally, journal } = options;
 
   return (request, server) => {
+    const limited = wsLimit.perMin > 0 ? overRate(request) : undefined;
+    if (limited !== undefined) return limited;
     const { headers } = request;
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
     const origin = headers.get("origin");
@@ -63,7 +68,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       return refuse(request, "bad_request", "malformed", identity);
     }
     const client = clientOf(request);
-    const refusal = overLimit(request, client);
+    const refusal = withoutSpace(request, client);
     if (refusal !== undefined) return refusal;
     return andThen(
       rooms.admits(identity.appId),
@@ -89,8 +94,13 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     return problem(code, words);
   }
 
-  function overLimit(request: Request, client: Client): Response | undefined {
-    const space = options.socketLimits.admits(client);
+  function overRate(request: Request): Response | undefined {
+    const passage = wsLimit.take(clientOf(request).accounts);
+    return passage.ok ? undefined : refuse(request, "rate_limited", "rate_limited", passage);
+  }
+
+  function withoutSpace(request: Request, client: Client): Response | undefined {
+    const space = options.socketLimits.admits(client.accounts);
     if (space === "full") {
       return refuse(request, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
     }
@@ -98,10 +108,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
       const words = { retryAfterMs: fullRetryMs };
       return refuse(request, "sockets_per_client", "too_many_sockets", words);
     }
-    if (client.shared) return undefined;
-    const passage = options.wsLimit.take(client.key);
-    if (passage.ok) return undefined;
-    return refuse(request, "rate_limited", "rate_limited", passage);
+    return undefined;
   }
 
   function enter(

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
+import { fakeClock } from "../support/clock.ts";
 import { openPair } from "../support/pair.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
@@ -174,4 +175,15 @@ test("METRICS_ROUTE moves the metrics", async () => {
   expect(answer.headers.get("content-type")).toStartWith("text/plain");
   expect(await answer.text()).toContain("# TYPE nt_rooms_active gauge");
   expect((await fetch(`${server.http}/metrics`)).status).toBe(404);
+});
+
+test("scrapers that come all the time share a text that is made once a second", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({}, { clock, metricsAgeMs: 1_000 });
+  const scrape = async () => (await fetch(`${server.http}/metrics`)).text();
+  const first = await scrape();
+  await server.mint();
+  expect(await Promise.all([scrape(), scrape()])).toEqual([first, first]);
+  clock.advance(1_000);
+  expect(await server.metric("nt_codes_minted_total")).toBe(1);
 });

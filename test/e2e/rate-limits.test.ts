@@ -62,15 +62,55 @@ test("answers say how much of the rate is left, and when it begins anew", async 
   expect(await told()).toEqual([429, '"minute";q=2;w=60', '"minute";r=0;t=15']);
 });
 
-test("minting and redeeming count together; health and metrics don't count", async () => {
-  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock: fakeClock() });
+test("whatever is asked for counts, by any method, but for the health of the server", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock });
   const { code } = await server.mint();
   expect((await server.redeem(code)).status).toBe(200);
   expect((await server.redeem(code)).status).toBe(429);
-  for (const path of ["/healthz", "/readyz", "/metrics"]) {
+  for (const target of ["/metrics", "/", "/nowhere", "/openapi.json", "/rendezvous/whoami"]) {
+    for (const method of ["GET", "HEAD", "OPTIONS", "POST"]) {
+      const { status } = await rawRequest(server.http, { method, target });
+      expect([method, target, status]).toEqual([method, target, 429]);
+    }
+  }
+  for (const path of ["/healthz", "/readyz"]) {
     for (let i = 0; i < 4; i++) expect((await fetch(server.http + path)).status).toBe(200);
   }
-  expect(await server.metric('nt_refusals_total{reason="rate_limited"}')).toBe(1);
+  clock.advance(60_000);
+  expect(await server.metric('nt_refusals_total{reason="rate_limited"}')).toBe(21);
+});
+
+test("requests of a refused origin count, and a page of an allowed one may read its refusal", async () => {
+  const env = { HTTP_RATE_PER_MIN: "2", CORS_ORIGINS: "https://app.example.com" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  const from = (origin: string) => fetch(`${server.http}/nowhere`, { headers: { origin } });
+  for (let i = 0; i < 2; i++) expect((await from("https://evil.example")).status).toBe(403);
+  const refused = await from("https://app.example.com");
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+});
+
+test("the three networks of one site have 16 times one client's rate together, HTTP and upgrades", async () => {
+  const env = { HTTP_RATE_PER_MIN: "1", WS_RATE_PER_MIN: "1" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  const behind = (i: number) => ({ "X-Forwarded-For": `2001:db8:1:${i.toString(16)}::1` });
+  const statuses = { http: [] as number[], ws: [] as number[] };
+  for (let i = 0; i < 20; i++) {
+    statuses.http.push((await mint(server, one, behind(i))).status);
+    const target = `/ws?appID=${crypto.randomUUID()}&side=A`;
+    statuses.ws.push((await rawRequest(server.http, upgradeRequest(target, behind(i)))).status);
+  }
+  const refused = (status: number) => [...Array(16).fill(status), ...Array(4).fill(429)];
+  expect(statuses).toEqual({ http: refused(200), ws: refused(101) });
+});
+
+test("upgrades count whatever they are refused for", async () => {
+  await using server = await testServer({ WS_RATE_PER_MIN: "3" }, { clock: fakeClock() });
+  const bad = upgradeRequest("/ws?appID=nonsense&side=A");
+  for (const status of [400, 400, 400, 429]) {
+    expect((await rawRequest(server.http, bad)).status).toBe(status);
+  }
 });
 
 test("a forwarded address changes nothing where no proxy is trusted: anyone can write one", async () => {

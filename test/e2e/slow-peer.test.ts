@@ -17,7 +17,7 @@ const frame = (n: number) => `{"type":"ice","n":${n},"filler":"${filler}"}`;
 const numberOf = (text: string) => Number(/"n":(\d+)/.exec(text)?.[1]);
 const ice = (n: number) => ({ type: "ice", n });
 const overrun = 'nt_drops_total{reason="overrun"}';
-const calm = { HEARTBEAT: "10m", SLOW_PEER_TIMEOUT: "10m" };
+const calm = { HEARTBEAT: "10m", SLOW_PEER_TIMEOUT: "10m", FRAMES_PER_SEC: "0" };
 
 /** Side A reads nothing from now on, while B has sent more than fits on the way. */
 async function stalled(server: TestServer, options: { v2?: boolean } = {}) {
@@ -78,6 +78,7 @@ describe("a peer that stops reading", () => {
       wsMaxMsgBytes: 128 * kib,
       slowPeerTimeoutMs: 600_000,
       wsBufferTotalBytes: 256 * kib * kib,
+      socketsPerClient: 0,
     };
     const env = { ...calm, WS_BUFFER: String(128 * kib), WS_MAX_MSG: String(128 * kib) };
     await using server = await testServer(env, { clock });
@@ -172,7 +173,7 @@ describe("a sender that waits for its slow peer", () => {
 
   test("goes on when its peer is sent away with 1013 for draining nothing", async () => {
     const clock = fakeClock();
-    const env = { HEARTBEAT: "10m", SLOW_PEER_TIMEOUT: "1s" };
+    const env = { HEARTBEAT: "10m", SLOW_PEER_TIMEOUT: "1s", FRAMES_PER_SEC: "0" };
     await using server = await testServer(env, { clock });
     await using slow = await stalled(server, { v2: true });
     await senderWaits(server);
@@ -192,7 +193,7 @@ describe("a sender that waits for its slow peer", () => {
 });
 
 describe("past WS_BUFFER_TOTAL over all peers", () => {
-  const env = { ...calm, WS_BUFFER: "262144", WS_BUFFER_TOTAL: "400000" };
+  const env = { ...calm, WS_BUFFER: "262144", WS_BUFFER_TOTAL: "400000", SOCKETS_PER_CLIENT: "0" };
   const buffersFull = 'nt_closes_total{reason="buffers_full"}';
   const buffered = (server: TestServer) => server.metric("nt_ws_buffered_bytes");
 

@@ -66,19 +66,46 @@ test("clients behind a trusted proxy have sockets of their own", async () => {
   expect((await upgrade(server, one, behind("203.0.113.1"))).status).toBe(429);
 });
 
-test("everybody behind an unknown proxy is not limited as one, but counts towards MAX_SOCKETS", async () => {
-  const env = { TRUST_PROXY: "127.0.0.9", SOCKETS_PER_CLIENT: "1", WS_RATE_PER_MIN: "1" };
-  await using server = await testServer({ ...env, MAX_SOCKETS: "3" });
+test("everybody behind an unknown proxy is limited as a site: 16 sockets where a client has one", async () => {
+  const env = { TRUST_PROXY: "127.0.0.9", SOCKETS_PER_CLIENT: "1", MAX_SOCKETS: "100" };
+  await using server = await testServer(env);
+  await using stack = new AsyncDisposableStack();
   const headers = { "X-Forwarded-For": "203.0.113.1" };
-  await using _first = await RawClient.open(server.ws, { headers });
-  await using _second = await RawClient.open(server.ws, { headers });
-  await using _third = await RawClient.open(server.ws);
-  expect((await upgrade(server, one, headers)).status).toBe(503);
+  for (let i = 0; i < 16; i++) stack.use(await RawClient.open(server.ws, { headers }));
+  const refused = await upgrade(server, one, headers);
+  expect(JSON.parse(refused.body)).toMatchObject({ status: 429, code: "too_many_sockets" });
+  stack.use(await RawClient.open(server.ws, { localAddress: two }));
+});
+
+test("three networks of one site leave half of MAX_SOCKETS to the others", async () => {
+  await using server = await testServer({ MAX_SOCKETS: "24" });
+  await using stack = new AsyncDisposableStack();
+  const behind = (client: string) => ({ "X-Forwarded-For": client });
+  const tryAll = async (clients: readonly string[]) => {
+    let opened = 0;
+    for (const client of clients) {
+      for (let i = 0; i < 24; i++) {
+        const headers = behind(client);
+        const socket = await RawClient.open(server.ws, { headers }).catch(() => undefined);
+        if (socket === undefined) continue;
+        stack.use(socket);
+        opened++;
+      }
+    }
+    return opened;
+  };
+  const networks = Array.from({ length: 8 }, (_, i) => `2001:db8:1:${i}::1`);
+  expect(await tryAll(networks)).toBe(12);
+  expect(await server.metric("nt_ws_clients")).toBe(4);
+  const statuses = 'nt_refusals_total{reason="sockets_per_client"}';
+  expect(await server.metric(statuses)).toBe(8 * 24 - 12);
+  expect(await tryAll(["203.0.113.1", "2001:db8:2::1"])).toBe(6);
 });
 
 test.each([
-  [{ MAX_SOCKETS: "5" }, 503],
+  [{ MAX_SOCKETS: "5", SOCKETS_PER_CLIENT: "0" }, 503],
   [{ SOCKETS_PER_CLIENT: "5" }, 429],
+  [{ MAX_SOCKETS: "40" }, 429],
 ])("of 60 upgrades at once %p lets five in, and no more", async (env, refusal) => {
   await using server = await testServer(env);
   const opened = await Promise.allSettled(
@@ -94,7 +121,7 @@ test.each([
 });
 
 test("a hundred that come and go use nothing up", async () => {
-  await using server = await testServer({ SOCKETS_PER_CLIENT: "3", MAX_SOCKETS: "3" });
+  await using server = await testServer({ SOCKETS_PER_CLIENT: "0", MAX_SOCKETS: "3" });
   for (let i = 0; i < 100; i++) {
     await using peer = await RawClient.open(server.ws);
     if (i % 3 === 0) peer.reset();
@@ -214,4 +241,54 @@ test("binary nonsense is slowed down like any other frame", async () => {
   for (let i = 0; i < 200; i++) flooder.sendBinary(Buffer.from([0xff]));
   await flooder.settled();
   expect(await server.metric('nt_drops_total{reason="malformed"}')).toBe(20);
+});
+
+// ---- what is no message ----
+
+test.each([
+  ["pings", opcodes.ping],
+  ["pongs that answer no ping", opcodes.pong],
+])(
+  "a flood of %s closes its socket with 1008, and the rest of it is not even looked at",
+  async (_, opcode) => {
+    const clock = fakeClock();
+    await using server = await testServer({}, { clock });
+    await using pair = await openPair(server);
+    await using flooder = await RawClient.open(server.ws);
+    const one = encodeFrame(opcode, Buffer.alloc(0));
+    flooder.sendRaw(Buffer.concat(new Array<Buffer>(100_000).fill(one)));
+    expect(await flooder.ended).toEqual({ code: 1008, reason: "too many control frames" });
+    expect(await server.metric('nt_closes_total{reason="control_frames"}')).toBe(1);
+    expect(await pair.a.settled()).toEqual([]);
+  },
+);
+
+test("some pings in one go, for as long as one likes, close nothing", async () => {
+  await using server = await testServer();
+  await using client = await RawClient.open(server.ws);
+  for (let times = 0; times < 20; times++) {
+    for (let i = 0; i < 100; i++) client.sendFrame(opcodes.ping);
+    await client.settled();
+  }
+  expect(client.isOver).toBe(false);
+});
+
+test("frames are charged by size: a burst of long ones is slowed down, and all of them arrive", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "100" }, { clock });
+  await using pair = await openPair(server);
+  const long = `{"type":"offer","sdp":"${"s".repeat(4_000)}"}`;
+  for (let i = 0; i < 100; i++) pair.a.send(long);
+  // 200 tokens: 25 frames of 8.
+  expect(await pair.b.nextTexts(25)).toEqual(new Array<string>(25).fill(long));
+  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  expect(await pair.b.settled()).toEqual([]);
+  expect(await server.metric("nt_ws_queued_bytes")).toBeGreaterThan(0);
+  const heard: string[] = [];
+  while (heard.length < 75) {
+    clock.advance(1_000);
+    heard.push(...(await pair.b.nextTexts(Math.min(12, 75 - heard.length))));
+  }
+  expect(new Set(heard)).toEqual(new Set([long]));
+  await metricBecomes(server, "nt_ws_queued_bytes", (bytes) => bytes === 0);
 });

@@ -29,7 +29,7 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
   const env = {
     PORT: String(port),
     STATE_FILE: join(folder, "state"),
-    SOCKETS_PER_CLIENT: "10000000",
+    SOCKETS_PER_CLIENT: "0",
     MAX_SOCKETS: "10000000",
   };
   const draws = chance(seed);

@@ -1,4 +1,5 @@
 import type { Server } from "bun";
+import type { Account } from "../../src/base/account.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
@@ -67,7 +68,7 @@ const client = {
   accounts: [{ key: "192.0.2.1", isSite: false }],
 };
 
-export function fakeLink(flow: Flow): FakeLink {
+export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accounts): FakeLink {
   const ws = new FakeSocket();
   const drained: boolean[] = [];
   const publish = (_topic: string, text: string) => {
@@ -75,7 +76,12 @@ export function fakeLink(flow: Flow): FakeLink {
     ws.send(text);
     return text.length;
   };
-  const link = new Link(identity, client, { publish } as unknown as Server<Link>, flow);
+  const link = new Link(
+    identity,
+    { ...client, accounts },
+    { publish } as unknown as Server<Link>,
+    flow,
+  );
   link.ws = ws as unknown as Socket;
   link.peer = { drained: (pressed: boolean) => drained.push(pressed) } as unknown as Peer;
   return { link, ws, drained };

@@ -18,7 +18,10 @@ export interface Minted {
   readonly expiresAt: string;
 }
 
-/** The real server on a free port, with configuration as an operator would write it. */
+/**
+ * The real server on a free port, with configuration as an operator would write it. Its metrics are
+ * made anew whenever they are asked for, so that a test sees what it has just done.
+ */
 export async function testServer(
   env: Record<string, string> = {},
   options: Partial<ServerOptions> = {},
@@ -27,7 +30,7 @@ export async function testServer(
   if ("problems" in read) throw new Error(JSON.stringify(read.problems));
   const logLines: string[] = [];
   const log = createLog({ level: "debug", write: (line) => logLines.push(line), now: Date.now });
-  const server = await startServer(read.config, { log, ...options });
+  const server = await startServer(read.config, { log, metricsAgeMs: 0, ...options });
   const scheme = read.config.tlsCertFile === "" ? "" : "s";
   const http = `http${scheme}://127.0.0.1:${server.port}`;
   const post = (path: string, body: unknown) =>

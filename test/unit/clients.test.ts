@@ -194,3 +194,17 @@ test("addresses remembered as shared are bounded; one that returns counts as sha
   expect(of("10.0.19.135").shared).toBe(true);
   expect(of("10.0.0.0", xff("1.2.3.4")).shared).toBe(true);
 });
+
+test("of a header full of trusted hops no more than 16 are looked at", () => {
+  const looked: string[] = [];
+  const trusted = (address: string) => {
+    looked.push(address);
+    return true;
+  };
+  const options = { trusted, ignoreHeaders: false, clientIpHeader: "", onShared: () => {} };
+  const all = clients(options);
+  const hops = Array.from({ length: 1_300 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+  const { address } = all.of("10.1.0.1", new Headers(xff(hops.join(","))));
+  expect(address).toBe(hops.at(-16) ?? "");
+  expect(looked).toEqual(["10.1.0.1", ...hops.slice(-16).reverse()]);
+});

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Account } from "../../src/base/account.ts";
 import { pauseReasons } from "../../src/signaling/connection.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "../../src/ws/flow.ts";
@@ -13,12 +14,15 @@ function setUp(limits: Partial<FlowLimits> = {}) {
   const all: FlowLimits = {
     wsBufferBytes: 1_000,
     wsBufferTotalBytes: 1_000_000,
+    socketsPerClient: 0,
     slowPeerTimeoutMs: 30_000,
     wsMaxMsgBytes: 10_000,
     ...limits,
   };
   const flow = new Flow(all, tally, clock);
-  return { clock, tally, flow, add: () => fakeLink(flow) };
+  const add = () => fakeLink(flow);
+  const addOf = (...accounts: readonly Account[]) => fakeLink(flow, accounts);
+  return { clock, tally, flow, add, addOf };
 }
 
 const text = (bytes: number) => "x".repeat(bytes);
@@ -296,6 +300,66 @@ describe("all sockets together", () => {
   });
 });
 
+describe("of all that may be unsent", () => {
+  const limits = { wsBufferBytes: 100, wsBufferTotalBytes: 8_000, socketsPerClient: 1_000 };
+  const client = (key: string) => ({ key, isSite: false });
+  const site = { key: "site", isSite: true };
+
+  test("a client has an eighth: past it the fullest of its own is closed, not another's", () => {
+    const { tally, addOf } = setUp(limits);
+    const other = addOf(client("other"));
+    other.link.send(text(900));
+    const own = Array.from({ length: 5 }, () => addOf(client("a")));
+    for (const [i, { link }] of own.entries()) link.send(text(200 + (i === 2 ? 0 : -i)));
+    expect(own.flatMap(({ ws }) => ws.calls)).toEqual([]);
+    own[4]?.link.send(text(10));
+    expect(own.map(({ ws }) => ws.calls)).toEqual([[], [], [], [], ["close 1013 buffers full"]]);
+    expect(other.ws.calls).toEqual([]);
+    expect(own[4]?.link.closeReason).toBe("client_buffers_full");
+    expect(tally.bufferedBytes).toBe(900 + 200 + 199 + 200 + 197);
+  });
+
+  test("a site has half, however many networks it has", () => {
+    const { tally, addOf } = setUp(limits);
+    const all = Array.from({ length: 20 }, (_, i) => addOf(client(`net ${i}`), site));
+    for (const { link } of all) {
+      link.send(text(500));
+      expect(tally.bufferedBytes).toBeLessThanOrEqual(4_000);
+    }
+    expect(all.filter(({ ws }) => ws.closed)).toHaveLength(12);
+  });
+
+  test("one socket's buffer is never more than a share", () => {
+    const { addOf } = setUp({ ...limits, wsBufferBytes: 2_000 });
+    const { link, ws } = addOf(client("a"));
+    link.send(text(2_000));
+    expect(ws.calls).toEqual([]);
+    link.send(text(1));
+    expect(ws.calls).toEqual(["close 1013 buffers full"]);
+  });
+
+  test("what is sent at last leaves nothing behind that counts against its client", () => {
+    const { flow, addOf } = setUp(limits);
+    for (let turn = 0; turn < 100; turn++) {
+      const { link, ws } = addOf(client("a"), site);
+      link.send(text(900));
+      if (turn % 2 === 0) {
+        ws.buffered = 0;
+        flow.drained(link);
+      }
+      flow.forget(link);
+      expect(ws.calls).toEqual([]);
+    }
+  });
+
+  test("where a client has no limit on its sockets, it has no share of this either", () => {
+    const { addOf } = setUp({ ...limits, socketsPerClient: 0 });
+    const { link, ws } = addOf(client("a"));
+    link.send(text(8_000));
+    expect(ws.calls).toEqual([]);
+  });
+});
+
 test.each([
   [262_144, 65_536, 30_000],
   [1, 1, 100],
@@ -306,6 +370,7 @@ test.each([
     const limit = backpressureLimit({
       wsBufferBytes: b,
       wsBufferTotalBytes: 0,
+      socketsPerClient: 0,
       wsMaxMsgBytes: m,
       slowPeerTimeoutMs: t,
     });

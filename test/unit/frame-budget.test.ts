@@ -9,7 +9,7 @@ function budget(perSec: number) {
   /** How many can be taken right now, of no more than `most`. */
   const takeAll = (most = 100_000) => {
     let taken = 0;
-    while (taken < most && bucket.take()) taken++;
+    while (taken < most && bucket.take(100)) taken++;
     return taken;
   };
   return { bucket, clock, takeAll };
@@ -41,10 +41,10 @@ test("parts of a token add up: one frame a second in steps of 100 ms", () => {
   takeAll();
   for (let step = 0; step < 9; step++) {
     clock.advance(100);
-    expect(bucket.take()).toBe(false);
+    expect(bucket.take(100)).toBe(false);
   }
   clock.advance(101);
-  expect(bucket.take()).toBe(true);
+  expect(bucket.take(100)).toBe(true);
 });
 
 test("0 is no limit", () => {
@@ -62,9 +62,55 @@ test("after waitMs there is a token, for every rate", () => {
       clock.advance(early);
       takeAll(3_000);
       clock.advance(Math.max(0, bucket.waitMs()));
-      expect(bucket.take()).toBe(true);
+      expect(bucket.take(100)).toBe(true);
     }),
   );
+});
+
+// A sum of fractions misses the whole by a little: about once in 200,000 waits.
+test("after waitMs there is a token, whatever fractions were added up: half a million draws", () => {
+  const clock = { ticks: () => time };
+  let time = 0;
+  let refused = 0;
+  let seed = 1;
+  /** A linear congruential generator: the same draws each time. */
+  const draw = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return seed % below;
+  };
+  for (let run = 0; run < 1_000; run++) {
+    const bucket = new FrameBudget(1 + draw(20) + draw(2) * draw(1_000_000), clock);
+    for (let i = 0; i < 500; i++) {
+      while (bucket.take(draw(10_000)));
+      time += bucket.waitMs() + draw(2) * (draw(1_000) / 997);
+      if (!bucket.take(100)) refused++;
+    }
+  }
+  expect(refused).toBe(0);
+});
+
+test.each([
+  [0, 1],
+  [511, 1],
+  [512, 2],
+  [4_096, 9],
+  [16_384, 33],
+  [16_385, 1],
+  [1_048_576, 1],
+])("a frame of %p characters costs %p tokens", (length, cost) => {
+  const { bucket, takeAll } = budget(100);
+  expect(bucket.take(length)).toBe(true);
+  expect(takeAll()).toBe(200 - cost);
+});
+
+test("a frame that costs more than there is passes, and what it owes is waited for", () => {
+  const { bucket, clock, takeAll } = budget(10);
+  takeAll(19);
+  expect(bucket.take(16_384)).toBe(true);
+  expect(bucket.take(1)).toBe(false);
+  expect(bucket.waitMs()).toBe(3_300);
+  clock.advance(3_300);
+  expect(takeAll()).toBe(1);
 });
 
 test("a fast connection waits for a twentieth of a second's worth: no timer for each frame", () => {
@@ -85,7 +131,7 @@ test("over any span no more pass than the burst and the rate allow", () => {
         clock.advance(ms);
         taken += takeAll(wanted);
         const allowed = perSec * (2 + clock.ticks() / 1_000);
-        expect(taken).toBeLessThanOrEqual(allowed + 1e-6);
+        expect(taken).toBeLessThanOrEqual(allowed + 1e-3);
       }
     }),
   );

@@ -13,6 +13,7 @@ function setUp() {
   const limits = {
     wsBufferBytes: 1_000,
     wsBufferTotalBytes: 10_000,
+    socketsPerClient: 0,
     slowPeerTimeoutMs: 1_000_000,
     wsMaxMsgBytes: 1_000,
   };

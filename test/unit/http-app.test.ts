@@ -63,7 +63,7 @@ function service(settings: Settings = {}) {
       redeemFailures: settings.redeemFailures ?? 0,
       tally,
     }),
-    limiter: fixedWindow({ perMin: settings.httpRatePerMin ?? 0, now, maxKeys: 100 }),
+    limiter: fixedWindow({ perMin: settings.httpRatePerMin ?? 0, ticks: time.ticks, maxKeys: 100 }),
     clientOf,
     allowsOrigin: originRule({ dev: false, corsOrigins: [page] }),
     tally,
@@ -75,7 +75,7 @@ function service(settings: Settings = {}) {
       turnSecrets: [],
       turnTtlMs: 60_000,
       turnRooms: "redeemed",
-      limiter: fixedWindow({ perMin: 0, now, maxKeys: 1 }),
+      limiter: fixedWindow({ perMin: 0, ticks: time.ticks, maxKeys: 1 }),
     }),
     loadPage: undefined,
     basePath: "",
@@ -85,7 +85,12 @@ function service(settings: Settings = {}) {
       metrics({
         tally,
         sizes: () => engine.sizes(),
-        limiterKeys: () => ({ http: 0, ws: 0 }),
+        limiters: () => ({}),
+        deferredRequests: () => 0,
+        queuedBytes: () => 0,
+        largeFrames: { size: 0, workedMs: 0 },
+        ticks: time.ticks,
+        maxAgeMs: 0,
         process: {
           version: "0",
           bun: "0",
@@ -338,13 +343,13 @@ test("every answer under a rate says how much of it is left", async () => {
   expect(refused.headers.get("ratelimit-policy")).toBe('"minute";q=3;w=60');
 });
 
-test("everybody behind an unknown proxy is not limited as one", async () => {
-  const { mint } = service({ httpRatePerMin: 1, maxPerClient: 1 });
-  for (let i = 0; i < 5; i++) {
-    const answer = await mint(undefined, { "X-Test-Client": "shared" });
-    expect(answer.status).toBe(200);
-    expect(answer.headers.has("ratelimit")).toBe(false);
-  }
+test("everybody behind an unknown proxy has 16 times the rate of one client", async () => {
+  const { mint } = service({ httpRatePerMin: 1 });
+  const headers = { "X-Test-Client": "shared" };
+  const first = await mint(undefined, headers);
+  expect(first.headers.get("ratelimit-policy")).toBe('"minute";q=16;w=60');
+  for (let i = 1; i < 16; i++) expect((await mint(undefined, headers)).status).toBe(200);
+  await expectProblem(await mint(undefined, headers), 429, "rate_limited");
 });
 
 test("a client that missed too often is refused, whatever the code, for as long as it is told", async () => {
@@ -392,11 +397,12 @@ test("a code that was guessed at too often is told apart from others, for whoeve
   expect(tally.refusals).toMatchObject({ gone: 251, withdrawn: 1 });
 });
 
-test("health and metrics are not rate limited", async () => {
+test("the metrics are rate limited as anything is, health is not", async () => {
   const { call } = service({ httpRatePerMin: 1 });
+  expect((await call("GET", "/metrics")).status).toBe(200);
   for (let i = 0; i < 5; i++) {
     expect((await call("GET", "/healthz")).status).toBe(200);
-    expect((await call("GET", "/metrics")).status).toBe(200);
+    expect((await call("GET", "/metrics")).status).toBe(429);
   }
 });
 
@@ -480,7 +486,7 @@ const preflight = {
 };
 
 test("a page of an allowed origin passes its preflight and may read the answers", async () => {
-  const { call, redeem } = service({ httpRatePerMin: 1 });
+  const { call, redeem } = service({ httpRatePerMin: 2 });
   const asked = await call("OPTIONS", "/rendezvous/redeem", {
     headers: { Origin: page, ...preflight },
   });
@@ -522,10 +528,10 @@ test("the server's own page needs no listing", async () => {
   expect((await mint(undefined, headers)).status).toBe(200);
 });
 
-test("a refused page uses up nobody's rate", async () => {
+test("what a refused page asks for counts: it costs as much as a refusal by the rate", async () => {
   const { mint } = service({ httpRatePerMin: 1 });
-  for (let i = 0; i < 3; i++) await mint(undefined, { Origin: "https://evil.example" });
-  expect((await mint()).status).toBe(200);
+  expect((await mint(undefined, { Origin: "https://evil.example" })).status).toBe(403);
+  expect((await mint()).status).toBe(429);
 });
 
 test("every answer varies by Origin, also to those that sent none", async () => {

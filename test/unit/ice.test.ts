@@ -14,7 +14,7 @@ const appId = newAppId();
 function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
   const time = { now: 1_700_000_000_000 };
   const terms: IceTerms[] = [];
-  const limiter = { perMin: 30, windowMs: 3_600_000, now: () => time.now, maxKeys: 100 };
+  const limiter = { perMin: 30, windowMs: 3_600_000, ticks: () => time.now, maxKeys: 100 };
   const ice = iceSource({
     rooms: {
       grantIce(_appId, _side, asked) {
@@ -105,11 +105,46 @@ test("a client gets 30 in an hour, then has to wait for the next", async () => {
   expect(await outcomes(1, someClient("a"))).toEqual(["granted"]);
 });
 
-test("everybody behind a proxy that is not known is not counted as one client", async () => {
+test("everybody behind a proxy that is not known gets as much as a site: 16 times that", async () => {
   const { ask } = source("granted");
-  for (let i = 0; i < 31; i++) {
+  for (let i = 0; i < 480; i++) {
     expect((await ask(appId, "A", someClient("p", true))).outcome).toBe("granted");
   }
+  expect((await ask(appId, "A", someClient("p", true))).outcome).toBe("rate_limited");
+});
+
+test("an ask that the client's limit refuses spends no grant of its side", async () => {
+  const { ask, terms } = source("granted");
+  for (let i = 0; i < 40; i++) await ask(appId, "A", someClient("a"));
+  expect(terms).toHaveLength(30);
+});
+
+test.each(["no_seat", "not_redeemed", "spent"] as const)(
+  "an ask that the room refuses (%s) spends nothing of the client's limit",
+  async (outcome) => {
+    const answers = [
+      ...new Array<IceGrant>(100).fill(outcome),
+      ...new Array<IceGrant>(30).fill("granted"),
+    ];
+    const { ask } = source("granted", { rooms: { grantIce: () => answers.shift() ?? "granted" } });
+    for (let i = 0; i < 100; i++) {
+      expect((await ask(appId, "A", someClient("a"))).outcome).toBe(outcome);
+    }
+    for (let i = 0; i < 30; i++) {
+      expect((await ask(appId, "A", someClient("a"))).outcome).toBe("granted");
+    }
+    expect((await ask(appId, "A", someClient("a"))).outcome).toBe("rate_limited");
+  },
+);
+
+test("an ask that the engine does not answer spends nothing either", async () => {
+  let down = true;
+  const grantIce = (): Promise<IceGrant> =>
+    down ? Promise.reject(new Error("down")) : Promise.resolve("granted");
+  const { ask, offer } = source("granted", { rooms: { grantIce } });
+  for (let i = 0; i < 100; i++) await offer(appId, "A", someClient("a"));
+  down = false;
+  expect((await ask(appId, "A", someClient("a"))).outcome).toBe("granted");
 });
 
 test("an engine that cannot be reached costs a welcome nothing but TURN", async () => {

@@ -1,25 +1,35 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import type { Account } from "../../src/base/account.ts";
 import type { Later } from "../../src/base/later.ts";
+import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { Inbox } from "../../src/signaling/inbox.ts";
+import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { fakeClock } from "../support/clock.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 
 const maxFrameBytes = 1_000;
 const chunkBytes = 1_048_576;
+/** What a frame that waits counts beside its characters. */
+const bytesPerFrame = 64;
+const accounts: readonly Account[] = [{ key: "192.0.2.1", isSite: false }];
 
 /** An inbox whose handler answers what `answer` says, and what it has handled. */
 function setUp(answer: (text: string) => Later<void> = () => {}, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
   const handled: string[] = [];
-  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec };
+  const queued = new SharedBudget(10_000_000, 4_000_000);
+  const largeFrames = new LargeFrames(clock);
+  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, largeFrames, queued };
   const handle = (text: string) => {
     handled.push(text);
     return answer(text);
   };
-  const inbox = new Inbox(connection, options, { handle });
-  return { clock, connection, handled, inbox };
+  const inbox = new Inbox(connection, options, { handle }, accounts);
+  /** Another connection's, of this or another client. */
+  const another = (of = accounts) => new Inbox(new FakeConnection(), options, { handle }, of);
+  return { another, clock, connection, handled, inbox, queued };
 }
 
 /** Whether the connection is read from: after what was done to it, no reason is left. */
@@ -56,7 +66,7 @@ const names = (count: number, from = 0) => Array.from({ length: count }, (_, i) 
 test("a frame is handled in the turn in which it came while nothing is awaited", () => {
   const { connection, handled, inbox } = setUp();
   for (const name of names(100)) {
-    expect(inbox.push(name)).toBe(true);
+    expect(inbox.push(name)).toBeUndefined();
     expect(handled.at(-1)).toBe(name);
   }
   expect(connection.calls).toEqual([]);
@@ -99,11 +109,11 @@ test("a queued frame whose handler throws is told of, and those behind it are ha
     if (text === "f20") throw new Error("it fails");
   });
   inbox.hold();
-  for (const name of names(40)) inbox.push(name);
+  for (const name of names(32)) inbox.push(name);
   expect(isRead(connection)).toBe(false);
   expect(() => inbox.release()).toThrow("it fails");
   clock.advance(0);
-  expect(handled).toEqual(names(40));
+  expect(handled).toEqual(names(32));
   expect(isRead(connection)).toBe(true);
 });
 
@@ -176,22 +186,66 @@ test("a paused connection is not resumed while some frames still wait", async ()
   const { answer, settle } = deferred();
   const { connection, inbox } = setUp((text) => (text === "f20" ? answer() : undefined));
   inbox.hold();
-  for (const name of names(40)) inbox.push(name);
+  for (const name of names(32)) inbox.push(name);
   inbox.release();
   expect(isRead(connection)).toBe(false);
   await settle();
   expect(isRead(connection)).toBe(true);
 });
 
-test("what was read before the pause is still queued; beyond that a frame is refused", () => {
-  const { handled, inbox } = setUp();
+test("what was read before the pause is still queued; beyond that a frame is refused", async () => {
+  const { answer, settle } = deferred();
+  const { handled, inbox, queued } = setUp((text) => (text === "f0" ? answer() : undefined));
   const bound = 2 * maxFrameBytes + chunkBytes;
+  inbox.push("f0");
+  expect(inbox.push("x".repeat(bound - bytesPerFrame))).toBeUndefined();
+  expect(queued.used).toBe(bound);
+  expect(inbox.push("y")).toBe("parked_overflow");
+  await settle();
+  expect(handled).toHaveLength(2);
+  expect(queued.used).toBe(0);
+  expect(inbox.push("z")).toBeUndefined();
+});
+
+test("a held connection queues 32 frames and no more, what comes after a pause included", () => {
+  const { inbox } = setUp();
   inbox.hold();
-  expect(inbox.push("x".repeat(bound))).toBe(true);
-  expect(inbox.push("y")).toBe(false);
+  for (const name of names(32)) expect(inbox.push(name)).toBeUndefined();
+  expect(inbox.push("f32")).toBe("parked_overflow");
+});
+
+test("a held connection queues as many bytes as one frame may have, and no more", () => {
+  const { inbox } = setUp();
+  inbox.hold();
+  expect(inbox.push("x".repeat(maxFrameBytes))).toBeUndefined();
+  expect(inbox.push("x".repeat(maxFrameBytes))).toBe("parked_overflow");
+});
+
+test("bytes that wait are counted over all connections, until they are handled or dropped", () => {
+  const { another, inbox, queued } = setUp();
+  const other = another();
+  for (const one of [inbox, other]) {
+    one.hold();
+    for (const name of names(5)) one.push(name);
+  }
+  expect(queued.used).toBe(2 * 5 * (2 + bytesPerFrame));
   inbox.release();
-  expect(handled).toHaveLength(1);
-  expect(inbox.push("z")).toBe(true);
+  expect(queued.used).toBe(5 * (2 + bytesPerFrame));
+  other.discard();
+  expect(queued.used).toBe(0);
+});
+
+test("past a client's share of all that may wait its frames are refused, and nobody else's", () => {
+  const { another, queued } = setUp();
+  const full = another();
+  queued.add(accounts, 4_000_001);
+  full.hold();
+  expect(full.push("x")).toBe("client_buffers_full");
+  const stranger = another([{ key: "192.0.2.2", isSite: false }]);
+  stranger.hold();
+  expect(stranger.push("x")).toBeUndefined();
+  queued.add([], 10_000_000);
+  expect(stranger.push("x")).toBe("buffers_full");
 });
 
 test("discard drops what waits and says how much that was", () => {
@@ -207,9 +261,9 @@ test("discard drops what waits and says how much that was", () => {
 test("discard frees the space of what it dropped", () => {
   const { inbox } = setUp();
   inbox.hold();
-  inbox.push("x".repeat(2 * maxFrameBytes + chunkBytes));
+  inbox.push("x".repeat(maxFrameBytes));
   inbox.discard();
-  expect(inbox.push("y")).toBe(true);
+  expect(inbox.push("x".repeat(maxFrameBytes))).toBeUndefined();
 });
 
 test("discard in a frame's handling drops the frames behind it", () => {
@@ -288,4 +342,34 @@ test("whatever is held, released and awaited in between, frames stay in order an
       expect(isRead(connection)).toBe(true);
     }),
   );
+});
+
+// ---- large frames ----
+
+const large = "x".repeat(16_385);
+
+test("a large frame is handled at once while there is time for it", () => {
+  const { connection, handled, inbox } = setUp(undefined, 1_000);
+  inbox.push(large);
+  expect(handled).toEqual([large]);
+  expect(connection.calls).toEqual([]);
+});
+
+test("after one that took long the next large one waits, and so does what is behind it", () => {
+  const set = setUp((text) => {
+    if (text === large) set.clock.advance(40);
+  }, 1_000);
+  const { clock, connection, handled, inbox } = set;
+  for (const text of [large, "f0", large, "f1"]) inbox.push(text);
+  expect(handled).toEqual([large, "f0"]);
+  expect(isRead(connection)).toBe(false);
+  clock.advance(200);
+  expect(handled).toEqual([large, "f0", large, "f1"]);
+  expect(isRead(connection)).toBe(true);
+});
+
+test("without a limit on frames there is none on large ones", () => {
+  const set = setUp(() => set.clock.advance(40));
+  for (let i = 0; i < 100; i++) set.inbox.push(large);
+  expect(set.handled).toHaveLength(100);
 });

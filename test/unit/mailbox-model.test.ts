@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { newAppId } from "../../src/base/ids.ts";
+import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { maxWatermark } from "../../src/signaling/protocol.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
@@ -92,6 +94,8 @@ class Run {
     heartbeatMs: 1_000_000,
     wsMaxMsgBytes: 1_000_000,
     framesPerSec: 0,
+    largeFrames: new LargeFrames(this.clock),
+    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   private readonly appId = newAppId();
   private owed = new Owed();

@@ -27,14 +27,20 @@ const nothing = memoryEngine({
 
 function server() {
   const tally = new Tally();
-  const state = { sizes: nothing, limiterKeys: { http: 0, ws: 0 }, walks: 0 };
+  const state = { sizes: nothing, limiterSize: 0, ticks: 0, walks: 0 };
+  const limiter = { size: () => state.limiterSize, uncounted: () => 0 };
   const { text, contentType } = metrics({
     tally,
     sizes: () => {
       state.walks++;
       return state.sizes;
     },
-    limiterKeys: () => state.limiterKeys,
+    limiters: () => ({ http: limiter, ws: limiter }),
+    deferredRequests: () => 0,
+    queuedBytes: () => 0,
+    largeFrames: { size: 0, workedMs: 0 },
+    ticks: () => state.ticks,
+    maxAgeMs: 1_000,
     process: {
       version: "0",
       bun: "0",
@@ -48,6 +54,7 @@ function server() {
   });
   /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
   async function value(series: string): Promise<number> {
+    state.ticks += 1_000;
     const line = (await text()).split("\n").find((each) => each.startsWith(`${series} `));
     if (line === undefined) throw new Error(`There is no series ${series}.`);
     return Number(line.slice(series.length));
@@ -101,7 +108,7 @@ test("counts show what was counted up to the scrape, however often it comes", as
 test("gauges show what the engine holds at the scrape", async () => {
   const { state, tally, value } = server();
   state.sizes = { ...nothing, rooms: 7, peers: 13, codesResting: 5, mailBytes: 4_096 };
-  state.limiterKeys = { http: 2, ws: 9 };
+  state.limiterSize = 9;
   tally.pausedSockets = 1;
   expect(await value("nt_rooms_active")).toBe(7);
   expect(await value("nt_peers_active")).toBe(13);
@@ -116,6 +123,22 @@ test("a scrape walks the engine once", async () => {
   state.walks = 0;
   await text();
   expect(state.walks).toBe(1);
+});
+
+test("however often it is asked for, the text is made once a second, and is never older", async () => {
+  const { state, tally, text } = server();
+  state.walks = 0;
+  for (let second = 1; second <= 3; second++) {
+    state.ticks += 1_000;
+    tally.pairs++;
+    const texts = await Promise.all(Array.from({ length: 100 }, text));
+    state.ticks += 999;
+    texts.push(await text());
+    expect(new Set(texts).size).toBe(1);
+    expect(texts[0]).toContain(`\nnt_pairs_total ${second}\n`);
+    state.ticks += 1;
+  }
+  expect(state.walks).toBe(3);
 });
 
 test("histogram buckets are cumulative and end with all there is", async () => {

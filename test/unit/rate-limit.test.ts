@@ -5,23 +5,34 @@ import {
   type RateLimiter,
   tellLimit,
 } from "../../src/admission/rate-limit.ts";
+import type { Account } from "../../src/base/account.ts";
 
+/** A limiter asked by clients of these names, one account each. */
 function limiter(options: Partial<FixedWindowOptions>) {
-  const time = { now: 1_000_000 };
-  const make = { perMin: 2, maxKeys: 100, now: () => time.now, ...options };
-  return { time, ...fixedWindow(make) };
+  const time = { ticks: 1_000_000 };
+  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => time.ticks, ...options });
+  return { time, ...limit, take: (key: string) => limit.take([{ key, isSite: false }]) };
+}
+
+/** A client of a site: an IPv6 /64 and its /48. */
+function ofSite(key: string): readonly Account[] {
+  return [
+    { key, isSite: false },
+    { key: "site", isSite: true },
+  ];
 }
 
 test("a key passes as often as allowed and is then told when the window ends", () => {
   const { take, time } = limiter({ perMin: 2 });
-  expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000 });
-  time.now += 10_000;
-  expect(take("a")).toEqual({ ok: true, remaining: 0, retryAfterMs: 50_000 });
-  expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 50_000 });
-  time.now += 49_999;
-  expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 1 });
-  time.now += 1;
-  expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000 });
+  const limit = 2;
+  expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000, limit });
+  time.ticks += 10_000;
+  expect(take("a")).toEqual({ ok: true, remaining: 0, retryAfterMs: 50_000, limit });
+  expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 50_000, limit });
+  time.ticks += 49_999;
+  expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 1, limit });
+  time.ticks += 1;
+  expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000, limit });
 });
 
 test("keys don't count against each other", () => {
@@ -37,17 +48,56 @@ test("0 lets everything pass and remembers nothing", () => {
   expect(size()).toBe(0);
 });
 
-test("past the greatest number of keys, newcomers share one count", () => {
-  const { take, size } = limiter({ perMin: 2, maxKeys: 2 });
+test("a site passes 16 times as often as a client, however many clients it has", () => {
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  const passed = Array.from({ length: 100 }, (_, i) => take(ofSite(`client ${i}`)).ok);
+  expect(passed.filter(Boolean)).toHaveLength(32);
+  expect(take(ofSite("client 0"))).toMatchObject({ ok: false, limit: 32 });
+});
+
+test("a client of a site has its own limit first, and what it is refused costs the site nothing", () => {
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  for (let i = 0; i < 100; i++) expect(take(ofSite("greedy")).ok).toBe(i < 2);
+  const others = Array.from({ length: 20 }, (_, i) => take(ofSite(`client ${i}`)).ok);
+  expect(others).not.toContain(false);
+});
+
+test("everybody behind one untrusted proxy has the limit of a site", () => {
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  const shared = [{ key: "10.0.0.1", isSite: true }];
+  const passed = Array.from({ length: 100 }, () => take(shared).ok);
+  expect(passed.filter(Boolean)).toHaveLength(32);
+});
+
+test("a passage given back can be had again", () => {
+  const { take, giveBack } = fixedWindow({ perMin: 1, maxKeys: 100, ticks: () => 0 });
+  for (let i = 0; i < 100; i++) {
+    expect(take(ofSite("a")).ok).toBe(true);
+    giveBack(ofSite("a"));
+  }
+  expect(take(ofSite("a")).ok).toBe(true);
+  expect(take(ofSite("a")).ok).toBe(false);
+});
+
+test("what is given back after its window has passed adds nothing to the next", () => {
+  const time = { ticks: 0 };
+  const limit = fixedWindow({ perMin: 1, maxKeys: 100, ticks: () => time.ticks });
+  limit.take(ofSite("a"));
+  time.ticks += 60_000;
+  limit.take(ofSite("b"));
+  limit.giveBack(ofSite("a"));
+  expect(limit.take(ofSite("a")).ok).toBe(true);
+  expect(limit.take(ofSite("a")).ok).toBe(false);
+});
+
+test("past the greatest number of keys no newcomer is refused; the attempts are counted", () => {
+  const { take, size, uncounted } = limiter({ perMin: 2, maxKeys: 2 });
   take("a");
   take("b");
-  expect([take("c").ok, take("d").ok, take("e").ok, take("c").ok]).toEqual([
-    true,
-    true,
-    false,
-    false,
-  ]);
-  expect(take("a").ok).toBe(true);
+  for (let i = 0; i < 100; i++) expect(take(`newcomer ${i % 10}`).ok).toBe(true);
+  expect(uncounted()).toBe(100);
+  // Those that are counted still are.
+  expect([take("a").ok, take("a").ok]).toEqual([true, false]);
   expect(size()).toBe(2);
 });
 
@@ -55,36 +105,37 @@ test("a new window forgets the keys of the old one", () => {
   const { take, size, time } = limiter({ maxKeys: 1000 });
   for (let i = 0; i < 500; i++) take(`key ${i}`);
   expect(size()).toBe(500);
-  time.now += 60_000;
+  time.ticks += 60_000;
   take("a");
   expect(size()).toBe(1);
 });
 
-test("a clock set back does not lengthen a window", () => {
-  const { take, time } = limiter({ perMin: 1 });
-  take("a");
-  time.now -= 3_600_000;
-  expect(take("a")).toMatchObject({ ok: true, retryAfterMs: 60_000 });
-  expect(take("a")).toMatchObject({ ok: false, retryAfterMs: 60_000 });
-});
-
 /** The headers of an answer to the client's next attempt. */
-function toldBy(limit: RateLimiter) {
+function toldBy(limit: RateLimiter, accounts: readonly Account[] = [{ key: "a", isSite: false }]) {
   const headers = new Headers();
-  tellLimit(headers, limit, limit.take("a"));
+  tellLimit(headers, limit.take(accounts));
   return Object.fromEntries(headers);
 }
 
 test("the headers say how much a client may still ask, and when it may ask again", () => {
-  const limit = fixedWindow({ perMin: 2, maxKeys: 100, now: () => 0 });
+  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => 0 });
   const policy = { "ratelimit-policy": '"minute";q=2;w=60' };
   expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=1;t=60' });
   expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=0;t=60' });
   expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=0;t=60' });
 });
 
+test("the headers tell the limit that is nearer, the client's or its site's", () => {
+  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => 0 });
+  for (let i = 0; i < 31; i++) limit.take(ofSite(`client ${i}`));
+  expect(toldBy(limit, ofSite("new"))).toEqual({
+    "ratelimit-policy": '"minute";q=32;w=60',
+    ratelimit: '"minute";r=0;t=60',
+  });
+});
+
 test("without a limit there are no headers", () => {
-  const limit = fixedWindow({ perMin: 0, maxKeys: 100, now: () => 0 });
+  const limit = fixedWindow({ perMin: 0, maxKeys: 100, ticks: () => 0 });
   expect(toldBy(limit)).toEqual({});
 });
 

@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { type AppId, newAppId, type Side } from "../../src/base/ids.ts";
+import { SharedBudget } from "../../src/base/shared-budget.ts";
 import type { IceServer } from "../../src/config/ice-formats.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import type { SignalingContext } from "../../src/signaling/context.ts";
+import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
@@ -22,6 +24,8 @@ function room() {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
+    largeFrames: new LargeFrames(clock),
+    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
     iceServers: () => answers.promise,
   };
   const appId: AppId = newAppId();

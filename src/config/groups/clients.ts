@@ -37,20 +37,20 @@ export const clients = [
     key: "httpRatePerMin",
     schema: wholeNumber(0, maxCount),
     default: "0",
-    help: "HTTP requests a minute for one client; 0 sets no limit",
+    help: "HTTP requests a minute for one client on any path but `/healthz` and `/readyz`, 16 times that for its site; 0 sets no limit",
   },
   {
     variable: "WS_RATE_PER_MIN",
     key: "wsRatePerMin",
     schema: wholeNumber(0, maxCount),
     default: "0",
-    help: "WebSocket upgrades a minute for one client; 0 sets no limit",
+    help: "WebSocket upgrades a minute for one client, 16 times that for its site; 0 sets no limit",
   },
   {
     variable: "SOCKETS_PER_CLIENT",
     key: "socketsPerClient",
     schema: wholeNumber(0, maxCount),
     default: "1000",
-    help: "WebSockets of one client at a time; 0 sets no limit",
+    help: "WebSockets of one client at a time, 16 times that of its site; 0 sets no limit, and lifts their share of `MAX_SOCKETS` and `WS_BUFFER_TOTAL`",
   },
 ] as const satisfies readonly Setting[];

@@ -30,7 +30,7 @@ export const sockets = [
     key: "wsBufferTotalBytes",
     schema: wholeNumber(16 * kib, 1_024 * gib),
     default: "268435456",
-    help: "Unsent bytes for all peers together, past which the slowest is closed",
+    help: "Unsent bytes for all peers together, past which the slowest is closed; past an eighth for one client or half for one site, its slowest",
   },
   {
     variable: "SLOW_PEER_TIMEOUT",
@@ -51,6 +51,6 @@ export const sockets = [
     key: "maxSockets",
     schema: socketCount,
     default: "auto",
-    help: "WebSockets at a time, past which new ones are refused with 503; auto leaves a twentieth of the open-file limit free",
+    help: "WebSockets at a time, past which new ones are refused with 503; a client has at most an eighth of them and a site half; auto leaves a twentieth of the open-file limit free",
   },
 ] as const satisfies readonly Setting[];
