@@ -7,13 +7,14 @@ import { sharedMisses } from "./admission/shared-misses.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
-import { andThen } from "./base/later.ts";
+import { andThen, type Later } from "./base/later.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
 import type { Config } from "./config.ts";
 import type { Engine, EngineLimits } from "./engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "./engine/memory/memory.ts";
 import { createApp, pathOf } from "./http/app.ts";
+import { endConnection, isLongBodied } from "./http/body.ts";
 import { iceSource } from "./rendezvous/ice.ts";
 import { rendezvous } from "./rendezvous/rendezvous.ts";
 import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
@@ -192,6 +193,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     return response;
   }
 
+  function answerTo(request: Request, self: Server<Link>): Later<Response | undefined> {
+    if (wsPaths.has(pathOf(request))) return upgrade(request, self);
+    const answer = app.fetch(request);
+    return told ? andThen(answer, (response) => noted(request, response)) : answer;
+  }
+
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
   const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
     Bun.serve<Link>({
@@ -200,12 +207,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       reusePort: socket.reusePort,
       ...(socket.tls ? { tls: socket.tls } : {}),
       development: false,
-      maxRequestBodySize: 65_536,
+      // Past it Bun answers itself, a bare 413. A body that no handler reads is never held: Bun stops
+      // to read from the connection, and skips the rest once the answer is sent.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         asked = self;
-        if (wsPaths.has(pathOf(request))) return upgrade(request, self);
-        const answer = app.fetch(request);
-        return told ? andThen(answer, (response) => noted(request, response)) : answer;
+        const answer = answerTo(request, self);
+        return isLongBodied(request.headers) ? andThen(answer, endConnection) : answer;
       },
       websocket: sockets.handler,
       error(error) {
