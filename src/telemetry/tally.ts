@@ -65,7 +65,6 @@ export const closeReasons = [
   /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
   "protocol",
   "shutdown",
-  "internal",
 ] as const;
 export type CloseReason = (typeof closeReasons)[number];
 
