@@ -1,4 +1,5 @@
 import { systemClock } from "../base/clock.ts";
+import { terminalText } from "../base/terminal-text.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
 import { parseTarget } from "./doctor/target.ts";
@@ -31,10 +32,12 @@ export const doctor: Command = {
   },
 };
 
+/** The server examined has a say in these words, and none over the terminal. */
 function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
-  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${verdict.told}`;
+  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.told)}`;
   const more = verdict.ok ? verdict.warning : verdict.remedy;
-  return more === undefined ? [line] : [line, `${" ".repeat(nameWidth + 3)}→ ${more}`];
+  if (more === undefined) return [line];
+  return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(more)}`];
 }
 
 function usageError(fault: string): number {

@@ -44,7 +44,6 @@ export const dropReasons = [
   /** The runtime refused to queue a frame: a bug, it must stay 0. */
   "overrun",
 ] as const;
-export type DropReason = (typeof dropReasons)[number];
 
 /** Why a connection ended. */
 export const closeReasons = [
