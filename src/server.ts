@@ -44,9 +44,9 @@ export interface RunningServer {
   reloadTls(): Promise<void>;
   /**
    * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
-   * needs, and frees the port.
+   * needs, and frees the port. False when that could not be saved, which the log tells.
    */
-  stop(): Promise<void>;
+  stop(): Promise<boolean>;
 }
 
 const behindUnknownProxy =
@@ -80,13 +80,16 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   await checkHost(config.host);
   const tally = new Tally();
   const bounds: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
-  const memory = config.redisUrl === "" ? newEngine(bounds, clock, tally) : undefined;
+  const heir =
+    config.redisUrl === ""
+      ? await takeState(config, () => newEngine(bounds, clock, tally), clock, log)
+      : undefined;
+  const memory = heir?.engine;
   const engine: Engine =
     memory ??
     (await (
       await loadSharedEngine()
     )(config, { clock, random, tally, log, limits: bounds }));
-  const stateFile = memory && (await takeState(config, memory, clock, log));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
   const iceLimit = fixedWindow({ ...iceGrants, now: clock.now, maxKeys: limiterKeys });
@@ -221,11 +224,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         return new Response(null, { status: 500 });
       },
     });
-  const listeners = await listenOrPutBack(
-    () => listen({ port: config.port, tls, serve }),
-    memory,
-    stateFile,
-  );
+  const listeners = await listenOrPutBack(() => listen({ port: config.port, tls, serve }), heir);
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () => engine.sweep());
   const stopCollecting = collectWhenIdle({
@@ -236,7 +235,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     collect: () => Bun.gc(true),
   });
 
-  async function end(): Promise<void> {
+  async function end(): Promise<boolean> {
     draining = true;
     log.info("draining", { sockets: limits.size() });
     stopSweeping();
@@ -247,11 +246,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     await answered(listeners.pendingRequests);
     await listeners.stop();
     sockets.stop();
-    if (stateFile && memory) await leaveState(stateFile, memory, log);
+    const isSaved = heir?.stateFile ? await leaveState(heir.stateFile, heir.engine, log) : true;
     await engine.close();
+    return isSaved;
   }
 
-  let ended: Promise<void> | undefined;
+  let ended: Promise<boolean> | undefined;
   return {
     url: listeners.url,
     port: listeners.port,

@@ -63,9 +63,9 @@ export const serve: Command = {
 
     process.on("SIGHUP", () => void server.reloadTls());
     log.info("stopping", { signal: await stopped });
-    await server.stop();
+    const isSaved = await server.stop();
     await output.flush(flushMs);
-    return 0;
+    return isSaved ? 0 : 1;
   },
 };
 
