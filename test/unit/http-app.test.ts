@@ -67,7 +67,7 @@ function service(settings: Settings = {}) {
     limiter: fixedWindow({ perMin: settings.httpRatePerMin ?? 0, now, maxKeys: 100 }),
     clientOf,
     sharedMisses: sharedMisses(time),
-    allowsOrigin: originRule({ dev: false, corsOrigins: [page] }),
+    allowsOrigin: originRule({ dev: false, corsOrigins: [page], serverNames: [] }),
     tally,
     ice: iceSource({
       rooms: engine.rooms,
