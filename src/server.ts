@@ -15,6 +15,7 @@ import type { Config } from "./config.ts";
 import type { Engine, EngineLimits } from "./engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "./engine/memory/memory.ts";
 import { createApp, pathOf } from "./http/app.ts";
+import { endConnection, isLongBodied } from "./http/body.ts";
 import { guessWatch } from "./rendezvous/guess-watch.ts";
 import { iceSource } from "./rendezvous/ice.ts";
 import { rendezvous } from "./rendezvous/rendezvous.ts";
@@ -50,9 +51,9 @@ export interface RunningServer {
   reloadTls(): Promise<void>;
   /**
    * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
-   * needs, and frees the port.
+   * needs, and frees the port. False when that could not be saved, which the log tells.
    */
-  stop(): Promise<void>;
+  stop(): Promise<boolean>;
 }
 
 const behindUnknownProxy =
@@ -88,13 +89,16 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   await checkHost(config.host);
   const tally = new Tally();
   const bounds: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
-  const memory = config.redisUrl === "" ? newEngine(bounds, clock, tally) : undefined;
+  const heir =
+    config.redisUrl === ""
+      ? await takeState(config, () => newEngine(bounds, clock, tally), clock, log, options.unwanted)
+      : undefined;
+  const memory = heir?.engine;
   const engine: Engine =
     memory ??
     (await (
       await loadSharedEngine()
     )(config, { clock, random, tally, log, limits: bounds }));
-  const stateFile = memory && (await takeState(config, memory, clock, log, options.unwanted));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
   const iceLimit = fixedWindow({ ...iceGrants, ticks: clock.ticks, maxKeys: limiterKeys });
@@ -213,7 +217,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   }
 
   const requests = turnBudget((run) => void setImmediate(run));
-  function answer(request: Request, self: Server<Link>): Later<Response | undefined> {
+  function answerTo(request: Request, self: Server<Link>): Later<Response | undefined> {
     asked = self;
     if (wsPaths.has(pathOf(request))) return upgrade(request, self);
     const answer = app.fetch(request);
@@ -228,10 +232,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       reusePort: socket.reusePort,
       ...(socket.tls ? { tls: socket.tls } : {}),
       development: false,
-      maxRequestBodySize: 65_536,
+      // Past it Bun answers itself, a bare 413. A body that no handler reads is never held: Bun stops
+      // to read from the connection, and skips the rest once the answer is sent.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch(request, self) {
         const turn = requests.take();
-        return turn === undefined ? answer(request, self) : turn.then(() => answer(request, self));
+        const answer =
+          turn === undefined ? answerTo(request, self) : turn.then(() => answerTo(request, self));
+        return isLongBodied(request.headers) ? andThen(answer, endConnection) : answer;
       },
       websocket: sockets.handler,
       error(error) {
@@ -239,11 +247,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         return new Response(null, { status: 500 });
       },
     });
-  const listeners = await listenOrPutBack(
-    () => listen({ port: config.port, tls, serve }),
-    memory,
-    stateFile,
-  );
+  const listeners = await listenOrPutBack(() => listen({ port: config.port, tls, serve }), heir);
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () =>
     andThen(engine.sweep(), () => watchGuessing()),
@@ -256,7 +260,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     collect: () => Bun.gc(true),
   });
 
-  async function end(): Promise<void> {
+  async function end(): Promise<boolean> {
     draining = true;
     log.info("draining", { sockets: limits.size() });
     stopSweeping();
@@ -267,11 +271,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     await answered(listeners.pendingRequests);
     await listeners.stop();
     sockets.stop();
-    if (stateFile && memory) await leaveState(stateFile, memory, log);
+    const isSaved = heir?.stateFile ? await leaveState(heir.stateFile, heir.engine, log) : true;
     await engine.close();
+    return isSaved;
   }
 
-  let ended: Promise<void> | undefined;
+  let ended: Promise<boolean> | undefined;
   return {
     url: listeners.url,
     port: listeners.port,

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+
 export interface OriginOptions {
   /** Every origin is welcome. */
   readonly dev: boolean;
@@ -6,6 +8,11 @@ export interface OriginOptions {
    * host over any scheme and port), `*.example.com` (its subdomains, not itself), `*` (everyone).
    */
   readonly corsOrigins: readonly string[];
+  /**
+   * The server's own host names, lower case. Empty: any, which lets pages in whose name was made to
+   * lead here (DNS rebinding).
+   */
+  readonly serverNames: readonly string[];
 }
 
 /**
@@ -15,17 +22,26 @@ export interface OriginOptions {
 export type OriginRule = (origin: string | null, host: string | null) => boolean;
 
 /**
- * No Origin is allowed (no browser sent it), and so is the server's own. Everything else, `null`
+ * No Origin is allowed (no browser sent it), and so is the server's own, under one of its names. Everything else, `null`
  * and what is no origin at all (RFC 6454 section 6.1) included, is up to `dev` and the list.
  */
-export function originRule({ dev, corsOrigins }: OriginOptions): OriginRule {
+export function originRule({ dev, corsOrigins, serverNames }: OriginOptions): OriginRule {
   if (dev || corsOrigins.includes("*")) return () => true;
   const listed = originList(corsOrigins);
+  const names = new Set(serverNames);
+  const isNamed = ({ hostname }: Origin) =>
+    names.size === 0 || names.has(hostname) || cannotBeRebound(hostname);
   return (text, host) => {
     if (text === null) return true;
     const origin = parseOrigin(text);
-    return origin !== undefined && (isOwn(origin, host) || listed(origin));
+    if (origin === undefined) return false;
+    return (isOwn(origin, host) && isNamed(origin)) || listed(origin);
   };
+}
+
+/** No DNS server says where these lead (localhost: RFC 6761 section 6.3). */
+function cannotBeRebound(hostname: string): boolean {
+  return hostname === "localhost" || hostname.startsWith("[") || isIP(hostname) !== 0;
 }
 
 interface Origin {

@@ -1,5 +1,6 @@
 import { systemClock } from "../base/clock.ts";
 import { parseDuration } from "../base/duration.ts";
+import { terminalText } from "../base/terminal-text.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
 import type { Wishes } from "./doctor/examine.ts";
@@ -77,10 +78,12 @@ function splitOption(arg: string): readonly string[] {
   return at === -1 ? [arg] : [arg.slice(0, at), arg.slice(at + 1)];
 }
 
+/** The server examined has a say in these words, and none over the terminal. */
 function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
-  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${verdict.told}`;
+  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.told)}`;
   const more = verdict.ok ? verdict.warning : verdict.remedy;
-  return more === undefined ? [line] : [line, `${" ".repeat(nameWidth + 3)}→ ${more}`];
+  if (more === undefined) return [line];
+  return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(more)}`];
 }
 
 function conclusion(isSound: boolean, warnings: number, { origin, idleMs }: Wishes): string {

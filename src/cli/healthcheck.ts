@@ -1,3 +1,4 @@
+import { terminalText } from "../base/terminal-text.ts";
 import { type Config, readConfig } from "../config.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
@@ -48,7 +49,7 @@ export async function unhealthy(
     });
     const body = await answer.text();
     if (answer.status === 200) return undefined;
-    return `${url} answers ${answer.status}: ${body.slice(0, 200).replaceAll(/\s+/g, " ")}`;
+    return `${url} answers ${answer.status}: ${terminalText(body.slice(0, 200).replaceAll(/\s+/g, " "))}`;
   } catch (error) {
     return `${url} does not answer: ${whyNot(error)}`;
   }

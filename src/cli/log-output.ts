@@ -2,18 +2,21 @@ import type { Clock } from "../base/clock.ts";
 
 /** What of a stream is needed; `process.stdout` is one. */
 export interface LineStream {
-  /** False: it holds the text and takes more after `drain`. */
-  write(text: string): boolean;
+  /**
+   * False: it holds the text and takes more after `drain`. `done` hears when the text is written or
+   * of the error that it met; after that the stream may be tried again.
+   */
+  write(text: string, done: (error?: Error | null) => void): boolean;
   on(event: "drain" | "error", listener: () => void): unknown;
 }
 
 export interface LogOutput {
   /** Takes a whole line. Never waits: a reader that is slow must not hold up the server. */
   write(line: string): void;
-  /** Resolves when all is written, when nobody reads any more, or after `withinMs`. */
+  /** Resolves when all is written or lost, or after `withinMs`. */
   flush(withinMs: number): Promise<void>;
-  /** Lines thrown away since the last call. */
-  takeLost(): number;
+  /** Lines lost since the start: to a slow reader, a full disk, a reader that is gone. */
+  lost(): number;
 }
 
 /** Lines wait for a slow reader up to this many characters, then they are lost and counted. */
@@ -23,36 +26,52 @@ const maxWaiting = 4 * 1_024 * 1_024;
  * Writes lines in order. Bun's own queue is lost when the process exits, so lines wait here while
  * the stream is full: a write that is refused ends the turn, `drain` goes on. (A synchronous write
  * to a full pipe would either stop every connection or fail with EAGAIN.)
+ *
+ * A write that fails loses its lines and those that wait, and nothing else: the next line is tried
+ * again, so that a log on a full disk goes on when there is space.
  */
 export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogOutput {
   const waiting: string[] = [];
   let waitingLength = 0;
   let isFull = false;
-  let isBroken = false;
+  /** A write that failed may have left half a line. */
+  let isCut = false;
   let lost = 0;
   let settled: () => void = () => {};
 
-  function put(line: string): void {
-    if (!stream.write(line)) isFull = true;
+  function put(text: string, lines: number): void {
+    const whole = isCut ? `\n${text}` : text;
+    isCut = false;
+    const isTaken = stream.write(whole, (error) => {
+      if (error) failed(lines);
+    });
+    if (!isTaken) isFull = true;
   }
+
+  function failed(lines: number): void {
+    lost += lines + takeWaiting().length;
+    isCut = true;
+    isFull = false;
+    settled();
+  }
+
+  function takeWaiting(): readonly string[] {
+    waitingLength = 0;
+    return waiting.splice(0);
+  }
+
   stream.on("drain", () => {
     isFull = false;
-    const lines = waiting.splice(0);
-    waitingLength = 0;
-    if (lines.length > 0 && !isBroken) put(lines.join(""));
+    const lines = takeWaiting();
+    if (lines.length > 0) put(lines.join(""), lines.length);
     if (!isFull) settled();
   });
-  stream.on("error", () => {
-    // Whoever read the log is gone. Logging that would fail the same way, without end.
-    isBroken = true;
-    waiting.length = 0;
-    settled();
-  });
+  // `done` has heard of it; without a listener the process would end.
+  stream.on("error", () => {});
 
   return {
     write(line) {
-      if (isBroken) return;
-      if (!isFull) return put(line);
+      if (!isFull) return put(line, 1);
       if (waitingLength + line.length > maxWaiting) lost++;
       else {
         waiting.push(line);
@@ -60,7 +79,7 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
       }
     },
     flush(withinMs) {
-      if (!isFull || isBroken) return Promise.resolve();
+      if (!isFull) return Promise.resolve();
       return new Promise((resolve) => {
         const cancel = clock.after(withinMs, resolve);
         settled = () => {
@@ -69,10 +88,6 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
         };
       });
     },
-    takeLost() {
-      const count = lost;
-      lost = 0;
-      return count;
-    },
+    lost: () => lost,
   };
 }

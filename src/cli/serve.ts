@@ -14,7 +14,7 @@ import { startFault } from "./start-faults.ts";
 
 /** How long the last lines of the log may take to be read. */
 const flushMs = 1_000;
-/** How often lost lines are told of. */
+/** How often lost lines are told of, and a log that failed is tried again at the latest. */
 const tellLostEveryMs = 1_000;
 
 /** Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. */
@@ -44,9 +44,12 @@ export const serve: Command = {
       isTerminal && render !== undefined && ["debug", "info"].includes(config.logLevel);
     if (!greets) for (const warning of warnings) log.warn(warning);
     outliveFaults(log);
+    let told = 0;
     systemClock.every(tellLostEveryMs, () => {
-      const lines = output.takeLost();
-      if (lines > 0) log.warn("log lines lost", { lines });
+      const lost = output.lost();
+      // What tells of it may be lost as well: then there is more to tell the next time.
+      if (lost > told) log.warn("log lines lost", { lines: lost - told, sinceStart: lost });
+      told = lost;
     });
 
     const stopped = stopSignal();
@@ -65,9 +68,9 @@ export const serve: Command = {
 
     process.on("SIGHUP", () => void server.reloadTls());
     log.info("stopping", { signal: await stopped });
-    await server.stop();
+    const isSaved = await server.stop();
     await output.flush(flushMs);
-    return 0;
+    return isSaved ? 0 : 1;
   },
 };
 

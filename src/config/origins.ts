@@ -27,6 +27,23 @@ export const origins: Format<readonly string[]> = z
   .readonly()
   .describe(allowed);
 
+const names = "a comma-separated list of host names (signal.example.com), without scheme and port";
+
+/** Host names in lower case, as browsers write them. */
+export const hostNames: Format<readonly string[]> = z
+  .string()
+  .transform((text, context) => {
+    const named = text.split(",").filter((entry) => entry.trim() !== "");
+    const parsed = named.map((entry) => parseHost(entry.trim().toLowerCase()));
+    const known = parsed.filter((entry) => entry !== undefined);
+    if (known.length < named.length || (named.length === 0 && text !== "")) {
+      context.issues.push({ code: "custom", message: names, input: text });
+    }
+    return known;
+  })
+  .readonly()
+  .describe(names);
+
 function quote(entry: string): string {
   return JSON.stringify(entry);
 }

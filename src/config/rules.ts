@@ -74,7 +74,13 @@ function pagesAdmitted({ values, given }: Draft): Findings {
   const warning = listed
     ? "Any web page may connect: DEV=true wins over CORS_ORIGINS. Remove DEV to apply the list."
     : "Any web page may connect: DEV is true. Set CORS_ORIGINS to the pages that may, or DEV=false.";
-  return { ...fine, warnings: [warning] };
+  const warnings = [warning];
+  if (given.has("serverNames")) {
+    warnings.push(
+      "SERVER_NAMES has no effect, because DEV is true. Set CORS_ORIGINS or DEV=false.",
+    );
+  }
+  return { ...fine, warnings };
 }
 
 function everybodyListed({ corsOrigins }: Draft["values"]): Findings {

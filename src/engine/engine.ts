@@ -371,7 +371,7 @@ export interface Mail {
 }
 
 export type Appended =
-  | { readonly outcome: "stored"; readonly seq: number; readonly repeated: boolean }
+  | { readonly outcome: "stored"; readonly seq: number }
   | { readonly outcome: "full" }
   | { readonly outcome: "replaced" };
 

@@ -120,8 +120,9 @@ const unlimitedPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
 const unreachableRetryMs = 2_000;
 
 /**
- * The path of a request as it was sent: nothing is decoded. `request.url` is relative where the
- * client sent no usable Host, as HTTP/1.0 health checks do.
+ * The path of a request as Bun has it: dot segments are resolved, `%2e` ones too (`/a/../healthz` is
+ * `/healthz`), and nothing else is decoded. `request.url` is relative where the client sent no usable
+ * Host, as HTTP/1.0 health checks do.
  */
 export function pathOf(request: Request): string {
   const { url } = request;

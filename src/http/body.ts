@@ -34,6 +34,21 @@ async function readStream(body: AsyncIterable<Uint8Array>, maxBytes: number): Pr
   return { outcome: "read", text: new TextDecoder().decode(Buffer.concat(chunks)) };
 }
 
+/** A body up to this is skipped for the sake of the connection, when nobody has read it; bytes. */
+const maxSkippedBytes = 1_048_576;
+
+/** Whether a body may come that is too much to skip: a longer one, or one of unknown length. */
+export function isLongBodied(headers: Headers): boolean {
+  const length = headers.get("content-length");
+  return length === null ? headers.has("transfer-encoding") : Number(length) > maxSkippedBytes;
+}
+
+/** Has the connection closed after the answer: its client cannot go on to send what nobody reads. */
+export function endConnection(response: Response | undefined): Response | undefined {
+  response?.headers.set("Connection", "close");
+  return response;
+}
+
 function cutOff(): Body {
   return { outcome: "cut_off" };
 }

@@ -7,17 +7,23 @@ import type { Log } from "../telemetry/log.ts";
 /** How long a predecessor may need beyond its drain to write the state. */
 const predecessorMs = 5_000;
 
-/** What the predecessor left is in the engine before anything listens. */
+export interface Heir {
+  readonly engine: MemoryEngine;
+  readonly stateFile: StateFile | undefined;
+}
+
+/** A new engine; what the predecessor left is in it before anything listens. */
 export async function takeState(
   { stateFile: path, drainMs }: Config,
-  engine: MemoryEngine,
+  newEngine: () => MemoryEngine,
   clock: Clock,
   log: Log,
   unwanted: AbortSignal | undefined,
-): Promise<StateFile | undefined> {
-  if (path === "") return undefined;
+): Promise<Heir> {
+  const engine = newEngine();
+  if (path === "") return { engine, stateFile: undefined };
   const waitMs = drainMs + predecessorMs;
-  const file = await openStateFile({
+  const stateFile = await openStateFile({
     path,
     clock,
     waitMs,
@@ -25,36 +31,42 @@ export async function takeState(
     onWait: () => log.info("waiting for the server that has the state file", { path }),
     warn: (text) => log.warn(text),
   });
-  const snapshot = await file.load();
-  if (snapshot === undefined) return file;
-  engine.restore(snapshot);
-  log.info("state restored", { codes: snapshot.codes.length, rooms: snapshot.rooms.length });
-  return file;
+  const loaded = await stateFile.load(engine.restore);
+  if (loaded === "damaged") return { engine: newEngine(), stateFile };
+  if (loaded === "restored") {
+    const { codesLive, codesResting, rooms, mails } = engine.sizes();
+    log.info("state restored", { codes: codesLive + codesResting, rooms, mails });
+  }
+  return { engine, stateFile };
 }
 
 /** What was taken over is there for the next start, if this one comes to nothing. */
-export async function listenOrPutBack<T>(
-  start: () => T,
-  engine: MemoryEngine | undefined,
-  stateFile: StateFile | undefined,
-): Promise<T> {
+export async function listenOrPutBack<T>(start: () => T, heir: Heir | undefined): Promise<T> {
   try {
     return start();
   } catch (error) {
-    if (engine) await stateFile?.save(engine.snapshot());
-    stateFile?.release();
+    await heir?.stateFile?.save(heir.engine.snapshot());
+    heir?.stateFile?.release();
     throw error;
   }
 }
 
-/** Leaves the state to a successor. Where it can't be written, that is told, and the end goes on. */
-export async function leaveState(file: StateFile, engine: MemoryEngine, log: Log): Promise<void> {
+/** Leaves the state to a successor. False where it can't be written, which is logged. */
+export async function leaveState(
+  file: StateFile,
+  engine: MemoryEngine,
+  log: Log,
+): Promise<boolean> {
   try {
     await file.save(engine.snapshot());
+    return true;
   } catch (error) {
     log.error("the state could not be saved", {
       reason: error instanceof Error ? error.message : String(error),
+      lost: "the codes, rooms and mail of this server",
+      remedy: "Make space for STATE_FILE and let the server write to its directory.",
     });
+    return false;
   } finally {
     file.release();
   }

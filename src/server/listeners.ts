@@ -15,7 +15,10 @@ export interface ListenOptions<Data> {
 export interface Listeners {
   readonly url: URL;
   readonly port: number;
-  /** New connections get this certificate from now on; those that stand go on as they are. */
+  /**
+   * New connections get this certificate from now on; those that stand go on as they are. What the
+   * former socket has not accepted when it closes is reset, unless `net.ipv4.tcp_migrate_req` is 1.
+   */
   rotate(tls: Tls): void;
   /** Requests that were accepted and not yet answered. */
   pendingRequests(): number;

@@ -34,7 +34,6 @@ export const closeCodes = {
   normal: 1000,
   goingAway: 1001,
   policy: 1008,
-  internal: 1011,
   tryAgainLater: 1013,
 } as const;
 export type CloseCode = (typeof closeCodes)[keyof typeof closeCodes];

@@ -50,7 +50,12 @@ export const sendFrame = z.object({
   to: side,
   payload: z.unknown().refine((value) => value !== undefined, "is missing"),
   /** `nt.v2` only: sending the same id again does not store twice. */
-  id: z.string().regex(mailId, `must have 1 to ${maxMailIdLength} characters`).optional(),
+  id: z
+    .string()
+    .regex(mailId, `must have 1 to ${maxMailIdLength} characters`)
+    // Half of a surrogate pair has no UTF-8: in Redis all ids that differ in such halves are one.
+    .refine((id) => id.isWellFormed(), "must be well-formed Unicode")
+    .optional(),
 });
 
 /** Acknowledges mail up to a seq; `seq` is another name for `upTo`. */

@@ -1,4 +1,5 @@
 import type { LogLevel } from "../base/log-level.ts";
+import { terminalText } from "../base/terminal-text.ts";
 import type { Entry, RenderLine } from "./log.ts";
 
 const colours: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
@@ -15,7 +16,7 @@ export function prettyLines({ colour }: { readonly colour: boolean }): RenderLin
     const parts = [
       paint(grey, timeOfDay(at)),
       paint(colours[level], level.toUpperCase().padEnd(5)),
-      escapeControls(msg),
+      terminalText(msg),
       ...told.map(([key, value]) => `${paint(grey, `${key}=`)}${shown(value)}`),
     ];
     return `${parts.join(" ")}\n`;
@@ -32,12 +33,5 @@ function timeOfDay(at: number): string {
 /** Quoted where it would be hard to see where the value ends. */
 function shown(value: unknown): string {
   const text = String(value);
-  return escapeControls(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text));
-}
-
-function escapeControls(text: string): string {
-  return text.replaceAll(
-    /\p{Cc}/gu,
-    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return terminalText(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text));
 }

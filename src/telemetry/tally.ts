@@ -44,7 +44,6 @@ export const dropReasons = [
   /** The runtime refused to queue a frame: a bug, it must stay 0. */
   "overrun",
 ] as const;
-export type DropReason = (typeof dropReasons)[number];
 
 /** Why a connection ended. */
 export const closeReasons = [
@@ -69,7 +68,6 @@ export const closeReasons = [
   /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
   "protocol",
   "shutdown",
-  "internal",
 ] as const;
 export type CloseReason = (typeof closeReasons)[number];
 

@@ -151,6 +151,8 @@ export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
   if (sid !== undefined && sid.length > maxSidLength) {
     return { detail: `sid must have at most ${maxSidLength} characters.` };
   }
+  // What is not UTF-8 was decoded to this character: two different sids would be one client.
+  if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
   return { appId, side, sid: sid ?? "", mailboxClient: sid !== undefined, v2: wantsV2 };
 }

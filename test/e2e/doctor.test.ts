@@ -278,3 +278,29 @@ test("a connection that stays open is told of with --idle", async () => {
   expect(failure).toBe("");
   expect(told).toContain("Idle: idle connections last for 1s\n");
 });
+
+test("a hostile server's words reach the terminal without their escape sequences", async () => {
+  const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202eeman\nAll is well.";
+  const words = JSON.stringify({ reason: hostile, detail: hostile, code: hostile, title: hostile });
+  await using server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request) =>
+      request.url.endsWith("/readyz")
+        ? Response.json({ ready: true })
+        : new Response(words, { status: 503, headers: { "Content-Type": "application/json" } }),
+  });
+  await using unready = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: () => new Response(words, { status: 503 }),
+  });
+  for (const { url } of [server, unready]) {
+    await using doctor = await Program.start({}, "doctor", url.origin);
+    expect(await doctor.exit()).toBe(1);
+    const lines = doctor.stdout.split("\n");
+    expect(lines.join("")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(lines.join("")).toContain("\\u001b");
+    expect(lines).not.toContain("All is well.");
+  }
+});

@@ -32,6 +32,22 @@ describe.skipIf(noBrowser)("two people who are connected", () => {
     await Promise.all([ann.leave(), bob.leave()]);
   });
 
+  test("receive bytes with a plain name, whatever kind of file the sender makes of them", async () => {
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await bob.page.evaluate(`{
+      const real = URL.createObjectURL;
+      URL.createObjectURL = (file) => {
+        document.title = file.type;
+        return real(file);
+      };
+    }`);
+    await ann.sendFile("..a\u202egnp\u0007:.html", Buffer.from("<script>alert(1)</script>"));
+    await bob.transferEnds("agnp_.html", "Received in");
+    expect(await bob.page.title()).toBe("application/octet-stream");
+    expect((await bob.save("agnp_.html")).name).toBe("agnp_.html");
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
   test("cancel a file from either end, and both see it", async () => {
     const { ann, bob } = await connectedPeople(browser, server.http);
     for (const [name, stopper] of [

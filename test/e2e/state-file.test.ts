@@ -188,7 +188,7 @@ test.each([
   ["is damaged", () => Buffer.from([0, 255, 1, 254])],
   ["is empty", () => ""],
   ["is of another program", () => '{"hello":"world"}'],
-  ["has a later format", (text: string) => text.replace("state 1", "state 2")],
+  ["has a later format", (text: string) => text.replace("state 2", "state 3")],
   ["is truncated", (text: string) => text.slice(0, text.length / 2)],
   ["has a value that cannot be", (text: string) => text.replace(/"code":"\d+"/, '"code":"12a4"')],
 ])("a file that %s is set aside with a warning", async (_, made) => {
@@ -230,6 +230,21 @@ test("a server that cannot listen leaves the state to the next", async () => {
   expect((await after.redeem(code)).status).toBe(200);
 });
 
+test("a state that could not be saved ends the program with 1, and the log tells the remedy", async () => {
+  await using folder = await stateFolder();
+  await using program = await Program.start({ STATE_FILE: folder.file });
+  await mint((await program.listening()).href);
+  await mkdir(folder.file);
+  program.signal("SIGTERM");
+  expect(await program.exit()).toBe(1);
+  expect(program.log().at(-1)).toMatchObject({
+    level: "error",
+    msg: "the state could not be saved",
+    reason: expect.stringContaining(folder.file),
+    remedy: expect.stringContaining("STATE_FILE"),
+  });
+});
+
 test("a state that cannot be written is told, and the server ends all the same", async () => {
   await using folder = await stateFolder();
   await using server = await testServer({ STATE_FILE: folder.file });
@@ -256,7 +271,7 @@ test("stopping twice writes the state once: a successor has it by then", async (
 test("a directory that is not there is one clear line, and exit code 1", async () => {
   await using program = await Program.start({ STATE_FILE: "/nowhere/state" });
   expect(await program.exit()).toBe(1);
-  expect(program.stderr).toMatch(/^STATE_FILE: \/nowhere\/state.lock cannot be written\. .+\n$/);
+  expect(program.stderr).toMatch(/^STATE_FILE: \/nowhere\/state.lock cannot be written, .+\n$/);
 });
 
 // ---- one server after the other ----

@@ -23,6 +23,9 @@ test.each([
   ["an empty side", good.replace("side=A", "side="), "side"],
   ["no query", "/ws", "appID"],
   ["an endless sid", `${good}&sid=${"x".repeat(257)}`, "sid"],
+  ["a sid that is not UTF-8", `${good}&sid=%ff`, "sid"],
+  ["a sid with half of a surrogate pair", `${good}&sid=x%ed%a0%80`, "sid"],
+  ["a sid cut off amid a character", `${good}&sid=%e2%82`, "sid"],
 ])("an upgrade with %s is refused with 400 and the reason", async (_, target, named) => {
   const { status, headers, body } = await refusal({}, upgradeRequest(target));
   expect(status).toBe(400);

@@ -58,6 +58,8 @@ export async function testServer(
       const line = (await answer.text()).split("\n").find((l) => l.startsWith(`${series} `));
       return line === undefined ? 0 : Number(line.slice(series.length + 1));
     },
-    [Symbol.asyncDispose]: () => server.stop(),
+    [Symbol.asyncDispose]: async () => {
+      await server.stop();
+    },
   };
 }

@@ -237,6 +237,16 @@ describe("who may connect", () => {
     expect(read({ DEV: "1" }).warnings).toHaveLength(1);
   });
 
+  test("the server's own names, told as browsers write them", () => {
+    const { config } = read({ SERVER_NAMES: " Signal.Example.com, b\u00fccher.example ," });
+    expect(config.serverNames).toEqual(["signal.example.com", "xn--bcher-kva.example"]);
+    for (const entry of ["https://a.example", "a.example:80", "*.example.com", "a b", ", ,"]) {
+      expect([entry, problems({ SERVER_NAMES: entry }).length]).toEqual([entry, 1]);
+    }
+    const { warnings } = read({ SERVER_NAMES: "a.example", DEV: "true" });
+    expect(warnings.join()).toContain("SERVER_NAMES has no effect");
+  });
+
   test("the listed pages when only CORS_ORIGINS is set", () => {
     const { config, warnings } = read({ CORS_ORIGINS: "https://a.example" });
     expect(config).toMatchObject({ dev: false, corsOrigins: ["https://a.example"] });

@@ -65,7 +65,7 @@ function service(settings: Settings = {}) {
     }),
     limiter: fixedWindow({ perMin: settings.httpRatePerMin ?? 0, ticks: time.ticks, maxKeys: 100 }),
     clientOf,
-    allowsOrigin: originRule({ dev: false, corsOrigins: [page] }),
+    allowsOrigin: originRule({ dev: false, corsOrigins: [page], serverNames: [] }),
     tally,
     ice: iceSource({
       rooms: engine.rooms,

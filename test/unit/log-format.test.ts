@@ -74,11 +74,15 @@ describe("what is written while nobody reads", () => {
     const written: string[] = [];
     const listeners = { drain: () => {}, error: () => {} };
     let takes = true;
+    let fails = false;
+    let done: (error?: Error) => void = () => {};
     const output = logOutput(
       {
-        write: (text) => {
-          written.push(text);
-          return takes;
+        write: (text, heard) => {
+          done = heard;
+          if (fails) queueMicrotask(() => heard(new Error("ENOSPC")));
+          else written.push(text);
+          return takes && !fails;
         },
         on: (event, listener) => {
           listeners[event] = listener;
@@ -94,7 +98,17 @@ describe("what is written while nobody reads", () => {
       takes = true;
       listeners.drain();
     };
-    return { clock, written, output, stall, read, breaks: () => listeners.error() };
+    /** The write under way fails, and so does each that follows. */
+    const breaks = () => {
+      fails = true;
+      done(new Error("ENOSPC"));
+      listeners.error();
+    };
+    const mends = () => {
+      takes = true;
+      fails = false;
+    };
+    return { clock, written, output, stall, read, breaks, mends };
   }
 
   test("waits, and comes in order", async () => {
@@ -113,8 +127,7 @@ describe("what is written while nobody reads", () => {
     const { output, stall } = slowReader();
     stall();
     for (let line = 0; line < 5; line++) output.write("x".repeat(1_048_576));
-    expect(output.takeLost()).toBe(1);
-    expect(output.takeLost()).toBe(0);
+    expect(output.lost()).toBe(1);
   });
 
   test("does not keep the program from ending", async () => {
@@ -125,14 +138,29 @@ describe("what is written while nobody reads", () => {
     await flushed;
   });
 
-  test("is given up when the reader is gone", async () => {
+  test("is lost and counted when the write fails, and no end is waited for", async () => {
     const { written, output, stall, breaks } = slowReader();
     stall();
+    output.write("waits\n");
     const flushed = output.flush(1_000);
     breaks();
     await flushed;
     output.write("to nobody\n");
     await output.flush(1_000);
     expect(written).toEqual(["last that fits\n"]);
+    expect(output.lost()).toBe(3);
+  });
+
+  test("goes on with a line of its own once writes succeed again", async () => {
+    const { written, output, stall, breaks, mends } = slowReader();
+    stall();
+    breaks();
+    output.write("lost\n");
+    await output.flush(1_000);
+    mends();
+    output.write("1\n");
+    output.write("2\n");
+    expect(written.slice(1).join("")).toBe("\n1\n2\n");
+    expect(output.lost()).toBe(2);
   });
 });

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { originRule } from "../../src/admission/origin.ts";
 
 const host = "signal.example.net:1234";
-const listing = (...corsOrigins: string[]) => originRule({ dev: false, corsOrigins });
+const listing = (...corsOrigins: string[]) =>
+  originRule({ dev: false, corsOrigins, serverNames: [] });
 
 test("a request without an Origin is allowed, for no browser sent it", () => {
   expect(listing()(null, host)).toBe(true);
@@ -73,9 +74,30 @@ test("an opaque or malformed Origin is refused, whatever is listed", () => {
 });
 
 test("a star and dev mode allow every Origin, even an opaque one", () => {
-  for (const allows of [listing("*"), originRule({ dev: true, corsOrigins: ["a.example"] })]) {
+  for (const allows of [
+    listing("*"),
+    originRule({ dev: true, corsOrigins: ["a.example"], serverNames: [] }),
+  ]) {
     for (const origin of [...opaque, "https://evil.example"]) {
       expect(allows(origin, host)).toBe(true);
     }
   }
+});
+
+test("a page whose name was made to lead here is not the server's own, once its names are told", () => {
+  const rebound = ["http://evil.example:1234", "evil.example:1234"] as const;
+  expect(listing("https://app.example")(...rebound)).toBe(true);
+  const allows = originRule({
+    dev: false,
+    corsOrigins: ["https://app.example"],
+    serverNames: ["signal.example.net", "signal"],
+  });
+  expect(allows(...rebound)).toBe(false);
+  for (const own of [host, "signal:1234", "127.0.0.1:1", "[::1]:1", "192.0.2.7", "localhost:80"]) {
+    expect([own, allows(`http://${own}`, own)]).toEqual([own, true]);
+  }
+  for (const other of ["x.signal.example.net", "signal.example.net.", "localhost.evil.example"]) {
+    expect([other, allows(`http://${other}`, other)]).toEqual([other, false]);
+  }
+  expect(allows("https://app.example", "evil.example:1234")).toBe(true);
 });

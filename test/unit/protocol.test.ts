@@ -126,6 +126,9 @@ describe("send", () => {
     const send = (id: unknown) => sendFrame.safeParse({ to: "A", payload: 1, id }).success;
     for (const id of ["x", "y".repeat(maxMailIdLength), undefined]) expect(send(id)).toBe(true);
     for (const id of ["", "y".repeat(maxMailIdLength + 1), 1, null]) expect(send(id)).toBe(false);
+    // Two of them would be one id where text is kept as UTF-8.
+    for (const id of ["\ud800", "x\udc00y", "\udc00\ud800"]) expect(send(id)).toBe(false);
+    expect(send("\u{1f511}")).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
 import type { Seat, SeatListener } from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
-import { snapshotSchema } from "../../src/engine/memory/snapshot.ts";
+import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { client, code, noCodeLimits } from "../contract/seating.ts";
 import { fakeClock } from "../support/clock.ts";
 
@@ -167,6 +167,15 @@ function newEngine(now: () => number): MemoryEngine {
   return memoryEngine({ now, limits, dropped() {} });
 }
 
+/** Each record as the text that a file would have of it. */
+function saved(engine: MemoryEngine): readonly string[] {
+  return Array.from(engine.snapshot(), (record) => JSON.stringify(record));
+}
+
+function restore(engine: MemoryEngine, lines: readonly string[]): void {
+  for (const line of lines) engine.restore(recordSchema.parse(JSON.parse(line)));
+}
+
 test("an engine restored from the text of a snapshot answers as the one it was taken of", () => {
   fc.assert(
     fc.property(
@@ -178,10 +187,10 @@ test("an engine restored from the text of a snapshot answers as the one it was t
         const lived = new Life(newEngine(clock.now), clock.advance);
         for (const one of [...minted, ...before]) lived.take(one);
         lived.leaveAll();
-        const text = JSON.stringify(lived.engine.snapshot());
+        const text = saved(lived.engine);
         clock.advance(downMs);
         const heir = new Life(newEngine(clock.now), clock.advance);
-        heir.engine.restore(snapshotSchema.parse(JSON.parse(text)));
+        restore(heir.engine, text);
 
         // What has expired is swept from both: from then on they are the same.
         const sizes = ({ engine }: Life) => {
@@ -217,7 +226,7 @@ test("a code that the first versions left is allowed what the shortest are", () 
     dueAt: clock.now() + 60_000,
   };
   const engine = newEngine(clock.now);
-  engine.restore(snapshotSchema.parse({ codes: [old], rooms: [] }));
+  engine.restore(recordSchema.parse({ code: old }));
   for (let i = 0; i < 249; i++) void engine.codes.guess(code("00000000"), [], 0);
   expect(engine.codes.guess(code("12345678"), [], 0)).toMatchObject({ outcome: "taken" });
 });
@@ -230,10 +239,11 @@ test("a snapshot of a restored engine is the same text", () => {
       for (const one of [...minted, ...steps]) lived.take(one);
       lived.leaveAll();
       lived.engine.sweep();
-      const text = JSON.stringify(lived.engine.snapshot());
+      const text = saved(lived.engine);
       const heir = newEngine(clock.now);
-      heir.restore(snapshotSchema.parse(JSON.parse(text)));
-      expect(JSON.parse(JSON.stringify(heir.snapshot()))).toEqual(JSON.parse(text));
+      restore(heir, text);
+      const values = (lines: readonly string[]) => lines.map((line) => JSON.parse(line));
+      expect(values(saved(heir))).toEqual(values(text));
     }),
     { numRuns: 300 },
   );
@@ -246,7 +256,7 @@ test("seats that are still taken when the snapshot is taken count as left at tha
   lived.take({ do: "sit", room: 0, side: "B", sid: "" });
   clock.advance(60_000);
   const heir = newEngine(clock.now);
-  heir.restore(snapshotSchema.parse(JSON.parse(JSON.stringify(lived.engine.snapshot()))));
+  restore(heir, saved(lived.engine));
   expect(heir.sizes()).toMatchObject({ rooms: 1, peers: 0 });
   // A side that left just now has frames held for it.
   const taken = new Life(heir, clock.advance).take({ do: "sit", room: 0, side: "A", sid: "s" });

@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
+import { statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import "../support/patience.ts";
+import { type Code, newAppId } from "../../src/base/ids.ts";
 import { StartError } from "../../src/base/start-error.ts";
-import { openStateFile } from "../../src/engine/memory/state-file.ts";
+import type { StateRecord } from "../../src/engine/memory/snapshot.ts";
+import { openStateFile, type StateFile } from "../../src/engine/memory/state-file.ts";
 import { type FakeClock, fakeClock } from "../support/clock.ts";
 
 interface Folder extends AsyncDisposable {
@@ -37,7 +40,24 @@ async function pass(clock: FakeClock, ms: number): Promise<void> {
   }
 }
 
-const nothing = { codes: [], misses: [], rooms: [] };
+const record: StateRecord = {
+  code: {
+    code: "1234" as Code,
+    appId: newAppId(),
+    accounts: [{ key: "c", isSite: false }],
+    withdrawAt: 9,
+    restMs: 60_000,
+    expiresAt: 1,
+    state: "used",
+    dueAt: 2,
+  },
+};
+
+/** What a load answers and hands over. */
+async function loaded(file: StateFile) {
+  const records: StateRecord[] = [];
+  return { outcome: await file.load((record) => records.push(record)), records };
+}
 
 test("a second opener waits for the first, and has the file as soon as that lets go", async () => {
   await using folder = await newFolder();
@@ -79,11 +99,11 @@ test("what was saved is loaded once; only its owner may read it, whatever lay th
   await Bun.write(`${path}.draft`, "half of an earlier one");
   await chmod(`${path}.draft`, 0o644);
   const file = await opener(path).open();
-  await file.save(nothing);
+  await file.save([record]);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(await readdir(folder.path)).not.toContain("state.draft");
-  expect(await file.load()).toEqual(nothing);
-  expect(await file.load()).toBeUndefined();
+  expect(await loaded(file)).toEqual({ outcome: "restored", records: [record] });
+  expect(await loaded(file)).toEqual({ outcome: "none", records: [] });
   expect(await Bun.file(path).exists()).toBe(false);
   file.release();
 });
@@ -95,8 +115,101 @@ test("a directory that cannot be written and a file that cannot be read are star
   const path = join(folder.path, "folder");
   await mkdir(path);
   const file = await opener(path).open();
-  await expect(file.load()).rejects.toThrow(
+  await expect(loaded(file)).rejects.toThrow(
     `STATE_FILE ${path} is a directory. Name a file in it.`,
   );
+  file.release();
+});
+
+test("the first format is read, and what it holds is written in the present one", async () => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  const code = "code" in record ? record.code : undefined;
+  const text = JSON.stringify({ format: "nt-signal state 1", state: { codes: [code], rooms: [] } });
+  await Bun.write(path, text);
+  const file = await opener(path).open();
+  expect(await loaded(file)).toEqual({ outcome: "restored", records: [record] });
+  await file.save([record]);
+  expect((await Bun.file(path).text()).split("\n")[0]).toBe('{"format":"nt-signal state 2"}');
+  file.release();
+});
+
+test("records longer than what is read at once come back as they were, in order", async () => {
+  await using folder = await newFolder();
+  const place = { sid: "", iceGrants: 0 };
+  const room = (payload: string, n: number): StateRecord => ({
+    room: {
+      appId: newAppId(),
+      startedAt: n,
+      emptyAt: n,
+      tokens: n,
+      paired: true,
+      established: false,
+      A: place,
+      B: {
+        ...place,
+        mailbox: { before: 0, sent: 0, refusing: false, mails: [{ from: "A", payload }] },
+        ids: [["\u2028\n\ud800", n]],
+      },
+    },
+  });
+  const payloads = [
+    "é".repeat(700_000),
+    "",
+    "\u{1f511}\n\r\u2028".repeat(300_000),
+    "x".repeat(1_048_576),
+  ];
+  const records = [record, ...payloads.map(room)];
+  const file = await opener(join(folder.path, "state")).open();
+  await file.save(records);
+  expect((await loaded(file)).records).toEqual(records);
+  file.release();
+});
+
+test.each([
+  ["no end", (text: string) => text.slice(0, text.lastIndexOf('{"records"'))],
+  ["a record less than were written", (text: string) => text.replace(/\n\{"code".*\n/, "\n")],
+  ["something after its end", (text: string) => `${text}{}`],
+  ["no header", (text: string) => text.slice(text.indexOf("\n") + 1)],
+])("a file with %s is damaged, and kept aside as it is", async (_, damage) => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  const { open, told } = opener(path);
+  const file = await open();
+  await file.save([record]);
+  const text = damage(await Bun.file(path).text());
+  await Bun.write(path, text);
+  expect((await loaded(file)).outcome).toBe("damaged");
+  expect(told.warnings).toHaveLength(1);
+  const [aside = ""] = (await readdir(folder.path)).filter((name) => name.includes("damaged"));
+  expect(await Bun.file(join(folder.path, aside)).text()).toBe(text);
+  file.release();
+});
+
+test("nobody else may lock the state, not even where the lock was once open to all", async () => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  await Bun.write(`${path}.lock`, "");
+  await chmod(`${path}.lock`, 0o666);
+  (await opener(path).open()).release();
+  expect((await stat(`${path}.lock`)).mode & 0o777).toBe(0o600);
+  await rm(`${path}.lock`);
+  (await opener(path).open()).release();
+  expect((await stat(`${path}.lock`)).mode & 0o777).toBe(0o600);
+});
+
+test("records are made as they are written, so that a large state is never there twice", async () => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  const file = await opener(path).open();
+  const written: number[] = [];
+  function* records(): Iterable<StateRecord> {
+    for (let n = 0; n < 20_000; n++) {
+      if (n % 5_000 === 0) written.push(statSync(`${path}.draft`).size);
+      yield record;
+    }
+  }
+  await file.save(records());
+  expect(written.map((size) => size > 0)).toEqual([false, false, true, true]);
   file.release();
 });

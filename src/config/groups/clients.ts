@@ -1,5 +1,5 @@
 import { headerName, proxies, truth, wholeNumber } from "../formats.ts";
-import { origins } from "../origins.ts";
+import { hostNames, origins } from "../origins.ts";
 import { maxCount, type Setting } from "../setting.ts";
 
 /** Who may come in, and how much of it. */
@@ -17,6 +17,13 @@ export const clients = [
     schema: truth,
     default: "true",
     help: "Any web page may connect; false by default where `CORS_ORIGINS` is set",
+  },
+  {
+    variable: "SERVER_NAMES",
+    key: "serverNames",
+    schema: hostNames,
+    default: "",
+    help: "Names of this server: its own pages count as such under these only, under an IP address, and under `localhost`; empty: under any name",
   },
   {
     variable: "TRUST_PROXY",

@@ -3,7 +3,7 @@ import type { Progress } from "./progress.ts";
 /**
  * A file over a data channel of its own:
  *
- *     sender → receiver   {"name":…,"size":…,"type":…}     text
+ *     sender → receiver   {"name":…,"size":…}              text
  *     sender → receiver   its bytes, piece by piece        binary
  *     receiver → sender   "done"                           then the sender closes the channel
  *
@@ -12,7 +12,6 @@ import type { Progress } from "./progress.ts";
 export interface FileHeader {
   readonly name: string;
   readonly size: number;
-  readonly type: string;
 }
 
 /** What every browser takes in one message (RFC 8841 section 6.1 sets the default). */
@@ -31,7 +30,7 @@ export function sendFile(channel: RTCDataChannel, file: File, progress: Progress
   channel.bufferedAmountLowThreshold = lowMark;
   let finished = false;
   channel.onopen = () => {
-    const header: FileHeader = { name: file.name, size: file.size, type: file.type };
+    const header: FileHeader = { name: file.name, size: file.size };
     channel.send(JSON.stringify(header));
     sendPieces(channel, file, progress).catch(() => channel.close());
   };
@@ -93,8 +92,9 @@ export function receiveFile(
       loose = 0;
     }
     if (bytes < header.size) return;
-    const file = new Blob(parts, { type: header.type });
-    parts = [];
+    channel.onmessage = null;
+    // Never of the sender's type: the blob's URL is of this page's origin, where a document would run.
+    const file = new Blob(parts, { type: "application/octet-stream" });
     channel.send("done");
     progress?.received(file);
     progress?.done();
@@ -103,15 +103,30 @@ export function receiveFile(
   channel.onclose = () => progress?.failed();
 }
 
-/** Undefined for what is no header; its name is one without a folder. */
+/** Undefined for what is no header. */
 function readHeader(data: string | ArrayBuffer): FileHeader | undefined {
   if (typeof data !== "string") return undefined;
   try {
-    const { name, size, type } = JSON.parse(data) as Partial<Record<keyof FileHeader, unknown>>;
-    if (typeof name !== "string" || typeof size !== "number" || !(size >= 0)) return undefined;
-    const base = name.split(/[\\/]/).at(-1) || "file";
-    return { name: base, size, type: typeof type === "string" ? type : "" };
+    const { name, size } = JSON.parse(data) as Partial<Record<keyof FileHeader, unknown>>;
+    if (typeof name !== "string" || !Number.isSafeInteger(size)) return undefined;
+    return { name: fileName(name), size: Math.max(0, Number(size)) };
   } catch {
     return undefined;
   }
+}
+
+const longestName = 120;
+
+/**
+ * A name as every system can have it, without a folder; its end, where the kind of a file stands, is
+ * kept. What cannot be seen, or turns the direction of writing, could show another kind.
+ */
+function fileName(name: string): string {
+  const base = name.split(/[\\/]/).at(-1) ?? "";
+  const plain = base
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "")
+    .replaceAll(/[<>:"|?*]/g, "_")
+    .replace(/^[.\s]+|[.\s]+$/gu, "");
+  return [...plain].slice(-longestName).join("") || "file";
 }

@@ -22,7 +22,7 @@ export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes
       const sender = room[side];
       if (!isHeld) return { outcome: "replaced" };
       const known = id === undefined ? undefined : sender.ids?.seqOf(id);
-      if (known !== undefined) return { outcome: "stored", seq: known, repeated: true };
+      if (known !== undefined) return { outcome: "stored", seq: known };
       const seq = mailbox(room, to).append(side, payload, strict);
       if (seq === undefined) return { outcome: "full" };
       if (id !== undefined) {
@@ -30,7 +30,7 @@ export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes
         sender.ids.remember(id, seq);
       }
       room[to].seat?.listener.mailStored();
-      return { outcome: "stored", seq, repeated: false };
+      return { outcome: "stored", seq };
     },
     read: (seat, after, maxBytes) => mine(seat)?.read(after, maxBytes) ?? [],
     ack: (seat, upTo) => mine(seat)?.ack(upTo),

@@ -5,7 +5,7 @@ import { memoryMailboxes } from "./mailboxes.ts";
 import { memoryRelay } from "./relay.ts";
 import { type Dropped, ownSeat, roomRegistry } from "./rooms.ts";
 import { memorySeats } from "./seats.ts";
-import { restoreSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { restoreRecord, type StateRecord, takeSnapshot } from "./snapshot.ts";
 
 export interface MemoryEngineOptions {
   /** ms since the epoch; never goes back. The engine knows no other time. */
@@ -16,10 +16,10 @@ export interface MemoryEngineOptions {
 }
 
 export interface MemoryEngine extends Engine {
-  /** What a successor needs to go on, once every seat is given up. */
-  snapshot(): Snapshot;
-  /** Takes a predecessor's snapshot over, before anything else is asked of this engine. */
-  restore(snapshot: Snapshot): void;
+  /** What a successor needs to go on, once every seat is given up; nothing may change meanwhile. */
+  snapshot(): Iterable<StateRecord>;
+  /** Takes over a record of a predecessor's, in their order, before anything else is asked. */
+  restore(record: StateRecord): void;
 }
 
 /** State in the Maps of one process. Every verb answers in the same turn. */
@@ -87,6 +87,6 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
     },
     close: () => Promise.resolve(),
     snapshot: () => takeSnapshot(codes, rooms, now()),
-    restore: (snapshot) => restoreSnapshot(snapshot, { codes, rooms, limits, budget }),
+    restore: (record) => restoreRecord(record, { codes, rooms, limits, budget }),
   };
 }

@@ -7,10 +7,11 @@ import { Mailbox, type MailboxLimits, RememberedIds } from "./mailbox.ts";
 import type { Place, Room, RoomRegistry } from "./rooms.ts";
 
 /**
- * What outlives a process that was stopped in order: codes, rooms and mail, with the moments at
- * which they expire. Seats and held frames belong to sockets, and sockets don't outlive it.
+ * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
+ * the moments at which they expire. Seats and held frames belong to sockets, and sockets don't outlive
+ * it.
  */
-export type Snapshot = z.output<typeof snapshotSchema>;
+export type StateRecord = z.output<typeof recordSchema>;
 
 const ms = z.number().finite();
 const count = z.number().int().min(0);
@@ -71,29 +72,36 @@ const roomSchema = z.object({
   B: placeSchema,
 });
 
-export const snapshotSchema = z.object({
-  codes: z.array(codeSchema),
+export const recordSchema = z.union([
+  z.object({ code: codeSchema }),
   /** Misses by the number of digits, from 0 digits on: `withdrawAt` goes by them. */
-  misses: z.array(count).max(9).default([]),
-  rooms: z.array(roomSchema),
-});
+  z.object({ misses: z.array(count).max(9) }),
+  z.object({ room: roomSchema }),
+]);
 
-export function takeSnapshot(codes: MemoryCodes, rooms: RoomRegistry, now: number): Snapshot {
-  return {
-    codes: codes.records().map(savedRecord),
-    misses: [...codes.misses.save()],
-    rooms: Array.from(rooms.all.values(), (room) => ({
-      appId: room.appId,
-      code: room.code && savedCode(room.code),
-      startedAt: room.startedAt,
-      emptyAt: room.emptyAt ?? now,
-      tokens: room.tokens,
-      paired: room.paired,
-      established: room.established,
-      A: savedPlace(room.A, now),
-      B: savedPlace(room.B, now),
-    })),
-  };
+/** All that is held, codes first, made one by one as they are asked for. */
+export function* takeSnapshot(
+  codes: MemoryCodes,
+  rooms: RoomRegistry,
+  now: number,
+): Iterable<StateRecord> {
+  for (const record of codes.records()) yield { code: savedRecord(record) };
+  yield { misses: [...codes.misses.save()] };
+  for (const room of rooms.all.values()) {
+    yield {
+      room: {
+        appId: room.appId,
+        code: room.code && savedCode(room.code),
+        startedAt: room.startedAt,
+        emptyAt: room.emptyAt ?? now,
+        tokens: room.tokens,
+        paired: room.paired,
+        established: room.established,
+        A: savedPlace(room.A, now),
+        B: savedPlace(room.B, now),
+      },
+    };
+  }
 }
 
 function savedRecord({ accounts, ...record }: CodeRecord) {
@@ -123,23 +131,25 @@ export interface Restoring {
   readonly budget: Budget;
 }
 
-/** Puts a snapshot into an engine that is still empty. What has expired meanwhile is left out. */
-export function restoreSnapshot(snapshot: Snapshot, into: Restoring): void {
-  into.codes.misses.restore(snapshot.misses);
-  for (const record of snapshot.codes) into.codes.restore({ ...record });
-  for (const saved of snapshot.rooms) {
-    into.rooms.restore(saved.appId, (room) => {
-      const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });
-      Object.assign(room, { code });
-      room.startedAt = saved.startedAt;
-      room.emptyAt = saved.emptyAt;
-      room.tokens = saved.tokens;
-      room.paired = saved.paired;
-      room.established = saved.established;
-      restorePlace(room.A, saved.A, into);
-      restorePlace(room.B, saved.B, into);
-    });
-  }
+/**
+ * Puts a record into an engine that nobody uses yet. What has expired meanwhile is left out. Codes come
+ * before rooms.
+ */
+export function restoreRecord(record: StateRecord, into: Restoring): void {
+  if ("code" in record) return into.codes.restore({ ...record.code });
+  if ("misses" in record) return into.codes.misses.restore(record.misses);
+  const saved = record.room;
+  into.rooms.restore(saved.appId, (room) => {
+    const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });
+    Object.assign(room, { code });
+    room.startedAt = saved.startedAt;
+    room.emptyAt = saved.emptyAt;
+    room.tokens = saved.tokens;
+    room.paired = saved.paired;
+    room.established = saved.established;
+    restorePlace(room.A, saved.A, into);
+    restorePlace(room.B, saved.B, into);
+  });
 }
 
 function restorePlace(

@@ -1,10 +1,11 @@
 import { Database } from "bun:sqlite";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { chmodSync, closeSync, openSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import { StartError } from "../../base/start-error.ts";
-import { type Snapshot, snapshotSchema } from "./snapshot.ts";
+import { recordSchema, type StateRecord } from "./snapshot.ts";
 
 export interface StateFileOptions {
   readonly path: string;
@@ -20,19 +21,30 @@ export interface StateFileOptions {
 
 export interface StateFile {
   /**
-   * What the predecessor left, once: the file is removed, so that nothing redeemed since comes back
-   * to life after a crash. Undefined when there is nothing, or nothing that can be read: that file
-   * is set aside, with a warning.
+   * Hands over what the predecessor left, record by record, once: the file is then removed, so that
+   * nothing redeemed since comes back to life after a crash. `damaged` when it, or its end, cannot be
+   * read: it is set aside with a warning, and what was handed over is not to be used.
    */
-  load(): Promise<Snapshot | undefined>;
+  load(restore: (record: StateRecord) => void): Promise<"none" | "restored" | "damaged">;
   /** Writes the file as a whole or not at all, readable by its owner only. */
-  save(snapshot: Snapshot): Promise<void>;
+  save(records: Iterable<StateRecord>): Promise<void>;
   /** Lets a successor have the file. The system does so too when the process dies. */
   release(): void;
 }
 
 const retryMs = 50;
-const fileSchema = z.object({ format: z.literal("nt-signal state 1"), state: snapshotSchema });
+/** Read and written at once. A record takes as much again: a room with all of its mail at most. */
+const blockBytes = 1_048_576;
+
+// The file: a header, a record a line, and how many there were, so that a part is not taken for all.
+const format = "nt-signal state 2";
+const headerSchema = z.object({ format: z.literal(format) });
+const endSchema = z.object({ records: z.number().int() });
+/** All in one line, as version 0.1.0 wrote it. */
+const firstFormat = z.object({
+  format: z.literal("nt-signal state 1"),
+  state: z.object({ codes: z.array(z.unknown()), rooms: z.array(z.unknown()) }),
+});
 
 /**
  * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
@@ -43,29 +55,29 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
   const { path, clock, warn } = options;
   const lock = await lockBeside(options);
 
-  async function setAside(why: string): Promise<undefined> {
+  async function setAside(why: string): Promise<"damaged"> {
     const aside = `${path}.damaged-${clock.now()}`;
     await rename(path, aside);
     warn(`STATE_FILE ${path} ${why}. It was moved to ${aside}; the server starts without it.`);
-    return undefined;
+    return "damaged";
   }
 
   return {
-    async load() {
-      const text = await readIfThere(path);
-      if (text === undefined) return undefined;
-      const parsed = fileSchema.safeParse(parseJson(text));
-      if (!parsed.success) return setAside("is damaged or not a state of nt-signal");
+    async load(restore) {
+      const file = await openIfThere(path);
+      if (file === undefined) return "none";
+      const isWhole = await readState(file, restore).finally(() => file.close());
+      if (!isWhole) return setAside("is damaged or not a state of nt-signal");
       await rm(path);
       await syncDirectory(path);
-      return parsed.data.state;
+      return "restored";
     },
-    async save(state) {
+    async save(records) {
       const draft = `${path}.draft`;
       // One that a crash left may be open to others.
       await rm(draft, { force: true });
       try {
-        await writeWhole(draft, JSON.stringify({ format: "nt-signal state 1", state }));
+        await writeWhole(draft, stateLines(records));
         await rename(draft, path);
       } catch (error) {
         await rm(draft, { force: true });
@@ -102,8 +114,11 @@ async function lockBeside({
   }
 }
 
+/** Nobody else may lock it, which whoever can read it could: not even when it was once made so. */
 function openDatabase(lockPath: string): Database {
   try {
+    closeSync(openSync(lockPath, "a", 0o600));
+    chmodSync(lockPath, 0o600);
     return new Database(lockPath);
   } catch {
     throw cannotLock(lockPath);
@@ -116,20 +131,27 @@ function isBusy(error: unknown): boolean {
 
 function cannotLock(lockPath: string): StartError {
   return new StartError(
-    `STATE_FILE: ${lockPath} cannot be written. Name a file in a directory the server may write to.`,
+    `STATE_FILE: ${lockPath} cannot be written, or is another user's. ` +
+      "Name a file in a directory of the server's own.",
   );
 }
 
 function stillHeld(path: string): StartError {
   return new StartError(
-    `STATE_FILE ${path} is in use by another nt-signal that does not end. ` +
+    `STATE_FILE ${path} is in use by another nt-signal that does not end (it holds ${path}.lock). ` +
       "Stop it, or give this one a file of its own.",
   );
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    return await readFile(path, "utf8");
+    const file = await open(path, "r");
+    // Of a directory only a read shows what it is.
+    await file.read(Buffer.alloc(1), 0, 1, 0).catch(async (error) => {
+      await file.close();
+      throw error;
+    });
+    return file;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOENT") return undefined;
@@ -140,6 +162,94 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
+/** Whether the file is a whole state; only then is what was handed over one. */
+async function readState(
+  file: FileHandle,
+  restore: (record: StateRecord) => void,
+): Promise<boolean> {
+  let stage: "header" | "records" | "end" = "header";
+  let records = 0;
+  for await (const line of linesOf(file)) {
+    const value = parseJson(line);
+    if (stage === "end") return false;
+    if (stage === "header") {
+      const first = firstFormat.safeParse(value);
+      if (first.success) return restoreFirst(first.data.state, restore);
+      if (!headerSchema.safeParse(value).success) return false;
+      stage = "records";
+      continue;
+    }
+    const record = recordSchema.safeParse(value);
+    if (record.success) {
+      restore(record.data);
+      records++;
+    } else {
+      if (endSchema.safeParse(value).data?.records !== records) return false;
+      stage = "end";
+    }
+  }
+  return stage === "end";
+}
+
+function restoreFirst(
+  { codes, rooms }: z.output<typeof firstFormat>["state"],
+  restore: (record: StateRecord) => void,
+): boolean {
+  const records = [...codes.map((code) => ({ code })), ...rooms.map((room) => ({ room }))];
+  for (const value of records) {
+    const record = recordSchema.safeParse(value);
+    if (!record.success) return false;
+    restore(record.data);
+  }
+  return true;
+}
+
+function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
+  let count = 0;
+  yield JSON.stringify({ format });
+  for (const record of records) {
+    yield JSON.stringify(record);
+    count++;
+  }
+  yield JSON.stringify({ records: count });
+}
+
+/** The lines of the file from where it stands, the last one with or without its line break. */
+async function* linesOf(file: FileHandle): AsyncIterable<string> {
+  const passed = garbageCollection();
+  const block = Buffer.allocUnsafe(blockBytes);
+  let begun: Buffer[] = [];
+  for (;;) {
+    const { bytesRead } = await file.read(block, 0, blockBytes, null);
+    if (bytesRead === 0) break;
+    let start = 0;
+    for (;;) {
+      const end = block.subarray(0, bytesRead).indexOf("\n", start);
+      if (end === -1) break;
+      yield Buffer.concat([...begun, block.subarray(start, end)]).toString();
+      begun = [];
+      start = end + 1;
+    }
+    passed(bytesRead);
+    if (start < bytesRead) begun.push(Buffer.from(block.subarray(start, bytesRead)));
+  }
+  if (begun.length > 0) yield Buffer.concat(begun).toString();
+}
+
+/**
+ * What a state leaves behind as it passes is a multiple of it. The runtime would collect it when it is
+ * as much as all that is held; each 32 MiB it costs 0.1 s, and half a second for the largest state.
+ */
+function garbageCollection(): (bytes: number) => void {
+  let uncollected = 0;
+  return (bytes) => {
+    uncollected += bytes;
+    if (uncollected < 32 * blockBytes) return;
+    uncollected = 0;
+    Bun.gc(true);
+  };
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -148,11 +258,24 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A new file of its owner's; it is on disk when this resolves. */
-async function writeWhole(path: string, text: string): Promise<void> {
+/** A new file of its owner's with these lines; it is on disk when this resolves. */
+async function writeWhole(path: string, lines: Iterable<string>): Promise<void> {
   const file = await open(path, "wx", 0o600);
   try {
-    await file.writeFile(text);
+    const passed = garbageCollection();
+    let block: Buffer[] = [];
+    let bytes = 0;
+    for (const line of lines) {
+      const text = Buffer.from(`${line}\n`);
+      block.push(text);
+      bytes += text.length;
+      if (bytes < blockBytes) continue;
+      await file.appendFile(Buffer.concat(block));
+      passed(bytes);
+      block = [];
+      bytes = 0;
+    }
+    await file.appendFile(Buffer.concat(block));
     await file.sync();
   } finally {
     await file.close();

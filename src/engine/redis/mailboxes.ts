@@ -21,11 +21,7 @@ export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mail
       const reply = await tenancy.asHolderOrNot(ownSeat(seat), roomSteps.append, args);
       switch (reply[0]) {
         case "stored":
-          return {
-            outcome: "stored",
-            seq: numberAt(reply, 1),
-            repeated: numberAt(reply, 2) === 1,
-          };
+          return { outcome: "stored", seq: numberAt(reply, 1) };
         case "full":
           return { outcome: "full" };
         default:

@@ -1,7 +1,7 @@
 -- Stores mail from the asker's side.
 -- ARGV[11…] to, payload, id or "", "1" for a strict sender, most mails and bytes of a mailbox, most
 --   bytes over everything held, ids remembered
--- Answers stored seq repeated | full | lost | gone
+-- Answers stored seq | full | lost | gone
 local to, payload, id, strict = ARGV[11], ARGV[12], ARGV[13], ARGV[14] == "1"
 local maxMails, maxBytes, maxTotal = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 if not mine then
@@ -10,7 +10,7 @@ end
 if id ~= "" then
   local known = redis.call("HGET", idsKey[side], id)
   if known then
-    return answer("stored", tonumber(known), 1)
+    return answer("stored", tonumber(known))
   end
 end
 local size, bytes = mails(to), number(to .. "mailBytes")
@@ -47,4 +47,4 @@ if id ~= "" then
 end
 keep(mailKey[to], roomTtl + relayHold + leaseMs)
 tell(to, "mail")
-return answer("stored", seq, 0)
+return answer("stored", seq)
