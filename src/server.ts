@@ -6,7 +6,7 @@ import { fixedWindow } from "./admission/rate-limit.ts";
 import { sharedMisses } from "./admission/shared-misses.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
 import { parseAddressSet } from "./base/address.ts";
-import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
+import { type Clock, cryptoRandom, type Random, systemClock, unturnedNow } from "./base/clock.ts";
 import { andThen, type Later } from "./base/later.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
@@ -278,7 +278,7 @@ function passTime(ms: number): Promise<void> {
 
 function newEngine(limits: EngineLimits, clock: Clock, tally: Tally): MemoryEngine {
   return memoryEngine({
-    now: clock.now,
+    now: unturnedNow(clock),
     limits,
     dropped(reason, count) {
       tally.drops[reason] += count;

@@ -33,6 +33,19 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * Wall clock that is never set back: it follows a jump forward, and passes over one back, so that
+ * nothing lasts longer for it. After one it is ahead of `clock.now` until the process ends.
+ */
+export function unturnedNow(clock: Pick<Clock, "now" | "ticks">): () => number {
+  let offset = Number.NEGATIVE_INFINITY;
+  return () => {
+    const ticks = clock.ticks();
+    offset = Math.max(offset, clock.now() - ticks);
+    return Math.floor(ticks + offset);
+  };
+}
+
 const pool = new Uint32Array(256);
 let drawn = pool.length;
 

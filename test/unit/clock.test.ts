@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { cryptoRandom, systemClock } from "../../src/base/clock.ts";
+import { cryptoRandom, systemClock, unturnedNow } from "../../src/base/clock.ts";
 import { fakeClock } from "../support/clock.ts";
 
 describe("the system's clock", () => {
@@ -99,4 +99,19 @@ describe("chance", () => {
     // A third, where the remainder would give a half; off by nine standard deviations at most.
     expect(Math.abs(low / draws - 1 / 3)).toBeLessThan(0.03);
   });
+});
+
+test("a clock that is not turned back follows time and jumps forward, and passes over jumps back", () => {
+  let [wall, ticks] = [1_000_000.5, 10];
+  const now = unturnedNow({ now: () => wall, ticks: () => ticks });
+  const pass = (ms: number, jump = 0) => {
+    ticks += ms;
+    wall += ms + jump;
+    return now();
+  };
+  expect(now()).toBe(1_000_000);
+  expect(pass(100)).toBe(1_000_100);
+  expect(pass(100, -3_600_000)).toBe(1_000_200);
+  expect(pass(100)).toBe(1_000_300);
+  expect(pass(100, 3_600_000 + 500)).toBe(1_000_900);
 });
