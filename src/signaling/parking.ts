@@ -114,7 +114,7 @@ export class Parking {
     private readonly context: { readonly engine: Engine; readonly clock: Clock },
     private readonly outcome: ParkingOutcome,
   ) {
-    this.startedAt = context.clock.now();
+    this.startedAt = context.clock.ticks();
   }
 
   start(): void {
@@ -161,7 +161,7 @@ export class Parking {
       case "leave":
         this.displaced = true;
         this.place?.unpark();
-        return this.refuseIn(this.startedAt + displacedAfterMs - this.context.clock.now());
+        return this.refuseIn(this.startedAt + displacedAfterMs - this.context.clock.ticks());
       case "refuse":
         return this.outcome.refused(this.displaced);
       case "sit":
