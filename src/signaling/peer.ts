@@ -38,14 +38,17 @@ const refusalCodes = {
 /**
  * A connection and what it may do.
  *
+ *     new --first frame, opened--> joining
  *     joining --taken--> seated      joining --busy--> parked --seat free--> seated
  *     any --closed, replaced, refused--> gone
+ *
+ * While it is new it has no seat, and neither it nor the other side is told anything.
  */
 export class Peer implements SeatListener, FrameHandler {
-  state: "joining" | "parked" | "seated" | "gone" = "joining";
+  state: "new" | "joining" | "parked" | "seated" | "gone" = "new";
   seat: Seat | undefined;
   private openPump: Pump | undefined;
-  private openedAt = 0;
+  private joinsAt = 0;
   /** Whether the other side is there, while this one has its seat but no welcome yet. */
   private peerThere: boolean | undefined;
   /** Set while held frames wait to see whether this peer was restarted. */
@@ -69,13 +72,17 @@ export class Peer implements SeatListener, FrameHandler {
 
   // ---- what the socket says ----
 
+  /** The client can hear what it is told. Its first frame says so as well; later calls do nothing. */
   opened(): void {
-    this.openedAt = this.context.clock.ticks();
+    if (this.state !== "new") return;
+    this.state = "joining";
+    this.joinsAt = this.context.clock.ticks();
     this.join();
   }
 
   /** A complete frame, in the order in which they came. */
   received(text: string): void {
+    if (this.state === "new") this.opened();
     if (this.state === "gone") return;
     this.prober?.frame();
     this.hasSpoken = true;
@@ -157,7 +164,7 @@ export class Peer implements SeatListener, FrameHandler {
     this.seat = taken.seat;
     this.connection.joinTopic();
     if (taken.firstPair) tally.pairs++;
-    tally.joinSeconds.observe((clock.ticks() - this.openedAt) / 1000);
+    tally.joinSeconds.observe((clock.ticks() - this.joinsAt) / 1000);
     this.peerThere = taken.peer;
     void andThen(this.iceServers(), (iceServers) => {
       if (this.seat === taken.seat) this.begin(taken, iceServers);

@@ -100,7 +100,11 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   gauge("nt_held_frames", "Frames held for absent sides", () => one(held.heldFrames));
   gauge("nt_held_bytes", "Bytes of held frames", () => one(held.heldBytes));
   gauge("nt_guessers", "Clients whose failed redeems are remembered", () => one(held.guessers));
-  histogram("nt_join_seconds", "From the upgrade to the seat", () => buckets(tally.joinSeconds));
+  histogram(
+    "nt_join_seconds",
+    "From a newcomer's first frame, or 50 ms after the upgrade, to its seat",
+    () => buckets(tally.joinSeconds),
+  );
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
   gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));

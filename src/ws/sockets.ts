@@ -8,6 +8,7 @@ import type { Journal } from "../telemetry/journal.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { Link, type Socket } from "./link.ts";
+import { Newcomers } from "./newcomers.ts";
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */
@@ -42,6 +43,7 @@ export function createSockets(
   const { tally, clock } = context;
   const flow = new Flow(limits, tally, clock);
   const heartbeat = startHeartbeat(context.heartbeatMs, clock);
+  const newcomers = new Newcomers(clock);
   let open = 0;
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -76,7 +78,7 @@ export function createSockets(
         journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
       }
       heartbeat.add(link);
-      link.peer?.opened();
+      newcomers.add(link);
     },
 
     message(ws: Socket, message) {
@@ -85,6 +87,11 @@ export function createSockets(
       link.frames++;
       if (journal) link.bytes += Buffer.byteLength(message);
       link.peer?.received(textOf(message));
+    },
+
+    ping(ws: Socket) {
+      // Unlike a pong, which a client's library sends by itself, it says that the client is there.
+      ws.data.peer?.opened();
     },
 
     pong(ws: Socket, data) {
