@@ -53,7 +53,7 @@ test("nothing follows the 101, whatever waits to be told", async () => {
 test("a refusal that a newcomer earns at once does not follow the 101 either", async () => {
   const clock = fakeClock();
   await using server = await testServer({ ...calm, MAX_ROOMS: "2" }, { clock });
-  await using first = await RawClient.open(server.ws, { side: "A" });
+  await using first = await RawClient.open(server.ws, { side: "A", joins: false });
   await using second = await upgraded(server.port, `/ws?appID=${crypto.randomUUID()}&side=A`);
   expect(second.answer.endsWith("\r\n\r\n")).toBe(true);
   // Both were let in before either had a room; unminted rooms have half of the space.
@@ -72,7 +72,7 @@ test.each([
   await using server = await testServer(calm, { clock });
   const appId = crypto.randomUUID();
   await using b = await TestClient.open(server.ws, appId, "B");
-  await using a = await RawClient.open(server.ws, { appId, side: "A" });
+  await using a = await RawClient.open(server.ws, { appId, side: "A", joins: false });
   expect(await b.settled()).toEqual([]);
   speak(a);
   expect(await a.nextText()).toBe(roomFull);
@@ -85,7 +85,7 @@ test("who leaves before it was told anything is not noticed by the other side", 
   const appId = crypto.randomUUID();
   await using b = await TestClient.open(server.ws, appId, "B", { v2: true });
   await b.nextOf("welcome");
-  await using a = await RawClient.open(server.ws, { appId, side: "A" });
+  await using a = await RawClient.open(server.ws, { appId, side: "A", joins: false });
   a.reset();
   await metricBecomes(server, 'nt_closes_total{reason="client"}', (n) => n === 1);
   clock.advance(1_000);
