@@ -8,7 +8,7 @@ import type { SignalingContext } from "./context.ts";
 import { handleFrame } from "./frames.ts";
 import { type FrameHandler, Inbox } from "./inbox.ts";
 import { Parking } from "./parking.ts";
-import { Prober } from "./prober.ts";
+import { largeFrame, Prober } from "./prober.ts";
 import { drainingFrame, peerJoined, peerLeft, roomFull, welcomeFrame } from "./protocol.ts";
 import { Pump } from "./pump.ts";
 import { Returning } from "./returning.ts";
@@ -61,6 +61,7 @@ export class Peer implements SeatListener, FrameHandler {
   private mailAfter: number | undefined;
   /** A complete frame has come. */
   private hasSpoken = false;
+  private sentLargeFrame = false;
 
   constructor(
     readonly identity: PeerIdentity,
@@ -84,8 +85,9 @@ export class Peer implements SeatListener, FrameHandler {
   received(text: string): void {
     if (this.state === "new") this.opened();
     if (this.state === "gone") return;
-    this.prober?.frame();
+    this.prober?.showsLife();
     this.hasSpoken = true;
+    if (text.length >= largeFrame) this.sentLargeFrame = true;
     this.inbox ??= this.newInbox();
     if (this.inbox.push(text)) this.parking?.frame();
     else this.refuse("parked_overflow", "too many frames while waiting");
@@ -93,6 +95,11 @@ export class Peer implements SeatListener, FrameHandler {
 
   pong(data: string): void {
     this.prober?.pong(data);
+  }
+
+  /** The client's network takes some of what was queued for it. */
+  progressed(): void {
+    this.prober?.showsLife();
   }
 
   /** The socket has taken what was queued, or part of it. */
@@ -281,7 +288,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   probed(): Promise<boolean> {
     this.prober ??= new Prober(this.connection, this.context.clock);
-    return this.prober.ask();
+    return this.prober.ask(this.identity.mailboxClient || this.sentLargeFrame);
   }
 
   // ---- ends ----

@@ -73,6 +73,7 @@ export function createSockets(
       open++;
       socketLimits.opened(link.client.key);
       link.openedAt = clock.ticks();
+      link.heardAt = link.openedAt;
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
         journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
@@ -83,30 +84,34 @@ export function createSockets(
 
     message(ws: Socket, message) {
       const link = ws.data;
-      link.heard = true;
+      link.heardAt = clock.ticks();
       link.frames++;
       if (journal) link.bytes += Buffer.byteLength(message);
       link.peer?.received(textOf(message));
     },
 
     ping(ws: Socket) {
+      const link = ws.data;
+      link.heardAt = clock.ticks();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
-      ws.data.peer?.opened();
+      link.peer?.opened();
     },
 
     pong(ws: Socket, data) {
       const link = ws.data;
-      link.heard = true;
+      link.heardAt = clock.ticks();
       const text = data.toString();
-      if (text !== "" && text === link.beat) {
-        tally.roundTripSeconds.observe((clock.ticks() - link.beatAt) / 1000);
-        link.beat = "";
+      if (link.beatAnswered(text, link.heardAt)) {
+        tally.roundTripSeconds.observe(link.roundTripMs / 1000);
       }
       link.peer?.pong(text);
     },
 
     drain(ws: Socket) {
-      flow.drained(ws.data);
+      const link = ws.data;
+      link.heardAt = clock.ticks();
+      link.peer?.progressed();
+      flow.drained(link);
     },
 
     close(ws: Socket, code, reason) {
