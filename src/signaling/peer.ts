@@ -8,7 +8,7 @@ import type { SignalingContext } from "./context.ts";
 import { handleFrame } from "./frames.ts";
 import { type FrameHandler, Inbox } from "./inbox.ts";
 import { Parking } from "./parking.ts";
-import { Prober } from "./prober.ts";
+import { largeFrame, Prober } from "./prober.ts";
 import { drainingFrame, peerJoined, peerLeft, roomFull, welcomeFrame } from "./protocol.ts";
 import { Pump } from "./pump.ts";
 import { Returning } from "./returning.ts";
@@ -42,14 +42,17 @@ const tooManyWait = "too many frames while waiting";
 /**
  * A connection and what it may do.
  *
+ *     new --first frame, opened--> joining
  *     joining --taken--> seated      joining --busy--> parked --seat free--> seated
  *     any --closed, replaced, refused--> gone
+ *
+ * While it is new it has no seat, and neither it nor the other side is told anything.
  */
 export class Peer implements SeatListener, FrameHandler {
-  state: "joining" | "parked" | "seated" | "gone" = "joining";
+  state: "new" | "joining" | "parked" | "seated" | "gone" = "new";
   seat: Seat | undefined;
   private openPump: Pump | undefined;
-  private openedAt = 0;
+  private joinsAt = 0;
   /** Whether the other side is there, while this one has its seat but no welcome yet. */
   private peerThere: boolean | undefined;
   /** Set while held frames wait to see whether this peer was restarted. */
@@ -62,6 +65,7 @@ export class Peer implements SeatListener, FrameHandler {
   private mailAfter: number | undefined;
   /** A complete frame has come. */
   private hasSpoken = false;
+  private sentLargeFrame = false;
 
   constructor(
     readonly identity: PeerIdentity,
@@ -73,16 +77,21 @@ export class Peer implements SeatListener, FrameHandler {
 
   // ---- what the socket says ----
 
+  /** The client can hear what it is told. Its first frame says so as well; later calls do nothing. */
   opened(): void {
-    this.openedAt = this.context.clock.ticks();
+    if (this.state !== "new") return;
+    this.state = "joining";
+    this.joinsAt = this.context.clock.ticks();
     this.join();
   }
 
   /** A complete frame, in the order in which they came. */
   received(text: string): void {
+    if (this.state === "new") this.opened();
     if (this.state === "gone") return;
-    this.prober?.frame();
+    this.prober?.showsLife();
     this.hasSpoken = true;
+    if (text.length >= largeFrame) this.sentLargeFrame = true;
     this.inbox ??= this.newInbox();
     const refusal = this.inbox.push(text);
     if (refusal === undefined) this.parking?.frame();
@@ -91,6 +100,11 @@ export class Peer implements SeatListener, FrameHandler {
 
   pong(data: string): void {
     this.prober?.pong(data);
+  }
+
+  /** The client's network takes some of what was queued for it. */
+  progressed(): void {
+    this.prober?.showsLife();
   }
 
   /** The socket has taken what was queued, or part of it. */
@@ -162,7 +176,7 @@ export class Peer implements SeatListener, FrameHandler {
     this.seat = taken.seat;
     this.connection.joinTopic();
     if (taken.firstPair) tally.pairs++;
-    tally.joinSeconds.observe((clock.ticks() - this.openedAt) / 1000);
+    tally.joinSeconds.observe((clock.ticks() - this.joinsAt) / 1000);
     this.peerThere = taken.peer;
     void andThen(this.iceServers(), (iceServers) => {
       if (this.seat === taken.seat) this.begin(taken, iceServers);
@@ -279,7 +293,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   probed(): Promise<boolean> {
     this.prober ??= new Prober(this.connection, this.context.clock);
-    return this.prober.ask();
+    return this.prober.ask(this.identity.mailboxClient || this.sentLargeFrame);
   }
 
   // ---- ends ----

@@ -1,21 +1,52 @@
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { Connection } from "./connection.ts";
 
-/** How long an occupant has to show life … */
-export const probeMs = 1_000;
-/** … and when bytes wait to be sent to it, behind which the ping has to queue. */
-export const probeBehindUnsentMs = 3_000;
+/** How long an occupant that nothing was sent to has to show life, in ms. */
+const answerMs = 1_000;
+/** Nobody is asked for longer than this, in ms: a newcomer has its seat or knows better after 5 s. */
+const mostPatienceMs = 4_900;
+/**
+ * The slowest link that patience makes up for, in bytes a ms (0.5 Mbit/s): what was sent to the
+ * occupant, and may not have been read, stands before the ping.
+ */
+const slowestLink = 64;
+/** A frame of so many characters takes its sender a while. Signal clients send none. */
+export const largeFrame = 16_384;
+/**
+ * Since it was last heard, an occupant may have begun to send its first large frame, in which it
+ * can't answer. Nothing shows that; for so many ms it is taken for granted.
+ */
+const firstFrameMs = 3_000;
+
+/** What is known of an occupant when it is asked. Times in ms. */
+export interface Occupant {
+  readonly roundTripMs: number;
+  readonly silentMs: number;
+  readonly unreadBytes: number;
+  /** It has sent large frames, or is of a kind that does: one may be under way at any time. */
+  readonly sendsLargeFrames: boolean;
+}
+
+/** How long the occupant has to show life, in ms: 1 s for one that is idle, at most 4.9 s. */
+export function probePatience(occupant: Occupant): number {
+  const { roundTripMs, silentMs, unreadBytes, sendsLargeFrames } = occupant;
+  const pong = answerMs + 2 * roundTripMs + unreadBytes / slowestLink;
+  const frame = sendsLargeFrames ? mostPatienceMs : firstFrameMs - silentMs;
+  return Math.min(mostPatienceMs, Math.max(pong, frame));
+}
+
 /** After the deadline, once more around the loop: what has already arrived is read first. */
 export const probeLastTurnMs = 10;
 
 /**
  * Finds out whether a connection is alive when a newcomer wants its seat.
  *
- *     idle  --ask-->                     asked    ping with a nonce; read for a turn if paused
- *     asked --ask-->                     asked    the same answer serves both
- *     asked --frame, pong of nonce-->    idle     alive
- *     asked --deadline-->                idle     dead
- *     asked --closed-->                  idle     dead
+ *     idle  --ask-->                         asked    ping with a nonce; read for a turn if paused
+ *     asked --ask-->                         asked    the same answer serves both
+ *     asked --frame, pong of nonce-->        idle     alive
+ *     asked --takes what was queued for it-> idle     alive
+ *     asked --deadline-->                    idle     dead
+ *     asked --closed-->                      idle     dead
  */
 export class Prober {
   private nonce = "";
@@ -28,23 +59,31 @@ export class Prober {
     private readonly clock: Clock,
   ) {}
 
-  ask(): Promise<boolean> {
+  /** Whether it is alive. `sendsLargeFrames` as of the occupant. */
+  ask(sendsLargeFrames: boolean): Promise<boolean> {
     if (this.answer) return this.answer;
     this.answer = new Promise((resolve) => {
       this.settle = resolve;
     });
+    const { connection, clock } = this;
+    const { roundTripMs, heardAt } = connection;
+    const ms = probePatience({
+      roundTripMs,
+      silentMs: clock.ticks() - heardAt,
+      unreadBytes: connection.unreadBytes(),
+      sendsLargeFrames,
+    });
     this.nonce = `probe-${crypto.randomUUID()}`;
-    this.connection.readForATurn();
-    this.connection.ping(this.nonce);
-    const ms = this.connection.unsentBytes() > 0 ? probeBehindUnsentMs : probeMs;
-    this.cancel = this.clock.after(ms, () => {
-      this.cancel = this.clock.after(probeLastTurnMs, () => this.end(false));
+    connection.readForATurn();
+    connection.ping(this.nonce);
+    this.cancel = clock.after(ms, () => {
+      this.cancel = clock.after(probeLastTurnMs, () => this.end(false));
     });
     return this.answer;
   }
 
-  /** A complete frame came: whatever it says, somebody is there. */
-  frame(): void {
+  /** A complete frame came, or bytes that were queued for it were taken: somebody is there. */
+  showsLife(): void {
     if (this.answer) this.end(true);
   }
 

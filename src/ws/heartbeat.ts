@@ -9,8 +9,15 @@ const slotMs = 50;
 const [fewestSlots, mostSlots] = [20, 1_000];
 
 /**
- * Pings every socket each 0.9 × HEARTBEAT and cuts those that answered nothing, no frame and no
- * pong, between two pings: a silent peer is gone within 2 × HEARTBEAT, whatever is being sent to
+ * Nobody is cut who was silent for less, in ms, however short HEARTBEAT is: a client in the middle of
+ * a frame can answer no ping, and the runtime shows nothing of a frame before its end.
+ */
+export const leastSilenceMs = 4_000;
+
+/**
+ * Pings every socket each 0.9 × HEARTBEAT and cuts those that showed no life between two pings, and
+ * for `leastSilenceMs`: no frame, no pong, and nothing taken of what was queued for them. A silent
+ * peer is gone within 2 × HEARTBEAT, or where that is longer 4 s and a ping, whatever is being sent to
  * it. A socket that the server itself doesn't read from is not judged. One timer for all.
  */
 export function startHeartbeat(heartbeatMs: number, clock: Clock) {
@@ -44,10 +51,8 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
 }
 
 function beat(link: Link, ping: string, ticks: number): void {
-  const judged = link.paused === 0;
-  if (judged && !link.heard) return link.terminate("dead");
-  link.heard = !judged;
-  link.beat = ping;
-  link.beatAt = ticks;
-  link.ping(link.beat);
+  if (link.paused !== 0) link.heardAt = ticks;
+  const silent = link.heardAt < link.beatAt && ticks - link.heardAt >= leastSilenceMs;
+  if (silent) link.terminate("dead");
+  else link.beats(ping, ticks);
 }

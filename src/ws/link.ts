@@ -25,14 +25,20 @@ export class Link implements Connection {
   peer: Peer | undefined;
   /** Why it ended, where the server knows; else the socket's own word counts. */
   closeReason: CloseReason | undefined;
-  /** A frame or pong came since the last heartbeat. */
-  heard = true;
+  heardAt = 0;
   /** Its place on the heartbeat's wheel. */
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
   beat = "";
-  /** When it went out, in the clock's ticks. */
+  /** When the last ping went out, in the clock's ticks. */
   beatAt = 0;
+  roundTripMs = 0;
+  /** Bytes of all frames sent to it, … */
+  private sentBytes = 0;
+  /** … of those before the ping `beat`, … */
+  private sentBeforeBeat = 0;
+  /** … and of those before the last ping it answered: it has read them. */
+  private readBytes = 0;
 
   /** Pings and pongs that came in the turn of the event loop of this number. */
   controls = 0;
@@ -64,6 +70,7 @@ export class Link implements Connection {
       return 0;
     }
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
+    this.sentBytes += bytes;
     this.flow.sent(this, bytes);
     return bytes;
   }
@@ -80,16 +87,17 @@ export class Link implements Connection {
     }
     // Where the socket is behind, Bun answers -1 in place of the size.
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
+    this.sentBytes += bytes;
     this.flow.published(bytes);
     return bytes;
   }
 
-  unsentBytes(): number {
-    return this.ws?.getBufferedAmount() ?? 0;
+  unreadBytes(): number {
+    return this.sentBytes - this.readBytes;
   }
 
   hasRoom(): boolean {
-    return this.unsentBytes() <= this.flow.lowMark;
+    return (this.ws?.getBufferedAmount() ?? 0) <= this.flow.lowMark;
   }
 
   joinTopic(): void {
@@ -102,6 +110,23 @@ export class Link implements Connection {
 
   ping(nonce: string): void {
     this.ws?.ping(nonce);
+  }
+
+  /** A ping of the heartbeat, at `ticks`. */
+  beats(nonce: string, ticks: number): void {
+    this.beat = nonce;
+    this.beatAt = ticks;
+    this.sentBeforeBeat = this.sentBytes;
+    this.ping(nonce);
+  }
+
+  /** Answers whether it was the pong of the last beat: then the round trip is known anew. */
+  beatAnswered(pong: string, ticks: number): boolean {
+    if (pong === "" || pong !== this.beat) return false;
+    this.beat = "";
+    this.roundTripMs = ticks - this.beatAt;
+    this.readBytes = this.sentBeforeBeat;
+    return true;
   }
 
   pause(reason: PauseReason): void {

@@ -8,6 +8,7 @@ import type { Journal } from "../telemetry/journal.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { Link, type Socket } from "./link.ts";
+import { Newcomers } from "./newcomers.ts";
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */
@@ -48,6 +49,7 @@ export function createSockets(
   const { tally, clock } = context;
   const flow = new Flow(limits, tally, clock);
   const heartbeat = startHeartbeat(context.heartbeatMs, clock);
+  const newcomers = new Newcomers(clock);
   let open = 0;
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -97,40 +99,47 @@ export function createSockets(
       open++;
       socketLimits.opened(link.client.accounts);
       link.openedAt = clock.ticks();
+      link.heardAt = link.openedAt;
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
         journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
       }
       heartbeat.add(link);
-      link.peer?.opened();
+      newcomers.add(link);
     },
 
     message(ws: Socket, message) {
       const link = ws.data;
-      link.heard = true;
+      link.heardAt = clock.ticks();
       link.frames++;
       if (journal) link.bytes += Buffer.byteLength(message);
       link.peer?.received(textOf(message));
     },
 
     ping(ws: Socket) {
-      countControl(ws.data);
+      const link = ws.data;
+      countControl(link);
+      link.heardAt = clock.ticks();
+      // Unlike a pong, which a client's library sends by itself, it says that the client is there.
+      link.peer?.opened();
     },
 
     pong(ws: Socket, data) {
       const link = ws.data;
       countControl(link);
-      link.heard = true;
+      link.heardAt = clock.ticks();
       const text = data.toString();
-      if (text !== "" && text === link.beat) {
-        tally.roundTripSeconds.observe((clock.ticks() - link.beatAt) / 1000);
-        link.beat = "";
+      if (link.beatAnswered(text, link.heardAt)) {
+        tally.roundTripSeconds.observe(link.roundTripMs / 1000);
       }
       link.peer?.pong(text);
     },
 
     drain(ws: Socket) {
-      flow.drained(ws.data);
+      const link = ws.data;
+      link.heardAt = clock.ticks();
+      link.peer?.progressed();
+      flow.drained(link);
     },
 
     close(ws: Socket, code, reason) {

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
-import { opcodes, RawClient } from "../support/raw-client.ts";
+import { fakeClock } from "../support/clock.ts";
+import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
 
 const quick = { HEARTBEAT: "200ms" };
@@ -98,4 +99,26 @@ test.each([
   await b.nextOf("peer_left");
   await using again = await TestClient.open(server.ws, appId, "A");
   expect(await again.next()).toEqual({ type: "room_full" });
+});
+
+test("a peer whose frame takes longer than HEARTBEAT is not taken for dead", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HEARTBEAT: "1s" }, { clock });
+  const appId = crypto.randomUUID();
+  await using a = await RawClient.open(server.ws, { appId, side: "A", autoPong: false });
+  await using b = await TestClient.open(server.ws, appId, "B");
+  await b.nextOf("room_full");
+  const text = `{"type":"offer","sdp":"${"x".repeat(100_000)}"}`;
+  const frame = encodeFrame(opcodes.text, Buffer.from(text));
+  for (let dripped = 0; dripped < 3; dripped++) {
+    a.sendRaw(frame.subarray(0, 1_000));
+    await a.flushed();
+    for (let second = 0; second < 3; second++) {
+      clock.advance(1_000);
+      await b.settled();
+    }
+    a.sendRaw(frame.subarray(1_000));
+    expect(await b.nextText()).toBe(text);
+  }
+  expect(await server.metric('nt_closes_total{reason="dead"}')).toBe(0);
 });

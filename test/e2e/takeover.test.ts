@@ -2,7 +2,9 @@ import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
+import { metricBecomes } from "../support/metric-becomes.ts";
 import { startProxy } from "../support/proxy.ts";
+import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
 const room = () => crypto.randomUUID();
@@ -297,6 +299,134 @@ describe("a newcomer to a dead occupant's seat", () => {
     expect(await peer.next()).toEqual({ type: "room_full" });
     await proves(server, newcomer, peer);
     expect(await peer.settled()).toEqual([]);
+  });
+});
+
+describe("an occupant that makes progress keeps its seat, though it cannot answer a ping", () => {
+  /** Both are seated; the occupant's socket is a raw one, which says nothing by itself. */
+  async function occupied(env: Record<string, string> = {}, sid?: string) {
+    const clock = fakeClock();
+    const server = await testServer({ ...calm, SLOW_PEER_TIMEOUT: "10m", ...env }, { clock });
+    const appId = room();
+    const occupant = await RawClient.open(server.ws, { appId, ...(sid !== undefined && { sid }) });
+    const peer = await TestClient.open(server.ws, appId, "B");
+    expect(await occupant.nextText()).toBe('{"type":"room_full"}');
+    expect(await peer.next()).toEqual({ type: "room_full" });
+    const newcomers: TestClient[] = [];
+    return {
+      ...{ clock, server, occupant, peer },
+      newcomer: async () => {
+        const newcomer = await TestClient.open(server.ws, appId, "A");
+        newcomers.push(newcomer);
+        return newcomer;
+      },
+      async [Symbol.asyncDispose]() {
+        for (const one of [occupant, peer, ...newcomers]) await one[Symbol.asyncDispose]();
+        await server.stop();
+      },
+    };
+  }
+  const text = (bytes: number) => `{"type":"offer","sdp":"${"x".repeat(bytes)}"}`;
+  const dead = 'nt_takeovers_total{reason="dead"}';
+  const busy = { code: 1008, reason: "side A busy" };
+
+  test("in the middle of its first large frame, sent at 1 Mbit/s", async () => {
+    await using at = await occupied();
+    const frame = encodeFrame(opcodes.text, Buffer.from(text(300_000)));
+    at.occupant.fallSilent();
+    at.occupant.sendRaw(frame.subarray(0, 1_000));
+    await at.occupant.flushed();
+    const newcomer = await at.newcomer();
+    at.clock.advance(2_400);
+    at.occupant.sendRaw(frame.subarray(1_000));
+    expect(await at.peer.nextText()).toBe(text(300_000));
+    at.clock.advance(5_000);
+    expect(await newcomer.closed).toEqual(busy);
+    expect(await at.server.metric(dead)).toBe(0);
+  });
+
+  test.each([
+    ["it has sent large frames before", undefined],
+    ["it is a mailbox client", ""],
+  ])("in the middle of a large frame after a long silence, as %s", async (_, sid) => {
+    await using at = await occupied({}, sid);
+    if (sid === undefined) {
+      at.occupant.send(text(20_000));
+      await at.peer.nextText();
+    }
+    at.clock.advance(20_000);
+    const frame = encodeFrame(opcodes.text, Buffer.from(text(300_000)));
+    at.occupant.fallSilent();
+    at.occupant.sendRaw(frame.subarray(0, 1_000));
+    await at.occupant.flushed();
+    const newcomer = await at.newcomer();
+    at.clock.advance(4_800);
+    at.occupant.sendRaw(frame.subarray(1_000));
+    expect(await at.peer.nextText()).toBe(text(300_000));
+    at.clock.advance(5_000);
+    expect(await newcomer.closed).toEqual(busy);
+    expect(await at.server.metric(dead)).toBe(0);
+  });
+
+  test("when 200 kB that the network has taken stand before the ping", async () => {
+    await using at = await occupied();
+    at.occupant.pause();
+    at.clock.advance(20_000);
+    at.peer.send(text(200_000));
+    await at.peer.settled();
+    const newcomer = await at.newcomer();
+    await at.peer.settled();
+    at.clock.advance(4_000);
+    await at.peer.settled();
+    expect(await at.server.metric(dead)).toBe(0);
+    at.occupant.resume();
+    expect(await at.occupant.nextText()).toBe(text(200_000));
+    await at.occupant.settled();
+    at.clock.advance(5_000);
+    expect(await newcomer.closed).toEqual(busy);
+    expect(await at.server.metric(dead)).toBe(0);
+  });
+
+  test("when it takes what is queued for it, and its pong is far behind", async () => {
+    await using at = await occupied();
+    const { occupant, server, clock } = at;
+    occupant.pause();
+    const queued = () => server.metric("nt_ws_buffered_bytes");
+    for (let n = 0; n < 400; n++) at.peer.send(text(65_536));
+    await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+    const newcomer = await at.newcomer();
+    const before = await queued();
+    const alreadyRead = occupant.bytesRead;
+    occupant.resume();
+    await metricBecomes(server, "nt_ws_buffered_bytes", (bytes) => bytes !== before);
+    occupant.pause();
+    expect(occupant.bytesRead).toBeGreaterThan(alreadyRead);
+    clock.advance(4_950);
+    await at.newcomer();
+    expect(await server.metric(dead)).toBe(0);
+    expect(newcomer.isClosed).toBe(false);
+  });
+
+  test("but a silent one is replaced within 5 s, whatever was sent to it", async () => {
+    await using at = await occupied();
+    at.occupant.pause();
+    for (let n = 0; n < 10; n++) at.peer.send(text(65_536));
+    await at.peer.settled();
+    const newcomer = await at.newcomer();
+    await at.peer.settled();
+    at.clock.advance(4_910);
+    expect(await newcomer.next()).toEqual({ type: "room_full" });
+    expect(await at.server.metric(dead)).toBe(1);
+  });
+
+  test("and one that was idle and is silent is replaced after a second", async () => {
+    await using at = await occupied();
+    at.occupant.fallSilent();
+    at.clock.advance(20_000);
+    const newcomer = await at.newcomer();
+    at.clock.advance(1_100);
+    expect(await newcomer.next()).toEqual({ type: "room_full" });
+    expect(await at.server.metric(dead)).toBe(1);
   });
 });
 

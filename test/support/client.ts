@@ -44,7 +44,7 @@ export class TestClient implements AsyncDisposable {
     });
   }
 
-  /** Resolves when the socket is open. */
+  /** Resolves when the socket is open and the server has its first frame, a ping. */
   static open(
     base: string,
     appId: string,
@@ -66,6 +66,7 @@ export class TestClient implements AsyncDisposable {
         client.socket.addEventListener("close", () => reject(new Error("was refused")));
       }),
     );
+    await within(`${url} to answer a ping`, Promise.race([client.ponged(), client.closed]));
     return client;
   }
 

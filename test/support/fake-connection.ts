@@ -6,7 +6,10 @@ export class FakeConnection implements Connection {
   readonly sent: string[] = [];
   /** Everything else: `pause 1`, `ping <nonce>`, `close 1008 side A busy`, … */
   readonly calls: string[] = [];
-  unsent = 0;
+  unread = 0;
+  roundTripMs = 0;
+  /** A minute before a fake clock's start. */
+  heardAt = -60_000;
   room = true;
   pressed = false;
 
@@ -17,8 +20,8 @@ export class FakeConnection implements Connection {
   relay(text: string): number {
     return this.send(text);
   }
-  unsentBytes(): number {
-    return this.unsent;
+  unreadBytes(): number {
+    return this.unread;
   }
   hasRoom(): boolean {
     return this.room;

@@ -33,6 +33,8 @@ export interface RawClientOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Answer pings; true unless told otherwise. */
   readonly autoPong?: boolean;
+  /** Pings at once and waits for the pong, so that it has joined; true unless told otherwise. */
+  readonly joins?: boolean;
 }
 
 /**
@@ -78,16 +80,20 @@ export class RawClient implements AsyncDisposable {
     socket.resume();
   }
 
-  /** Takes a side of a room, or fails with the status of the refusal. */
+  /** Comes to a side of a room, or fails with the status of the refusal. */
   static async open(base: string, options: RawClientOptions = {}): Promise<RawClient> {
-    const { appId = crypto.randomUUID(), side = "A", sid, autoPong = true } = options;
+    const { appId = crypto.randomUUID(), side = "A", sid, autoPong = true, joins = true } = options;
     const target = `/ws?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
     const { localAddress, headers } = options;
     const { status, rest, socket } = await exchange(base, {
       ...upgradeRequest(target, headers),
       ...(localAddress ? { localAddress } : {}),
     });
-    if (status === 101) return new RawClient(socket, rest, autoPong);
+    if (status === 101) {
+      const client = new RawClient(socket, rest, autoPong);
+      if (joins) await within(`${target} to answer a ping`, client.joined());
+      return client;
+    }
     socket.destroy();
     throw new Error(`The upgrade of ${target} was refused with ${status}`);
   }
@@ -175,6 +181,12 @@ export class RawClient implements AsyncDisposable {
     const answered = () => (this.pongs.includes(nonce) ? true : undefined);
     await within("a pong", this.until(answered));
     return this.waiting.splice(0).map(({ payload }) => payload.toString());
+  }
+
+  private async joined(): Promise<void> {
+    this.sendFrame(opcodes.ping);
+    const answered = this.until(() => (this.pongs.includes("") ? true : undefined));
+    await Promise.race([answered, this.ended]);
   }
 
   /** Stops reading: what the server sends piles up in the kernel and then in the server. */

@@ -2,13 +2,13 @@ import { expect, test } from "bun:test";
 import { pauseReasons } from "../../src/signaling/connection.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
-import { startHeartbeat } from "../../src/ws/heartbeat.ts";
+import { leastSilenceMs, startHeartbeat } from "../../src/ws/heartbeat.ts";
 import { type FakeClock, fakeClock } from "../support/clock.ts";
 import { fakeLink } from "../support/fake-link.ts";
 
 const heartbeatMs = 10_000;
 
-function setUp() {
+function setUp(everyMs = heartbeatMs) {
   const clock = fakeClock();
   const limits = {
     wsBufferBytes: 1_000,
@@ -18,9 +18,10 @@ function setUp() {
     wsMaxMsgBytes: 1_000,
   };
   const flow = new Flow(limits, new Tally(), { ...clock, every: () => () => {} });
-  const heartbeat = startHeartbeat(heartbeatMs, clock);
+  const heartbeat = startHeartbeat(everyMs, clock);
   const add = () => {
     const fake = fakeLink(flow);
+    fake.link.heardAt = clock.ticks();
     heartbeat.add(fake.link);
     fake.ws.onTerminate = () => heartbeat.remove(fake.link);
     return fake;
@@ -40,7 +41,7 @@ test("every socket is pinged about once a round of 0.9 heartbeats, wherever it s
   const { clock, add } = setUp();
   const fakes = Array.from({ length: 45 }, add);
   pass(clock, heartbeatMs * 0.9 * 10, () => {
-    for (const { link } of fakes) link.heard = true;
+    for (const { link } of fakes) link.heardAt = clock.ticks();
   });
   for (const { ws } of fakes) {
     expect(ws.calls).toEqual(Array(ws.calls.length).fill("ping"));
@@ -84,7 +85,7 @@ test("a socket that falls silent is cut within two heartbeats, whatever the mome
   const { clock, add } = setUp();
   const fakes = Array.from({ length: 40 }, add);
   pass(clock, heartbeatMs * 3, () => {
-    for (const { link } of fakes) link.heard = true;
+    for (const { link } of fakes) link.heardAt = clock.ticks();
   });
   for (const { ws } of fakes) expect(ws.calls).not.toContain("terminate");
   clock.advance(heartbeatMs * 2);
@@ -96,7 +97,7 @@ test("one sign of life between two pings is enough", () => {
   const { link, ws } = add();
   let pings = 0;
   pass(clock, heartbeatMs * 10, () => {
-    if (ws.calls.length > pings) link.heard = true;
+    if (ws.calls.length > pings) link.heardAt = clock.ticks();
     pings = ws.calls.length;
   });
   expect(ws.calls).not.toContain("terminate");
@@ -139,4 +140,35 @@ test("a stopped heartbeat lets everybody be", () => {
   heartbeat.stop();
   clock.advance(heartbeatMs * 3);
   expect(ws.calls).toEqual([]);
+});
+
+test("a socket is not cut before it was silent for 4 s, however often it is pinged", () => {
+  const { clock, add } = setUp(1_000);
+  const { link, ws } = add();
+  pass(clock, 10_000, () => {
+    if (clock.ticks() % 3_900 === 0) link.heardAt = clock.ticks();
+  });
+  expect(ws.calls).not.toContain("terminate");
+  link.heardAt = clock.ticks();
+  clock.advance(leastSilenceMs - 1);
+  expect(ws.calls).not.toContain("terminate");
+  clock.advance(1_000);
+  expect(ws.calls.at(-1)).toBe("terminate");
+});
+
+test("what was sent counts as unread until a ping after it is answered", () => {
+  const { clock, add } = setUp();
+  const { link } = add();
+  const answer = () => link.beatAnswered(link.beat, clock.ticks());
+  link.send("x".repeat(300));
+  link.relay("x".repeat(200));
+  expect(link.unreadBytes()).toBe(500);
+  clock.advance(heartbeatMs * 0.9);
+  link.relay("x".repeat(100));
+  clock.advance(250);
+  expect(answer()).toBe(true);
+  expect(link.unreadBytes()).toBe(100);
+  expect(link.roundTripMs).toBeGreaterThanOrEqual(250);
+  expect(answer()).toBe(false);
+  expect(link.beatAnswered("", clock.ticks())).toBe(false);
 });

@@ -9,7 +9,7 @@ export const sockets = [
     key: "heartbeatMs",
     schema: duration("100ms", "10m"),
     default: "20s",
-    help: "How often each connection is pinged; one that stays silent is closed",
+    help: "How often each connection is pinged; one that stays silent is closed, after 4 s at the earliest: no message may take its sender longer",
   },
   {
     variable: "WS_MAX_MSG",

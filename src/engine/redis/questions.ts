@@ -2,8 +2,8 @@ import type { Cancel, Clock } from "../../base/clock.ts";
 
 /** A node that has not even said that it asks within this time is gone, and its seat's holder too. */
 const silentMs = 1_500;
-/** One that asks has an answer by then: its own probe ends within 3 s. */
-const askingMs = 4_000;
+/** One that asks has an answer by then: its own probe ends within 5 s. */
+const askingMs = 6_000;
 
 /** What was asked of other nodes about their seats, and is not answered yet. */
 export class Questions {

@@ -7,6 +7,7 @@ import { roomFullBytes } from "./pairs.ts";
 /** What two browsers say: session descriptions of 1,500 bytes, ten candidates each. */
 const [offerBytes, answerBytes, iceBytes] = [1_500, 1_501, 180];
 const candidates = 10;
+const hello = textFrame('{"type":"hello"}');
 const offer = textFrame(description("offer", offerBytes));
 const answer = textFrame(description("answer", answerBytes));
 const ice = repeated(textFrame(padded('{"type":"ice","candidate":"', iceBytes)), candidates);
@@ -29,7 +30,7 @@ export interface SessionSlotsOptions {
 }
 
 /**
- * Sessions from beginning to end, one after the other in each slot: mint, redeem, two sockets,
+ * Sessions from beginning to end, one after the other in each slot: mint, redeem, two sockets, hello,
  * offer, answer, candidates both ways, close.
  */
 export async function sessionSlots(options: SessionSlotsOptions): Promise<SessionSlots> {
@@ -85,8 +86,10 @@ export async function sessionSlots(options: SessionSlotsOptions): Promise<Sessio
     }
 
     const hearing = {
-      opened() {
-        if (!whole) oneReady();
+      opened(socket: LoadSocket) {
+        // As real clients do: who says nothing waits 50 ms until it is told anything.
+        if (whole) socket.send(hello);
+        else oneReady();
       },
       text(socket: LoadSocket, _: Buffer, start: number, end: number) {
         const length = end - start;
