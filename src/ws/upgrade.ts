@@ -66,10 +66,12 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     const refusal = overLimit(request, client);
     if (refusal !== undefined) return refusal;
     return andThen(
-      rooms.admits(identity.appId),
-      (admitted) => {
-        if (admitted) return enter(request, server, identity, client);
-        return refuse(request, "rooms_full", "rooms_full", { retryAfterMs: fullRetryMs });
+      rooms.admits(identity.appId, client.accounts),
+      (admission) => {
+        if (admission === "admitted") return enter(request, server, identity, client);
+        const words = { retryAfterMs: fullRetryMs };
+        if (admission === "full") return refuse(request, "rooms_full", "rooms_full", words);
+        return refuse(request, "rooms_share", "too_many_rooms", words);
       },
       () => {
         const words = { retryAfterMs: unreachableRetryMs };

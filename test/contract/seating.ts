@@ -1,3 +1,4 @@
+import type { Account } from "../../src/base/account.ts";
 import { type AppId, type Code, newAppId, type Side } from "../../src/base/ids.ts";
 import type { Claimable, Engine, Mail, NewCode, Seat, Taken } from "../../src/engine/engine.ts";
 import { RecordingListener } from "./listener.ts";
@@ -12,6 +13,7 @@ export interface Seated {
 export interface SitOptions {
   readonly sid?: string;
   readonly how?: Claimable;
+  readonly accounts?: readonly Account[];
 }
 
 /** What `take` answers, with a listener of its own. */
@@ -19,10 +21,10 @@ export async function tryToSit(
   engine: Engine,
   appId: AppId,
   side: Side,
-  { sid = "", how = "free" }: SitOptions = {},
+  { sid = "", how = "free", accounts = [] }: SitOptions = {},
 ) {
   const listener = new RecordingListener();
-  const answer = await engine.seats.take({ appId, side, sid, listener }, how);
+  const answer = await engine.seats.take({ appId, side, sid, accounts, listener }, how);
   return { answer, listener };
 }
 
@@ -51,8 +53,12 @@ export async function join(
 }
 
 /** Both sides of a room, started; what they heard on the way is heard. */
-export async function pair(engine: Engine, appId: AppId = newAppId()) {
-  const a = await join(engine, appId, "A");
+export async function pair(
+  engine: Engine,
+  appId: AppId = newAppId(),
+  accounts: readonly Account[] = [],
+) {
+  const a = await join(engine, appId, "A", { accounts });
   const b = await join(engine, appId, "B");
   await a.listener.until("peerJoined");
   return { appId, a, b };

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
-import type { Seat, SeatListener } from "../../src/engine/engine.ts";
+import { entryCostBytes, type Seat, type SeatListener } from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
 import { snapshotSchema } from "../../src/engine/memory/snapshot.ts";
 import { code, noCodeLimits } from "../contract/seating.ts";
@@ -15,7 +15,7 @@ const limits = {
   holdMaxBytes: 1_000,
   mailboxMaxMails: 6,
   mailboxMaxBytes: 400,
-  mailTotalBytes: 1_500,
+  mailTotalBytes: 1_500 + 3 * entryCostBytes,
 };
 
 const rooms: readonly AppId[] = [newAppId(), newAppId(), newAppId()];
@@ -119,7 +119,8 @@ class Life {
     if (step.do === "sit") {
       if (seat !== undefined) return undefined;
       const { side, sid } = step;
-      const taken = engine.seats.take({ appId, side, sid, listener }, "free");
+      const accounts = [{ key: side, isSite: side === "A" }];
+      const taken = engine.seats.take({ appId, side, sid, accounts, listener }, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
       this.seats.set(key, taken.seat);
       return { ...taken, seat: taken.seat.token };

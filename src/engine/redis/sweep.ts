@@ -13,10 +13,14 @@ export interface HouseSweepOptions {
 
 /** Rooms looked at in one go. */
 const maxRoomsAtOnce = 200;
+/** So many times in one sweep. */
+const maxRounds = 50;
+/** Numbers that `sweep.lua` answers before the rooms. */
+const sums = 13;
 
 /** Collects what is due for all nodes, and learns on the way what all of them hold. */
 export function houseSweep({ store, keys, run }: HouseSweepOptions) {
-  let seen = sizesOf(Array<number>(11).fill(0));
+  let seen = sizesOf(Array<number>(sums).fill(0));
   let sweeping: Promise<void> | undefined;
 
   async function find(): Promise<readonly AppId[]> {
@@ -24,14 +28,15 @@ export function houseSweep({ store, keys, run }: HouseSweepOptions) {
     const all = [live, used, clients, guessers, busy, empty, use, holds];
     const reply = await store.run(houseSteps.sweep, all, [String(maxRoomsAtOnce)]);
     seen = sizesOf(reply);
-    return reply.slice(11).map((_, i) => textAt(reply, i + 11) as AppId);
+    return reply.slice(sums).map((_, i) => textAt(reply, i + sums) as AppId);
   }
 
   async function sweep(): Promise<void> {
-    const due = await find();
-    if (due.length === 0) return;
-    await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
-    await find();
+    for (let round = 0; round < maxRounds; round++) {
+      const due = await find();
+      if (due.length === 0) return;
+      await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
+    }
   }
 
   return {
@@ -64,5 +69,7 @@ function sizesOf(reply: Reply): Sizes {
     mailBytes: at(8),
     heldFrames: at(9),
     heldBytes: at(10),
+    idBytes: at(11),
+    ringBytes: at(12),
   };
 }

@@ -3,7 +3,7 @@
 --   room uses, rooms with a hold
 -- ARGV[3] most rooms to name
 -- Answers live, in use, clients, guessers, rooms, peers, mailboxes, mails, mail bytes, held frames,
---   held bytes, then the rooms that are due
+--   held bytes, bytes of ids, bytes of rings, then the rooms that are due
 for i = 1, 4 do
   redis.call("ZREMRANGEBYSCORE", KEYS[i], "-inf", digits(now))
 end
@@ -12,8 +12,8 @@ for i = 1, 4 do
   found[i] = redis.call("ZCARD", KEYS[i])
 end
 found[5] = redis.call("ZCARD", KEYS[5]) + redis.call("ZCARD", KEYS[6])
-local sums = redis.call("HMGET", KEYS[7], "*1", "*2", "*3", "*4", "*5", "*6")
-for i = 1, 6 do
+local sums = redis.call("HMGET", KEYS[7], "*1", "*2", "*3", "*4", "*5", "*6", "*7", "*8")
+for i = 1, 8 do
   found[5 + i] = tonumber(sums[i] or 0)
 end
 for _, appId in ipairs(redis.call("ZRANGEBYSCORE", KEYS[5], "-inf", "(" .. digits(real), "LIMIT", 0, ARGV[3])) do
