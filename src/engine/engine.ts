@@ -54,7 +54,7 @@ export interface Sizes {
   readonly idBytes: number;
   /**
    * Of frames that a shared store keeps for as long as they may get lost on their way between two
-   * nodes: at most twice `ringTotalBytes`. 0 from memory, where none can.
+   * nodes, as counted: at most `ringTotalBytes`. 0 from memory, where none can.
    */
   readonly ringBytes: number;
 }
@@ -407,14 +407,14 @@ export interface EngineLimits {
 
 /**
  * What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
- * 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one;
- * 260 more where each comes from another client; in Redis up to 690. So what is counted is at least
- * half of what is spent.
+ * 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
+ * 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
+ * 20 to 200 in a row of them. So what is counted is at least half of what is spent.
  */
-export const entryCostBytes = 320;
-/** The share of `mailTotalBytes` that a shared store may spend, beside it, on frames under way. */
+export const entryCostBytes = 512;
+/** What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way. */
 export function ringTotalBytes({ mailTotalBytes }: EngineLimits): number {
-  return Math.floor(mailTotalBytes / 8);
+  return Math.floor(mailTotalBytes / 4);
 }
 
 /** Ids of mail remembered a side. */

@@ -375,7 +375,7 @@ local function deliver(to, kind, frame, maxFrames, maxBytes)
     count = count - 1
   end
   local cost = 1024
-  while cost < bytes + count * entryCost do
+  while cost < entryCost + bytes + count * 32 do
     cost = cost * 2
   end
   if cost > counted then
