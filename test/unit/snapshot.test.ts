@@ -233,6 +233,48 @@ test("seats that are still taken when the snapshot is taken count as left at tha
   expect(heir.sizes()).toMatchObject({ rooms: 1, peers: 1 });
 });
 
+test("shares are known again: whoever had its share has it still, and gets it back with its mail", () => {
+  const clock = fakeClock();
+  const me = [{ key: "192.0.2.1", isSite: false }];
+  const sit = (engine: MemoryEngine, appId: AppId, side: Side): Seat => {
+    const taken = engine.seats.take({ appId, side, sid: "", accounts: me, listener }, "free");
+    if (!("seat" in taken)) throw new Error("Got no seat");
+    return taken.seat;
+  };
+  const mail = { payload: `"${"x".repeat(300)}"`, id: "i", strict: false };
+  const bounds = {
+    ...limits,
+    maxRooms: 16,
+    mailboxMaxBytes: 4_000,
+    mailTotalBytes: 24 * entryCostBytes,
+  };
+  const open = () => memoryEngine({ now: clock.now, limits: bounds, dropped() {} });
+  const lived = open();
+  const [appId] = rooms as [AppId];
+  lived.mailboxes.append(sit(lived, appId, "A"), "B", mail);
+  const heir = open();
+  heir.restore(snapshotSchema.parse(JSON.parse(JSON.stringify(lived.snapshot()))));
+
+  expect(heir.rooms.admits(newAppId(), me)).toBe("share_full");
+  const [a, b] = [sit(heir, appId, "A"), sit(heir, appId, "B")];
+  const next = { ...mail, id: undefined };
+  expect(heir.mailboxes.append(a, "B", next)).toEqual({ outcome: "share_full" });
+  heir.mailboxes.ack(b, 1);
+  expect(heir.mailboxes.append(a, "B", next)).toMatchObject({ outcome: "stored" });
+});
+
+test("a state from before there were shares counts to nobody", () => {
+  const clock = fakeClock();
+  const lived = new Life(newEngine(clock.now), clock.advance);
+  lived.take({ do: "sit", room: 0, side: "A", sid: "" });
+  const text = JSON.stringify(lived.engine.snapshot(), (key, value) =>
+    key === "accounts" || key === "idAccounts" ? undefined : value,
+  );
+  const heir = newEngine(clock.now);
+  heir.restore(snapshotSchema.parse(JSON.parse(text)));
+  expect(heir.sizes().rooms).toBe(1);
+});
+
 function sides(): (readonly [number, Side])[] {
   return rooms.flatMap((_, index) => {
     const first: Side = "A";
