@@ -17,7 +17,10 @@ export function limitOf({ isSite }: Account, perClient: number): number {
   return isSite ? perClient * clientsPerSite : perClient;
 }
 
-/** The most that an account may hold of a budget that all share: a client 1/8, a site 1/2, one at least. */
+/** One client may hold the eighth part of what all share, one site half of it. */
+export const shareParts = { client: 8, site: 2 } as const;
+
+/** The most that an account may hold of a budget that all share, at least 1. */
 export function shareOf({ isSite }: Account, budget: number): number {
-  return Math.max(1, Math.floor(budget / (isSite ? 2 : 8)));
+  return Math.max(1, Math.floor(budget / (isSite ? shareParts.site : shareParts.client)));
 }

@@ -5,7 +5,8 @@ import { BlockList, isIP } from "node:net";
  * IPv4-mapped one (RFC 4291 section 2.5.5.2) as IPv4, zones dropped. Undefined for anything else.
  */
 export function parseAddress(text: string): string | undefined {
-  if (isIP(text) === 4) return text;
+  // A copy: a part of a header keeps all 16 KB of it alive, as long as the connection.
+  if (isIP(text) === 4) return Buffer.from(text).toString();
   if (isIP(text) !== 6) return undefined;
   const groups = groupsOf(text.replace(/%.*$/, ""));
   if (groups.slice(0, 5).every((group) => group === "0") && groups[5] === "ffff") {

@@ -1,3 +1,4 @@
+import { shareParts } from "../base/account.ts";
 import type { Problem } from "./problem.ts";
 import type { Config } from "./settings.ts";
 
@@ -120,6 +121,16 @@ function messagesFit(draft: Draft): Findings[] {
       warnings.push(
         `MAILBOX_MAX_BYTES is ${wsMaxMsgBytes} instead of ${mailboxMaxBytes}, ` +
           "so that a mailbox can hold a message of WS_MAX_MSG.",
+      );
+    }
+  }
+  const share = Math.floor((values.mailTotalBytes ?? 0) / shareParts.client);
+  if (wsMaxMsgBytes !== undefined && values.mailTotalBytes !== undefined) {
+    // Text that is not all ASCII counts two bytes a character.
+    if (share < 2 * wsMaxMsgBytes) {
+      warnings.push(
+        `MAIL_TOTAL_BYTES is ${values.mailTotalBytes}, of which one client may hold an eighth: mail ` +
+          `of WS_MAX_MSG may not fit. ${2 * shareParts.client * wsMaxMsgBytes} is enough.`,
       );
     }
   }

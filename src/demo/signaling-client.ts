@@ -293,7 +293,7 @@ export class SignalingClient {
   }
 
   private faulted({ code, detail, id }: Fault): void {
-    if (id !== undefined && code === "mailbox_full") {
+    if (id !== undefined && (code === "mailbox_full" || code === "mail_share")) {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.sendMail(), mailboxFullRetryMs);
     } else if (id !== undefined) {

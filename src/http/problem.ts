@@ -49,6 +49,11 @@ const problems = {
     "Too Many Requests",
     "This address has as many connections open as it may. Close one first.",
   ],
+  too_many_rooms: [
+    429,
+    "Too Many Requests",
+    "This address holds as many rooms as it may. Leave one, or use a code of this server's.",
+  ],
   internal: [500, "Internal Server Error", "The server failed. Try again later."],
   codes_full: [503, "Service Unavailable", "No code is free. Try again later."],
   rooms_full: [503, "Service Unavailable", "No room is free. Try again later."],

@@ -80,6 +80,9 @@ function telemetry(peer: Peer, seat: Seat, frame: Record<string, unknown>): Late
   return fault(peer, "bad_field", `telemetry: ${problems(parsed)}.`);
 }
 
+const tooMuchHeld =
+  "What this address has sent and nobody has fetched is as much as one address may have waiting.";
+
 // ---- relay ----
 
 function relay(peer: Peer, seat: Seat, type: RelayType, text: string): Later<void> {
@@ -102,6 +105,9 @@ function relayed(peer: Peer, type: RelayType, outcome: RelayOutcome): void {
     case "hold_full":
       tally.drops[outcome]++;
       return fault(peer, "peer_absent", `The other side is not there: the ${type} was dropped.`);
+    case "hold_share":
+      tally.drops.hold_share++;
+      return fault(peer, "hold_share", `${tooMuchHeld} The ${type} was dropped.`);
     case "replaced":
       tally.drops.replaced++;
       return;
@@ -134,8 +140,12 @@ function appended(peer: Peer, result: Appended, id: string | undefined): void {
       return;
     case "full":
       tally.drops.mailbox_full++;
-      if (!peer.identity.v2) return peer.mailboxFull();
+      if (!peer.identity.v2) return peer.mailRefused("mailbox_full");
       return fault(peer, "mailbox_full", "The mailbox is full: send again later.", id);
+    case "share_full":
+      tally.drops.mail_share++;
+      if (!peer.identity.v2) return peer.mailRefused("mail_share");
+      return fault(peer, "mail_share", `${tooMuchHeld} Send again later.`, id);
     case "replaced":
       tally.drops.replaced++;
       return;

@@ -1,6 +1,14 @@
 import type { Cancel, Clock } from "../base/clock.ts";
 import { andThen } from "../base/later.ts";
-import type { Busy, Claimable, Engine, Newcomer, Parked, Taken } from "../engine/engine.ts";
+import type {
+  Busy,
+  Claimable,
+  Engine,
+  Newcomer,
+  NoSpace,
+  Parked,
+  Taken,
+} from "../engine/engine.ts";
 
 /** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
@@ -90,7 +98,7 @@ export function claimable(how: "free" | "same_sid" | "dead", occupant: number): 
 interface ParkingOutcome {
   seated(taken: Taken): void;
   refused(displaced: boolean): void;
-  full(): void;
+  noSpace(result: NoSpace): void;
   /** The engine cannot be reached. */
   unreachable(): void;
 }
@@ -198,13 +206,13 @@ export class Parking {
     if (!this.stopped) this.outcome.unreachable();
   };
 
-  private claimed(result: Taken | Busy | { readonly outcome: "full" }): void {
+  private claimed(result: Taken | Busy | NoSpace): void {
     this.claiming = false;
     if (result.outcome === "taken") {
       this.on("taken");
       return this.outcome.seated(result);
     }
-    if (result.outcome === "full") return this.outcome.full();
+    if (result.outcome !== "busy") return this.outcome.noSpace(result);
     const other = result.token !== this.occupant;
     this.occupant = result.token;
     this.on(other ? "other_occupant" : "busy");

@@ -1,8 +1,9 @@
 import type { Client } from "../admission/clients.ts";
+import type { Account } from "../base/account.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type Later } from "../base/later.ts";
 import type { IceServer } from "../config/ice-formats.ts";
-import type { RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
+import type { NoSpace, RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
 import { type Connection, closeCodes, pauseReasons } from "./connection.ts";
 import type { SignalingContext } from "./context.ts";
 import { handleFrame } from "./frames.ts";
@@ -25,6 +26,8 @@ export interface PeerIdentity {
   readonly v2: boolean;
 }
 
+const noAccounts: readonly Account[] = [];
+
 /** What the server closes a peer for, and the code that tells it whether to come back. */
 const refusalCodes = {
   busy: closeCodes.policy,
@@ -33,7 +36,9 @@ const refusalCodes = {
   client_buffers_full: closeCodes.tryAgainLater,
   buffers_full: closeCodes.tryAgainLater,
   mailbox_full: closeCodes.tryAgainLater,
+  mail_share: closeCodes.tryAgainLater,
   rooms_full: closeCodes.tryAgainLater,
+  rooms_share: closeCodes.tryAgainLater,
   unreachable: closeCodes.tryAgainLater,
 } as const;
 
@@ -135,8 +140,7 @@ export class Peer implements SeatListener, FrameHandler {
       (result): void => {
         if (result.outcome === "taken") return this.sitDown(result);
         if (this.state === "gone") return;
-        if (result.outcome === "full")
-          return this.refuse("rooms_full", "no space for another room");
+        if (result.outcome !== "busy") return this.noSpace(result);
         this.park(result.token);
       },
       () => this.storeUnreachable(),
@@ -145,7 +149,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   private newcomer() {
     const { appId, side, sid } = this.identity;
-    return { appId, side, sid, listener: this };
+    return { appId, side, sid, accounts: this.client?.accounts ?? noAccounts, listener: this };
   }
 
   private park(occupant: number): void {
@@ -157,7 +161,7 @@ export class Peer implements SeatListener, FrameHandler {
         const text = `side ${this.identity.side} busy`;
         this.refuse(displaced ? "displaced" : "busy", text);
       },
-      full: () => this.refuse("rooms_full", "no space for another room"),
+      noSpace: (result) => this.noSpace(result),
       unreachable: () => this.storeUnreachable(),
     });
     this.parking.start();
@@ -298,9 +302,15 @@ export class Peer implements SeatListener, FrameHandler {
 
   // ---- ends ----
 
-  /** A client that cannot be told otherwise learns by the close that a mailbox is full. */
-  mailboxFull(): void {
-    this.refuse("mailbox_full", "mailbox full");
+  /** A client that cannot be told otherwise learns by the close that its mail was not stored. */
+  mailRefused(why: "mailbox_full" | "mail_share"): void {
+    const text = why === "mailbox_full" ? "mailbox full" : "this address has too much mail waiting";
+    this.refuse(why, text);
+  }
+
+  private noSpace({ outcome }: NoSpace): void {
+    if (outcome === "full") this.refuse("rooms_full", "no space for another room");
+    else this.refuse("rooms_share", "this address holds as many rooms as it may");
   }
 
   /** Another server may well reach what this one cannot. */

@@ -135,7 +135,13 @@ export function storedFrame(id: string, seq: number): string {
 }
 
 /** Stable names for what went wrong with a frame of the client's. */
-export type FrameFault = "bad_json" | "bad_field" | "mailbox_full" | "peer_absent";
+export type FrameFault =
+  | "bad_json"
+  | "bad_field"
+  | "mailbox_full"
+  | "mail_share"
+  | "hold_share"
+  | "peer_absent";
 
 export function errorFrame(code: FrameFault, detail: string, id?: string): string {
   return JSON.stringify({ type: "error", code, detail, ...(id === undefined ? {} : { id }) });

@@ -141,9 +141,13 @@ export function metrics(options: MetricsOptions): Metrics {
   gauge("nt_peers_active", "Seats taken", () => one(held.peers));
   gauge("nt_mailboxes", "Mailboxes", () => one(held.mailboxes));
   gauge("nt_mails", "Mails stored", () => one(held.mails));
-  gauge("nt_mailbox_bytes", "Bytes of stored mail", () => one(held.mailBytes));
+  gauge("nt_mailbox_bytes", "Bytes that stored mail counts", () => one(held.mailBytes));
+  gauge("nt_mail_id_bytes", "Bytes that remembered ids of mail count", () => one(held.idBytes));
   gauge("nt_held_frames", "Frames held for absent sides", () => one(held.heldFrames));
-  gauge("nt_held_bytes", "Bytes of held frames", () => one(held.heldBytes));
+  gauge("nt_held_bytes", "Bytes that held frames count", () => one(held.heldBytes));
+  gauge("nt_ring_bytes", "Bytes that frames count which Redis keeps until they have arrived", () =>
+    one(held.ringBytes),
+  );
   gauge(
     "nt_guessers",
     "Clients and sites whose failed redeems are remembered, at most 100,000",

@@ -27,12 +27,16 @@ export const dropReasons = [
   "no_peer",
   /** The hold for an absent side is full. */
   "hold_full",
+  /** To be held, from a client that has its share of all that is held. */
+  "hold_share",
   /** Held for a side that did not come back in time. */
   "hold_expired",
   /** Held from or for a negotiation that was started anew. */
   "stale",
   /** The mailbox, or the space for all mail, is full. */
   "mailbox_full",
+  /** Mail from a client that has its share of the space for all mail. */
+  "mail_share",
   /** Mail that was still stored when its room was forgotten. */
   "room_forgotten",
   /** The sender's seat was another connection's by then. */
@@ -59,7 +63,11 @@ export const closeReasons = [
   /** As that, for the share of one client or site. */
   "client_buffers_full",
   "mailbox_full",
+  /** It has its share of the space for all mail, and cannot be told otherwise. */
+  "mail_share",
   "rooms_full",
+  /** It has its share of the rooms. */
+  "rooms_share",
   /** The store that seats are kept in was out of reach. */
   "unreachable",
   "parked_overflow",
@@ -97,6 +105,8 @@ export const refusals = [
   "sockets_per_client",
   "sockets_full",
   "rooms_full",
+  /** A client that has its share of the rooms that were not minted here. */
+  "rooms_share",
   "codes_full",
   "draining",
   "gone",

@@ -102,7 +102,7 @@ await measure({
   run: async (i) => {
     const room = newAppId();
     const node = i % 2 ? one : two;
-    await node.rooms.admits(room);
+    await node.rooms.admits(room, []);
     await join(node, room, "A");
   },
 });

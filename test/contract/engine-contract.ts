@@ -12,6 +12,7 @@ import { parkingContract } from "./parking-contract.ts";
 import { relayContract } from "./relay-contract.ts";
 import { roomsContract } from "./rooms-contract.ts";
 import { seatsContract } from "./seats-contract.ts";
+import { sharesContract } from "./shares-contract.ts";
 import { takeoverContract } from "./takeover-contract.ts";
 import { watermarksContract } from "./watermarks-contract.ts";
 
@@ -57,6 +58,7 @@ export function engineContract(name: string, make: MakeEngine): void {
     watermarksContract(make);
     roomsContract(make);
     iceContract(make);
+    sharesContract(make);
     housekeepingContract(make);
   });
 }

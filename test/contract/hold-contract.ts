@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
+import { entryCostBytes } from "../../src/engine/engine.ts";
 import type { EngineUnderTest, MakeEngine } from "./engine-contract.ts";
 import { contractLimits } from "./engine-contract.ts";
 import { join, mail, pair, type Seated, sit } from "./seating.ts";
@@ -143,7 +144,7 @@ export function holdContract(make: MakeEngine): void {
     });
 
     test("the bound over everything held counts frames of all rooms, and mail", async () => {
-      await using under = await make({ mailTotalBytes: 10 });
+      await using under = await make({ mailTotalBytes: 3 * entryCostBytes + 10 });
       const one = await left(under);
       const two = await left(under);
       expect(await publish(under, one.a, "1234")).toEqual(["held"]);

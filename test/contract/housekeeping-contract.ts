@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
+import { entryCostBytes } from "../../src/engine/engine.ts";
 import { contractLimits, type MakeEngine } from "./engine-contract.ts";
-import { client, countCodes, join, mint, pair, readAll, sendAll, take } from "./seating.ts";
+import { client, countCodes, join, mail, mint, pair, readAll, sendAll, take } from "./seating.ts";
 
 export function housekeepingContract(make: MakeEngine): void {
   const { relayHoldMs, roomTtlMs } = contractLimits;
@@ -31,9 +32,9 @@ export function housekeepingContract(make: MakeEngine): void {
       const appId = await mint(under.engine, "1234", { ttlMs: 1_000, restMs: 1_000 });
       await join(under.engine, newAppId(), "A");
       await under.advance(roomTtlMs);
-      const before = await under.engine.rooms.admits(appId);
+      const before = await under.engine.rooms.admits(appId, []);
       await under.engine.sweep();
-      expect(await under.engine.rooms.admits(appId)).toBe(before);
+      expect(await under.engine.rooms.admits(appId, [])).toBe(before);
     });
 
     test("sizes are what is held right now", async () => {
@@ -55,9 +56,9 @@ export function housekeepingContract(make: MakeEngine): void {
         codeClients: 1,
         mailboxes: 1,
         mails: 2,
-        mailBytes: 4,
+        mailBytes: 2 * entryCostBytes + 4,
         heldFrames: 1,
-        heldBytes: 6,
+        heldBytes: entryCostBytes + 6,
       });
     });
 
@@ -65,7 +66,8 @@ export function housekeepingContract(make: MakeEngine): void {
       await using under = await make();
       const { a, b } = await pair(under.engine);
       await mint(under.engine, "1111", { accounts: client("c") });
-      await sendAll(under.engine, a.seat, "B", ["1"]);
+      await under.engine.mailboxes.append(a.seat, "B", mail("1", "id"));
+      await under.engine.relay.publish(a.seat, "relayed", "ice");
       await under.engine.seats.leave(b.seat);
       await under.engine.relay.publish(a.seat, "held", "ice");
       await under.engine.seats.leave(a.seat);
@@ -75,6 +77,8 @@ export function housekeepingContract(make: MakeEngine): void {
       expect([rooms, peers, codesLive, codesResting, codeClients]).toEqual([0, 0, 0, 0, 0]);
       const { mailboxes, mails, mailBytes, heldFrames, heldBytes } = under.engine.sizes();
       expect([mailboxes, mails, mailBytes, heldFrames, heldBytes]).toEqual([0, 0, 0, 0, 0]);
+      const { idBytes, ringBytes } = under.engine.sizes();
+      expect([idBytes, ringBytes]).toEqual([0, 0]);
     });
 
     test("frames held for a side that stayed away are collected though the other stays", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Side } from "../../src/base/ids.ts";
+import { entryCostBytes } from "../../src/engine/engine.ts";
 import type { EngineUnderTest, MakeEngine } from "./engine-contract.ts";
 import { join, mail, pair, readAll, type Seated, sendAll, strictMail } from "./seating.ts";
 
@@ -37,7 +38,7 @@ export function mailboxBoundsContract(make: MakeEngine): void {
     });
 
     test("mailTotalBytes bounds all mailboxes together", async () => {
-      await using under = await make({ mailTotalBytes: 10 });
+      await using under = await make({ mailTotalBytes: 3 * entryCostBytes + 10 });
       const one = await pair(under.engine);
       const two = await pair(under.engine);
       expect(await sendAll(under.engine, one.a.seat, "B", ["1234"])).toEqual(["stored"]);

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
+import { newAppId } from "../../src/base/ids.ts";
 import type { EngineLimits } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { fakeClock } from "../support/clock.ts";
 import { contractLimits, type EngineUnderTest, engineContract } from "./engine-contract.ts";
-import { mint, pair, sit, take } from "./seating.ts";
+import { mail, mint, pair, sit, take } from "./seating.ts";
 
 async function make(limits: Partial<EngineLimits> = {}): Promise<EngineUnderTest> {
   const clock = fakeClock();
@@ -52,14 +53,37 @@ test("memory: a room is forgotten at the millisecond at which its time is over",
   }
 });
 
+test("memory: refusing a room looks at no other rooms, however many are full of mail", async () => {
+  const clock = fakeClock();
+  let looks = 0;
+  const engine = memoryEngine({
+    now() {
+      looks++;
+      return clock.now();
+    },
+    limits: { ...contractLimits, maxRooms: 400 },
+    dropped() {},
+  });
+  for (let n = 0; n < 200; n++) {
+    const { seat } = await sit(engine, newAppId(), "A");
+    engine.mailboxes.append(seat, "B", mail("1"));
+    engine.seats.leave(seat);
+  }
+  expect(engine.rooms.admits(newAppId(), [])).toBe("full");
+  looks = 0;
+  for (let n = 0; n < 100; n++) expect(engine.rooms.admits(newAppId(), [])).toBe("full");
+  expect(looks).toBeLessThan(1_000);
+  await clock.advance(contractLimits.roomTtlMs);
+  expect(engine.rooms.admits(newAppId(), [])).toBe("admitted");
+});
+
 test("memory: every verb answers at once and tells its listeners in the same turn", async () => {
   await using under = await make();
   const { a, b } = await pair(under.engine);
   const { engine } = under;
   expect(engine.relay.publish(a.seat, "now", "ice")).toBe("delivered");
   expect(b.listener.unheard).toEqual(["relayed now"]);
-  const mail = { payload: "1", id: undefined, strict: false };
-  expect(engine.mailboxes.append(a.seat, "B", mail)).not.toBeInstanceOf(Promise);
+  expect(engine.mailboxes.append(a.seat, "B", mail("1"))).not.toBeInstanceOf(Promise);
   expect(b.listener.unheard).toEqual(["relayed now", "mailStored"]);
   expect(engine.seats.leave(a.seat)).toBe(true);
   expect(b.listener.unheard).toEqual(["relayed now", "mailStored", "peerLeft"]);

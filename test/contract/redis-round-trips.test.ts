@@ -37,7 +37,7 @@ test("a join is two round trips with the question whether there is space, and on
   const trips = await roundTrips(50, async (i) => {
     const appId = newAppId();
     const node = i % 2 ? one : two;
-    await node.rooms.admits(appId);
+    await node.rooms.admits(appId, []);
     await join(node, appId, "A");
   });
   expect(trips).toBe(3);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import type { Account } from "../../src/base/account.ts";
 import { type AppId, newAppId } from "../../src/base/ids.ts";
+import { entryCostBytes } from "../../src/engine/engine.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
 import { join, mail, mint, pair, race, readAll, sendAll, sit, take, tryToSit } from "./seating.ts";
 
@@ -30,6 +32,14 @@ export function roomsContract(make: MakeEngine): void {
     const { seat } = await occupy(under, appId);
     await under.engine.seats.leave(seat);
     return appId;
+  }
+
+  async function admits(
+    { engine }: EngineUnderTest,
+    appId: AppId,
+    accounts: readonly Account[] = [],
+  ) {
+    return engine.rooms.admits(appId, accounts);
   }
 
   describe("a room", () => {
@@ -111,7 +121,7 @@ export function roomsContract(make: MakeEngine): void {
     });
 
     test("gives back what its mail and its held frames took of the bound over all", async () => {
-      await using under = await make({ mailTotalBytes: 10 });
+      await using under = await make({ mailTotalBytes: 2 * entryCostBytes + 10 });
       const { a, b } = await pair(under.engine);
       await sendAll(under.engine, a.seat, "B", ["12345"]);
       await under.engine.seats.leave(b.seat);
@@ -120,7 +130,10 @@ export function roomsContract(make: MakeEngine): void {
       await under.advance(roomTtlMs);
       await under.engine.sweep();
       const other = await pair(under.engine);
-      expect(await sendAll(under.engine, other.a.seat, "B", ["1234567890"])).toEqual(["stored"]);
+      expect(await sendAll(under.engine, other.a.seat, "B", ["1", "123456789"])).toEqual([
+        "stored",
+        "stored",
+      ]);
     });
 
     test.each([
@@ -191,23 +204,23 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 4 });
       for (const text of ["1111", "2222", "3333", "4444"]) {
         const appId = await mint(under.engine, text);
-        expect(await under.engine.rooms.admits(appId)).toBe(true);
+        expect(await admits(under, appId)).toBe("admitted");
         await occupy(under, appId);
       }
       const appId = await mint(under.engine, "5555");
-      expect(await under.engine.rooms.admits(appId)).toBe(false);
+      expect(await admits(under, appId)).toBe("full");
       expect((await tryToSit(under.engine, appId, "A")).answer).toEqual({ outcome: "full" });
     });
 
     test("rooms that were not minted are admitted up to half of maxRooms", async () => {
       await using under = await make({ maxRooms: 4 });
       await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(true);
+      expect(await admits(under, newAppId())).toBe("admitted");
       await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
+      expect(await admits(under, newAppId())).toBe("full");
       expect((await tryToSit(under.engine, newAppId(), "A")).answer).toEqual({ outcome: "full" });
       const minted = await mint(under.engine, "1111");
-      expect(await under.engine.rooms.admits(minted)).toBe(true);
+      expect(await admits(under, minted)).toBe("admitted");
       expect((await tryToSit(under.engine, minted, "A")).answer.outcome).toBe("taken");
     });
 
@@ -216,21 +229,21 @@ export function roomsContract(make: MakeEngine): void {
       const minted = await mint(under.engine, "1111");
       await take(under.engine, "1111");
       await occupy(under);
-      expect(await under.engine.rooms.admits(minted)).toBe(true);
+      expect(await admits(under, minted)).toBe("admitted");
     });
 
     test("a room that exists admits its sides however full it is elsewhere", async () => {
       await using under = await make({ maxRooms: 2 });
       const { seat } = await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
-      expect(await under.engine.rooms.admits(seat.appId)).toBe(true);
+      expect(await admits(under, newAppId())).toBe("full");
+      expect(await admits(under, seat.appId)).toBe("admitted");
       expect((await tryToSit(under.engine, seat.appId, "B")).answer.outcome).toBe("taken");
     });
 
     test("asking takes no space", async () => {
       await using under = await make({ maxRooms: 2 });
       for (let asked = 0; asked < 10; asked++) {
-        expect(await under.engine.rooms.admits(newAppId())).toBe(true);
+        expect(await admits(under, newAppId())).toBe("admitted");
       }
     });
 
@@ -246,9 +259,9 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 4 });
       const bare = await deserted(under);
       await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(true);
+      expect(await admits(under, newAppId())).toBe("admitted");
       await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
+      expect(await admits(under, newAppId())).toBe("full");
       expect((await tryToSit(under.engine, bare, "A")).answer).toEqual({ outcome: "full" });
     });
 
@@ -269,7 +282,7 @@ export function roomsContract(make: MakeEngine): void {
       await under.engine.seats.leave(a.seat);
       await under.engine.seats.leave(b.seat);
       await occupy(under);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
+      expect(await admits(under, newAppId())).toBe("full");
       expect((await tryToSit(under.engine, newAppId(), "A")).answer).toEqual({ outcome: "full" });
       const back = await join(under.engine, appId, "B");
       expect(await readAll(under.engine, back.seat)).toEqual(["1 1"]);
@@ -279,7 +292,7 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 2 });
       const appId = await visit(under);
       await occupy(under, appId);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
+      expect(await admits(under, newAppId())).toBe("full");
     });
 
     test("a room whose time is over takes no space, whenever that is noticed", async () => {
@@ -288,9 +301,9 @@ export function roomsContract(make: MakeEngine): void {
       await sendAll(under.engine, a.seat, "B", ["1"]);
       await under.engine.seats.leave(a.seat);
       await under.engine.seats.leave(b.seat);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(false);
+      expect(await admits(under, newAppId())).toBe("full");
       await under.advance(roomTtlMs);
-      expect(await under.engine.rooms.admits(newAppId())).toBe(true);
+      expect(await admits(under, newAppId())).toBe("admitted");
       expect((await tryToSit(under.engine, newAppId(), "A")).answer.outcome).toBe("taken");
     });
   });

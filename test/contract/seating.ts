@@ -21,6 +21,7 @@ export interface Seated {
 export interface SitOptions {
   readonly sid?: string;
   readonly how?: Claimable;
+  readonly accounts?: readonly Account[];
 }
 
 /** What `take` answers, with a listener of its own. */
@@ -28,10 +29,10 @@ export async function tryToSit(
   engine: Engine,
   appId: AppId,
   side: Side,
-  { sid = "", how = "free" }: SitOptions = {},
+  { sid = "", how = "free", accounts = [] }: SitOptions = {},
 ) {
   const listener = new RecordingListener();
-  const answer = await engine.seats.take({ appId, side, sid, listener }, how);
+  const answer = await engine.seats.take({ appId, side, sid, accounts, listener }, how);
   return { answer, listener };
 }
 
@@ -60,8 +61,12 @@ export async function join(
 }
 
 /** Both sides of a room, started; what they heard on the way is heard. */
-export async function pair(engine: Engine, appId: AppId = newAppId()) {
-  const a = await join(engine, appId, "A");
+export async function pair(
+  engine: Engine,
+  appId: AppId = newAppId(),
+  accounts: readonly Account[] = [],
+) {
+  const a = await join(engine, appId, "A", { accounts });
   const b = await join(engine, appId, "B");
   await a.listener.until("peerJoined");
   return { appId, a, b };

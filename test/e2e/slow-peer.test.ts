@@ -317,6 +317,50 @@ describe("a full mailbox", () => {
   });
 });
 
+describe("a client that holds its share of all mail", () => {
+  const env = { MAIL_TOTAL_BYTES: "32000", WS_MAX_MSG: "2000", TRUST_PROXY: "loopback" };
+  const mail = { type: "send", to: "B", payload: "x".repeat(1_000) };
+  const from = ({ ws }: TestServer, address: string, protocols: string[] = []) =>
+    TestClient.connect(`${ws}/ws?appID=${crypto.randomUUID()}&side=A`, {
+      headers: { "X-Forwarded-For": address },
+      protocols,
+    });
+
+  test("is told so if it can be, in all its rooms, and others notice nothing", async () => {
+    await using server = await testServer(env);
+    await using a = await from(server, "192.0.2.1", ["nt.v2"]);
+    await using b = await from(server, "192.0.2.1", ["nt.v2"]);
+    await using other = await from(server, "192.0.2.2");
+    a.send(mail);
+    await a.settled();
+    b.send(mail);
+    b.send(mail);
+    expect(await b.nextOf("error")).toMatchObject({ code: "mail_share" });
+    other.send(mail);
+    await other.settled();
+    expect(other.isClosed).toBe(false);
+    expect(await server.metric("nt_mails")).toBe(3);
+    expect(await server.metric('nt_drops_total{reason="mail_share"}')).toBe(1);
+  });
+
+  test("is closed with 1013 if it cannot be told", async () => {
+    await using server = await testServer(env);
+    await using a = await TestClient.open(server.ws, crypto.randomUUID(), "A");
+    for (let n = 0; n < 3; n++) a.send(mail);
+    expect((await a.closed).code).toBe(1013);
+    expect(await server.metric('nt_closes_total{reason="mail_share"}')).toBe(1);
+  });
+});
+
+test("a client that holds its share of the rooms that were not minted here is refused with 429", async () => {
+  await using server = await testServer({ MAX_ROOMS: "16" });
+  await using _first = await RawClient.open(server.ws);
+  await expect(RawClient.open(server.ws)).rejects.toThrow("refused with 429");
+  const { appID } = await server.mint();
+  await using _minted = await RawClient.open(server.ws, { appId: appID });
+  expect(await server.metric('nt_refusals_total{reason="rooms_share"}')).toBe(1);
+});
+
 test("past MAX_ROOMS a new room is refused with 503 before the upgrade, a known one is not", async () => {
   await using server = await testServer({ MAX_ROOMS: "2" });
   const { appID } = await server.mint();

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { deploy } from "./deploy.ts";
 import { descriptors } from "./descriptors.ts";
+import { heldMemory } from "./held-memory.ts";
 import { heldSockets } from "./held-sockets.ts";
 import type { Scenario } from "./scenario.ts";
 import { stalledReaders } from "./stalled-readers.ts";
@@ -14,6 +15,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   descriptors,
   storm,
   deploy,
+  memory: heldMemory,
 };
 
 const { values, positionals } = parseArgs({

@@ -49,7 +49,7 @@ export function apart([one, two]: readonly [Engine, Engine]): Engine {
       recentMisses: () => next().codes.recentMisses(),
     },
     rooms: {
-      admits: (appId) => next().rooms.admits(appId),
+      admits: (...args) => next().rooms.admits(...args),
       establish: (seat) => at(seat).rooms.establish(seat),
       grantIce: (...args) => next().rooms.grantIce(...args),
     },

@@ -109,7 +109,7 @@ async function setUp({ sid = "" }: SitOptions = {}) {
   const park = async (newSid = "", token = occupant.seat.token) => {
     const listener = new RecordingListener();
     const ended: string[] = [];
-    const newcomer = { appId, side: "A", sid: newSid, listener } as const;
+    const newcomer = { appId, side: "A", sid: newSid, accounts: [], listener } as const;
     const parking: Parking = new Parking(
       newcomer,
       token,
@@ -123,7 +123,7 @@ async function setUp({ sid = "" }: SitOptions = {}) {
           parking.stop();
           ended.push(displaced ? "displaced" : "busy");
         },
-        full: () => ended.push("full"),
+        noSpace: () => ended.push("full"),
         unreachable: () => {},
       },
     );
@@ -325,7 +325,7 @@ describe("a newcomer at an engine that takes its time", () => {
     const slow = slowEngine();
     const ended: string[] = [];
     const listener = new RecordingListener();
-    const newcomer = { appId: newAppId(), side: "A", sid: "s", listener } as const;
+    const newcomer = { appId: newAppId(), side: "A", sid: "s", accounts: [], listener } as const;
     const parking = new Parking(
       newcomer,
       1,
@@ -333,7 +333,7 @@ describe("a newcomer at an engine that takes its time", () => {
       {
         seated: () => ended.push("seated"),
         refused: (displaced) => ended.push(displaced ? "displaced" : "busy"),
-        full: () => ended.push("full"),
+        noSpace: () => ended.push("full"),
         unreachable: () => {},
       },
     );

@@ -5,7 +5,7 @@ import { LocalSeat } from "../../src/engine/redis/seat.ts";
 import { RecordingListener } from "../contract/listener.ts";
 
 function newSeat() {
-  const newcomer = { appId: newAppId(), side: "A", sid: "" } as const;
+  const newcomer = { appId: newAppId(), side: "A", sid: "", accounts: [] } as const;
   return new LocalSeat({ ...newcomer, listener: new RecordingListener() }, 1);
 }
 const frame = (number: number) => ({ number, type: "ice", frame: String(number) }) as const;

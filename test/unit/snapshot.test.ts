@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
-import type { Seat, SeatListener } from "../../src/engine/engine.ts";
+import { entryCostBytes, type Seat, type SeatListener } from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
 import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { client, code, noCodeLimits } from "../contract/seating.ts";
@@ -16,7 +16,7 @@ const limits = {
   holdMaxBytes: 1_000,
   mailboxMaxMails: 6,
   mailboxMaxBytes: 400,
-  mailTotalBytes: 1_500,
+  mailTotalBytes: 1_500 + 3 * entryCostBytes,
 };
 
 const rooms: readonly AppId[] = [newAppId(), newAppId(), newAppId()];
@@ -126,7 +126,8 @@ class Life {
     if (step.do === "sit") {
       if (seat !== undefined) return undefined;
       const { side, sid } = step;
-      const taken = engine.seats.take({ appId, side, sid, listener }, "free");
+      const accounts = [{ key: side, isSite: side === "A" }];
+      const taken = engine.seats.take({ appId, side, sid, accounts, listener }, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
       this.seats.set(key, taken.seat);
       return { ...taken, seat: taken.seat.token };
@@ -264,6 +265,50 @@ test("seats that are still taken when the snapshot is taken count as left at tha
   clock.advance(limits.relayHoldMs);
   heir.sweep();
   expect(heir.sizes()).toMatchObject({ rooms: 1, peers: 1 });
+});
+
+test("shares are known again: whoever had its share has it still, and gets it back with its mail", () => {
+  const clock = fakeClock();
+  const me = [{ key: "192.0.2.1", isSite: false }];
+  const sit = (engine: MemoryEngine, appId: AppId, side: Side): Seat => {
+    const taken = engine.seats.take({ appId, side, sid: "", accounts: me, listener }, "free");
+    if (!("seat" in taken)) throw new Error("Got no seat");
+    return taken.seat;
+  };
+  const mail = { payload: `"${"x".repeat(300)}"`, id: "i", strict: false };
+  const bounds = {
+    ...limits,
+    maxRooms: 16,
+    mailboxMaxBytes: 4_000,
+    mailTotalBytes: 24 * entryCostBytes,
+  };
+  const open = () => memoryEngine({ now: clock.now, limits: bounds, dropped() {} });
+  const lived = open();
+  const [appId] = rooms as [AppId];
+  lived.mailboxes.append(sit(lived, appId, "A"), "B", mail);
+  const heir = open();
+  restore(heir, saved(lived));
+
+  expect(heir.rooms.admits(newAppId(), me)).toBe("share_full");
+  const [a, b] = [sit(heir, appId, "A"), sit(heir, appId, "B")];
+  const next = { ...mail, id: undefined };
+  expect(heir.mailboxes.append(a, "B", next)).toEqual({ outcome: "share_full" });
+  heir.mailboxes.ack(b, 1);
+  expect(heir.mailboxes.append(a, "B", next)).toMatchObject({ outcome: "stored" });
+});
+
+test("a state from before there were shares counts to nobody", () => {
+  const clock = fakeClock();
+  const lived = new Life(newEngine(clock.now), clock.advance);
+  lived.take({ do: "sit", room: 0, side: "A", sid: "" });
+  const lines = Array.from(lived.engine.snapshot(), (record) =>
+    JSON.stringify(record, (key, value) =>
+      key === "accounts" || key === "idAccounts" ? undefined : value,
+    ),
+  );
+  const heir = newEngine(clock.now);
+  restore(heir, lines);
+  expect(heir.sizes().rooms).toBe(1);
 });
 
 function sides(): (readonly [number, Side])[] {

@@ -136,10 +136,11 @@ test("the first format is read, and what it holds is written in the present one"
 
 test("records longer than what is read at once come back as they were, in order", async () => {
   await using folder = await newFolder();
-  const place = { sid: "", iceGrants: 0 };
+  const place = { sid: "", iceGrants: 0, idAccounts: [] };
   const room = (payload: string, n: number): StateRecord => ({
     room: {
       appId: newAppId(),
+      accounts: [],
       startedAt: n,
       emptyAt: n,
       tokens: n,
@@ -148,7 +149,12 @@ test("records longer than what is read at once come back as they were, in order"
       A: place,
       B: {
         ...place,
-        mailbox: { before: 0, sent: 0, refusing: false, mails: [{ from: "A", payload }] },
+        mailbox: {
+          before: 0,
+          sent: 0,
+          refusing: false,
+          mails: [{ from: "A", payload, accounts: [] }],
+        },
         ids: [["\u2028\n\ud800", n]],
       },
     },

@@ -8,7 +8,7 @@ export const rooms = [
     key: "maxRooms",
     schema: wholeNumber(2, 10_000_000),
     default: "100000",
-    help: "Rooms at a time, past which new ones are refused with 503",
+    help: "Rooms at a time, past which new ones are refused with 503; those not minted here get half",
   },
   {
     variable: "RELAY_HOLD",
@@ -29,13 +29,13 @@ export const rooms = [
     key: "mailboxMaxBytes",
     schema: wholeNumber(minMessageBytes, gib),
     default: "4194304",
-    help: "Bytes of mail one mailbox holds, at least `WS_MAX_MSG`",
+    help: "Bytes of payload one mailbox holds, at least `WS_MAX_MSG`",
   },
   {
     variable: "MAIL_TOTAL_BYTES",
     key: "mailTotalBytes",
     schema: wholeNumber(minMessageBytes, 1_024 * gib),
     default: "268435456",
-    help: "Bytes of mail all mailboxes hold together, at least `WS_MAX_MSG`",
+    help: "What mail, held frames and ids of mail count together, of which one client gets an eighth; at least `WS_MAX_MSG`, and 16 times that for any mail to fit",
   },
 ] as const satisfies readonly Setting[];

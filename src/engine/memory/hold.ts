@@ -1,5 +1,6 @@
+import type { Account } from "../../base/account.ts";
 import type { RelayType } from "../engine.ts";
-import type { Budget } from "./budget.ts";
+import { type Budget, costOf } from "./budget.ts";
 
 export interface HoldLimits {
   readonly holdMaxFrames: number;
@@ -12,6 +13,7 @@ export interface Held {
   /** The seat token of the connection it came from. */
   readonly from: number;
   readonly bytes: number;
+  readonly accounts: readonly Account[];
 }
 
 /** Relay frames kept for a side that is between two sockets, in order. */
@@ -28,17 +30,23 @@ export class Hold {
     return this.frames.length;
   }
 
-  /** False, and nothing is kept, when a bound is reached. */
-  keep(frame: string, type: RelayType, from: number): boolean {
+  /** Nothing is kept when a bound is reached. */
+  keep(
+    frame: string,
+    type: RelayType,
+    from: number,
+    accounts: readonly Account[],
+  ): "held" | "hold_full" | "hold_share" {
     const bytes = Buffer.byteLength(frame);
-    const fits =
-      this.frames.length < this.limits.holdMaxFrames &&
-      this.bytes + bytes <= this.limits.holdMaxBytes &&
-      this.budget.take(bytes);
-    if (!fits) return false;
+    if (this.frames.length >= this.limits.holdMaxFrames) return "hold_full";
+    if (this.bytes + bytes > this.limits.holdMaxBytes) return "hold_full";
+    const cost = costOf(frame, bytes);
+    const against = this.budget.against(cost, accounts);
+    if (against !== undefined) return against === "full" ? "hold_full" : "hold_share";
+    this.budget.take("held", cost, accounts);
     this.bytes += bytes;
-    this.frames.push({ frame, type, from, bytes });
-    return true;
+    this.frames.push({ frame, type, from, bytes, accounts });
+    return "held";
   }
 
   /** Everything held, in order; the hold is empty afterwards. */
@@ -50,21 +58,23 @@ export class Hold {
 
   /** Drops what other connections than `from` had held. Answers how many frames that was. */
   dropEarlier(from: number): number {
-    const before = this.frames.length;
-    this.frames = this.frames.filter((held) => held.from === from);
-    const bytes = this.frames.reduce((sum, held) => sum + held.bytes, 0);
-    this.budget.give(this.bytes - bytes);
-    this.bytes = bytes;
-    return before - this.frames.length;
+    const before = this.frames;
+    this.frames = before.filter((held) => held.from === from);
+    for (const held of before) if (held.from !== from) this.giveBack(held);
+    return before.length - this.frames.length;
   }
 
   /** Drops everything. Answers how many frames that was. */
   clear(): number {
     const dropped = this.frames.length;
-    this.budget.give(this.bytes);
+    for (const held of this.frames) this.giveBack(held);
     this.frames = [];
-    this.bytes = 0;
     return dropped;
+  }
+
+  private giveBack({ frame, bytes, accounts }: Held): void {
+    this.bytes -= bytes;
+    this.budget.take("held", -costOf(frame, bytes), accounts);
   }
 }
 

@@ -1,6 +1,7 @@
+import type { Account } from "../../base/account.ts";
 import type { Side } from "../../base/ids.ts";
-import { type Mail, rememberedIds } from "../engine.ts";
-import type { Budget } from "./budget.ts";
+import { type Mail, type NoSpace, rememberedIds } from "../engine.ts";
+import { type Budget, costOf } from "./budget.ts";
 
 export interface MailboxLimits {
   readonly mailboxMaxMails: number;
@@ -15,7 +16,8 @@ export class Mailbox {
   last = 0;
   /** The highest seq that some connection can have processed. */
   sent = 0;
-  bytes = 0;
+  /** Of payloads, in UTF-8. */
+  private bytes = 0;
   /** A strict sender met a full box: refuse it until the box is half empty. */
   private refusing = false;
   private mails: Stored[] = [];
@@ -32,19 +34,15 @@ export class Mailbox {
     box.before = saved.before;
     box.last = saved.before;
     box.sent = saved.sent;
-    for (const { from, payload } of saved.mails) {
-      const bytes = Buffer.byteLength(payload);
-      budget.force(bytes);
-      box.bytes += bytes;
-      box.mails.push({ from, payload, bytes });
-      box.last++;
-    }
+    for (const { from, payload, accounts } of saved.mails) box.store(from, payload, accounts);
     box.refusing = saved.refusing;
     return box;
   }
 
   save(): SavedMailbox {
-    const mails = this.mails.slice(this.head).map(({ from, payload }) => ({ from, payload }));
+    const mails = this.mails
+      .slice(this.head)
+      .map(({ from, payload, accounts }) => ({ from, payload, accounts: [...accounts] }));
     return { before: this.before, sent: this.sent, refusing: this.refusing, mails };
   }
 
@@ -52,22 +50,24 @@ export class Mailbox {
     return this.last - this.before;
   }
 
-  /** The new mail's seq. Undefined when the box or the budget is full. */
-  append(from: Side, payload: string, strict: boolean): number | undefined {
-    const bytes = Buffer.byteLength(payload);
+  /** The new mail's seq, or why there is no space for it and for `more` bytes beside it. */
+  append(
+    from: Side,
+    payload: string,
+    { strict, accounts, more }: { strict: boolean; accounts: readonly Account[]; more: number },
+  ): number | NoSpace["outcome"] {
     if (this.refusing && this.halfEmpty()) this.refusing = false;
-    if (this.refusing && strict) return undefined;
+    if (this.refusing && strict) return "full";
+    const bytes = Buffer.byteLength(payload);
     const fits =
-      this.size < this.limits.mailboxMaxMails &&
-      this.bytes + bytes <= this.limits.mailboxMaxBytes &&
-      this.budget.take(bytes);
-    if (!fits) {
+      this.size < this.limits.mailboxMaxMails && this.bytes + bytes <= this.limits.mailboxMaxBytes;
+    const against = fits ? this.budget.against(costOf(payload, bytes) + more, accounts) : "full";
+    if (against !== undefined) {
       this.refusing ||= strict;
-      return undefined;
+      return against;
     }
-    this.bytes += bytes;
-    this.mails.push({ from, payload, bytes });
-    return ++this.last;
+    // It comes as a part of its frame, all of which it would keep alive.
+    return this.store(from, Buffer.from(payload).toString(), accounts);
   }
 
   read(after: number, maxBytes: number): Mail[] {
@@ -86,10 +86,8 @@ export class Mailbox {
   ack(upTo: number): void {
     const end = Math.min(upTo, this.last);
     for (; this.before < end; this.before++) {
-      const { bytes } = this.at(this.before + 1);
+      this.giveBack(this.at(this.before + 1));
       this.mails[this.head++] = gone;
-      this.bytes -= bytes;
-      this.budget.give(bytes);
     }
     this.sent = Math.max(this.sent, this.before);
     if (this.head > 32 && this.head * 2 > this.mails.length) {
@@ -109,7 +107,20 @@ export class Mailbox {
 
   /** Gives its bytes back to the budget; the box is not to be used afterwards. */
   discard(): void {
-    this.budget.give(this.bytes);
+    for (let seq = this.before + 1; seq <= this.last; seq++) this.giveBack(this.at(seq));
+  }
+
+  private store(from: Side, payload: string, accounts: readonly Account[]): number {
+    const bytes = Buffer.byteLength(payload);
+    this.budget.take("mail", costOf(payload, bytes), accounts);
+    this.bytes += bytes;
+    this.mails.push({ from, payload, bytes, accounts });
+    return ++this.last;
+  }
+
+  private giveBack({ payload, bytes, accounts }: Stored): void {
+    this.bytes -= bytes;
+    this.budget.take("mail", -costOf(payload, bytes), accounts);
   }
 
   private halfEmpty(): boolean {
@@ -126,25 +137,33 @@ export interface SavedMailbox {
   readonly before: number;
   readonly sent: number;
   readonly refusing: boolean;
-  readonly mails: { readonly from: Side; readonly payload: string }[];
+  readonly mails: {
+    readonly from: Side;
+    readonly payload: string;
+    readonly accounts: Account[];
+  }[];
 }
 
 interface Stored {
   readonly from: Side;
   readonly payload: string;
   readonly bytes: number;
+  /** To whom it counts. */
+  readonly accounts: readonly Account[];
 }
 
-const gone: Stored = { from: "A", payload: "", bytes: 0 };
+const gone: Stored = { from: "A", payload: "", bytes: 0, accounts: [] };
 
-/** The ids a side has put on its last mails, with the seqs they were given. */
+/**
+ * The ids a side has put on its last mails, with the seqs they were given. They count to whoever
+ * sent the last of them.
+ */
 export class RememberedIds {
-  private readonly seqs: Map<string, number>;
+  private readonly seqs = new Map<string, number>();
+  private cost = 0;
+  accounts: readonly Account[] = [];
 
-  /** Oldest first. */
-  constructor(seqs: Iterable<readonly [string, number]> = []) {
-    this.seqs = new Map(seqs);
-  }
+  constructor(private readonly budget: Budget) {}
 
   save(): [string, number][] {
     return [...this.seqs];
@@ -154,10 +173,22 @@ export class RememberedIds {
     return this.seqs.get(id);
   }
 
-  remember(id: string, seq: number): void {
+  remember(id: string, seq: number, accounts: readonly Account[]): void {
     this.seqs.set(id, seq);
-    if (this.seqs.size <= rememberedIds) return;
-    const oldest = this.seqs.keys().next();
-    if (!oldest.done) this.seqs.delete(oldest.value);
+    let cost = this.cost + costOf(id);
+    if (this.seqs.size > rememberedIds) {
+      const [oldest = ""] = this.seqs.keys();
+      this.seqs.delete(oldest);
+      cost -= costOf(oldest);
+    }
+    this.discard();
+    this.cost = cost;
+    this.accounts = accounts;
+    this.budget.take("ids", cost, accounts);
+  }
+
+  /** Gives their bytes back to the budget; they are not to be used afterwards. */
+  discard(): void {
+    this.budget.take("ids", -this.cost, this.accounts);
   }
 }

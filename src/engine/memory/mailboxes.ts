@@ -1,6 +1,6 @@
 import type { Side } from "../../base/ids.ts";
 import type { EngineLimits, Mailboxes, Seat } from "../engine.ts";
-import type { Budget } from "./budget.ts";
+import { type Budget, costOf } from "./budget.ts";
 import { Mailbox, RememberedIds } from "./mailbox.ts";
 import { ownSeat, type Room } from "./rooms.ts";
 
@@ -18,16 +18,17 @@ export function memoryMailboxes(limits: EngineLimits, budget: Budget): Mailboxes
 
   return {
     append(seat, to, { payload, id, strict }) {
-      const { isHeld, room, side } = ownSeat(seat);
+      const { isHeld, room, side, accounts } = ownSeat(seat);
       const sender = room[side];
       if (!isHeld) return { outcome: "replaced" };
       const known = id === undefined ? undefined : sender.ids?.seqOf(id);
       if (known !== undefined) return { outcome: "stored", seq: known };
-      const seq = mailbox(room, to).append(side, payload, strict);
-      if (seq === undefined) return { outcome: "full" };
+      const more = id === undefined ? 0 : costOf(id);
+      const seq = mailbox(room, to).append(side, payload, { strict, accounts, more });
+      if (typeof seq === "string") return { outcome: seq };
       if (id !== undefined) {
-        sender.ids ??= new RememberedIds();
-        sender.ids.remember(id, seq);
+        sender.ids ??= new RememberedIds(budget);
+        sender.ids.remember(id, seq, accounts);
       }
       room[to].seat?.listener.mailStored();
       return { outcome: "stored", seq };

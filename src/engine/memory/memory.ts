@@ -62,7 +62,6 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
       let peers = 0;
       let mailboxes = 0;
       let mails = 0;
-      let mailBytes = 0;
       let heldFrames = 0;
       for (const room of rooms.all.values()) {
         for (const place of [room.A, room.B]) {
@@ -71,7 +70,6 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
           if (place.mailbox === undefined) continue;
           mailboxes++;
           mails += place.mailbox.size;
-          mailBytes += place.mailbox.bytes;
         }
       }
       return {
@@ -80,9 +78,11 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
         ...codes.sizes(),
         mailboxes,
         mails,
-        mailBytes,
+        mailBytes: budget.used.mail,
         heldFrames,
-        heldBytes: budget.used - mailBytes,
+        heldBytes: budget.used.held,
+        idBytes: budget.used.ids,
+        ringBytes: 0,
       };
     },
     close: () => Promise.resolve(),

@@ -40,8 +40,8 @@ export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): Mem
       place.hold ??= new Hold(limits, budget);
       holding.add(place);
       if (type === "offer") dropped("stale", place.hold.dropEarlier(token));
-      if (place.hold.keep(frame, type, token)) return "held";
-      if (peer === undefined) return "hold_full";
+      const kept = place.hold.keep(frame, type, token, ownSeat(seat).accounts);
+      if (peer === undefined || kept === "held") return kept;
       begin(peer);
       return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
     },

@@ -1,5 +1,7 @@
+import type { Account } from "../../base/account.ts";
 import type { AppId } from "../../base/ids.ts";
-import type { EngineLimits, Seat, SeatListener, Waiter } from "../engine.ts";
+import type { Admission, EngineLimits, NoSpace, Seat, SeatListener, Waiter } from "../engine.ts";
+import { Shares } from "./budget.ts";
 import type { CodeRecord, MemoryCodes } from "./codes.ts";
 import type { Hold } from "./hold.ts";
 import type { Mailbox, RememberedIds } from "./mailbox.ts";
@@ -12,6 +14,7 @@ import type { TakeoverGuard } from "./takeover-guard.ts";
 export interface MemorySeat extends Seat {
   readonly room: Room;
   readonly sid: string;
+  readonly accounts: readonly Account[];
   readonly listener: SeatListener;
   /** Frames go straight to the listener; before that they are held. */
   started: boolean;
@@ -49,6 +52,8 @@ export interface Room {
   readonly appId: AppId;
   startedAt: number;
   readonly code: CodeRecord | undefined;
+  /** To whom the room counts; to nobody when it was minted here. */
+  accounts: readonly Account[];
   readonly A: Place;
   readonly B: Place;
   tokens: number;
@@ -62,9 +67,8 @@ export interface RoomRegistry {
   /** The room, unless it does not exist or its time is over. */
   find(appId: AppId): Room | undefined;
   /** Whether `create` would succeed or the room exists. */
-  admits(appId: AppId): boolean;
-  /** Undefined when there is no space for one more. */
-  create(appId: AppId): Room | undefined;
+  admits(appId: AppId, accounts: readonly Account[]): Admission;
+  create(appId: AppId, accounts: readonly Account[]): Room | NoSpace;
   /** An empty room as `fill` makes it, unless its time is over. Codes have to be there before. */
   restore(appId: AppId, fill: (room: Room) => void): void;
   /** A room's first side sits down again. */
@@ -76,6 +80,9 @@ export interface RoomRegistry {
 }
 
 export type Dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
+
+/** A refusal costs no look at all rooms: what is over is noticed so late, where space is short. */
+const noticedAfterMs = 1_000;
 
 /** Which rooms there are, and how long an empty one is remembered. */
 export function roomRegistry(
@@ -89,6 +96,10 @@ export function roomRegistry(
   const bare = new Map<AppId, Room>();
   /** Empty rooms in which mail waits. */
   const withMail = new Map<AppId, Room>();
+  const maxUnminted = Math.floor(limits.maxRooms / 2);
+  /** Of rooms that were not minted here. */
+  const shares = new Shares(maxUnminted);
+  let sweptAt = Number.NEGATIVE_INFINITY;
 
   function overAt(room: Room): number {
     if (room.emptyAt === undefined) return Number.POSITIVE_INFINITY;
@@ -100,12 +111,14 @@ export function roomRegistry(
     all.delete(room.appId);
     bare.delete(room.appId);
     withMail.delete(room.appId);
+    shares.take(-1, room.accounts);
     for (const place of [room.A, room.B]) {
       const held = place.hold?.clear() ?? 0;
       if (held > 0) dropped("hold_expired", held);
       const mails = place.mailbox?.size ?? 0;
       if (mails > 0) dropped("room_forgotten", mails);
       place.mailbox?.discard();
+      place.ids?.discard();
     }
   }
 
@@ -118,16 +131,27 @@ export function roomRegistry(
 
   /** Rooms that may exist once this one does: those of minted codes are let in up to the end. */
   function maxRooms(code: CodeRecord | undefined): number {
-    return code ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
+    return code ? limits.maxRooms : maxUnminted;
   }
 
-  function hasSpace(max: number): boolean {
-    if (all.size - bare.size >= max) sweep();
-    return all.size - bare.size < max;
+  /** Whether there is space for one more. */
+  function spaceFor(code: CodeRecord | undefined, accounts: readonly Account[]): Admission {
+    const max = maxRooms(code);
+    const isFull = () => all.size - bare.size >= max;
+    if (isFull()) sweepIfDue();
+    if (isFull()) return "full";
+    if (code !== undefined || shares.allow(1, accounts)) return "admitted";
+    sweepIfDue();
+    return shares.allow(1, accounts) ? "admitted" : "share_full";
+  }
+
+  function sweepIfDue(): void {
+    if (now() - sweptAt >= noticedAfterMs || now() < sweptAt) sweep();
   }
 
   function sweep(): void {
     const at = now();
+    sweptAt = at;
     for (const rooms of [bare, withMail]) {
       for (const room of rooms.values()) if (overAt(room) <= at) forget(room);
     }
@@ -136,11 +160,13 @@ export function roomRegistry(
   return {
     all,
     find,
-    admits: (appId) => find(appId) !== undefined || hasSpace(maxRooms(codes.ofRoom(appId))),
-    create(appId) {
+    admits: (appId, accounts) =>
+      find(appId) === undefined ? spaceFor(codes.ofRoom(appId), accounts) : "admitted",
+    create(appId, accounts) {
       const code = codes.ofRoom(appId);
       const max = maxRooms(code);
-      if (!hasSpace(max)) return undefined;
+      const space = spaceFor(code, accounts);
+      if (space !== "admitted") return { outcome: space };
       if (all.size >= max) {
         for (const room of bare.values()) {
           if (all.size < max) break;
@@ -148,12 +174,15 @@ export function roomRegistry(
         }
       }
       const room = newRoom(appId, now(), code);
+      if (code === undefined) room.accounts = accounts;
+      shares.take(1, room.accounts);
       all.set(appId, room);
       return room;
     },
     restore(appId, fill) {
       const room = newRoom(appId, now(), codes.ofRoom(appId));
       fill(room);
+      shares.take(1, room.accounts);
       all.set(appId, room);
       if (overAt(room) <= now()) forget(room);
       else (mailWaits(room) ? withMail : bare).set(appId, room);
@@ -178,6 +207,7 @@ function newRoom(appId: AppId, startedAt: number, code: CodeRecord | undefined):
     appId,
     startedAt,
     code,
+    accounts: [],
     A: newPlace(),
     B: newPlace(),
     tokens: 0,

@@ -28,7 +28,7 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
     return place.guard.allows(now()) ? "same_sid" : undefined;
   }
 
-  function sitDown(room: Room, { side, sid, listener }: Newcomer): Taken {
+  function sitDown(room: Room, { side, sid, accounts, listener }: Newcomer): Taken {
     const place = room[side];
     const other = room[otherSide(side)].seat;
     dropStale(place, sid);
@@ -40,6 +40,7 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
       token,
       room,
       sid,
+      accounts,
       listener,
       started: false,
       isHeld: true,
@@ -81,8 +82,9 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
 
   return {
     take(newcomer, how) {
-      const room = rooms.find(newcomer.appId) ?? rooms.create(newcomer.appId);
-      if (room === undefined) return { outcome: "full" };
+      const { appId, accounts } = newcomer;
+      const room = rooms.find(appId) ?? rooms.create(appId, accounts);
+      if ("outcome" in room) return room;
       const place = room[newcomer.side];
       const occupant = place.seat;
       if (occupant === undefined) return sitDown(room, newcomer);

@@ -42,7 +42,10 @@ const codeSchema = z.object({
   dueAt: ms,
 });
 
-const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string() });
+/** Whom it counts to. Nobody in states that were written before there were shares. */
+const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]);
+
+const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string(), accounts });
 
 const placeSchema = z.object({
   sid: z.string(),
@@ -56,6 +59,7 @@ const placeSchema = z.object({
     })
     .optional(),
   ids: z.array(z.tuple([z.string(), count])).optional(),
+  idAccounts: accounts,
   iceGrants: count,
 });
 
@@ -63,6 +67,7 @@ const roomSchema = z.object({
   appId,
   /** What it was minted with: a room may outlast the time for which its code rests. */
   code: codeSchema.omit({ dueAt: true }).optional(),
+  accounts,
   startedAt: ms,
   emptyAt: ms,
   tokens: count,
@@ -92,6 +97,7 @@ export function* takeSnapshot(
       room: {
         appId: room.appId,
         code: room.code && savedCode(room.code),
+        accounts: [...room.accounts],
         startedAt: room.startedAt,
         emptyAt: room.emptyAt ?? now,
         tokens: room.tokens,
@@ -120,6 +126,7 @@ function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
     leftAt: place.seat === undefined ? place.leftAt : now,
     mailbox: mailbox?.save(),
     ids: ids?.save(),
+    idAccounts: [...(ids?.accounts ?? [])],
     iceGrants,
   };
 }
@@ -142,6 +149,7 @@ export function restoreRecord(record: StateRecord, into: Restoring): void {
   into.rooms.restore(saved.appId, (room) => {
     const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });
     Object.assign(room, { code });
+    room.accounts = saved.accounts;
     room.startedAt = saved.startedAt;
     room.emptyAt = saved.emptyAt;
     room.tokens = saved.tokens;
@@ -161,5 +169,8 @@ function restorePlace(
   place.leftAt = saved.leftAt;
   place.iceGrants = saved.iceGrants;
   if (saved.mailbox) place.mailbox = Mailbox.restore(saved.mailbox, limits, budget);
-  if (saved.ids) place.ids = new RememberedIds(saved.ids);
+  if (saved.ids) {
+    place.ids = new RememberedIds(budget);
+    for (const [id, seq] of saved.ids) place.ids.remember(id, seq, saved.idAccounts);
+  }
 }

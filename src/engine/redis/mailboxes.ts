@@ -10,10 +10,9 @@ export interface RedisMailboxesOptions {
   readonly limits: EngineLimits;
 }
 
-/** Mailboxes in lists: an entry is the sender's letter and the payload. */
+/** Mailboxes in lists: an entry is the sender's letter, whom it counts to, a line feed, the payload. */
 export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mailboxes {
-  const { mailboxMaxMails, mailboxMaxBytes, mailTotalBytes } = limits;
-  const bounds = [mailboxMaxMails, mailboxMaxBytes, mailTotalBytes, rememberedIds];
+  const bounds = [limits.mailboxMaxMails, limits.mailboxMaxBytes, rememberedIds];
 
   return {
     async append(seat, to, { payload, id = "", strict }) {
@@ -23,7 +22,8 @@ export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mail
         case "stored":
           return { outcome: "stored", seq: numberAt(reply, 1) };
         case "full":
-          return { outcome: "full" };
+        case "share_full":
+          return { outcome: reply[0] };
         default:
           return { outcome: "replaced" };
       }
@@ -36,7 +36,8 @@ export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mail
       const before = numberAt(reply, 1);
       const mails = reply.slice(2).map((_, i) => {
         const entry = textAt(reply, i + 2);
-        return { seq: before + i + 1, from: entry.charAt(0) as Side, payload: entry.slice(1) };
+        const payload = entry.slice(entry.indexOf("\n") + 1);
+        return { seq: before + i + 1, from: entry.charAt(0) as Side, payload };
       });
       own.lastRead = Math.max(own.lastRead, mails.at(-1)?.seq ?? 0);
       return mails;

@@ -64,7 +64,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       options.reachable?.(up);
     },
   });
-  const run = roomsStore({ ...options, ...limits, store, keys, node });
+  const run = roomsStore({ ...options, store, keys, node });
   const tenancy = newTenancy({ run, book, clock, leaseMs, maxRooms: limits.maxRooms });
   const relay = redisRelay({
     store,

@@ -59,7 +59,7 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   ): Promise<RelayOutcome> {
     seat.sending++;
     try {
-      const args = [type, frame, ...bounds, limits.mailTotalBytes];
+      const args = [type, frame, ...bounds];
       const reply = await tenancy.asHolderOrNot(seat, roomSteps.publish, args);
       switch (reply[0]) {
         case "delivered":
@@ -68,6 +68,7 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
         case "held":
         case "no_peer":
         case "hold_full":
+        case "hold_share":
           return reply[0];
         default:
           return "replaced";

@@ -1,5 +1,6 @@
+import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import { EngineUnreachable } from "../engine.ts";
+import { type EngineLimits, EngineUnreachable, ringTotalBytes } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import type { Step } from "./steps.ts";
 import type { Reply, Store } from "./store.ts";
@@ -8,9 +9,8 @@ export interface RoomsStoreOptions {
   readonly store: Store;
   readonly keys: Keys;
   readonly node: string;
-  readonly roomTtlMs: number;
-  readonly relayHoldMs: number;
   readonly leaseMs: number;
+  readonly limits: EngineLimits;
   readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
 }
 
@@ -29,19 +29,26 @@ export type RunRoomStep = (
 ) => Promise<Reply>;
 
 export function roomsStore(options: RoomsStoreOptions): RunRoomStep {
-  const { store, keys, node, dropped } = options;
-  const times = [options.roomTtlMs, options.relayHoldMs, options.leaseMs].map(String);
+  const { store, keys, node, limits, leaseMs, dropped } = options;
+  const { roomTtlMs, relayHoldMs, mailTotalBytes } = limits;
+  const times = [roomTtlMs, relayHoldMs, leaseMs].map(String);
+  const bytes = [mailTotalBytes, ringTotalBytes(limits)].map(String);
 
   return async (step, place, args = []) => {
     const { appId, side, token } = place;
     const head = [appId, side, token === undefined ? "" : String(token), keys.prefix];
-    const all = [...head, ...times, node, ...args.map(String)];
+    const all = [...head, ...times, node, ...bytes, ...args.map(String)];
     const [stale, expired, forgotten, ...rest] = await store.run(step, keys.room(appId), all);
     if (Number(stale) > 0) dropped("stale", Number(stale));
     if (Number(expired) > 0) dropped("hold_expired", Number(expired));
     if (Number(forgotten) > 0) dropped("room_forgotten", Number(forgotten));
     return rest;
   };
+}
+
+/** Accounts as the scripts know them. Their keys are addresses and networks: they hold no spaces. */
+export function accountWords(accounts: readonly Account[]): string {
+  return accounts.map(({ key, isSite }) => (isSite ? "s" : "c") + key).join(" ");
 }
 
 // ---- replies ----

@@ -1,8 +1,8 @@
 import type { IceGrant, Rooms } from "../engine.ts";
-import { numberAt, type RunRoomStep } from "./rooms-store.ts";
+import { accountWords, type RunRoomStep } from "./rooms-store.ts";
 import { ownSeat } from "./seat.ts";
 import { roomSteps } from "./steps.ts";
-import type { Tenancy } from "./tenancy.ts";
+import { isNoSpace, type Tenancy } from "./tenancy.ts";
 
 export interface RedisRoomsOptions {
   readonly run: RunRoomStep;
@@ -12,9 +12,10 @@ export interface RedisRoomsOptions {
 
 export function redisRooms({ run, tenancy, maxRooms }: RedisRoomsOptions): Rooms {
   return {
-    async admits(appId) {
-      const reply = await run(roomSteps.admits, { appId, side: "A" }, [maxRooms]);
-      return numberAt(reply, 0) === 1;
+    async admits(appId, accounts) {
+      const args = [maxRooms, accountWords(accounts)];
+      const reply = await run(roomSteps.admits, { appId, side: "A" }, args);
+      return isNoSpace(reply[0]) ? reply[0] : "admitted";
     },
     async establish(seat) {
       const reply = await tenancy.asHolder(ownSeat(seat), roomSteps.establish);

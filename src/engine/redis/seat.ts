@@ -1,3 +1,4 @@
+import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import type { Newcomer, Seat, SeatListener } from "../engine.ts";
 import type { Numbered, SeatMessage } from "./messages.ts";
@@ -19,6 +20,7 @@ export class LocalSeat implements Seat {
   readonly appId: AppId;
   readonly side: Side;
   readonly sid: string;
+  readonly accounts: readonly Account[];
   readonly listener: SeatListener;
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
@@ -49,12 +51,13 @@ export class LocalSeat implements Seat {
   private untold: SeatMessage[] | undefined = [];
 
   constructor(
-    { appId, side, sid, listener }: Newcomer,
+    { appId, side, sid, accounts, listener }: Newcomer,
     public token: number,
   ) {
     this.appId = appId;
     this.side = side;
     this.sid = sid;
+    this.accounts = accounts;
     this.listener = listener;
   }
 

@@ -7,7 +7,7 @@ import { LocalSeat, ownSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import { roomSteps } from "./steps.ts";
 import type { Reply, Store } from "./store.ts";
-import { type Tenancy, takeArgs } from "./tenancy.ts";
+import { isNoSpace, type Tenancy, takeArgs } from "./tenancy.ts";
 
 export interface RedisSeatsOptions {
   readonly store: Store;
@@ -51,22 +51,20 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
   return {
     async take(newcomer, how) {
       await store.hearing();
-      const { appId, side, sid } = newcomer;
+      const { appId, side } = newcomer;
       book.expect(newcomer);
       let token = 0;
       let reply: Reply = [];
       let early: readonly SeatMessage[] = [];
       const askedAt = clock.ticks();
       try {
-        const args = takeArgs(sid, how, options.maxRooms);
+        const args = takeArgs(newcomer, how, options.maxRooms);
         reply = await run(roomSteps.take, { appId, side }, args);
+        if (isNoSpace(reply[0])) return { outcome: reply[0] };
         token = numberAt(reply, 1);
-      } catch (error) {
-        if (reply[0] !== "full") throw error;
       } finally {
         early = book.arrived(newcomer, token);
       }
-      if (reply[0] === "full") return { outcome: "full" };
       if (reply[0] === "busy") return { outcome: "busy", token };
       const seat = new LocalSeat(newcomer, token);
       seat.leasedUntil = askedAt + options.leaseMs;

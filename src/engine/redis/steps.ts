@@ -1,3 +1,5 @@
+import { shareParts } from "../../base/account.ts";
+import { entryCostBytes } from "../engine.ts";
 import ack from "./steps/ack.lua" with { type: "text" };
 import admits from "./steps/admits.lua" with { type: "text" };
 import append from "./steps/append.lua" with { type: "text" };
@@ -27,6 +29,12 @@ export interface Step {
   readonly sha: string;
 }
 
+/** What `room.lua` has to know of the contract. */
+const constants = [
+  `local entryCost = ${entryCostBytes}`,
+  `local clientPart, sitePart = ${shareParts.client}, ${shareParts.site}`,
+].join("\n");
+
 /** Steps about codes, and about all rooms. */
 export const houseSteps = {
   claim: step(misses, claim),
@@ -36,28 +44,32 @@ export const houseSteps = {
 
 /** Steps about one room. */
 export const roomSteps = {
-  ack: step(room, ack),
-  admits: step(room, admits),
-  append: step(room, append),
-  establish: step(room, establish),
-  grant: step(room, grant),
-  leave: step(room, leave),
-  park: step(room, park),
-  probe: step(room, probe),
-  publish: step(room, publish),
-  pull: step(room, pull),
-  read: step(room, read),
-  renew: step(room, renew),
-  settle: step(room, settle),
-  start: step(room, start),
-  take: step(room, take),
-  unpark: step(room, unpark),
+  ack: roomStep(ack),
+  admits: roomStep(admits),
+  append: roomStep(append),
+  establish: roomStep(establish),
+  grant: roomStep(grant),
+  leave: roomStep(leave),
+  park: roomStep(park),
+  probe: roomStep(probe),
+  publish: roomStep(publish),
+  pull: roomStep(pull),
+  read: roomStep(read),
+  renew: roomStep(renew),
+  settle: roomStep(settle),
+  start: roomStep(start),
+  take: roomStep(take),
+  unpark: roomStep(unpark),
 } as const;
 
 export const allSteps: readonly Step[] = [
   ...Object.values(houseSteps),
   ...Object.values(roomSteps),
 ];
+
+function roomStep(text: string): Step {
+  return step(constants, room, text);
+}
 
 function step(...parts: readonly string[]): Step {
   const text = [prelude, ...parts].join("\n");

@@ -17,11 +17,15 @@ export interface HouseSweepOptions {
 
 /** Rooms looked at in one go. */
 const maxRoomsAtOnce = 200;
+/** So many times in one sweep. */
+const maxRounds = 50;
+/** Numbers that `sweep.lua` answers before the rooms. */
+const sums = 14;
 
 /** Collects what is due for all nodes, and learns on the way what all of them hold. */
 export function houseSweep(options: HouseSweepOptions) {
   const { store, keys, run } = options;
-  let seen = sizesOf(Array<number>(11).fill(0));
+  let seen = sizesOf(Array<number>(sums).fill(0));
   let sweeping: Promise<void> | undefined;
 
   async function find(): Promise<readonly AppId[]> {
@@ -30,15 +34,16 @@ export function houseSweep(options: HouseSweepOptions) {
     const args = [maxRoomsAtOnce, options.redeemWindowMs].map(String);
     const reply = await store.run(houseSteps.sweep, all, args);
     seen = sizesOf(reply);
-    options.recentMisses(numberAt(reply, 11));
-    return reply.slice(12).map((_, i) => textAt(reply, i + 12) as AppId);
+    options.recentMisses(numberAt(reply, sums - 1));
+    return reply.slice(sums).map((_, i) => textAt(reply, i + sums) as AppId);
   }
 
   async function sweep(): Promise<void> {
-    const due = await find();
-    if (due.length === 0) return;
-    await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
-    await find();
+    for (let round = 0; round < maxRounds; round++) {
+      const due = await find();
+      if (due.length === 0) return;
+      await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
+    }
   }
 
   return {
@@ -71,5 +76,7 @@ function sizesOf(reply: Reply): Sizes {
     mailBytes: at(8),
     heldFrames: at(9),
     heldBytes: at(10),
+    idBytes: at(11),
+    ringBytes: at(12),
   };
 }

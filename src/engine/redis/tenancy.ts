@@ -3,10 +3,12 @@ import { otherSide } from "../../base/ids.ts";
 import {
   type Claimable,
   EngineUnreachable,
+  type Newcomer,
+  type NoSpace,
   takeoverGuardMaxMs,
   takeoverGuardMs,
 } from "../engine.ts";
-import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
+import { accountWords, numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import { roomSteps, type Step } from "./steps.ts";
@@ -38,9 +40,20 @@ export interface Tenancy {
   peerHere(seat: LocalSeat): LocalSeat | undefined;
 }
 
-export function takeArgs(sid: string, how: Claimable, maxRooms: number, knownSeq = 0, on = false) {
+export function takeArgs(
+  { sid, accounts }: Pick<Newcomer, "sid" | "accounts">,
+  how: Claimable,
+  maxRooms: number,
+  knownSeq = 0,
+  on = false,
+) {
   const claim = typeof how === "object" ? how.dead : how;
-  return [sid, claim, maxRooms, takeoverGuardMs, takeoverGuardMaxMs, knownSeq, on ? 1 : 0];
+  const who = [sid, accountWords(accounts), claim];
+  return [...who, maxRooms, takeoverGuardMs, takeoverGuardMaxMs, knownSeq, on ? 1 : 0];
+}
+
+export function isNoSpace(outcome: unknown): outcome is NoSpace["outcome"] {
+  return outcome === "full" || outcome === "share_full";
 }
 
 const lost: Reply = ["lost"];
@@ -65,10 +78,10 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
 
   async function retake(seat: LocalSeat): Promise<void> {
     const askedAt = clock.ticks();
-    const args = takeArgs(seat.sid, "free", maxRooms, seat.lastRead, seat.hasBegun);
+    const args = takeArgs(seat, "free", maxRooms, seat.lastRead, seat.hasBegun);
     const place = { appId: seat.appId, side: seat.side };
     const reply = await run(roomSteps.take, place, args);
-    if (reply[0] === "full") return cutOff(seat);
+    if (isNoSpace(reply[0])) return cutOff(seat);
     if (reply[0] !== "taken") return replaced(seat, "same_sid");
     const token = numberAt(reply, 1);
     if (!seat.isHeld) {

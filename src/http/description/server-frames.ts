@@ -32,7 +32,14 @@ export const storedFrame = z.strictObject({ type: z.literal("stored"), id: z.str
 
 export const errorFrame = z.strictObject({
   type: z.literal("error"),
-  code: z.enum(["bad_json", "bad_field", "mailbox_full", "peer_absent"]),
+  code: z.enum([
+    "bad_json",
+    "bad_field",
+    "mailbox_full",
+    "mail_share",
+    "hold_share",
+    "peer_absent",
+  ]),
   detail: z.string(),
   id: z.string().optional(),
 });

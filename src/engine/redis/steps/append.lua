@@ -1,9 +1,9 @@
 -- Stores mail from the asker's side.
--- ARGV[11…] to, payload, id or "", "1" for a strict sender, most mails and bytes of a mailbox, most
---   bytes over everything held, ids remembered
--- Answers stored seq | full | lost | gone
-local to, payload, id, strict = ARGV[11], ARGV[12], ARGV[13], ARGV[14] == "1"
-local maxMails, maxBytes, maxTotal = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+-- ARGV[13…] to, payload, id or "", "1" for a strict sender, most mails and bytes of a mailbox, ids
+--   remembered
+-- Answers stored seq | full | share_full | lost | gone
+local to, payload, id, strict = ARGV[13], ARGV[14], ARGV[15], ARGV[16] == "1"
+local maxMails, maxBytes, maxIds = tonumber(ARGV[17]), tonumber(ARGV[18]), tonumber(ARGV[19])
 if not mine then
   return answer(seatLost())
 end
@@ -22,26 +22,33 @@ end
 if refusing and strict then
   return answer("full")
 end
-local sums = redis.call("HMGET", useKey, "*4", "*6")
-local total = tonumber(sums[1] or 0) + tonumber(sums[2] or 0)
-if size >= maxMails or bytes + #payload > maxBytes or total + #payload > maxTotal then
+local cost, idCost = entryCost + #payload, id ~= "" and entryCost + #id or 0
+local full = size >= maxMails or bytes + #payload > maxBytes
+local bound = full and "full" or boundAgainst(cost + idCost)
+if bound then
   if strict then
     set(to .. "refusing", "1")
   end
   if not room[to .. "last"] then
     set(to .. "last", 0)
   end
-  return answer("full")
+  return answer(bound)
 end
 local seq = number(to .. "last") + 1
-redis.call("RPUSH", mailKey[to], side .. payload)
+local accounts = room[side .. "accounts"] or ""
+redis.call("RPUSH", mailKey[to], side .. accounts .. "\n" .. payload)
+countMail(accounts, cost)
 set(to .. "last", seq)
 set(to .. "mailBytes", bytes + #payload)
 if id ~= "" then
   redis.call("HSET", idsKey[side], id, digits(seq))
-  if redis.call("RPUSH", idOrderKey[side], id) > tonumber(ARGV[18]) then
-    redis.call("HDEL", idsKey[side], redis.call("LPOP", idOrderKey[side]))
+  local idBytes = number(side .. "idBytes") + idCost
+  if redis.call("RPUSH", idOrderKey[side], id) > maxIds then
+    local oldest = redis.call("LPOP", idOrderKey[side])
+    redis.call("HDEL", idsKey[side], oldest)
+    idBytes = idBytes - entryCost - #oldest
   end
+  set(side .. "idBytes", idBytes)
   keep(idsKey[side], roomTtl + relayHold + leaseMs)
   keep(idOrderKey[side], roomTtl + relayHold + leaseMs)
 end

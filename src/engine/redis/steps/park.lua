@@ -1,10 +1,10 @@
 -- Waits for an occupied seat, in the place of whoever waited before.
--- ARGV[11] the waiter: its node, a slash, and what it is called there
+-- ARGV[13] the waiter: its node, a slash, and what it is called there
 -- Answers how many have waited for this occupant, or 0 when the seat is free
 if not room[side .. "token"] then
   return answer(0)
 end
 tellWaiter(side, "displaced")
-set(side .. "waiter", ARGV[11])
+set(side .. "waiter", ARGV[13])
 set(side .. "waited", number(side .. "waited") + 1)
 return answer(number(side .. "waited"))

@@ -1,8 +1,8 @@
 -- Relays a frame, or holds it for a side that is between two sockets.
--- ARGV[11…] type, frame, most frames and bytes held, most bytes over everything held
--- Answers delivered number | held | no_peer | hold_full | lost | gone
-local kind, frame = ARGV[11], ARGV[12]
-local maxFrames, maxBytes, maxTotal = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+-- ARGV[13…] type, frame, most frames and bytes held
+-- Answers delivered number | held | no_peer | hold_full | hold_share | lost | gone
+local kind, frame = ARGV[13], ARGV[14]
+local maxFrames, maxBytes = tonumber(ARGV[15]), tonumber(ARGV[16])
 if not mine then
   return answer(seatLost())
 end
@@ -30,21 +30,20 @@ if not (peer and room[other .. "on"]) then
     account()
   end
   local held, bytes = number(other .. "held"), number(other .. "heldBytes")
-  local sums = redis.call("HMGET", useKey, "*4", "*6")
-  local total = tonumber(sums[1] or 0) + tonumber(sums[2] or 0)
-  if held < maxFrames and bytes + #frame <= maxBytes and total + #frame <= maxTotal then
+  local full = held >= maxFrames or bytes + #frame > maxBytes
+  local bound = full and "full" or boundAgainst(entryCost + #frame)
+  if not bound then
     redis.call("RPUSH", holdKey[other], token .. " " .. kind .. " " .. frame)
     set(other .. "held", held + 1)
     set(other .. "heldBytes", bytes + #frame)
     keep(holdKey[other], relayHold)
     if not peer then
-      redis.call("ZADD", holdsKey, digits(tonumber(room[other .. "leftAt"]) + relayHold), appId)
-      keep(holdsKey, relayHold)
+      lookAgain(tonumber(room[other .. "leftAt"]) + relayHold)
     end
     return answer("held")
   end
   if not peer then
-    return answer("hold_full")
+    return answer(bound == "full" and "hold_full" or "hold_share")
   end
   begin(other, maxFrames, maxBytes)
 end

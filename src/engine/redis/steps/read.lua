@@ -1,18 +1,19 @@
 -- The asker's mail after a seq, oldest first; what is answered counts as sent.
--- ARGV[11…] after, most bytes
--- Answers mails, the seq before the first, then each as its sender's letter and the payload | lost | gone
+-- ARGV[13…] after, most bytes
+-- Answers mails, the seq before the first, then each as its sender's letter, whom it counts to, a line
+--   feed and the payload | lost | gone
 if not mine then
   return answer(seatLost())
 end
 local acked = number(side .. "acked")
-local after = math.max(tonumber(ARGV[11]), acked)
+local after = math.max(tonumber(ARGV[13]), acked)
 local batch, bytes, at = {}, 0, after - acked
 while true do
   local entries = redis.call("LRANGE", mailKey[side], digits(at), digits(at + 31))
   local full = false
   for _, entry in ipairs(entries) do
-    bytes = bytes + #entry - 1
-    if (bytes > tonumber(ARGV[12]) and #batch > 0) or #batch >= 1000 then
+    bytes = bytes + #entry - string.find(entry, "\n", 1, true)
+    if (bytes > tonumber(ARGV[14]) and #batch > 0) or #batch >= 1000 then
       full = true
       break
     end

@@ -2,16 +2,22 @@
 -- KEYS[1…17] the room, then for A and B each: mail, hold, ring, ids, ids in order; then the room's
 --   code, busy rooms by the end of their last lease, empty rooms by when they are forgotten, those
 --   of them without mail, what each room uses, and rooms with a hold by when that is over
--- ARGV[3…10] appId, side, token or "", prefix of all keys, room ttl ms, relay hold ms, lease ms,
---   the asking node
+-- ARGV[3…12] appId, side, token or "", prefix of all keys, room ttl ms, relay hold ms, lease ms,
+--   the asking node, most bytes over everything held, most bytes over all rings
 --
--- The room is a hash. Of the room: started, tokens, paired, established, emptyAt, redeemed. Of a
--- side, after its letter: token, node, sid, lease, on (relay has begun), leftAt, waited, waiter,
--- guardSpan, guardFrom, guardContested, grants, out (number of the last frame sent to it), begin
--- (that number when its relay began), ringBytes, heldBytes, acked, last, sent, mailBytes, refusing.
+-- Accounts are written as words: "c" or "s", for client or site, and the account's key.
+--
+-- The room is a hash. Of the room: started, tokens, paired, established, emptyAt, redeemed, owner
+-- (the accounts that it counts to), mailBy (the accounts that mail counts to, each with its bytes),
+-- uses. Of a side, after its letter: token, node, sid, accounts (the last occupant's), lease, on
+-- (relay has begun), leftAt, waited, waiter, guardSpan, guardFrom, guardContested, grants, out
+-- (number of the last frame sent to it), begin (that number when its relay began), ringBytes and
+-- ringCost (as spent, and as counted), ringEnd (when it may go), held, heldBytes, acked, last, sent,
+-- mailBytes (of payload), idBytes (as counted), refusing.
 local appId, side, token = ARGV[3], ARGV[4], ARGV[5]
 local prefix, me = ARGV[6], ARGV[10]
 local roomTtl, relayHold, leaseMs = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local maxTotal, maxRings = tonumber(ARGV[11]), tonumber(ARGV[12])
 local mailKey = { A = KEYS[2], B = KEYS[3] }
 local holdKey = { A = KEYS[4], B = KEYS[5] }
 local ringKey = { A = KEYS[6], B = KEYS[7] }
@@ -32,11 +38,16 @@ end
 local function number(field)
   return tonumber(room[field]) or 0
 end
+-- Fields that change often, and nothing that is counted with them.
+local uncounted = { Aout = 1, Bout = 1, AringBytes = 1, BringBytes = 1, AringEnd = 1, BringEnd = 1,
+  Alease = 1, Blease = 1, Anode = 1, Bnode = 1, Asent = 1, Bsent = 1 }
+local recount = false
 local function set(field, value)
   if type(value) == "number" then
     value = digits(value)
   end
   room[field], changed[field] = value, value or false
+  recount = recount or not uncounted[field]
 end
 
 local function tell(whom, kind, extra)
@@ -80,33 +91,73 @@ local function overAt()
   return number("emptyAt") + ((mailWaits() or codeState()) and roomTtl or relayHold)
 end
 
--- What the room uses, in the sums over all rooms. Told by difference, so that it cannot drift.
+-- "field=number field=number" as a table, and back.
+local function numbersIn(text)
+  local numbers = {}
+  for field, number in string.gmatch(text or "", "(%S+)=(%S+)") do
+    numbers[field] = tonumber(number)
+  end
+  return numbers
+end
+local function textOf(numbers)
+  local words = {}
+  for field, number in pairs(numbers) do
+    if number ~= 0 then words[#words + 1] = field .. "=" .. digits(number) end
+  end
+  table.sort(words)
+  return table.concat(words, " ")
+end
+
+-- Changes the sums over all rooms by what became of one room's part of them. They are *1 peers, *2
+-- mailboxes, *3 mails, *4 their bytes, *5 held frames, *6 their bytes, *7 bytes of ids, *8 of rings;
+-- and of an account *b its bytes of mail, held frames and ids, *f those in rings, *r its rooms.
+local function changeSums(before, after)
+  local function change(field, difference)
+    if difference ~= 0 and redis.call("HINCRBY", useKey, field, digits(difference)) <= 0 then
+      redis.call("HDEL", useKey, field)
+    end
+  end
+  for field, number in pairs(after) do
+    change(field, number - (before[field] or 0))
+  end
+  for field, number in pairs(before) do
+    if not after[field] then change(field, -number) end
+  end
+end
+
+-- What the room uses of all that is counted. Told by difference, so that it cannot drift. Held frames
+-- and rings count to the last occupant of the other side, and ids to that of their own.
 local function account()
-  local uses = { 0, 0, 0, 0, 0, 0 }
+  local uses = {}
+  local function add(field, number)
+    uses[field] = (uses[field] or 0) + number
+  end
+  local function addTo(accounts, kind, number)
+    for word in string.gmatch(accounts or "", "%S+") do add(kind .. word, number) end
+  end
   for _, of in ipairs({ "A", "B" }) do
-    if room[of .. "token"] then uses[1] = uses[1] + 1 end
-    if room[of .. "last"] then uses[2] = uses[2] + 1 end
-    uses[3] = uses[3] + mails(of)
-    uses[4] = uses[4] + number(of .. "mailBytes")
-    uses[5] = uses[5] + number(of .. "held")
-    uses[6] = uses[6] + number(of .. "heldBytes")
+    local own, sender = room[of .. "accounts"], room[otherOf[of] .. "accounts"]
+    local held, ids, ring = number(of .. "held"), number(of .. "idBytes"), number(of .. "ringCost")
+    local heldBytes = number(of .. "heldBytes") + held * entryCost
+    if room[of .. "token"] then add("*1", 1) end
+    if room[of .. "last"] then add("*2", 1) end
+    add("*3", mails(of))
+    add("*4", number(of .. "mailBytes") + mails(of) * entryCost)
+    add("*5", held)
+    add("*6", heldBytes)
+    add("*7", ids)
+    add("*8", ring)
+    addTo(sender, "*b", heldBytes)
+    addTo(own, "*b", ids)
+    addTo(sender, "*f", ring)
   end
-  for i = 1, 6 do
-    uses[i] = digits(uses[i])
-  end
-  local text = table.concat(uses, " ")
+  for word, bytes in pairs(numbersIn(room.mailBy)) do add("*b" .. word, bytes) end
+  addTo(room.owner, "*r", 1)
+  local text = textOf(uses)
   if text == room.uses then
     return
   end
-  local before = redis.call("HGET", useKey, appId) or "0 0 0 0 0 0"
-  local at = 0
-  for was in string.gmatch(before, "%S+") do
-    at = at + 1
-    local difference = tonumber(uses[at]) - tonumber(was)
-    if difference ~= 0 then
-      redis.call("HINCRBY", useKey, "*" .. at, digits(difference))
-    end
-  end
+  changeSums(numbersIn(redis.call("HGET", useKey, appId) or ""), uses)
   if room.started then
     redis.call("HSET", useKey, appId, text)
     set("uses", text)
@@ -114,6 +165,56 @@ local function account()
     redis.call("HDEL", useKey, appId)
   end
   keep(useKey, roomTtl + relayHold + leaseMs)
+end
+
+-- Whether so much more would be past the share of `max` that one of the accounts may have.
+local function pastShare(kind, accounts, more, max)
+  for word in string.gmatch(accounts or "", "%S+") do
+    local part = string.sub(word, 1, 1) == "s" and sitePart or clientPart
+    local has = tonumber(redis.call("HGET", useKey, kind .. word) or 0)
+    if has + more > math.max(1, math.floor(max / part)) then
+      return true
+    end
+  end
+  return false
+end
+-- Which bound stands against so many bytes more from the asker: "full", "share_full", or nil.
+local function boundAgainst(bytes)
+  local sums = redis.call("HMGET", useKey, "*4", "*6", "*7")
+  local total = tonumber(sums[1] or 0) + tonumber(sums[2] or 0) + tonumber(sums[3] or 0)
+  if total + bytes > maxTotal then
+    return "full"
+  end
+  return pastShare("*b", room[side .. "accounts"], bytes, maxTotal) and "share_full" or nil
+end
+-- The room's code was minted here, and is remembered.
+local function isMinted()
+  local freeAt = redis.call("HGET", codeKey, "freeAt")
+  return freeAt and now < tonumber(freeAt)
+end
+-- Whether there is space for this room, which is new, and how many have to give way to it.
+local function spaceForRoom(maxRooms, accounts)
+  local minted = isMinted()
+  local max = minted and maxRooms or math.floor(maxRooms / 2)
+  local busy = redis.call("ZCOUNT", busyKey, "(" .. digits(real), "+inf")
+  local empty = redis.call("ZCOUNT", emptyKey, "(" .. digits(now), "+inf")
+  local bare = redis.call("ZCOUNT", bareKey, "(" .. digits(now), "+inf")
+  if busy + empty - bare >= max then
+    return "full"
+  end
+  if not minted and pastShare("*r", accounts, 1, max) then
+    return "share_full"
+  end
+  return "admitted", busy + empty - max + 1
+end
+-- Counts so many bytes of mail to the accounts; below 0: gives them back.
+local function countMail(accounts, bytes)
+  local by = numbersIn(room.mailBy)
+  for word in string.gmatch(accounts, "%S+") do
+    by[word] = (by[word] or 0) + bytes
+  end
+  local text = textOf(by)
+  set("mailBy", text ~= "" and text or nil)
 end
 
 local function forget()
@@ -150,7 +251,8 @@ end
 local function clearRing(of)
   redis.call("DEL", ringKey[of])
   set(of .. "ringBytes", nil)
-  set(of .. "on", nil)
+  set(of .. "ringCost", nil)
+  set(of .. "ringEnd", nil)
 end
 local function clearHold(of)
   local count = number(of .. "held")
@@ -167,6 +269,7 @@ local function vacate(of, at)
   set(of .. "lease", nil)
   set(of .. "leftAt", at)
   clearRing(of)
+  set(of .. "on", nil)
   if room[otherOf[of] .. "token"] then
     tell(otherOf[of], "left", who)
   else
@@ -176,7 +279,7 @@ local function vacate(of, at)
 end
 
 local function finish(keepAll)
-  if room.started then
+  if room.started and recount then
     account()
   end
   local sets, drops = {}, {}
@@ -232,6 +335,9 @@ do
     if leftAt and number(of .. "held") > 0 and now >= tonumber(leftAt) + relayHold then
       expired = expired + clearHold(of)
     end
+    if room[of .. "ringEnd"] and now >= number(of .. "ringEnd") then
+      clearRing(of)
+    end
   end
   if room.emptyAt and not settled and not redis.call("ZSCORE", emptyKey, appId) then
     forget() -- It gave way to another.
@@ -246,22 +352,48 @@ local function seatLost()
   return room[side .. "token"] and "lost" or "gone"
 end
 
+-- Has a look at the room at `at`, when what it keeps for a moment is over.
+local function lookAgain(at)
+  redis.call("ZADD", holdsKey, "NX", digits(at), appId)
+  keep(holdsKey, at - now)
+end
+
 -- Sends a frame to a side whose relay has begun, and keeps it for as long as it may get lost. What
--- was held comes this way too: the ring has space for a full hold and as much again.
+-- was held comes this way too: the ring has space for a full hold and as much again. It counts by
+-- powers of two, so that a frame seldom changes a sum. A ring that may not grow is cleared: the frame
+-- goes out all the same, but if it gets lost on its way it is lost.
 local function deliver(to, kind, frame, maxFrames, maxBytes)
   local out = number(to .. "out") + 1
-  local bytes = number(to .. "ringBytes") + #frame
   set(to .. "out", out)
-  local ring = ringKey[to]
+  tell(to, "frame", out .. " " .. (room[otherOf[to] .. "token"] or "0") .. " " .. (room[otherOf[to] .. "node"] or "-") .. " " .. kind .. "\n" .. frame)
+  local ring, ringMs = ringKey[to], math.max(relayHold, 5000)
+  local bytes, counted = number(to .. "ringBytes") + #frame, number(to .. "ringCost")
   local count = redis.call("RPUSH", ring, out .. " " .. kind .. " " .. frame)
   while count > 1 and (count > 2 * maxFrames or bytes > 2 * maxBytes) do
     local _, head = string.find(redis.call("LINDEX", ring, 0), "^%d+ %S+ ")
     bytes = bytes - (#redis.call("LPOP", ring) - head)
     count = count - 1
   end
+  local cost = 1024
+  while cost < entryCost + bytes + count * 32 do
+    cost = cost * 2
+  end
+  if cost > counted then
+    local rings = tonumber(redis.call("HGET", useKey, "*8") or 0)
+    local more = cost - counted
+    if rings + more > maxRings or pastShare("*f", room[otherOf[to] .. "accounts"], more, maxRings) then
+      return clearRing(to)
+    end
+  end
+  if cost ~= counted then
+    set(to .. "ringCost", cost)
+  end
+  if counted == 0 then
+    lookAgain(now + ringMs)
+  end
   set(to .. "ringBytes", bytes)
-  redis.call("PEXPIRE", ring, digits(math.max(relayHold, 5000)))
-  tell(to, "frame", out .. " " .. (room[otherOf[to] .. "token"] or "0") .. " " .. (room[otherOf[to] .. "node"] or "-") .. " " .. kind .. "\n" .. frame)
+  set(to .. "ringEnd", now + ringMs)
+  keep(ring, ringMs)
 end
 
 -- Begins the relay to a side with what was held for it.

@@ -1,37 +1,30 @@
 -- Takes a seat, in a new room too if there is space for one.
--- ARGV[11…] sid, how (free, same_sid, or the token of an occupant found dead), most rooms, first
---   and longest guard ms, and for one that had the seat before: the highest seq it has read, and
---   "1" when its relay had begun
--- Answers taken token peer firstPair held last mailWaits peerToken peerNode out | busy token | full
-local sid, how = ARGV[11], ARGV[12]
-local maxRooms, guardMs, guardMaxMs = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
-local knownSeq = tonumber(ARGV[16])
+-- ARGV[13…] sid, accounts, how (free, same_sid, or the token of an occupant found dead), most rooms,
+--   first and longest guard ms, and for one that had the seat before: the highest seq it has read,
+--   and "1" when its relay had begun
+-- Answers taken token peer firstPair held last mailWaits peerToken peerNode out | busy token | full |
+--   share_full
+local sid, accounts, how = ARGV[13], ARGV[14], ARGV[15]
+local maxRooms, guardMs, guardMaxMs = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
+local knownSeq, hadBegun = tonumber(ARGV[19]), ARGV[20] == "1"
 
 if not room.started then
-  local freeAt = redis.call("HGET", codeKey, "freeAt")
-  if not freeAt or now >= tonumber(freeAt) then
-    maxRooms = math.floor(maxRooms / 2)
+  local space, tooMany = spaceForRoom(maxRooms, accounts)
+  if space ~= "admitted" then
+    return answer(space)
   end
-  local busy = redis.call("ZCOUNT", busyKey, "(" .. digits(real), "+inf")
-  local empty = redis.call("ZCOUNT", emptyKey, "(" .. digits(now), "+inf")
-  local bare = redis.call("ZRANGEBYSCORE", bareKey, "(" .. digits(now), "+inf", "LIMIT", 0, math.max(1, busy + empty - maxRooms + 1))
-  if busy + empty - redis.call("ZCOUNT", bareKey, "(" .. digits(now), "+inf") >= maxRooms then
-    return answer("full")
-  end
-  for i = 1, busy + empty - maxRooms + 1 do
-    local victim = bare[i]
-    redis.call("ZREM", emptyKey, victim)
-    redis.call("ZREM", bareKey, victim)
-    local uses = redis.call("HGET", useKey, victim)
-    if uses then
-      local at = 0
-      for used in string.gmatch(uses, "%S+") do
-        at = at + 1
-        if used ~= "0" then redis.call("HINCRBY", useKey, "*" .. at, "-" .. used) end
-        if at == 5 then expired = expired + tonumber(used) end
-      end
+  if tooMany > 0 then
+    for _, victim in ipairs(redis.call("ZRANGEBYSCORE", bareKey, "(" .. digits(now), "+inf", "LIMIT", 0, tooMany)) do
+      redis.call("ZREM", emptyKey, victim)
+      redis.call("ZREM", bareKey, victim)
+      local uses = numbersIn(redis.call("HGET", useKey, victim) or "")
+      changeSums(uses, {})
+      expired = expired + (uses["*5"] or 0)
       redis.call("HDEL", useKey, victim)
     end
+  end
+  if not isMinted() then
+    set("owner", accounts)
   end
   set("started", now)
   -- µs: a room that was flushed and comes again, were it at once, gives out no token twice.
@@ -60,6 +53,7 @@ if occupant then
   end
   tell(side, "replaced", why)
   clearRing(side)
+  set(side .. "on", nil)
   tell(other, "left", occupant)
 end
 
@@ -71,12 +65,13 @@ set("tokens", mine)
 set(side .. "token", mine)
 set(side .. "node", me)
 set(side .. "sid", sid)
+set(side .. "accounts", accounts)
 set(side .. "lease", real + leaseMs)
 set(side .. "leftAt", nil)
 set(side .. "waited", nil)
 set("emptyAt", nil)
 codeState()
-if ARGV[17] == "1" then
+if hadBegun then
   set(side .. "on", "1")
   set(side .. "begin", number(side .. "out"))
 end
