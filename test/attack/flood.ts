@@ -14,8 +14,8 @@ interface Flood {
   readonly first?: (n: number) => string;
   /** What it sends over and over. */
   readonly bytes: (n: number) => Uint8Array;
-  /** Sends on only when an answer came: else as soon as the kernel takes more. */
-  readonly onAnswer?: true;
+  /** Answers that have to be there before the next round; else it goes as soon as the kernel takes it. */
+  readonly answers?: number;
   /** Each round comes over a connection of its own. */
   readonly reconnects?: true;
 }
@@ -27,7 +27,7 @@ function request(method: string, target: string, headers: readonly string[], bod
 }
 
 function asked(text: (n: number) => string, times = 1): Flood {
-  return { bytes: (n) => Buffer.from(text(n).repeat(times)), onAnswer: true };
+  return { bytes: (n) => Buffer.from(text(n).repeat(times)), answers: times };
 }
 
 const appId = (n: number) => `00000000-0000-4000-9000-${String(n).padStart(12, "0")}`;
@@ -101,6 +101,17 @@ interface Connection {
   unsent: Uint8Array;
   /** The flood runs: what came first was answered. */
   isOn: boolean;
+  /** Answers of this round that have come. */
+  answers: number;
+}
+
+/** Of answers that begin in a chunk, those whose first line is not cut. */
+function answersIn(chunk: Buffer): number {
+  let count = 0;
+  for (let at = chunk.indexOf("HTTP/1.1 "); at !== -1; at = chunk.indexOf("HTTP/1.1 ", at + 9)) {
+    count++;
+  }
+  return count;
 }
 
 function start(flood: Flood): void {
@@ -110,7 +121,7 @@ function start(flood: Flood): void {
     const { data } = socket;
     for (let turns = 0; turns < 8; turns++) {
       if (data.unsent.length === 0) {
-        if (!data.isOn || flood.onAnswer) return;
+        if (!data.isOn || flood.answers !== undefined) return;
         data.unsent = rounds[data.n] as Uint8Array;
       }
       const written = Math.max(0, socket.write(data.unsent));
@@ -124,7 +135,7 @@ function start(flood: Flood): void {
     Bun.connect<Connection>({
       hostname: "127.0.0.1",
       port,
-      data: { n, unsent: new Uint8Array(), isOn: flood.first === undefined },
+      data: { n, unsent: new Uint8Array(), isOn: flood.first === undefined, answers: 0 },
       socket: {
         open(socket) {
           const { data } = socket;
@@ -134,15 +145,18 @@ function start(flood: Flood): void {
           if (flood.reconnects) data.isOn = false;
           pump(socket);
         },
-        data(socket) {
+        data(socket, chunk) {
           if (flood.reconnects) return void socket.terminate();
-          const wasOn = socket.data.isOn;
-          socket.data.isOn = true;
-          // An answer, or its first part: the next round may go.
-          if (flood.onAnswer && socket.data.unsent.length === 0) {
-            socket.data.unsent = rounds[n] as Uint8Array;
-          }
-          if (flood.onAnswer || !wasOn) pump(socket);
+          const { data } = socket;
+          const wasOn = data.isOn;
+          data.isOn = true;
+          if (flood.answers !== undefined) {
+            data.answers += answersIn(chunk);
+            if (data.answers < flood.answers) return;
+            data.answers = 0;
+            data.unsent = rounds[n] as Uint8Array;
+          } else if (wasOn) return;
+          pump(socket);
         },
         drain: pump,
         close: () => void setTimeout(() => connect(n), flood.reconnects ? 0 : 50),

@@ -156,11 +156,8 @@ export const guessing: readonly AttackCase[] = [
         if (code === undefined) return { measured: "nobody could mint", holds: false };
         const first = at;
         const one = (i: number) => from(stranger(first + i));
-        const verdict = told(
-          await guessAll(target, code.length, 20_000, one),
-          code.length,
-          1 / 100,
-        );
+        const sum = await guessAll(target, code.length, 20_000, one);
+        const verdict = told(sum, code.length, 1, 1 / 100);
         at += 20_000;
         if (!verdict.holds) return verdict;
         worst = verdict;

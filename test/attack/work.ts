@@ -17,7 +17,16 @@ function attacker(file: string, ...args: string[]): string[] {
   return pinned(attackersCore, Bun.which("nice") ? ["nice", "-n", "10", ...command] : command);
 }
 
-async function delaysBeside(target: Target, floods: readonly string[]): Promise<Verdict> {
+function told({ p50, p99 }: Pick<Delay, "p50" | "p99">): string {
+  return `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
+}
+
+/** `prepare` is done once the pairs have their rooms. */
+async function delaysBeside(
+  target: Target,
+  floods: readonly string[],
+  prepare: (target: Target) => Promise<void>,
+): Promise<Verdict> {
   const port = String(target.port);
   const pairs = endsWithUs(
     Bun.spawn(
@@ -31,7 +40,13 @@ async function delaysBeside(target: Target, floods: readonly string[]): Promise<
     ),
   );
   const out = pairs.stdout.getReader();
-  await inTime("the pairs to be ready", 20_000, out.read());
+  const delay = async (): Promise<Delay> => {
+    const { value } = await out.read();
+    if (value === undefined) throw new Error((await pairs.stderr.text()).trim());
+    return JSON.parse(Buffer.from(value).toString()) as Delay;
+  };
+  const alone = await inTime("the pairs' delay alone", 20_000, delay());
+  await prepare(target);
   const flooders = floods.map((kind) =>
     endsWithUs(
       Bun.spawn(attacker("flood.ts", port, kind), {
@@ -44,11 +59,9 @@ async function delaysBeside(target: Target, floods: readonly string[]): Promise<
   try {
     pairs.stdin.write("go\n");
     pairs.stdin.flush();
-    const { value } = await inTime("the pairs' delay", 60_000, out.read());
-    if (value === undefined) return { measured: (await pairs.stderr.text()).trim(), holds: false };
-    const { p50, p99 } = JSON.parse(Buffer.from(value).toString()) as Delay;
+    const { p50, p99 } = await inTime("the pairs' delay", 60_000, delay());
     return {
-      measured: `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`,
+      measured: `${told({ p50, p99 })} (alone ${told(alone)})`,
       holds: p50 < most50 && p99 < most99,
     };
   } finally {
@@ -70,8 +83,7 @@ async function beside(
       stdout: "ignore",
     });
   }
-  await prepare(target);
-  return await delaysBeside(target, floods);
+  return await delaysBeside(target, floods, prepare);
 }
 
 /** Rooms of nobody in particular in which mail waits, until no more of them are let in. */
