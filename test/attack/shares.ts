@@ -171,7 +171,13 @@ async function sharedLimits(): Promise<Verdict> {
 
 /** Stalled readers of one client fill WS_BUFFER_TOTAL while another's reader is a little behind. */
 async function fillUnsent(): Promise<Verdict> {
-  await using target = await startTarget({ WS_BUFFER_TOTAL: "2097152", FRAMES_PER_SEC: "0" });
+  await using target = await startTarget({
+    WS_BUFFER_TOTAL: "2097152",
+    FRAMES_PER_SEC: "0",
+    // Who does not read answers no ping either.
+    HEARTBEAT: "10m",
+    SLOW_PEER_TIMEOUT: "10m",
+  });
   const frame = encodeFrame(
     opcodes.text,
     Buffer.from(`{"type":"ice","candidate":"${"x".repeat(60_000)}"}`),
@@ -186,17 +192,17 @@ async function fillUnsent(): Promise<Verdict> {
     // Until the kernel has taken all it will and some of it stays with the server.
     for (let i = 0; i < 400 && !a.isOver; i++) {
       a.sendRaw(frame);
-      if (i % 8 > 0) continue;
+      if (i % 2 > 0) continue;
       await a.flushed();
       if ((await target.metric("nt_ws_buffered_bytes")) > before) break;
     }
     return { a, b };
   };
   const honest = await stalled(other);
-  honest.a.sendRaw(Buffer.concat([frame, frame, frame]));
+  honest.a.sendRaw(Buffer.concat([frame, frame, frame, frame, frame]));
   await honest.a.flushed();
   const pairs = [];
-  for (let n = 0; n < 60 && !honest.b.isOver && !honest.a.isOver; n++) {
+  for (let n = 0; n < 40 && !honest.b.isOver && !honest.a.isOver; n++) {
     const pair = await stalled(hostile).catch(() => undefined);
     if (pair === undefined) break;
     pairs.push(pair);

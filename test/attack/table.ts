@@ -19,7 +19,7 @@ export function tableOf(cases: readonly AttackCase[]): string {
 \`npm run attack\` starts a server of its own for each of these, attacks it as strangers would, prints
 what it measured beside the bound, and fails where one is broken; \`--only guessing,work-pongs\` picks
 some, \`--server PATH\` attacks another checkout or binary, \`--short\` leaves out what takes long, and
-\`--table\` writes this table. What \`--short\` runs is among the tests.
+\`--table\` writes this table. What \`--short\` runs is among the tests, but for delays.
 
 | case | what is tried | what must hold |
 | ---- | ------------- | -------------- |
