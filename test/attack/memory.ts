@@ -1,3 +1,4 @@
+import net from "node:net";
 import {
   encodeFrame,
   opcodes,
@@ -60,6 +61,26 @@ async function holds(target: Target, attack: () => Promise<void>): Promise<Verdi
     held = await look();
   }
   return toldHeld(held, "RSS");
+}
+
+/** The most that is held while an attack goes on, and until `ms` after its start. */
+async function worstDuring(
+  target: Target,
+  ms: number,
+  attack: (until: number) => Promise<void>,
+): Promise<Verdict> {
+  const before = target.rss();
+  const until = performance.now() + ms;
+  const attacked = attack(until);
+  const over = ({ grown, counted }: Held) => grown - 2 * counted;
+  let worst: Held = { grown: 0, counted: 0 };
+  while (performance.now() < until) {
+    const held = { counted: await target.counted(), grown: target.rss() - before };
+    if (over(held) > over(worst)) worst = held;
+    await Bun.sleep(pollMs);
+  }
+  await attacked;
+  return toldHeld(worst, "RSS");
 }
 
 function toldHeld(held: Held, what: string): Verdict {
@@ -255,23 +276,87 @@ export const memory: readonly AttackCase[] = [
       const room = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
       const options = (n: number) => ({ appId: room(n), headers: from(stranger(n)) });
       await using occupants = await openMany(target, 100, options);
-      const before = target.rss();
       await using newcomers = await openMany(target, 100, options);
       const frame = textFrame(`{"type":"ice","candidate":"${"x".repeat(100_000)}"}`);
       const burst = Buffer.concat(Array.from({ length: 30 }, () => frame));
-      for (const client of newcomers) client.sendRaw(burst);
-      let worst: Held = { grown: 0, counted: 0 };
       // They wait for 5 s.
-      for (const until = performance.now() + 4_000; performance.now() < until; ) {
-        const held = { counted: await target.counted(), grown: target.rss() - before };
-        const over = ({ grown, counted }: Held) => grown - 2 * counted;
-        if (over(held) > over(worst)) worst = held;
-        await Bun.sleep(pollMs);
-      }
+      const verdict = await worstDuring(target, 4_000, async () => {
+        for (const client of newcomers) client.sendRaw(burst);
+      });
       if (occupants.some((client) => client.isOver)) {
         return { measured: "an occupant lost its seat", holds: false };
       }
-      return toldHeld(worst, "RSS");
+      return verdict;
+    },
+  },
+  {
+    name: "memory-unread-pongs",
+    theme: "memory",
+    tries: "20 sockets that send pings of 125 bytes for 4 s and read no pong",
+    bound: `${bound}, at any moment`,
+    async run() {
+      await using target = await startTarget();
+      const ping = encodeFrame(opcodes.ping, Buffer.alloc(125));
+      const burst = Buffer.concat(Array.from({ length: 2_000 }, () => ping));
+      await using clients = await openMany(target, 20, (n) => ({ headers: from(stranger(n)) }));
+      for (const client of clients) client.pause();
+      return await worstDuring(target, 4_000, (until) =>
+        eachOf(clients, clients.length, async (client) => {
+          while (performance.now() < until && !client.isOver) {
+            client.sendRaw(burst);
+            await client.flushed().catch(() => {});
+          }
+        }),
+      );
+    },
+  },
+  {
+    name: "memory-unread-answers",
+    theme: "memory",
+    tries: "20 connections that ask for the page 2,000 times each and read no answer",
+    bound: `${bound}, at any moment`,
+    async run() {
+      await using target = await startTarget();
+      const requests = Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000));
+      const sockets = Array.from({ length: 20 }, () => {
+        return net.connect({ port: target.port, host: "127.0.0.1" }).pause();
+      });
+      const verdict = await worstDuring(target, 4_000, async () => {
+        for (const socket of sockets) socket.on("error", () => {}).write(requests);
+      });
+      for (const socket of sockets) socket.destroy();
+      return verdict;
+    },
+  },
+  {
+    name: "memory-unsent-of-the-closed",
+    theme: "memory",
+    tries: "80 stalled readers with megabytes waiting for each (WS_BUFFER_TOTAL=8388608)",
+    bound: `${bound}, at any moment`,
+    async run() {
+      await using target = await startTarget({
+        WS_BUFFER_TOTAL: "8388608",
+        FRAMES_PER_SEC: "0",
+        HEARTBEAT: "10m",
+        SLOW_PEER_TIMEOUT: "10m",
+      });
+      const frame = textFrame(`{"type":"ice","candidate":"${filler}"}`);
+      return await worstDuring(target, 8_000, async (until) => {
+        await eachOf(
+          upTo(80),
+          8,
+          async (n) => {
+            const options = { appId: crypto.randomUUID(), headers: from(stranger(n)) };
+            const a = await tryOpen(target, options);
+            const b = await tryOpen(target, { ...options, side: "B" });
+            if (a === undefined || b === undefined) return;
+            await a.settled().catch(() => {});
+            b.pause();
+            for (let i = 0; i < 12; i++) a.sendRaw(frame);
+          },
+          until,
+        );
+      });
     },
   },
   {

@@ -3,7 +3,14 @@ import { Program } from "../support/program.ts";
 import { RawClient, type RawClientOptions } from "../support/raw-client.ts";
 
 /** What the budgets count, by the gauges that tell it. */
-const budgetGauges = ["nt_mailbox_bytes", "nt_held_bytes", "nt_ws_buffered_bytes"] as const;
+const budgetGauges = [
+  "nt_mailbox_bytes",
+  "nt_mail_id_bytes",
+  "nt_held_bytes",
+  "nt_ring_bytes",
+  "nt_ws_queued_bytes",
+  "nt_ws_buffered_bytes",
+] as const;
 
 /** The server under attack, a process of its own. */
 export interface Target extends AsyncDisposable {
