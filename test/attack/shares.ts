@@ -202,7 +202,7 @@ async function fillUnsent(): Promise<Verdict> {
   honest.a.sendRaw(Buffer.concat([frame, frame, frame, frame, frame]));
   await honest.a.flushed();
   const pairs = [];
-  for (let n = 0; n < 40 && !honest.b.isOver && !honest.a.isOver; n++) {
+  for (let n = 0; n < 80 && !honest.b.isOver && !honest.a.isOver; n++) {
     const pair = await stalled(hostile).catch(() => undefined);
     if (pair === undefined) break;
     pairs.push(pair);
