@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { within } from "./client.ts";
 
-const { NT_SIGNAL_BINARY: binary } = process.env;
-/** The program's sources, or the binary that CI has built. */
-const command = binary ? [binary] : [process.execPath, join(import.meta.dir, "../../src/main.ts")];
+const { NT_SIGNAL_BINARY: server = join(import.meta.dir, "../../src/main.ts") } = process.env;
+/** The program's sources, or what NT_SIGNAL_BINARY names: a binary, or a main.ts. */
+const command = server.endsWith(".ts") ? [process.execPath, server] : [server];
 
 /** One line of the program's log. */
 export interface LogLine {

@@ -54,7 +54,11 @@ export async function rawRequest(base: string, request: RawRequest): Promise<Raw
 export async function exchange(base: string, request: RawRequest): Promise<RawExchange> {
   const { method = "GET", target, headers = {}, body = "", localAddress } = request;
   const { protocol, hostname, port, host } = new URL(base);
-  const to = { host: hostname, port: Number(port), ...(localAddress ? { localAddress } : {}) };
+  const to = {
+    host: hostname.replace(/^\[|\]$/g, ""),
+    port: Number(port),
+    ...(localAddress ? { localAddress } : {}),
+  };
   const secure = protocol === "https:" || protocol === "wss:";
   const socket = secure ? tls.connect({ ...to, rejectUnauthorized: false }) : net.connect(to);
   const lines = [

@@ -1,0 +1,17 @@
+import type { AttackCase } from "./attack-case.ts";
+import { clients } from "./clients.ts";
+import { guessing } from "./guessing.ts";
+import { liveness } from "./liveness.ts";
+import { memory } from "./memory.ts";
+import { shares } from "./shares.ts";
+import { work } from "./work.ts";
+
+/** By theme. */
+export const cases: readonly AttackCase[] = [
+  ...guessing,
+  ...memory,
+  ...shares,
+  ...work,
+  ...liveness,
+  ...clients,
+];
