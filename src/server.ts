@@ -54,7 +54,7 @@ export interface RunningServer {
 }
 
 const behindUnknownProxy =
-  "An untrusted proxy tells whom it asks for: all its clients count as one and keep fewer limits. " +
+  "An untrusted proxy tells whom it asks for: all its clients share the limits of one site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** How often what has expired is collected. */
 const sweepEveryMs = 1_000;
