@@ -173,10 +173,11 @@ test("while one floods, other pairs relay as if it weren't there", async () => {
   await using pair = await openPair(server);
   flooder.sendRaw(encoded(numbered(20_000)));
   await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
-  const frames = numbered(400);
+  // A burst of two seconds is 400, of which half may come in one blow.
+  const frames = numbered(200);
   for (const frame of frames) pair.a.send(frame);
-  expect(await pair.b.nextTexts(400)).toEqual(frames);
-  expect(await server.metric('nt_signal_messages_total{type="ice"}')).toBe(400 + 400);
+  expect(await pair.b.nextTexts(200)).toEqual(frames);
+  expect(await server.metric('nt_signal_messages_total{type="ice"}')).toBe(200 + 200);
 });
 
 test("mail is slowed down like anything else, and none is lost", async () => {

@@ -15,18 +15,39 @@ function budget(perSec: number) {
   return { bucket, clock, takeAll };
 }
 
-test("a burst of two seconds' worth passes at once, and not one more", () => {
-  const { takeAll } = budget(1_000);
-  expect(takeAll()).toBe(2_000);
+test("a blow of a tenth of a second's worth passes at once, and not one more", () => {
+  const { takeAll } = budget(10_000);
+  expect(takeAll()).toBe(1_000);
   expect(takeAll()).toBe(0);
 });
 
-test("what was spent comes back at the rate", () => {
+test("a blow may be of 200 at least, if a burst is as many", () => {
+  expect(budget(1_000).takeAll()).toBe(200);
+  expect(budget(100).takeAll()).toBe(200);
+  expect(budget(10).takeAll()).toBe(20);
+});
+
+test("a burst of two seconds' worth passes at ten times the rate", () => {
   const { clock, takeAll } = budget(1_000);
+  let passed = takeAll();
+  for (let ms = 1; ms <= 180; ms++) {
+    clock.advance(1);
+    const now = takeAll();
+    expect(now).toBe(10);
+    passed += now;
+  }
+  expect(passed).toBe(2_000);
+  // And what came back meanwhile is all that is left.
+  clock.advance(19);
+  expect(takeAll()).toBeWithin(180, 200);
+});
+
+test("what was spent comes back at the rate", () => {
+  const { clock, takeAll } = budget(50);
   takeAll();
-  clock.advance(250);
-  expect(takeAll()).toBe(250);
-  clock.advance(1);
+  clock.advance(1_000);
+  expect(takeAll()).toBe(50);
+  clock.advance(20);
   expect(takeAll()).toBe(1);
 });
 
@@ -98,9 +119,9 @@ test.each([
   [16_385, 1],
   [1_048_576, 1],
 ])("a frame of %p characters costs %p tokens", (length, cost) => {
-  const { bucket, takeAll } = budget(100);
+  const { bucket, takeAll } = budget(50);
   expect(bucket.take(length)).toBe(true);
-  expect(takeAll()).toBe(200 - cost);
+  expect(takeAll()).toBe(100 - cost);
 });
 
 test("a frame that costs more than there is passes, and what it owes is waited for", () => {
@@ -114,11 +135,26 @@ test("a frame that costs more than there is passes, and what it owes is waited f
 });
 
 test("a fast connection waits for a twentieth of a second's worth: no timer for each frame", () => {
-  const { bucket, clock, takeAll } = budget(1_000);
+  const { bucket, clock, takeAll } = budget(50);
   takeAll();
   expect(bucket.waitMs()).toBe(50);
-  clock.advance(50);
-  expect(takeAll()).toBe(50);
+  const fast = budget(1_000);
+  for (let ms = 0; ms < 300; ms += 10) {
+    fast.takeAll();
+    fast.clock.advance(10);
+  }
+  fast.takeAll();
+  expect(fast.bucket.waitMs()).toBeWithin(40, 51);
+  clock.advance(100);
+  expect(takeAll()).toBe(5);
+});
+
+test("after a blow a connection waits for half of the next", () => {
+  const { bucket, clock, takeAll } = budget(1_000);
+  takeAll();
+  expect(bucket.waitMs()).toBe(10);
+  clock.advance(10);
+  expect(takeAll()).toBe(100);
 });
 
 test("over any span no more pass than the burst and the rate allow", () => {

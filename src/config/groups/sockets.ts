@@ -44,7 +44,7 @@ export const sockets = [
     key: "framesPerSec",
     schema: wholeNumber(0, maxCount),
     default: "1000",
-    help: "Frames a second that one socket may send, with bursts of twice that; it is read no faster. 0 sets no limit",
+    help: "Frames a second that one socket may send, with bursts of twice that; it is read no faster. Each 512 characters of a frame count as one more, and all frames over 16 KiB together have a quarter of a core. 0 sets no limit, on large frames neither",
   },
   {
     variable: "MAX_SOCKETS",
