@@ -7,6 +7,7 @@ import { sharedMisses } from "./admission/shared-misses.ts";
 import { socketLimits } from "./admission/socket-limits.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, systemClock } from "./base/clock.ts";
+import { newNodeId } from "./base/ids.ts";
 import { andThen } from "./base/later.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
 import { version } from "./base/version.ts";
@@ -31,6 +32,8 @@ import { createUpgrade } from "./ws/upgrade.ts";
 
 export interface ServerOptions {
   readonly log: Log;
+  /** Which of several nodes this is; a fresh id unless given. */
+  readonly node?: string | undefined;
   /** Stand-ins for tests. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -74,7 +77,7 @@ const loadPage = async () => (await import("./demo/page.ts")).page;
  * Throws a `StartError` for what the operator can put right.
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const { log, clock = systemClock, random = cryptoRandom } = options;
+  const { log, node = newNodeId(), clock = systemClock, random = cryptoRandom } = options;
   const tls = await loadTls(config);
   await checkHost(config.host);
   const tally = new Tally();
@@ -84,7 +87,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     memory ??
     (await (
       await loadSharedEngine()
-    )(config, { clock, random, tally, log, limits: bounds }));
+    )(config, { node, clock, random, tally, log, limits: bounds }));
   const stateFile = memory && (await takeState(config, memory, clock, log));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
@@ -92,7 +95,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
-    now: clock.now,
+    now: engine.now,
     limiter: iceLimit,
   });
   const context: SignalingContext = {
@@ -153,12 +156,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     loadMetrics: async () =>
       (await loadMetrics())({
         tally,
-        sizes: () => engine.sizes(),
+        sizes: () => (memory || tally.store.isUp ? engine.sizes() : undefined),
         limiterKeys: () => ({ http: httpLimit.size(), ws: wsLimit.size(), ice: iceLimit.size() }),
         process: {
           version,
           bun: Bun.version,
           engine: memory ? "memory" : "redis",
+          node: memory ? undefined : node,
           maxSockets: limits.max,
           sockets: limits.size,
           socketClients: limits.clients,

@@ -4,7 +4,8 @@ import type { Distribution, Tally } from "./tally.ts";
 
 export interface MetricsOptions {
   readonly tally: Tally;
-  readonly sizes: () => Sizes;
+  /** Undefined while a shared store is unreachable: then nobody knows, and no series says. */
+  readonly sizes: () => Sizes | undefined;
   /** Keys each limiter counts apart right now. */
   readonly limiterKeys: () => Readonly<Record<string, number>>;
   /** What the process is and how much it may hold. */
@@ -14,7 +15,9 @@ export interface MetricsOptions {
 export interface ProcessFacts {
   readonly version: string;
   readonly bun: string;
-  readonly engine: string;
+  readonly engine: "memory" | "redis";
+  /** Which of several nodes this is; undefined for a server alone. */
+  readonly node?: string | undefined;
   /** Sockets that may be open at a time. */
   readonly maxSockets: number;
   readonly sockets: () => number;
@@ -45,6 +48,9 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
     publish(registry, { name, help, type: "counter", read });
   const gauge = (name: string, help: string, read: () => readonly Sample[]) =>
     publish(registry, { name, help, type: "gauge", read });
+  /** A part of what is held. */
+  const size = (name: string, help: string, part: keyof Sizes) =>
+    gauge(name, help, () => (held === undefined ? [] : one(held[part])));
   const histogram = (name: string, help: string, read: () => readonly Sample[]) =>
     publish(registry, { name, help, type: "histogram", read });
 
@@ -89,17 +95,17 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   counter("nt_codes_minted_total", "Codes minted", () => one(tally.codesMinted));
   counter("nt_codes_redeemed_total", "Codes redeemed", () => one(tally.codesRedeemed));
   counter("nt_pairs_total", "Times that a room had both its sides", () => one(tally.pairs));
-  gauge("nt_codes_live", "Codes that can be redeemed", () => one(held.codesLive));
-  gauge("nt_codes_resting", "Codes used or expired, not yet free", () => one(held.codesResting));
-  gauge("nt_code_clients", "Clients that hold codes", () => one(held.codeClients));
-  gauge("nt_rooms_active", "Rooms", () => one(held.rooms));
-  gauge("nt_peers_active", "Seats taken", () => one(held.peers));
-  gauge("nt_mailboxes", "Mailboxes", () => one(held.mailboxes));
-  gauge("nt_mails", "Mails stored", () => one(held.mails));
-  gauge("nt_mailbox_bytes", "Bytes of stored mail", () => one(held.mailBytes));
-  gauge("nt_held_frames", "Frames held for absent sides", () => one(held.heldFrames));
-  gauge("nt_held_bytes", "Bytes of held frames", () => one(held.heldBytes));
-  gauge("nt_guessers", "Clients whose failed redeems are remembered", () => one(held.guessers));
+  size("nt_codes_live", "Codes that can be redeemed", "codesLive");
+  size("nt_codes_resting", "Codes used or expired, not yet free", "codesResting");
+  size("nt_code_clients", "Clients that hold codes", "codeClients");
+  size("nt_rooms_active", "Rooms", "rooms");
+  size("nt_peers_active", "Seats taken", "peers");
+  size("nt_mailboxes", "Mailboxes", "mailboxes");
+  size("nt_mails", "Mails stored", "mails");
+  size("nt_mailbox_bytes", "Bytes of stored mail", "mailBytes");
+  size("nt_held_frames", "Frames held for absent sides", "heldFrames");
+  size("nt_held_bytes", "Bytes of held frames", "heldBytes");
+  size("nt_guessers", "Clients whose failed redeems are remembered", "guessers");
   histogram("nt_join_seconds", "From the upgrade to the seat", () => buckets(tally.joinSeconds));
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
@@ -107,9 +113,26 @@ export function metrics({ tally, sizes, limiterKeys, process }: MetricsOptions):
   gauge("nt_shared_clients", "Proxies that tell of clients and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
   );
-  const { version, bun, engine } = process;
-  gauge("nt_build_info", "What is running", () => [{ value: 1, labels: { version, bun, engine } }]);
+  const { version, bun, engine, node } = process;
+  const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };
+  gauge("nt_build_info", "What is running", () => [{ value: 1, labels: build }]);
   gauge("nt_limiter_keys", "Clients a rate limit counts apart", () => by("limiter", limiterKeys()));
+
+  if (engine === "redis") {
+    const { store } = tally;
+    gauge("nt_store_up", "Whether Redis is connected, and what it publishes is heard", () =>
+      one(store.isUp ? 1 : 0),
+    );
+    counter("nt_store_reconnects_total", "Times that Redis was connected again", () =>
+      one(store.reconnects),
+    );
+    counter("nt_store_refusals_total", "What Redis said no to, by kind", () =>
+      by("kind", store.refusals),
+    );
+    histogram("nt_store_round_trip_seconds", "Round trips to Redis", () =>
+      buckets(store.roundTripSeconds),
+    );
+  }
 
   return {
     text() {

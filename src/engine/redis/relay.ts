@@ -69,6 +69,8 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
         case "no_peer":
         case "hold_full":
           return reply[0];
+        case "full":
+          return "hold_full";
         default:
           return "replaced";
       }

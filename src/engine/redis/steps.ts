@@ -7,6 +7,7 @@ import establish from "./steps/establish.lua" with { type: "text" };
 import grant from "./steps/grant.lua" with { type: "text" };
 import guess from "./steps/guess.lua" with { type: "text" };
 import leave from "./steps/leave.lua" with { type: "text" };
+import onlyStarted from "./steps/only-started.lua" with { type: "text" };
 import park from "./steps/park.lua" with { type: "text" };
 import prelude from "./steps/prelude.lua" with { type: "text" };
 import probe from "./steps/probe.lua" with { type: "text" };
@@ -25,42 +26,56 @@ import unpark from "./steps/unpark.lua" with { type: "text" };
 export interface Step {
   readonly text: string;
   readonly sha: string;
+  /** For a Redis that is full: the same step where it concerns what exists, refused otherwise. */
+  readonly whenFull?: Step;
 }
 
-/** Steps about codes, and about all rooms. */
+/**
+ * Steps about codes, and about all rooms. Those that keep or free what exists run in a Redis that is
+ * full as well; those that add are refused there, before they change anything.
+ */
 export const houseSteps = {
-  claim: step(claim),
-  guess: step(guess),
-  counts: step(counts),
-  sweep: step(sweep),
+  claim: adding(claim),
+  guess: keeping(guess),
+  counts: keeping(counts),
+  sweep: keeping(sweep),
 } as const;
 
 /** Steps about one room. */
 export const roomSteps = {
-  ack: step(room, ack),
-  admits: step(room, admits),
-  append: step(room, append),
-  establish: step(room, establish),
-  grant: step(room, grant),
-  leave: step(room, leave),
-  park: step(room, park),
-  probe: step(room, probe),
-  publish: step(room, publish),
-  pull: step(room, pull),
-  read: step(room, read),
-  renew: step(room, renew),
-  settle: step(room, settle),
-  start: step(room, start),
-  take: step(room, take),
-  unpark: step(room, unpark),
+  ack: keeping(room, ack),
+  admits: addingRooms(admits),
+  append: adding(room, append),
+  establish: keeping(room, establish),
+  grant: keeping(room, grant),
+  leave: keeping(room, leave),
+  park: keeping(room, park),
+  probe: keeping(room, probe),
+  publish: adding(room, publish),
+  pull: keeping(room, pull),
+  read: keeping(room, read),
+  renew: keeping(room, renew),
+  settle: keeping(room, settle),
+  start: keeping(room, start),
+  take: addingRooms(take),
+  unpark: keeping(room, unpark),
 } as const;
 
-export const allSteps: readonly Step[] = [
-  ...Object.values(houseSteps),
-  ...Object.values(roomSteps),
-];
+function adding(...parts: readonly string[]): Step {
+  return step("#!lua", ...parts);
+}
 
-function step(...parts: readonly string[]): Step {
-  const text = [prelude, ...parts].join("\n");
+function keeping(...parts: readonly string[]): Step {
+  return step("#!lua flags=allow-oom", ...parts);
+}
+
+/** Adds a room, or a side to one that exists. */
+function addingRooms(text: string): Step {
+  return { ...adding(room, text), whenFull: keeping(room, onlyStarted, text) };
+}
+
+/** `flags` is the first line of the script (Redis 7: the flags of a script). */
+function step(flags: string, ...parts: readonly string[]): Step {
+  const text = [flags, prelude, ...parts].join("\n");
   return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
 }
