@@ -1,7 +1,10 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/start-error.ts";
+import { version } from "../base/version.ts";
+import { settings } from "../config/settings.ts";
 import type { Config } from "../config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
+import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis } from "../engine/redis/preflight.ts";
 import type { RedisTarget } from "../engine/redis/primary.ts";
 import { redisEngine } from "../engine/redis/redis.ts";
@@ -49,6 +52,16 @@ export async function sharedEngine(config: Config, parts: SharedEngineParts): Pr
     dropped(reason, count) {
       tally.drops[reason] += count;
     },
+    agreement: {
+      settings: agreed(config),
+      differs: (other, differences) =>
+        log.warn("nodes differ", {
+          other,
+          settings: differences
+            .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
+            .join("; "),
+        }),
+    },
     store: {
       changed(isUp) {
         store.isUp = isUp;
@@ -65,6 +78,33 @@ export async function sharedEngine(config: Config, parts: SharedEngineParts): Pr
       took: (ms) => store.roundTripSeconds.observe(ms / 1_000),
     },
   });
+}
+
+/** What is true of a room on one node and not on another if they differ. */
+const agreedKeys: readonly (keyof Config)[] = [
+  "roomTtlMs",
+  "relayHoldMs",
+  "heartbeatMs",
+  "maxRooms",
+  "maxCodes",
+  "codeDigits",
+  "codeDigitsMax",
+  "codesPerClient",
+  "redeemFailures",
+  "redeemWindowMs",
+  "mailboxMaxMails",
+  "mailboxMaxBytes",
+  "mailTotalBytes",
+  "wsMaxMsgBytes",
+];
+
+function agreed(config: Config): NodeSettings {
+  const values = settings.flatMap((setting) =>
+    agreedKeys
+      .filter((key) => setting.noMeaning === undefined && setting.key === key)
+      .map((key) => [setting.variable, String(config[key])] as const),
+  );
+  return { version, ...Object.fromEntries(values) };
 }
 
 /** Lets one line through in ten seconds: what one step is refused, all are. */

@@ -5,6 +5,7 @@ import { hearing } from "./hearing.ts";
 import { keysUnder } from "./keys.ts";
 import { startLeases } from "./leases.ts";
 import { redisMailboxes } from "./mailboxes.ts";
+import { compareNodes, type Difference, type NodeSettings } from "./node-settings.ts";
 import type { RedisTarget } from "./primary.ts";
 import { Questions } from "./questions.ts";
 import { redisRelay } from "./relay.ts";
@@ -29,6 +30,11 @@ export interface RedisEngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: EngineLimits;
+  /** What all nodes have to agree on, and who is told when one does not. */
+  readonly agreement?: {
+    readonly settings: NodeSettings;
+    readonly differs: (node: string, differences: readonly Difference[]) => void;
+  };
   /** Hears of everything that was accepted and then given up. */
   readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
   /** What the store has to say of itself; see `StoreOptions`. */
@@ -60,9 +66,12 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     heard: (text) => ears.heard(text),
     changed(up) {
       if (up) leases.reconnected();
+      if (up) nodes?.compare();
       options.store?.changed?.(up);
     },
   });
+  const nodes =
+    options.agreement && compareNodes({ store, keys, clock, node, ...options.agreement });
   const run = roomsStore({ ...options, ...limits, store, keys, node });
   const tenancy = newTenancy({ run, book, clock, leaseMs, maxRooms: limits.maxRooms });
   const relay = redisRelay({
@@ -95,6 +104,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     sizes: house.sizes,
     async close() {
       leases.stop();
+      nodes?.stop();
       await Promise.all(Array.from(book.all, (seat) => seats.leave(seat)));
       await store.settled();
       store.close();
