@@ -35,15 +35,19 @@ export class Sentinels implements AsyncDisposable {
 
   static async start({ args = [], password = "" }: SentinelOptions = {}): Promise<Sentinels> {
     const folder = await mkdtemp(join(tmpdir(), "nt-signal-sentinels-"));
-    const own = ["--bind-source-addr", theirAddress, "--repl-diskless-sync-delay", "0", ...args];
-    const first = await TestRedis.start({ durable: true, args: own });
-    const firstNetwork = startProxy(first.port);
-    const second = await TestRedis.start({ durable: true, args: own });
-    const secondNetwork = startProxy(second.port);
-    // It tells the port at which the others reach it, as behind any other network.
-    await second.ask("CONFIG", "SET", "replica-announce-port", String(secondNetwork.port));
-    await first.ask("CONFIG", "SET", "replica-announce-port", String(firstNetwork.port));
+    const run = async (network: Network) => {
+      // It tells the port at which the others reach it, as behind any other network.
+      const announced = ["--replica-announce-port", String(network.port)];
+      const own = ["--bind-source-addr", theirAddress, "--repl-diskless-sync-delay", "0"];
+      const redis = await TestRedis.start({ durable: true, args: [...own, ...announced, ...args] });
+      network.redirect(redis.port);
+      return redis;
+    };
+    const [firstNetwork, secondNetwork] = [startProxy(0), startProxy(0)];
+    const [first, second] = [await run(firstNetwork), await run(secondNetwork)];
     await second.ask("REPLICAOF", "127.0.0.1", String(firstNetwork.port));
+    // Before the sentinels come: they ask whether there is one every 10 s only.
+    await until("the replica to follow", () => follows(second));
     const ports = await Promise.all([freePort(), freePort(), freePort()]);
     const children: Bun.Subprocess[] = [];
     for (const port of ports) {
@@ -74,7 +78,7 @@ export class Sentinels implements AsyncDisposable {
     return {
       REDIS_URL: "redis://primary",
       REDIS_SENTINELS: this.hosts.join(","),
-      REDIS_SENTINEL_PASSWORD: this.password,
+      ...(this.password === "" ? {} : { REDIS_SENTINEL_PASSWORD: this.password }),
     };
   }
 
@@ -95,6 +99,19 @@ export class Sentinels implements AsyncDisposable {
     return named.filter((name) => name === String(port)).length >= 2;
   }
 
+  /** What most sentinels name as primary. */
+  async primary(): Promise<TestRedis> {
+    return (await this.hasFailedOver()) ? this.redis[1] : this.redis[0];
+  }
+
+  /** The one is primary, the other follows it, and has all that it has. */
+  async isWhole(): Promise<boolean> {
+    const primary = await this.primary();
+    const other = this.redis[primary === this.redis[0] ? 1 : 0];
+    const told = String(await primary.ask("INFO", "replication").catch(() => ""));
+    return told.includes("state=online") && (await follows(other));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.children) {
       child.kill("SIGKILL");
@@ -110,25 +127,39 @@ export class Sentinels implements AsyncDisposable {
       if ((await this.field(port, "num-other-sentinels")) !== "2") return false;
       if ((await this.field(port, "num-slaves")) !== "1") return false;
     }
-    const [, second] = this.redis;
-    return String(await second.ask("INFO", "replication")).includes("master_link_status:up");
+    return true;
   }
 
   /** What a sentinel says of the primary; empty when it says nothing. */
   private async field(port: number, name: string): Promise<string> {
+    const facts = await this.asking(port, (ask) => ask("SENTINEL", "MASTER", "mymaster"));
+    return facts[facts.indexOf(name) + 1] ?? "";
+  }
+
+  /** Nothing when there is no answer. */
+  private async asking(
+    port: number,
+    about: (ask: Resp["ask"]) => ReturnType<Resp["ask"]>,
+  ): Promise<string | string[]> {
     const to = { host: "127.0.0.1", port, tls: false, ca: undefined, timeoutMs: 1_000 };
-    let resp: Awaited<ReturnType<typeof openResp>> | undefined;
+    let resp: Resp | undefined;
     try {
       resp = await openResp(to);
       if (this.password !== "") await resp.ask("AUTH", this.password);
-      const facts = await resp.ask("SENTINEL", "MASTER", "mymaster");
-      return facts[facts.indexOf(name) + 1] ?? "";
+      return await about(resp.ask);
     } catch {
-      return "";
+      return [];
     } finally {
       resp?.close();
     }
   }
+}
+
+type Resp = Awaited<ReturnType<typeof openResp>>;
+
+async function follows(redis: TestRedis): Promise<boolean> {
+  const told = await redis.ask("INFO", "replication").catch(() => "");
+  return String(told).includes("master_link_status:up");
 }
 
 function sentinelConf(port: number, primary: number, folder: string, password: string): string {
