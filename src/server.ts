@@ -7,6 +7,7 @@ import { socketLimits } from "./admission/socket-limits.ts";
 import { turnBudget } from "./admission/turn-budget.ts";
 import { parseAddressSet } from "./base/address.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "./base/clock.ts";
+import { newNodeId } from "./base/ids.ts";
 import { andThen, type Later } from "./base/later.ts";
 import { SharedBudget } from "./base/shared-budget.ts";
 import { loadTls, type Tls } from "./base/tls.ts";
@@ -37,6 +38,8 @@ export interface ServerOptions {
   readonly log: Log;
   /** Ends the wait for a predecessor's state: the start then fails with a `StartError`. */
   readonly unwanted?: AbortSignal;
+  /** Which of several nodes this is; a fresh id unless given. */
+  readonly node?: string | undefined;
   /** Stand-ins for tests. */
   readonly clock?: Clock;
   readonly random?: Random;
@@ -84,7 +87,7 @@ const loadPage = async () => (await import("./demo/page.ts")).page;
  * Throws a `StartError` for what the operator can put right.
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const { log, clock = systemClock, random = cryptoRandom } = options;
+  const { log, node = newNodeId(), clock = systemClock, random = cryptoRandom } = options;
   const tls = await loadTls(config);
   await checkHost(config.host);
   const tally = new Tally();
@@ -98,14 +101,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     memory ??
     (await (
       await loadSharedEngine()
-    )(config, { clock, random, tally, log, limits: bounds }));
+    )(config, { node, clock, random, tally, log, limits: bounds }));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
   const iceLimit = fixedWindow({ ...iceGrants, ticks: clock.ticks, maxKeys: limiterKeys });
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
-    now: clock.now,
+    now: engine.now,
     limiter: iceLimit,
   });
   const context: SignalingContext = {
@@ -172,7 +175,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     loadMetrics: async () =>
       (await loadMetrics())({
         tally,
-        sizes: () => engine.sizes(),
+        sizes: () => (memory || tally.store.isUp ? engine.sizes() : undefined),
         limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
         deferredRequests: () => requests.deferred(),
         ticks: clock.ticks,
@@ -183,6 +186,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           version,
           bun: Bun.version,
           engine: memory ? "memory" : "redis",
+          node: memory ? undefined : node,
           maxSockets: limits.max,
           sockets: limits.size,
           socketClients: limits.clients,

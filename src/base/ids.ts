@@ -15,6 +15,11 @@ export function newAppId(): AppId {
   return crypto.randomUUID() as AppId;
 }
 
+/** A fresh name for a node of several: 12 hexadecimal digits, new with each start. */
+export function newNodeId(): string {
+  return crypto.randomUUID().slice(-12);
+}
+
 /**
  * Reads every form of a UUID that Go's `uuid.Parse` takes (any case, `urn:uuid:`, braces, no
  * hyphens) so that all of them name one room. Undefined when `text` is none of them.

@@ -1,8 +1,9 @@
 import { networkInterfaces } from "node:os";
 import { systemClock } from "../base/clock.ts";
+import { newNodeId } from "../base/ids.ts";
 import { version } from "../base/version.ts";
 import { type Config, readConfig } from "../config.ts";
-import { type RunningServer, startServer } from "../server.ts";
+import { type RunningServer, type ServerOptions, startServer } from "../server.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { banner } from "./banner.ts";
 import type { Command } from "./command.ts";
@@ -34,7 +35,9 @@ export const serve: Command = {
     const isTerminal = process.stdout.isTTY === true;
     const render = logStyle(config.logFormat, isTerminal, env);
     const output = logOutput(process.stdout, systemClock);
+    const node = config.redisUrl === "" ? undefined : newNodeId();
     const log = createLog({
+      node,
       level: config.logLevel,
       write: output.write,
       now: systemClock.now,
@@ -55,7 +58,7 @@ export const serve: Command = {
     const stopped = stopSignal();
     const unwanted = new AbortController();
     void stopped.then(() => unwanted.abort());
-    const server = await startOrExplain(config, log, unwanted.signal);
+    const server = await startOrExplain(config, { log, node, unwanted: unwanted.signal });
     if (server === undefined) {
       await output.flush(flushMs);
       return unwanted.signal.aborted ? 0 : 1;
@@ -82,11 +85,10 @@ function greeting(config: Config, { port }: RunningServer, warnings: readonly st
 /** Undefined when the operator has been told what to put right. */
 async function startOrExplain(
   config: Config,
-  log: Log,
-  unwanted: AbortSignal,
+  options: ServerOptions,
 ): Promise<RunningServer | undefined> {
   try {
-    return await startServer(config, { log, unwanted });
+    return await startServer(config, options);
   } catch (error) {
     const fault = startFault(error, config);
     if (fault === undefined) throw error;

@@ -44,7 +44,7 @@ function tlsNeedsBoth({ given }: Draft): Findings {
   return { ...fine, problems: [{ variable: missing, value: undefined, allowed }] };
 }
 
-/** What is in Redis is not in a file, and a file of authorities is for TLS. */
+/** What is in Redis is not in a file, a file of authorities is for TLS, and sentinels know no password. */
 function redisTakesAll({ values, given }: Draft): Findings {
   const problems: Problem[] = [];
   if (given.has("redisUrl") && given.has("stateFile")) {
@@ -54,6 +54,12 @@ function redisTakesAll({ values, given }: Draft): Findings {
   if (given.has("redisCaFile") && !values.redisUrl?.startsWith("rediss://")) {
     const allowed = "not set, because REDIS_URL does not begin with rediss://";
     problems.push({ variable: "REDIS_CA_FILE", value: values.redisCaFile, allowed });
+  }
+  if (given.has("redisSentinels") && !given.has("redisUrl")) {
+    const allowed =
+      "set, because REDIS_SENTINELS is: its scheme, user, password and database are the primary's " +
+      "(redis://:password@primary)";
+    problems.push({ variable: "REDIS_URL", value: undefined, allowed });
   }
   return { ...fine, problems };
 }

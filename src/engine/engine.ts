@@ -15,6 +15,11 @@ export interface Engine {
   readonly seats: Seats;
   readonly relay: Relay;
   readonly mailboxes: Mailboxes;
+  /**
+   * ms since the Unix epoch by the clock that everything expires by: this process's with memory, the
+   * store's with a shared one.
+   */
+  now(): number;
   /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
   ready(): Later<string | undefined>;
   /**

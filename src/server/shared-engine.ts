@@ -1,13 +1,18 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/start-error.ts";
+import { version } from "../base/version.ts";
+import { settings } from "../config/settings.ts";
 import type { Config } from "../config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
+import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis } from "../engine/redis/preflight.ts";
+import type { RedisTarget } from "../engine/redis/primary.ts";
 import { redisEngine } from "../engine/redis/redis.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 
 export interface SharedEngineParts {
+  readonly node: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly tally: Tally;
@@ -16,28 +21,90 @@ export interface SharedEngineParts {
 }
 
 /**
- * The engine in the Redis of `REDIS_URL`. A lease is three quarters of the time within which the
- * seats of a node that died have to be free, so that a renewal may come late.
+ * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
+ * three quarters of the time within which the seats of a node that died have to be free, so that a
+ * renewal may come late.
  * Throws a `StartError` for a Redis that will not do.
  */
 export async function sharedEngine(config: Config, parts: SharedEngineParts): Promise<Engine> {
-  const { clock, random, tally, log, limits } = parts;
-  const ca = config.redisCaFile === "" ? undefined : await readCa(config.redisCaFile);
-  const { redisUrl: url, redisTimeoutMs: timeoutMs } = config;
-  for (const warning of await checkRedis({ url, ca, timeoutMs })) log.warn(warning);
+  const { node, clock, random, tally, log, limits } = parts;
+  const { redisTimeoutMs: timeoutMs } = config;
+  const redis: RedisTarget = {
+    url: config.redisUrl,
+    ca: config.redisCaFile === "" ? undefined : await readCa(config.redisCaFile),
+    sentinels:
+      config.redisSentinels.length === 0
+        ? undefined
+        : {
+            hosts: config.redisSentinels,
+            name: config.redisSentinelName,
+            password: config.redisSentinelPassword,
+          },
+  };
+  for (const warning of await checkRedis(redis, timeoutMs)) log.warn(warning);
+  const { store } = tally;
+  const logRefusal = seldom(clock, (reason) => log.error("redis refuses", { reason }));
+  let wasUp = false;
   return redisEngine({
-    ...{ url, ca, timeoutMs, clock, random, limits },
+    ...{ node, redis, timeoutMs, clock, random, limits },
     prefix: config.redisPrefix,
     leaseMs: config.heartbeatMs * 1.5,
     dropped(reason, count) {
       tally.drops[reason] += count;
     },
-    refused: seldom(clock, (reason) => log.error("redis refuses", { reason })),
-    reachable(is) {
-      if (is) log.info("redis within reach");
-      else log.error("redis out of reach");
+    agreement: {
+      settings: agreed(config),
+      differs: (other, differences) =>
+        log.warn("nodes differ", {
+          other,
+          settings: differences
+            .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
+            .join("; "),
+        }),
+    },
+    store: {
+      changed(isUp) {
+        store.isUp = isUp;
+        if (isUp && wasUp) store.reconnects++;
+        wasUp ||= isUp;
+        if (isUp) log.info("redis connected");
+        else log.error("redis unreachable");
+      },
+      failed: ({ kind, message }) => log.error("redis connection failed", { why: kind, message }),
+      refused(kind, message) {
+        store.refusals[kind]++;
+        logRefusal(message);
+      },
+      took: (ms) => store.roundTripSeconds.observe(ms / 1_000),
     },
   });
+}
+
+/** What is true of a room on one node and not on another if they differ. */
+const agreedKeys: readonly (keyof Config)[] = [
+  "roomTtlMs",
+  "relayHoldMs",
+  "heartbeatMs",
+  "maxRooms",
+  "maxCodes",
+  "codeDigits",
+  "codeDigitsMax",
+  "codesPerClient",
+  "redeemFailures",
+  "redeemWindowMs",
+  "mailboxMaxMails",
+  "mailboxMaxBytes",
+  "mailTotalBytes",
+  "wsMaxMsgBytes",
+];
+
+function agreed(config: Config): NodeSettings {
+  const values = settings.flatMap((setting) =>
+    agreedKeys
+      .filter((key) => setting.noMeaning === undefined && setting.key === key)
+      .map((key) => [setting.variable, String(config[key])] as const),
+  );
+  return { version, ...Object.fromEntries(values) };
 }
 
 /** Lets one line through in ten seconds: what one step is refused, all are. */

@@ -18,6 +18,8 @@ export interface LogOptions {
   readonly write: (line: string) => void;
   /** ms since the Unix epoch. */
   readonly now: () => number;
+  /** Which of several nodes writes: a field of every line. Undefined for a server alone. */
+  readonly node?: string | undefined;
   /** JSON unless told otherwise. */
   readonly render?: RenderLine;
 }
@@ -36,12 +38,14 @@ export type RenderLine = (entry: Entry) => string;
 
 /** A log of one line an event. */
 export function createLog(options: LogOptions): Log {
-  const { render = jsonLine } = options;
+  const { render = jsonLine, node } = options;
   const lowest = logLevels.indexOf(options.level);
   const at = (level: LogLevel) => {
     if (logLevels.indexOf(level) < lowest) return () => {};
-    return (msg: string, fields?: Fields) =>
+    return (msg: string, own?: Fields) => {
+      const fields = node === undefined ? own : { node, ...own };
       options.write(render({ at: options.now(), level, msg, fields }));
+    };
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -4,7 +4,8 @@ import type { Distribution, Tally } from "./tally.ts";
 
 export interface MetricsOptions {
   readonly tally: Tally;
-  readonly sizes: () => Sizes;
+  /** Undefined while a shared store is unreachable: then nobody knows, and no series says. */
+  readonly sizes: () => Sizes | undefined;
   /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
   /** Bytes of frames that wait to be handled. */
@@ -24,7 +25,9 @@ export interface MetricsOptions {
 export interface ProcessFacts {
   readonly version: string;
   readonly bun: string;
-  readonly engine: string;
+  readonly engine: "memory" | "redis";
+  /** Which of several nodes this is; undefined for a server alone. */
+  readonly node?: string | undefined;
   /** Sockets that may be open at a time. */
   readonly maxSockets: number;
   readonly sockets: () => number;
@@ -69,6 +72,9 @@ export function metrics(options: MetricsOptions): Metrics {
     publish(registry, { name, help, type: "counter", read });
   const gauge = (name: string, help: string, read: () => readonly Sample[]) =>
     publish(registry, { name, help, type: "gauge", read });
+  /** A part of what is held. */
+  const size = (name: string, help: string, part: keyof Sizes) =>
+    gauge(name, help, () => (held === undefined ? [] : one(held[part])));
   const histogram = (name: string, help: string, read: () => readonly Sample[]) =>
     publish(registry, { name, help, type: "histogram", read });
 
@@ -134,24 +140,26 @@ export function metrics(options: MetricsOptions): Metrics {
     one(process.guessing().digits),
   );
   counter("nt_pairs_total", "Times that a room had both its sides", () => one(tally.pairs));
-  gauge("nt_codes_live", "Codes that can be redeemed", () => one(held.codesLive));
-  gauge("nt_codes_resting", "Codes used or expired, not yet free", () => one(held.codesResting));
-  gauge("nt_code_clients", "Clients and sites that hold codes", () => one(held.codeClients));
-  gauge("nt_rooms_active", "Rooms", () => one(held.rooms));
-  gauge("nt_peers_active", "Seats taken", () => one(held.peers));
-  gauge("nt_mailboxes", "Mailboxes", () => one(held.mailboxes));
-  gauge("nt_mails", "Mails stored", () => one(held.mails));
-  gauge("nt_mailbox_bytes", "Bytes that stored mail counts", () => one(held.mailBytes));
-  gauge("nt_mail_id_bytes", "Bytes that remembered ids of mail count", () => one(held.idBytes));
-  gauge("nt_held_frames", "Frames held for absent sides", () => one(held.heldFrames));
-  gauge("nt_held_bytes", "Bytes that held frames count", () => one(held.heldBytes));
-  gauge("nt_ring_bytes", "Bytes that frames count which Redis keeps until they have arrived", () =>
-    one(held.ringBytes),
+  size("nt_codes_live", "Codes that can be redeemed", "codesLive");
+  size("nt_codes_resting", "Codes used or expired, not yet free", "codesResting");
+  size("nt_code_clients", "Clients and sites that hold codes", "codeClients");
+  size("nt_rooms_active", "Rooms", "rooms");
+  size("nt_peers_active", "Seats taken", "peers");
+  size("nt_mailboxes", "Mailboxes", "mailboxes");
+  size("nt_mails", "Mails stored", "mails");
+  size("nt_mailbox_bytes", "Bytes that stored mail counts", "mailBytes");
+  size("nt_mail_id_bytes", "Bytes that remembered ids of mail count", "idBytes");
+  size("nt_held_frames", "Frames held for absent sides", "heldFrames");
+  size("nt_held_bytes", "Bytes that held frames count", "heldBytes");
+  size(
+    "nt_ring_bytes",
+    "Bytes that frames count which Redis keeps until they have arrived",
+    "ringBytes",
   );
-  gauge(
+  size(
     "nt_guessers",
     "Clients and sites whose failed redeems are remembered, at most 100,000",
-    () => one(held.guessers),
+    "guessers",
   );
   histogram(
     "nt_join_seconds",
@@ -164,8 +172,9 @@ export function metrics(options: MetricsOptions): Metrics {
   gauge("nt_shared_clients", "Proxies that tell of clients and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
   );
-  const { version, bun, engine } = process;
-  gauge("nt_build_info", "What is running", () => [{ value: 1, labels: { version, bun, engine } }]);
+  const { version, bun, engine, node } = process;
+  const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };
+  gauge("nt_build_info", "What is running", () => [{ value: 1, labels: build }]);
   gauge("nt_limiter_keys", "Clients and sites a rate limit counts apart", () =>
     ofEach("limiter", limiters(), (limiter) => limiter.size()),
   );
@@ -175,6 +184,22 @@ export function metrics(options: MetricsOptions): Metrics {
   counter("nt_http_deferred_total", "Requests that waited for the end of a crowded turn", () =>
     one(options.deferredRequests()),
   );
+
+  if (engine === "redis") {
+    const { store } = tally;
+    gauge("nt_store_up", "Whether Redis is connected, and what it publishes is heard", () =>
+      one(store.isUp ? 1 : 0),
+    );
+    counter("nt_store_reconnects_total", "Times that Redis was connected again", () =>
+      one(store.reconnects),
+    );
+    counter("nt_store_refusals_total", "What Redis said no to, by kind", () =>
+      by("kind", store.refusals),
+    );
+    histogram("nt_store_round_trip_seconds", "Round trips to Redis", () =>
+      buckets(store.roundTripSeconds),
+    );
+  }
 
   let kept: Promise<string> | undefined;
   let keptSince = 0;

@@ -68,7 +68,7 @@ export const closeReasons = [
   "rooms_full",
   /** It has its share of the rooms. */
   "rooms_share",
-  /** The store that seats are kept in was out of reach. */
+  /** The store that seats are kept in was unreachable. */
   "unreachable",
   "parked_overflow",
   /** More pings and pongs than anybody needs. */
@@ -113,17 +113,35 @@ export const refusals = [
   /** A right code, at whose length too many wrong ones were tried. */
   "withdrawn",
   "ice",
-  /** The store was out of reach. */
+  /** The store was unreachable, or full. */
   "unreachable",
 ] as const;
 export type Refusal = (typeof refusals)[number];
 
 /** How many digits a code can have. */
 export type CodeDigits = 4 | 5 | 6 | 7 | 8;
+/** What a shared store says no with. */
+export const storeRefusals = [
+  /** It has no space for what would be added. */
+  "full",
+  /** It is no primary any more. */
+  "replica",
+  /** Fewer replicas follow than it wants for a write (`min-replicas-to-write`). */
+  "no_replicas",
+  /** It cannot write to its disk. */
+  "disk",
+  "loading",
+  /** It runs somebody's script that does not end. */
+  "busy",
+  "not_permitted",
+  "other",
+] as const;
+export type StoreRefusal = (typeof storeRefusals)[number];
 
 /** Upper bounds in bytes, as the reference server's histogram has them. */
 export const frameSizeBounds = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576] as const;
 export const roundTripBounds = exponential(0.001, 2, 12);
+export const storeRoundTripBounds = exponential(0.000_25, 2, 14);
 export const firstFlowBounds = exponential(0.05, 1.6, 12);
 
 function exponential(start: number, factor: number, count: number): readonly number[] {
@@ -173,6 +191,14 @@ export class Tally {
   readonly established = zeroes(iceModes);
   readonly failed = zeroes(iceFailures);
   readonly firstFlowSeconds = new Distribution(firstFlowBounds);
+  /** The shared store; a server alone has none. */
+  readonly store = {
+    isUp: false,
+    /** Times that it came up again. */
+    reconnects: 0,
+    refusals: zeroes(storeRefusals),
+    roundTripSeconds: new Distribution(storeRoundTripBounds),
+  };
   /** Bytes queued in all sockets, as last seen. */
   bufferedBytes = 0;
   pausedSockets = 0;

@@ -1,11 +1,12 @@
 import { parseArgs } from "node:util";
 import { chaos } from "./scenario.ts";
 
-// npm run chaos -- --seconds 60 --pairs 50 --seed 1
+// npm run chaos -- --seconds 60 --pairs 50 --seed 1 [--sentinel]
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
     pairs: { type: "string", default: "50" },
+    sentinel: { type: "boolean", default: false },
     seed: { type: "string", default: String(Math.floor(performance.timeOrigin) % 1_000_000) },
   },
 });
@@ -16,6 +17,7 @@ const report = await chaos({
   seed,
   seconds: Number(values.seconds),
   pairs: Number(values.pairs),
+  sentinel: values.sentinel,
   say,
 });
 say(JSON.stringify(report, undefined, 2));

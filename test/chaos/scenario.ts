@@ -1,5 +1,6 @@
 import { freePort } from "../support/program.ts";
 import { TestRedis } from "../support/redis.ts";
+import { Sentinels } from "../support/sentinels.ts";
 import { ChaosNode } from "./node.ts";
 import { Party } from "./party.ts";
 
@@ -8,6 +9,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly seconds: number;
   readonly pairs: number;
+  /** Two Redis under three sentinels, which fail over, instead of one. */
+  readonly sentinel?: boolean;
   readonly say?: (line: string) => void;
 }
 
@@ -36,9 +39,9 @@ const settlingMs = 60_000;
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, seconds, pairs, say = () => {} } = options;
   const random = seeded(seed);
-  await using redis = await TestRedis.start({ durable: true });
   await using parts = new AsyncDisposableStack();
-  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "500ms", HEARTBEAT: `${heartbeatMs}ms` };
+  const store = parts.use(options.sentinel ? await failingOver() : await single());
+  const env = { ...store.env, REDIS_TIMEOUT: "500ms", HEARTBEAT: `${heartbeatMs}ms` };
   const nodes: ChaosNode[] = [];
   for (const offset of clockOffsetsMs) {
     const node = new ChaosNode(await freePort(), { ...env, CLOCK_OFFSET_MS: String(offset) });
@@ -58,7 +61,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   await until("every client to be online", () => parties.every((party) => party.isOnline));
   for (const party of parties) party.talk(mailEveryMs);
 
-  const actions = await misbehave(nodes, redis, random, seconds, say);
+  const actions = await misbehave(nodes, store, random, seconds, say);
 
   const faults: string[] = [];
   await until("every node to be ready again", () => all(nodes, (node) => node.isReady()));
@@ -86,6 +89,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const rss = await Promise.all(nodes.map((node) => node.rss()));
 
   for (const party of parties) party[Symbol.dispose]();
+  const redis = await store.primary();
   const freed = async () => Number(await redis.ask("ZCARD", "nt:{rv}:busy")) === 0;
   await until("every seat to be free", freed).catch((error: Error) => faults.push(error.message));
   const keys = (await redis.ask("KEYS", "nt:*")) as string[];
@@ -97,9 +101,63 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   return { actions, mails, arrivals, faults, rss, redisBytes };
 }
 
+interface ChaosStore extends AsyncDisposable {
+  readonly env: Record<string, string>;
+  /** What can befall it, each for so many ms. */
+  readonly faults: Readonly<Record<string, (lastsMs: number) => Promise<void>>>;
+  primary(): Promise<TestRedis>;
+}
+
+async function single(): Promise<ChaosStore> {
+  const redis = await TestRedis.start({ durable: true });
+  return {
+    env: { REDIS_URL: redis.url },
+    faults: {
+      "kill Redis": (lastsMs) => killed(redis, lastsMs),
+      "stop Redis": (lastsMs) => stopped(redis, lastsMs),
+    },
+    primary: () => Promise.resolve(redis),
+    [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose](),
+  };
+}
+
+/**
+ * One fault of the primary at a time, with the replica following: then no mail that was answered is
+ * lost. (A failover that an operator orders while the primary lives promises less.)
+ */
+async function failingOver(): Promise<ChaosStore> {
+  const args = ["--min-replicas-to-write", "1", "--min-replicas-max-lag", "1"];
+  const sentinels = await Sentinels.start({ args });
+  const whole = async () => {
+    await until("the replica to follow", () => sentinels.isWhole());
+    return sentinels.primary();
+  };
+  return {
+    env: sentinels.env,
+    faults: {
+      "kill the primary": async (lastsMs) => killed(await whole(), lastsMs * 2),
+      "stop the primary": async (lastsMs) => stopped(await whole(), lastsMs),
+    },
+    primary: () => sentinels.primary(),
+    [Symbol.asyncDispose]: () => sentinels[Symbol.asyncDispose](),
+  };
+}
+
+async function killed(redis: TestRedis, lastsMs: number): Promise<void> {
+  await redis.kill();
+  await Bun.sleep(lastsMs / 2);
+  await redis.run();
+}
+
+async function stopped(redis: TestRedis, lastsMs: number): Promise<void> {
+  redis.signal("SIGSTOP");
+  await Bun.sleep(lastsMs);
+  redis.signal("SIGCONT");
+}
+
 async function misbehave(
   nodes: readonly ChaosNode[],
-  redis: TestRedis,
+  store: ChaosStore,
   random: (below: number) => number,
   seconds: number,
   say: (line: string) => void,
@@ -110,7 +168,8 @@ async function misbehave(
     await Bun.sleep(200 + random(600));
     const node = nodes[random(nodes.length)] as ChaosNode;
     const lastsMs = 100 + random(2_400);
-    const what = ["kill a node", "stop a node", "kill Redis", "stop Redis"][random(4)] as string;
+    const faults = ["kill a node", "stop a node", ...Object.keys(store.faults)];
+    const what = faults[random(faults.length)] as string;
     actions[what] = (actions[what] ?? 0) + 1;
     say(`${what} for ${lastsMs} ms`);
     switch (what) {
@@ -124,15 +183,8 @@ async function misbehave(
         await Bun.sleep(lastsMs);
         node.signal("SIGCONT");
         break;
-      case "kill Redis":
-        await redis.kill();
-        await Bun.sleep(lastsMs / 2);
-        await redis.run();
-        break;
-      case "stop Redis":
-        redis.signal("SIGSTOP");
-        await Bun.sleep(lastsMs);
-        redis.signal("SIGCONT");
+      default:
+        await store.faults[what]?.(lastsMs);
     }
   }
   return actions;

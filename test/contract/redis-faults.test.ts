@@ -6,7 +6,8 @@ import { EngineUnreachable } from "../../src/engine/engine.ts";
 import { within } from "../support/client.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
-import { redisNodes } from "../support/redis-engine.ts";
+import { at, redisNodes } from "../support/redis-engine.ts";
+import { until } from "../support/until.ts";
 import {
   client,
   code,
@@ -27,23 +28,10 @@ const test = anyTest.skipIf(redisMissing);
 const redis = await TestRedis.start();
 afterAll(() => redis[Symbol.asyncDispose]());
 
-/** Waits for what no event tells. */
-async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const come = async () => {
-    while (!(await is())) await Bun.sleep(5);
-  };
-  await within(what, come());
-}
-
 describe("an answer that nobody got", () => {
   test("has consumed no code: the same redeem asks again and gets it", async () => {
     await using network = startProxy(redis.port);
-    await using nodes = await redisNodes(
-      redis,
-      1,
-      {},
-      { url: network.http.replace("http", "redis") },
-    );
+    await using nodes = await redisNodes(redis, 1, {}, { redis: at(network.http) });
     const [engine] = nodes.engines;
     const appId = await mint(engine, "1234");
     for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
@@ -54,16 +42,12 @@ describe("an answer that nobody got", () => {
 
   test("has claimed no second code: the same mint asks again and gets the first", async () => {
     await using network = startProxy(redis.port);
-    await using nodes = await redisNodes(
-      redis,
-      1,
-      {},
-      { url: network.http.replace("http", "redis") },
-    );
+    await using nodes = await redisNodes(redis, 1, {}, { redis: at(network.http) });
     const [engine] = nodes.engines;
     for (const connection of network.connections) void connection.cutAtNext("toClient", "reset");
     const claim = await engine.codes.claim([code("1234")], newCode(), noCodeLimits);
     expect(claim).toMatchObject({ outcome: "claimed", code: code("1234") });
+    await until("readiness", async () => (await engine.ready()) === undefined);
     expect(await countCodes(engine)).toEqual({ live: 1, resting: 0 });
   });
 });
@@ -86,7 +70,7 @@ describe("a Redis that hangs", () => {
       expect(answer).toMatchObject({ status: "rejected", reason: expect.any(EngineUnreachable) });
     }
     await until("no readiness", async () => (await engine.ready()) !== undefined);
-    expect(await engine.ready()).toContain("out of reach");
+    expect(await engine.ready()).toContain("unreachable");
     own.signal("SIGCONT");
     await until("the engine to be ready", async () => (await engine.ready()) === undefined);
     expect(await countCodes(engine)).toEqual({ live: 1, resting: 0 });
@@ -152,6 +136,85 @@ describe("messages that got lost", () => {
     await b.listener.until("mailStored");
     await one.seats.leave(a.seat);
     await b.listener.until("peerLeft");
+  });
+});
+
+describe("a Redis that is full", () => {
+  /** Nothing that adds to it fits any more, until `free`. */
+  async function fill(own: TestRedis): Promise<void> {
+    await own.ask("CONFIG", "SET", "maxmemory-policy", "noeviction");
+    await own.ask("SET", "ballast", "x".repeat(1_000_000));
+    await own.ask("CONFIG", "SET", "maxmemory", "1");
+  }
+  const free = (own: TestRedis) => own.ask("CONFIG", "SET", "maxmemory", "0");
+
+  test("keeps the pairs it has, gives codes out and seats back, and refuses what would add", async () => {
+    await using own = await TestRedis.start();
+    const told: string[] = [];
+    const store = { refused: (kind: string) => told.push(kind) };
+    await using nodes = await redisNodes(own, 2, {}, { leaseMs: 900, store });
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    await mint(one, "1234");
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(two, appId, "B");
+    await a.listener.until("peerJoined");
+    await one.mailboxes.append(a.seat, "B", mail("before"));
+
+    await fill(own);
+    const lease = () => own.ask("HGET", `${nodes.prefix}{${appId}}`, "Alease");
+    for (let renewals = 0; renewals < 4; renewals++) {
+      const before = await lease();
+      await until("a renewal", async () => (await lease()) !== before);
+    }
+    expect(await readAll(two, b.seat)).toEqual(["1 before"]);
+    await two.mailboxes.ack(b.seat, 1);
+    expect(await take(two, "1234")).toBeDefined();
+    expect(await two.seats.leave(b.seat)).toBe(true);
+    await a.listener.until("peerLeft");
+    expect(await two.rooms.admits(appId, client("c"))).toBe("admitted");
+    const again = await join(two, appId, "B");
+    await a.listener.until("peerJoined");
+    expect(told).toEqual([]);
+
+    expect(mint(one, "5678")).rejects.toBeInstanceOf(EngineUnreachable);
+    expect(two.rooms.admits(newAppId(), client("c"))).rejects.toBeInstanceOf(EngineUnreachable);
+    expect(tryToSit(one, newAppId(), "A")).rejects.toBeInstanceOf(EngineUnreachable);
+    expect(await one.mailboxes.append(a.seat, "B", mail("more"))).toEqual({ outcome: "full" });
+    expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("hold_full");
+    expect(new Set(told)).toEqual(new Set(["full"]));
+    expect([a, again].flatMap(({ listener }) => listener.unheard)).not.toContain("cutOff");
+
+    await free(own);
+    await mint(one, "5678");
+    expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+    expect(await one.mailboxes.append(a.seat, "B", mail("more"))).toMatchObject({ seq: 2 });
+  });
+});
+
+describe("a subscriber at another server than the commands", () => {
+  test("is no readiness: both connect anew, to one", async () => {
+    await using first = await TestRedis.start();
+    await using second = await TestRedis.start();
+    await using network = startProxy(first.port);
+    const faults: string[] = [];
+    const store = { failed: ({ kind }: { kind: string }) => faults.push(kind) };
+    const options = { redis: at(network.http), timeoutMs: 400, store };
+    await using nodes = await redisNodes(first, 2, {}, options);
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    network.redirect(second.port);
+    await first.ask("CLIENT", "KILL", "TYPE", "pubsub");
+    await until("the fault to be found", () => faults.includes("subscriber hears nothing"));
+    for (const node of [one, two]) {
+      await until("readiness", async () => (await node.ready()) === undefined);
+    }
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    await join(two, appId, "B");
+    await a.listener.until("peerJoined");
+    expect(await second.ask("EXISTS", `${nodes.prefix}{${appId}}`)).toBe(1);
   });
 });
 
@@ -349,8 +412,8 @@ test("a side that moves to its peer's node in the midst of frames hears them in 
 
 test("a renewal that is answered late does not undo what was heard of the peer meanwhile", async () => {
   await using network = startProxy(redis.port);
-  const url = network.http.replace("http", "redis");
-  await using nodes = await redisNodes(redis, 1, {}, { url, leaseMs: 3_000 });
+  const far = { redis: at(network.http), leaseMs: 3_000 };
+  await using nodes = await redisNodes(redis, 1, {}, far);
   const [commands] = network.connections;
   const { prefix } = nodes;
   await using others = await redisNodes(redis, 1, {}, { prefix, leaseMs: 3_000 });

@@ -15,9 +15,8 @@ async function roundTrips(times: number, run: (index: number) => Promise<unknown
   await redis.ask("CONFIG", "RESETSTAT");
   for (let i = 0; i < times; i++) await run(i);
   const calls = await redis.calls();
-  const scripts = calls.get("evalsha") ?? 0;
-  expect(calls.get("eval")).toBeUndefined();
-  return scripts / times;
+  // A script goes out as text the first time.
+  return ((calls.get("eval") ?? 0) + (calls.get("evalsha") ?? 0)) / times;
 }
 
 /** Two nodes that renew no leases meanwhile. */

@@ -1,23 +1,17 @@
 import "../support/patience.ts";
 import { test as anyTest, expect } from "bun:test";
+import { RedisClient } from "bun";
 import { TestClient, within } from "../support/client.ts";
 import { openPair } from "../support/pair.ts";
 import { Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
 const roomFull = { type: "room_full" };
-
-/** Waits for what no event tells. */
-async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const come = async () => {
-    while (!(await is())) await Bun.sleep(10);
-  };
-  await within(what, come());
-}
 
 async function isReady(http: string): Promise<boolean> {
   return (await fetch(`${http}/readyz`)).ok;
@@ -108,6 +102,54 @@ test("a Redis that hangs: 503 for what needs it, local pairs go on, others are s
   local.a.send({ type: "send", to: "B", payload: "mail" });
   local.b.send({ type: "hello", deliveredUpTo: 0 });
   expect(await local.b.nextOf("send")).toMatchObject({ payload: "mail" });
+}, 30_000);
+
+test("why there is no connection is logged once a cause, and told by /readyz and the metrics", async () => {
+  await using redis = await TestRedis.start();
+  await using network = startProxy(redis.port);
+  const REDIS_URL = `redis://:old-s3cret@127.0.0.1:${network.port}`;
+  await redis.ask("CONFIG", "SET", "requirepass", "old-s3cret");
+  await using server = await testServer({ REDIS_URL, REDIS_TIMEOUT: "400ms", DRAIN: "0" });
+  expect(await server.metric("nt_store_up")).toBe(1);
+  const reason = async () =>
+    String(((await (await fetch(`${server.http}/readyz`)).json()) as { reason?: string }).reason);
+  const causes = () =>
+    server.logLines
+      .map((line) => JSON.parse(line) as { msg: string; why?: string })
+      .flatMap(({ msg, why }) => (msg === "redis connection failed" ? [why] : []));
+  const gives = async (why: string, make: () => unknown) => {
+    await make();
+    await until(why, async () => (await reason()).includes(why));
+  };
+  const password = async (now: string, next: string) => {
+    const client = new RedisClient(`redis://:${now}@127.0.0.1:${redis.port}`);
+    await client.send("CONFIG", ["SET", "requirepass", next]);
+    client.close();
+  };
+
+  await gives("wrong password", async () => {
+    await password("old-s3cret", "new-s3cret");
+    for (const connection of [...network.connections]) connection.cut("reset");
+  });
+  expect(await server.metric("nt_store_up")).toBe(0);
+  // Nobody knows how many there are: the series is absent, and not as of some time ago.
+  expect(await (await fetch(`${server.http}/metrics`)).text()).not.toMatch(/^nt_rooms_active /m);
+  await gives("closes the connection", () => network.down("reset"));
+  await gives("wrong password", () => network.up());
+  await password("new-s3cret", "old-s3cret");
+  await until("readiness", () => isReady(server.http));
+  await gives("gives no answer", () => redis.signal("SIGSTOP"));
+  redis.signal("SIGCONT");
+  await until("readiness", () => isReady(server.http));
+  expect(causes()).toEqual([
+    "wrong password",
+    "closes the connection",
+    "wrong password",
+    "gives no answer",
+  ]);
+  expect(await server.metric("nt_store_up")).toBe(1);
+  expect(await server.metric("nt_store_reconnects_total")).toBe(2);
+  expect(server.logLines.join("")).not.toContain("s3cret");
 }, 30_000);
 
 test("a Redis restarted empty: live rooms are there again, with relay and mail", async () => {

@@ -3,8 +3,10 @@ import { test as anyTest, describe, expect } from "bun:test";
 import { createServer } from "node:net";
 import { selfSigned } from "../support/certificate.ts";
 import { freePort, Program } from "../support/program.ts";
+import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
@@ -111,6 +113,26 @@ describe("the server starts", () => {
     ]);
     await using durable = await TestRedis.start({ durable: true });
     expect(await warnings({ REDIS_URL: durable.url, DRAIN: "0" })).toEqual([]);
+  });
+
+  test("as far from Redis as half of REDIS_TIMEOUT, and mints and redeems there", async () => {
+    await using redis = await TestRedis.start();
+    await using network = startProxy(redis.port, 100);
+    const REDIS_URL = network.http.replace("http", "redis");
+    await using server = await testServer({ REDIS_URL, REDIS_TIMEOUT: "400ms", DRAIN: "0" });
+    await until("readiness", async () => (await fetch(`${server.http}/readyz`)).ok);
+    const { code } = await server.mint();
+    expect((await server.redeem(code)).status).toBe(200);
+  }, 30_000);
+
+  test("with a database of its own", async () => {
+    await using redis = await TestRedis.start();
+    await using server = await testServer({ REDIS_URL: `${redis.url}/0`, DRAIN: "0" });
+    await using other = await testServer({ REDIS_URL: `${redis.url}/3`, DRAIN: "0" });
+    const { code } = await server.mint();
+    expect((await other.redeem(code)).status).toBe(410);
+    expect((await server.redeem(code)).status).toBe(200);
+    expect(await fault({ REDIS_URL: `${redis.url}/99` })).toContain("DB index is out of range");
   });
 
   test("under a prefix of its own, apart from others on the same Redis", async () => {

@@ -84,6 +84,7 @@ export function apart([one, two]: readonly [Engine, Engine]): Engine {
       ack: (seat, upTo) => at(seat).mailboxes.ack(seat, upTo),
       hello: (seat, upTo) => at(seat).mailboxes.hello(seat, upTo),
     },
+    now: () => one.now(),
     ready: () => next().ready(),
     async sweep() {
       await Promise.all([one.sweep(), two.sweep()]);

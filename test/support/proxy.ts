@@ -7,6 +7,7 @@ export type Direction = "toServer" | "toClient";
 export interface Network extends AsyncDisposable {
   readonly http: string;
   readonly ws: string;
+  readonly port: number;
   /** Those that are not at their end, oldest first. */
   readonly connections: readonly ProxiedConnection[];
   /** The one opened last. */
@@ -14,6 +15,10 @@ export interface Network extends AsyncDisposable {
   /** Cuts every connection, and lets nobody connect any more. */
   down(how: Cut): void;
   up(): void;
+  /** Whoever connects from now on gets to this port. */
+  redirect(port: number): void;
+  /** Nothing comes from or goes to clients at this address any more, and nobody is told. */
+  partition(address: string): void;
   /** Ends what fell silent, as a network does that has come back. */
   resetSilent(): void;
 }
@@ -35,7 +40,12 @@ export class ProxiedConnection {
   private readonly server = newEnd();
   private readonly stalled = { toServer: false, toClient: false };
 
-  constructor(private readonly onEnd: (connection: ProxiedConnection) => void) {}
+  constructor(
+    private readonly onEnd: (connection: ProxiedConnection) => void,
+    /** The client's address. */
+    readonly clientAddress: string,
+    private readonly delayMs: number,
+  ) {}
 
   /** Both ends see it, or with `silent` neither does: what they send is swallowed. */
   cut(how: Cut): void {
@@ -89,6 +99,7 @@ export class ProxiedConnection {
       },
       data: (_: Socket<undefined>, bytes: Uint8Array) => {
         if (this.silent) return;
+        if (this.delayMs > 0) return this.later(direction, Uint8Array.from(bytes));
         const { trap } = this;
         const caught = trap?.direction === direction;
         const share = caught ? (direction === "toServer" ? bytes.length >> 1 : 0) : bytes.length;
@@ -103,6 +114,13 @@ export class ProxiedConnection {
       close: () => this.gone(direction),
       error: () => this.cut("reset"),
     };
+  }
+
+  private later(direction: Direction, bytes: Uint8Array): void {
+    setTimeout(() => {
+      this.to(direction).waiting.push(bytes);
+      this.flush(direction);
+    }, this.delayMs);
   }
 
   end(): void {
@@ -132,8 +150,12 @@ export class ProxiedConnection {
 
   private gone(direction: Direction): void {
     if (this.silent || this.ended) return;
-    this.to(direction).ending = true;
-    this.flush(direction);
+    const end = () => {
+      this.to(direction).ending = true;
+      this.flush(direction);
+    };
+    if (this.delayMs > 0) setTimeout(end, this.delayMs);
+    else end();
   }
 
   private from(direction: Direction): End {
@@ -145,9 +167,11 @@ export class ProxiedConnection {
   }
 }
 
-/** A proxy in front of `port`, on a free one of its own. */
-export function startProxy(port: number): Network {
+/** A proxy in front of `port`, on a free one of its own. Bytes take `delayMs` either way. */
+export function startProxy(port: number, delayMs = 0): Network {
+  let target = port;
   const connections: ProxiedConnection[] = [];
+  const cutOff = new Set<string>();
   let isDown = false;
   const forget = (connection: ProxiedConnection) => {
     connections.splice(connections.indexOf(connection), 1);
@@ -159,15 +183,15 @@ export function startProxy(port: number): Network {
     port: 0,
     socket: {
       open(socket) {
-        if (isDown) return void socket.terminate();
-        const connection = new ProxiedConnection(forget);
+        if (isDown || cutOff.has(socket.remoteAddress)) return void socket.terminate();
+        const connection = new ProxiedConnection(forget, socket.remoteAddress, delayMs);
         connections.push(connection);
         const handlers = connection.handlers("client");
         byClient.set(socket, handlers);
         handlers.open(socket);
         Bun.connect<undefined>({
           hostname: "127.0.0.1",
-          port,
+          port: target,
           socket: connection.handlers("server"),
         }).catch(() => connection.cut("reset"));
       },
@@ -182,6 +206,7 @@ export function startProxy(port: number): Network {
   return {
     http: `http://127.0.0.1:${listener.port}`,
     ws: `ws://127.0.0.1:${listener.port}`,
+    port: listener.port,
     connections,
     latest() {
       const connection = connections.at(-1);
@@ -192,8 +217,18 @@ export function startProxy(port: number): Network {
       isDown = true;
       for (const connection of [...connections]) connection.cut(how);
     },
+    partition(address) {
+      cutOff.add(address);
+      for (const connection of [...connections]) {
+        if (connection.clientAddress === address) connection.cut("silent");
+      }
+    },
+    redirect(to) {
+      target = to;
+    },
     up() {
       isDown = false;
+      cutOff.clear();
     },
     resetSilent() {
       for (const connection of [...connections]) if (connection.silent) connection.cut("reset");

@@ -1,11 +1,18 @@
 import { cryptoRandom, systemClock } from "../../src/base/clock.ts";
+import { newNodeId } from "../../src/base/ids.ts";
 import type { Engine, EngineLimits } from "../../src/engine/engine.ts";
+import type { RedisTarget } from "../../src/engine/redis/primary.ts";
 import { type RedisEngineOptions, redisEngine } from "../../src/engine/redis/redis.ts";
 import { contractLimits, type EngineUnderTest } from "../contract/engine-contract.ts";
 import { apart } from "./apart-engine.ts";
 import type { TestRedis } from "./redis.ts";
 
 let made = 0;
+
+/** A single Redis, without TLS. */
+export function at(url: string): RedisTarget {
+  return { url: url.replace("http:", "redis:"), ca: undefined, sentinels: undefined };
+}
 
 /** Engines of several nodes on one Redis, with keys of their own and a clock that can be moved. */
 export async function redisNodes(
@@ -20,8 +27,8 @@ export async function redisNodes(
   const engines = await Promise.all(
     Array.from({ length: nodes }, () =>
       redisEngine({
-        url: redis.url,
-        ca: undefined,
+        node: newNodeId(),
+        redis: at(redis.url),
         prefix,
         timeoutMs: 2_000,
         leaseMs: 30_000,

@@ -1,4 +1,4 @@
-import { redisPrefix, redisUrl } from "../cluster-formats.ts";
+import { redisHosts, redisName, redisPrefix, redisSecret, redisUrl } from "../cluster-formats.ts";
 import { duration, filePath } from "../formats.ts";
 import type { Setting } from "../setting.ts";
 
@@ -10,6 +10,28 @@ export const cluster = [
     schema: redisUrl,
     default: "",
     help: "Redis 7 or Valkey in which all servers with the same one keep their codes, rooms and mail; empty keeps them in this process",
+    secret: true,
+  },
+  {
+    variable: "REDIS_SENTINELS",
+    key: "redisSentinels",
+    schema: redisHosts,
+    default: "",
+    help: "Sentinels that are asked where the primary is; scheme, user, password and database are those of `REDIS_URL`, whose host then means nothing",
+  },
+  {
+    variable: "REDIS_SENTINEL_NAME",
+    key: "redisSentinelName",
+    schema: redisName,
+    default: "mymaster",
+    help: "What the sentinels call the primary and its replicas",
+  },
+  {
+    variable: "REDIS_SENTINEL_PASSWORD",
+    key: "redisSentinelPassword",
+    schema: redisSecret,
+    default: "",
+    help: "What the sentinels ask for, if they ask for a password of their own",
     secret: true,
   },
   {

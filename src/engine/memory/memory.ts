@@ -52,6 +52,7 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
     seats: memorySeats({ now, rooms, relayHoldMs: limits.relayHoldMs, dropped }),
     relay,
     mailboxes: memoryMailboxes(limits, budget),
+    now,
     ready: () => undefined,
     sweep() {
       codes.sweep();

@@ -15,6 +15,7 @@ export function keysUnder(prefix: string) {
     bare: `${house}bare`,
     use: `${house}use`,
     holds: `${house}holds`,
+    settings: `${house}settings`,
     /** What the names of each kind of key begin with. */
     ofRoom: `${house}room:`,
     ofClient: `${house}client:`,

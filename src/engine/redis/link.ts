@@ -3,10 +3,11 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
 
 export interface LinkOptions {
-  readonly url: string;
+  /** The URL of the server to connect to, asked anew for each connection. */
+  readonly find: () => Promise<string>;
   /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
   readonly ca: string | undefined;
-  /** How long a command, a connection attempt and a ping may take. */
+  /** How long a command and a ping may take; a connection takes several round trips. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -14,6 +15,10 @@ export interface LinkOptions {
   readonly prepare: (client: RedisClient) => Promise<void>;
   /** `up` false: everything a connection knows, subscriptions included, is gone. */
   readonly changed: (up: boolean) => void;
+  /** An attempt to connect came to nothing; `url` is undefined when it was not known where to. */
+  readonly failed: (error: unknown, url: string | undefined) => void;
+  /** How long an answer took, ms. */
+  readonly took: (ms: number) => void;
   /** The server's clock, ms, read between `askedAt` and `answeredAt` of the clock's ticks. */
   readonly told: (time: number, askedAt: number, answeredAt: number) => void;
 }
@@ -23,6 +28,11 @@ const maxUnderWay = 20_000;
 const maxUnderWayChars = 134_217_728;
 const minRetryMs = 50;
 const maxRetryMs = 1_000;
+
+/** Round trips until there is a connection: TCP, TLS, and the greeting with the password. */
+const connectTrips = 3;
+/** What `prepare` may ask, one after the other. */
+const prepareTrips = 2;
 
 /**
  * One connection to Redis, kept up. Bun's client is deaf after its own reconnect, knows no deadline
@@ -34,6 +44,7 @@ const maxRetryMs = 1_000;
  */
 export class Link {
   private client: RedisClient | undefined;
+  private connectedTo: string | undefined;
   private up = false;
   private closed = false;
   private tries = 0;
@@ -53,6 +64,11 @@ export class Link {
     return this.up;
   }
 
+  /** The URL of the server that it is connected to, or trying to be. */
+  get url(): string | undefined {
+    return this.connectedTo;
+  }
+
   /** ms since it last was up; 0 while it is. */
   downForMs(): number {
     return this.up ? 0 : this.options.clock.ticks() - this.downSince;
@@ -60,20 +76,30 @@ export class Link {
 
   /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
   async open(): Promise<void> {
-    const { url, ca, timeoutMs, random, prepare, changed } = this.options;
+    const { find, ca, timeoutMs, random, prepare, changed, failed } = this.options;
+    let url: string;
+    try {
+      url = await find();
+    } catch (error) {
+      failed(error, undefined);
+      return this.retry();
+    }
+    if (this.closed) return;
     const client = new RedisClient(url, {
       autoReconnect: false,
       enableOfflineQueue: false,
-      connectionTimeout: timeoutMs,
+      connectionTimeout: timeoutMs * connectTrips,
       ...(ca === undefined ? {} : { tls: { ca } satisfies TLSOptions }),
     });
     this.client = client;
+    this.connectedTo = url;
     client.onclose = () => this.lost(client);
     try {
-      await this.within(client.connect());
+      await this.within(client.connect(), connectTrips);
       await this.ping(client);
-      await this.within(prepare(client));
-    } catch {
+      await this.within(prepare(client), prepareTrips);
+    } catch (error) {
+      failed(error, url);
       this.lost(client);
       return;
     }
@@ -108,7 +134,10 @@ export class Link {
     this.underWayChars += chars;
     try {
       const client = this.up && this.client ? this.client : await this.nextClient();
-      return await this.within(client.send(command, args));
+      const sentAt = this.options.clock.ticks();
+      const answer = await this.within(client.send(command, args));
+      this.options.took(this.options.clock.ticks() - sentAt);
+      return answer;
     } catch (error) {
       throw isRefusal(error) || error instanceof EngineUnreachable
         ? error
@@ -124,10 +153,6 @@ export class Link {
     if (this.client) this.lost(this.client);
   }
 
-  async ready(): Promise<void> {
-    if (!this.up) await this.nextClient();
-  }
-
   /** A short outage is waited out; in a long one nobody is kept waiting. */
   private async nextClient(): Promise<RedisClient> {
     if (this.closed || this.downForMs() > this.options.timeoutMs) {
@@ -138,10 +163,12 @@ export class Link {
     return this.client;
   }
 
-  private within<T>(answer: Promise<T>): Promise<T> {
+  private within<T>(answer: Promise<T>, trips = 1): Promise<T> {
     const { clock, timeoutMs } = this.options;
     return new Promise((resolve, reject) => {
-      const cancel = clock.after(timeoutMs, () => reject(new EngineUnreachable("no answer came")));
+      const cancel = clock.after(timeoutMs * trips, () =>
+        reject(new EngineUnreachable("no answer came")),
+      );
       answer.then(resolve, reject).finally(cancel);
     });
   }
@@ -165,8 +192,9 @@ export class Link {
 
   private lost(client: RedisClient, fellSilent = false): void {
     if (this.client !== client) return;
-    const { clock, random, changed } = this.options;
+    const { clock, changed } = this.options;
     this.client = undefined;
+    this.connectedTo = undefined;
     client.onclose = null;
     if (fellSilent && this.underWay > 0) this.closeLater(client);
     else client.close();
@@ -174,8 +202,13 @@ export class Link {
     if (this.up) this.downSince = clock.ticks();
     const wasUp = this.up;
     this.up = false;
+    if (wasUp && !this.closed) changed(false);
+    this.retry();
+  }
+
+  private retry(): void {
     if (this.closed) return;
-    if (wasUp) changed(false);
+    const { clock, random } = this.options;
     const delayMs = Math.min(maxRetryMs, minRetryMs * 2 ** this.tries++);
     this.timer = clock.after(delayMs / 2 + random(delayMs / 2), () => void this.open());
   }

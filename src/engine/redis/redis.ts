@@ -1,25 +1,26 @@
 import type { Clock, Random } from "../../base/clock.ts";
-import { newAppId } from "../../base/ids.ts";
 import type { Engine, EngineLimits, Waiter } from "../engine.ts";
 import { redisCodes } from "./codes.ts";
 import { hearing } from "./hearing.ts";
 import { keysUnder } from "./keys.ts";
 import { startLeases } from "./leases.ts";
 import { redisMailboxes } from "./mailboxes.ts";
+import { compareNodes, type Difference, type NodeSettings } from "./node-settings.ts";
+import type { RedisTarget } from "./primary.ts";
 import { Questions } from "./questions.ts";
 import { redisRelay } from "./relay.ts";
 import { redisRooms } from "./rooms.ts";
 import { roomsStore } from "./rooms-store.ts";
 import { SeatBook } from "./seat-book.ts";
 import { redisSeats } from "./seats.ts";
-import { Store } from "./store.ts";
+import { Store, type StoreOptions } from "./store.ts";
 import { houseSweep } from "./sweep.ts";
 import { tenancy as newTenancy } from "./tenancy.ts";
 
 export interface RedisEngineOptions {
-  readonly url: string;
-  /** PEM text that a `rediss://` server's certificate is checked against; undefined: the usual roots. */
-  readonly ca: string | undefined;
+  /** No other node has this name. */
+  readonly node: string;
+  readonly redis: RedisTarget;
   /** Before every key and channel. */
   readonly prefix: string;
   /** How long Redis is given to answer, ms. */
@@ -29,12 +30,15 @@ export interface RedisEngineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: EngineLimits;
+  /** What all nodes have to agree on, and who is told when one does not. */
+  readonly agreement?: {
+    readonly settings: NodeSettings;
+    readonly differs: (node: string, differences: readonly Difference[]) => void;
+  };
   /** Hears of everything that was accepted and then given up. */
   readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
-  /** The store came within reach, or went out of it. */
-  readonly reachable?: (is: boolean) => void;
-  /** Redis refuses what it is asked for; in its own words, which name keys and nothing that is secret. */
-  readonly refused?: (message: string) => void;
+  /** What the store has to say of itself; see `StoreOptions`. */
+  readonly store?: Partial<Pick<StoreOptions, "changed" | "failed" | "refused" | "took">>;
   /** ms that Redis's clock is ahead, for everything that expires. Only contract tests set it. */
   readonly offsetMs?: () => number;
 }
@@ -46,8 +50,7 @@ export interface RedisEngineOptions {
  * Resolves when it was tried to connect: `ready` tells how that went.
  */
 export async function redisEngine(options: RedisEngineOptions): Promise<Engine> {
-  const { clock, limits, leaseMs, timeoutMs } = options;
-  const node = newAppId();
+  const { node, clock, limits, leaseMs, timeoutMs } = options;
   const keys = keysUnder(options.prefix);
   const book = new SeatBook();
   const waiters = new Map<string, Waiter>();
@@ -56,14 +59,19 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   const store: Store = new Store({
     ...options,
     offsetMs: options.offsetMs ?? (() => 0),
-    refused: options.refused ?? (() => {}),
+    failed: options.store?.failed ?? (() => {}),
+    refused: options.store?.refused ?? (() => {}),
+    took: options.store?.took ?? (() => {}),
     channel: keys.node(node),
     heard: (text) => ears.heard(text),
     changed(up) {
       if (up) leases.reconnected();
-      options.reachable?.(up);
+      if (up) nodes?.compare();
+      options.store?.changed?.(up);
     },
   });
+  const nodes =
+    options.agreement && compareNodes({ store, keys, clock, node, ...options.agreement });
   const run = roomsStore({ ...options, store, keys, node });
   const tenancy = newTenancy({ run, book, clock, leaseMs, maxRooms: limits.maxRooms });
   const relay = redisRelay({
@@ -95,14 +103,13 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     seats,
     relay,
     mailboxes: redisMailboxes({ tenancy, limits }),
-    ready() {
-      const seconds = Math.ceil(store.downForMs() / 1000);
-      return store.isUp ? undefined : `Redis has been out of reach for ${seconds} s.`;
-    },
+    now: () => store.now(),
+    ready: () => store.reasonDown(),
     sweep: house.sweep,
     sizes: house.sizes,
     async close() {
       leases.stop();
+      nodes?.stop();
       await Promise.all(Array.from(book.all, (seat) => seats.leave(seat)));
       await store.settled();
       store.close();

@@ -70,6 +70,8 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
         case "hold_full":
         case "hold_share":
           return reply[0];
+        case "full":
+          return "hold_full";
         default:
           return "replaced";
       }

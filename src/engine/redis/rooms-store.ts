@@ -42,6 +42,7 @@ export function roomsStore(options: RoomsStoreOptions): RunRoomStep {
     if (Number(stale) > 0) dropped("stale", Number(stale));
     if (Number(expired) > 0) dropped("hold_expired", Number(expired));
     if (Number(forgotten) > 0) dropped("room_forgotten", Number(forgotten));
+    if (rest[0] === "store_full") throw store.full("OOM there is no space for a new room");
     return rest;
   };
 }

@@ -9,6 +9,7 @@ import grant from "./steps/grant.lua" with { type: "text" };
 import guess from "./steps/guess.lua" with { type: "text" };
 import leave from "./steps/leave.lua" with { type: "text" };
 import misses from "./steps/misses.lua" with { type: "text" };
+import onlyStarted from "./steps/only-started.lua" with { type: "text" };
 import park from "./steps/park.lua" with { type: "text" };
 import prelude from "./steps/prelude.lua" with { type: "text" };
 import probe from "./steps/probe.lua" with { type: "text" };
@@ -27,51 +28,62 @@ import unpark from "./steps/unpark.lua" with { type: "text" };
 export interface Step {
   readonly text: string;
   readonly sha: string;
+  /** For a Redis that is full: the same step where it concerns what exists, refused otherwise. */
+  readonly whenFull?: Step;
 }
 
-/** What `room.lua` has to know of the contract. */
-const constants = [
+/** What stands before every step about one room, with what it has to know of the contract. */
+const roomPrelude = [
   `local entryCost = ${entryCostBytes}`,
   `local clientPart, sitePart = ${shareParts.client}, ${shareParts.site}`,
+  room,
 ].join("\n");
 
-/** Steps about codes, and about all rooms. */
+/**
+ * Steps about codes, and about all rooms. Those that keep or free what exists run in a Redis that is
+ * full as well; those that add are refused there, before they change anything.
+ */
 export const houseSteps = {
-  claim: step(misses, claim),
-  guess: step(misses, guess),
-  sweep: step(misses, sweep),
+  claim: adding(misses, claim),
+  guess: keeping(misses, guess),
+  sweep: keeping(misses, sweep),
 } as const;
 
 /** Steps about one room. */
 export const roomSteps = {
-  ack: roomStep(ack),
-  admits: roomStep(admits),
-  append: roomStep(append),
-  establish: roomStep(establish),
-  grant: roomStep(grant),
-  leave: roomStep(leave),
-  park: roomStep(park),
-  probe: roomStep(probe),
-  publish: roomStep(publish),
-  pull: roomStep(pull),
-  read: roomStep(read),
-  renew: roomStep(renew),
-  settle: roomStep(settle),
-  start: roomStep(start),
-  take: roomStep(take),
-  unpark: roomStep(unpark),
+  ack: keeping(roomPrelude, ack),
+  admits: addingRooms(admits),
+  append: adding(roomPrelude, append),
+  establish: keeping(roomPrelude, establish),
+  grant: keeping(roomPrelude, grant),
+  leave: keeping(roomPrelude, leave),
+  park: keeping(roomPrelude, park),
+  probe: keeping(roomPrelude, probe),
+  publish: adding(roomPrelude, publish),
+  pull: keeping(roomPrelude, pull),
+  read: keeping(roomPrelude, read),
+  renew: keeping(roomPrelude, renew),
+  settle: keeping(roomPrelude, settle),
+  start: keeping(roomPrelude, start),
+  take: addingRooms(take),
+  unpark: keeping(roomPrelude, unpark),
 } as const;
 
-export const allSteps: readonly Step[] = [
-  ...Object.values(houseSteps),
-  ...Object.values(roomSteps),
-];
-
-function roomStep(text: string): Step {
-  return step(constants, room, text);
+function adding(...parts: readonly string[]): Step {
+  return step("#!lua", ...parts);
 }
 
-function step(...parts: readonly string[]): Step {
-  const text = [prelude, ...parts].join("\n");
+function keeping(...parts: readonly string[]): Step {
+  return step("#!lua flags=allow-oom", ...parts);
+}
+
+/** Adds a room, or a side to one that exists. */
+function addingRooms(text: string): Step {
+  return { ...adding(roomPrelude, text), whenFull: keeping(roomPrelude, onlyStarted, text) };
+}
+
+/** `flags` is the first line of the script (Redis 7: the flags of a script). */
+function step(flags: string, ...parts: readonly string[]): Step {
+  const text = [flags, prelude, ...parts].join("\n");
   return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
 }

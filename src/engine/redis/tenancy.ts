@@ -12,7 +12,7 @@ import { accountWords, numberAt, type RunRoomStep, textAt } from "./rooms-store.
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import { roomSteps, type Step } from "./steps.ts";
-import type { Reply } from "./store.ts";
+import { type Reply, StoreFull } from "./store.ts";
 
 export interface TenancyOptions {
   readonly run: RunRoomStep;
@@ -29,7 +29,10 @@ export interface Tenancy {
    * `lost` comes back when it is another's, which its connection has been told by then.
    */
   asHolder(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
-  /** As `asHolder`, for what cannot be left undone: without an answer the seat is given up. */
+  /**
+   * As `asHolder`, for what cannot be left undone: without an answer the seat is given up. A Redis
+   * with no space for it answers `full`.
+   */
   asHolderOrNot(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
   /** Takes a vanished seat anew: a room that Redis has forgotten comes into being again. */
   heal(seat: LocalSeat): Promise<void>;
@@ -57,6 +60,7 @@ export function isNoSpace(outcome: unknown): outcome is NoSpace["outcome"] {
 }
 
 const lost: Reply = ["lost"];
+const full: Reply = ["full"];
 
 export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions): Tenancy {
   function end(seat: LocalSeat): boolean {
@@ -135,6 +139,7 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
       try {
         return await asHolder(seat, step, args);
       } catch (error) {
+        if (error instanceof StoreFull) return full;
         if (error instanceof EngineUnreachable) cutOff(seat);
         throw error;
       }

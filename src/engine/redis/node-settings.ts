@@ -1,0 +1,70 @@
+import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Keys } from "./keys.ts";
+import type { Store } from "./store.ts";
+
+/** What all nodes have to agree on, by the names an operator knows; nothing that is secret. */
+export type NodeSettings = Readonly<Record<string, string>>;
+
+export interface Difference {
+  readonly name: string;
+  readonly here: string;
+  readonly there: string;
+}
+
+/** How often a node shows what it is set to. */
+const showEveryMs = 20_000;
+/** How long that stands there after the last node has ended. */
+const shownMs = 90_000;
+
+/**
+ * Each node writes its settings over those of whichever wrote last, and reads these: in a minute or
+ * two every node that differs from the others has met one of them. The same difference is told once.
+ */
+export function compareNodes(options: {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly node: string;
+  readonly settings: NodeSettings;
+  readonly differs: (node: string, differences: readonly Difference[]) => void;
+}): { readonly compare: () => void; readonly stop: Cancel } {
+  const { store, keys, node, settings, differs } = options;
+  const shown = JSON.stringify({ node, settings });
+  let told = "";
+
+  async function compare(): Promise<void> {
+    if (!store.isUp) return;
+    const before = await store.swap(keys.settings, shown, shownMs).catch(() => undefined);
+    const other = before === undefined ? undefined : parse(before);
+    if (other === undefined || other.node === node) return;
+    const differences = differencesOf(settings, other.settings);
+    const text = JSON.stringify(differences);
+    if (differences.length > 0 && text !== told) differs(other.node, differences);
+    told = differences.length > 0 ? text : told;
+  }
+
+  return {
+    compare: () => void compare(),
+    stop: options.clock.every(showEveryMs, () => void compare()),
+  };
+}
+
+function differencesOf(here: NodeSettings, there: NodeSettings): readonly Difference[] {
+  const names = [...new Set([...Object.keys(here), ...Object.keys(there)])];
+  return names
+    .map((name) => ({ name, here: here[name] ?? "none", there: there[name] ?? "none" }))
+    .filter((difference) => difference.here !== difference.there);
+}
+
+/** Undefined for what no node has written. */
+function parse(text: string): { node: string; settings: NodeSettings } | undefined {
+  try {
+    const { node, settings } = JSON.parse(text) as { node?: unknown; settings?: unknown };
+    if (typeof node !== "string" || typeof settings !== "object" || settings === null)
+      return undefined;
+    const entries = Object.entries(settings).map(([name, value]) => [name, String(value)] as const);
+    return { node, settings: Object.fromEntries(entries) };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import "../support/patience.ts";
+import { test as anyTest, expect } from "bun:test";
+import { systemClock } from "../../src/base/clock.ts";
+import { TestClient } from "../support/client.ts";
+import { Program } from "../support/program.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
+import { testServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
+
+const test = anyTest.skipIf(redisMissing);
+
+test("nodes of other settings or versions tell of each other, once, and nothing that is secret", async () => {
+  await using redis = await TestRedis.start();
+  const env = {
+    REDIS_URL: redis.url,
+    DRAIN: "0",
+    TURN_URLS: "turn:t.example",
+    TURN_SECRET: "s3cret",
+  };
+  await using one = await testServer({ ...env, ROOM_TTL: "5m" });
+  await using two = await testServer({ ...env, ROOM_TTL: "6m" });
+  const warnings = (server: { readonly logLines: readonly string[] }) =>
+    server.logLines
+      .map((line) => JSON.parse(line) as { msg: string; settings?: string })
+      .flatMap(({ msg, settings }) => (msg === "nodes differ" ? [settings] : []));
+  await until("the second to tell", () => warnings(two).length > 0);
+  await redis.ask("CLIENT", "KILL", "TYPE", "normal");
+  await until("the first to tell", () => warnings(one).length > 0);
+  expect(warnings(two)).toEqual(["ROOM_TTL: 360000 here, 300000 there"]);
+  expect(warnings(one)).toEqual(["ROOM_TTL: 300000 here, 360000 there"]);
+  expect(await redis.ask("GET", "nt:{rv}:settings")).not.toContain("s3cret");
+}, 30_000);
+
+test("a node has its id in every line of its log and in nt_build_info", async () => {
+  await using redis = await TestRedis.start();
+  await using node = await Program.start({ REDIS_URL: redis.url, METRICS_ROUTE: "/metrics" });
+  const url = await node.listening();
+  const text = await (await fetch(new URL("/metrics", url))).text();
+  const id = /^nt_build_info\{.*node="([0-9a-f]{12})"/m.exec(text)?.[1];
+  expect(id).toBeDefined();
+  expect(node.log().length).toBeGreaterThan(1);
+  expect(new Set(node.log().map((line) => line["node"]))).toEqual(new Set([id]));
+});
+
+test("TURN credentials of a node whose clock is two hours slow end when Redis's clock says", async () => {
+  await using redis = await TestRedis.start();
+  const turn = { TURN_URLS: "turn:127.0.0.1:3478", TURN_SECRET: "north", TURN_TTL: "1h" };
+  const slow = { ...systemClock, now: () => Date.now() - 7_200_000 };
+  const env = { REDIS_URL: redis.url, DRAIN: "0", ...turn };
+  await using server = await testServer(env, { clock: slow });
+  const { code, appID } = await server.mint();
+  await server.redeem(code);
+  await using _a = await TestClient.open(server.ws, appID, "A");
+  const answer = await fetch(`${server.http}/rendezvous/ice`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ appID, side: "A" }),
+  });
+  const { expiresAt } = (await answer.json()) as { expiresAt: string };
+  expect(Date.parse(expiresAt) - Date.now()).toBeGreaterThan(3_500_000);
+});
