@@ -3,5 +3,5 @@
 if not mine or room.established then
   return answer(-1)
 end
-set("established", "1")
+note("established", "1")
 return answer(now - number("started"))

@@ -11,5 +11,5 @@ local grants = number(side .. "grants")
 if grants >= tonumber(ARGV[14]) then
   return answer("spent")
 end
-set(side .. "grants", grants + 1)
+note(side .. "grants", grants + 1)
 return answer("granted")

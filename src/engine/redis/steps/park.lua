@@ -5,6 +5,6 @@ if not room[side .. "token"] then
   return answer(0)
 end
 tellWaiter(side, "displaced")
-set(side .. "waiter", ARGV[13])
-set(side .. "waited", number(side .. "waited") + 1)
+note(side .. "waiter", ARGV[13])
+note(side .. "waited", number(side .. "waited") + 1)
 return answer(number(side .. "waited"))

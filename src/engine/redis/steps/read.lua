@@ -25,6 +25,6 @@ while true do
   at = at + 32
 end
 if after + #batch > number(side .. "sent") and #batch > 0 then
-  set(side .. "sent", after + #batch)
+  note(side .. "sent", after + #batch)
 end
 return answer("mails", after, unpack(batch))

@@ -3,8 +3,8 @@
 if not mine then
   return answer(seatLost())
 end
-set(side .. "lease", real + leaseMs)
-set(side .. "node", me)
+note(side .. "lease", real + leaseMs)
+note(side .. "node", me)
 codeState()
 local peer = room[other .. "token"]
 return answerAndKeep("ok", number(side .. "out"), number(side .. "last"),

@@ -38,16 +38,17 @@ end
 local function number(field)
   return tonumber(room[field]) or 0
 end
--- Fields that change often, and nothing that is counted with them.
-local uncounted = { Aout = 1, Bout = 1, AringBytes = 1, BringBytes = 1, AringEnd = 1, BringEnd = 1,
-  Alease = 1, Blease = 1, Anode = 1, Bnode = 1, Asent = 1, Bsent = 1 }
-local recount = false
-local function set(field, value)
+-- Sets a field that nothing is counted by.
+local function note(field, value)
   if type(value) == "number" then
     value = digits(value)
   end
   room[field], changed[field] = value, value or false
-  recount = recount or not uncounted[field]
+end
+local recount = false
+local function set(field, value)
+  recount = true
+  note(field, value)
 end
 
 local function tell(whom, kind, extra)
@@ -130,10 +131,11 @@ end
 local function account()
   local uses = {}
   local function add(field, number)
-    uses[field] = (uses[field] or 0) + number
+    if number ~= 0 then uses[field] = (uses[field] or 0) + number end
   end
   local function addTo(accounts, kind, number)
-    for word in string.gmatch(accounts or "", "%S+") do add(kind .. word, number) end
+    if number == 0 or not accounts then return end
+    for word in string.gmatch(accounts, "%S+") do add(kind .. word, number) end
   end
   for _, of in ipairs({ "A", "B" }) do
     local own, sender = room[of .. "accounts"], room[otherOf[of] .. "accounts"]
@@ -151,7 +153,9 @@ local function account()
     addTo(own, "*b", ids)
     addTo(sender, "*f", ring)
   end
-  for word, bytes in pairs(numbersIn(room.mailBy)) do add("*b" .. word, bytes) end
+  if room.mailBy then
+    for word, bytes in pairs(numbersIn(room.mailBy)) do add("*b" .. word, bytes) end
+  end
   addTo(room.owner, "*r", 1)
   local text = textOf(uses)
   if text == room.uses then
@@ -160,7 +164,7 @@ local function account()
   changeSums(numbersIn(redis.call("HGET", useKey, appId) or ""), uses)
   if room.started then
     redis.call("HSET", useKey, appId, text)
-    set("uses", text)
+    note("uses", text)
   else
     redis.call("HDEL", useKey, appId)
   end
@@ -364,7 +368,7 @@ end
 -- goes out all the same, but if it gets lost on its way it is lost.
 local function deliver(to, kind, frame, maxFrames, maxBytes)
   local out = number(to .. "out") + 1
-  set(to .. "out", out)
+  note(to .. "out", out)
   tell(to, "frame", out .. " " .. (room[otherOf[to] .. "token"] or "0") .. " " .. (room[otherOf[to] .. "node"] or "-") .. " " .. kind .. "\n" .. frame)
   local ring, ringMs = ringKey[to], math.max(relayHold, 5000)
   local bytes, counted = number(to .. "ringBytes") + #frame, number(to .. "ringCost")
@@ -388,20 +392,21 @@ local function deliver(to, kind, frame, maxFrames, maxBytes)
   if cost ~= counted then
     set(to .. "ringCost", cost)
   end
-  if counted == 0 then
-    lookAgain(now + ringMs)
+  note(to .. "ringBytes", bytes)
+  if number(to .. "ringEnd") < now + ringMs then
+    -- A quarter longer than it has to be: few frames have to move it.
+    note(to .. "ringEnd", now + ringMs * 1.25)
+    lookAgain(now + ringMs * 1.25)
+    keep(ring, ringMs * 1.25)
   end
-  set(to .. "ringBytes", bytes)
-  set(to .. "ringEnd", now + ringMs)
-  keep(ring, ringMs)
 end
 
 -- Begins the relay to a side with what was held for it.
 local function begin(of, maxFrames, maxBytes)
   local held = redis.call("LRANGE", holdKey[of], 0, -1)
   clearHold(of)
-  set(of .. "on", "1")
-  set(of .. "begin", number(of .. "out"))
+  note(of .. "on", "1")
+  note(of .. "begin", number(of .. "out"))
   tell(of, "begun", digits(number(of .. "out")))
   for _, entry in ipairs(held) do
     local kind, frame = string.match(entry, "^%d+ (%S+) (.*)$")

@@ -1,6 +1,6 @@
 -- Gives a waiter's place up, unless it is another's by now.
 -- ARGV[13] the waiter
 if room[side .. "waiter"] == ARGV[13] then
-  set(side .. "waiter", nil)
+  note(side .. "waiter", nil)
 end
 return answer(1)
