@@ -163,7 +163,7 @@ describe("a sender that waits for its slow peer", () => {
     network.latest().cut("silent");
     slow.a.resume();
     await metricBecomes(server, "nt_ws_paused", (paused) => paused === 0);
-    for (let beat = 0; beat < 4; beat++) {
+    for (let beat = 0; beat < 12; beat++) {
       await slow.a.settled();
       clock.advance(500);
     }
