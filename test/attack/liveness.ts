@@ -24,6 +24,11 @@ async function drip(client: RawClient, bytes: Buffer, bytesPerSecond: number): P
   client.autoPong = true;
 }
 
+/** Both have heard that the other is there: what they send now is relayed. */
+async function paired(a: RawClient, b: RawClient): Promise<void> {
+  await Promise.all([a.nextText(), b.nextText()]);
+}
+
 function largeFrame(bytes: number): Buffer {
   return encodeFrame(
     opcodes.text,
@@ -41,7 +46,7 @@ async function upload(newcomers: number, heartbeat: string, bytes: number, rate:
   await using target = await startTarget({ HEARTBEAT: heartbeat });
   await using a = await RawClient.open(target.ws, { appId });
   await using b = await RawClient.open(target.ws, { appId, side: "B" });
-  await b.settled();
+  await paired(a, b);
   const waiting: RawClient[] = [];
   const frame = largeFrame(bytes);
   a.sendRaw(frame.subarray(0, 1_000));
@@ -99,7 +104,7 @@ async function slowReader(): Promise<Verdict> {
   await using way = await slowWay(target, 100_000);
   await using a = await RawClient.open(way.ws, { appId });
   await using b = await RawClient.open(target.ws, { appId, side: "B" });
-  await b.settled();
+  await paired(a, b);
   for (let i = 0; i < 4; i++) b.send(`{"type":"ice","candidate":"${"x".repeat(50_000)}"}`);
   await b.settled();
   await using newcomer = await RawClient.open(target.ws, { appId });
@@ -126,7 +131,7 @@ async function replaces(goes: Occupant): Promise<Verdict> {
   await using target = await startTarget();
   await using a = await RawClient.open(target.ws, { appId });
   await using b = await RawClient.open(target.ws, { appId, side: "B" });
-  await b.settled();
+  await paired(a, b);
   await goes(a, b, target);
   a.fallSilent();
   a.pause();

@@ -172,7 +172,7 @@ async function sharedLimits(): Promise<Verdict> {
 /** Stalled readers of one client fill WS_BUFFER_TOTAL while another's reader is a little behind. */
 async function fillUnsent(): Promise<Verdict> {
   await using target = await startTarget({
-    WS_BUFFER_TOTAL: "2097152",
+    WS_BUFFER_TOTAL: "8388608",
     FRAMES_PER_SEC: "0",
     // Who does not read answers no ping either.
     HEARTBEAT: "10m",
@@ -186,7 +186,7 @@ async function fillUnsent(): Promise<Verdict> {
     const appId = crypto.randomUUID();
     const a = await RawClient.open(target.ws, { appId, headers });
     const b = await RawClient.open(target.ws, { appId, side: "B", headers });
-    await a.settled();
+    await Promise.all([a.nextText(), b.nextText()]);
     b.pause();
     const before = await target.metric("nt_ws_buffered_bytes");
     // Until the kernel has taken all it will and some of it stays with the server.
@@ -199,13 +199,13 @@ async function fillUnsent(): Promise<Verdict> {
     return { a, b };
   };
   const honest = await stalled(other);
-  honest.a.sendRaw(Buffer.concat([frame, frame, frame, frame, frame]));
-  await honest.a.flushed();
+  honest.a.sendRaw(Buffer.concat(Array.from({ length: 9 }, () => frame)));
   const pairs = [];
   for (let n = 0; n < 80 && !honest.b.isOver && !honest.a.isOver; n++) {
     const pair = await stalled(hostile).catch(() => undefined);
     if (pair === undefined) break;
     pairs.push(pair);
+    pair.a.sendRaw(Buffer.concat([frame, frame]));
   }
   const unsent = await target.metric("nt_ws_buffered_bytes");
   honest.b.resume();
