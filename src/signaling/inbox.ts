@@ -46,6 +46,8 @@ export class Inbox extends FrameBudget {
   private head = 0;
   private waitingBytes = 0;
   private held = false;
+  /** The connection waits for a seat that another one has. */
+  private parked = false;
   private busy = false;
   /** Set while frames wait because the connection sends too fast. */
   private slowed: Cancel | undefined;
@@ -65,8 +67,15 @@ export class Inbox extends FrameBudget {
     this.held = true;
   }
 
+  /** From now on little is queued: nobody knows whether there will ever be a seat. */
+  park(): void {
+    this.held = true;
+    this.parked = true;
+  }
+
   release(): void {
     this.held = false;
+    this.parked = false;
     this.run();
   }
 
@@ -101,12 +110,12 @@ export class Inbox extends FrameBudget {
   }
 
   /**
-   * A held connection, which has no seat, gets to queue 32 frames or as many bytes as one frame may
-   * have. One with a seat is to be slowed down, not sent away: it gets what a pause can still bring.
+   * A parked connection gets to queue 32 frames or as many bytes as one frame may have. Any other is
+   * to be slowed down, not sent away: it gets what a pause can still bring.
    */
   private refusal(text: string): InboxRefusal | undefined {
     const { wsMaxMsgBytes, queued } = this.options;
-    if (this.held) {
+    if (this.parked) {
       const tooLong = this.characters() + text.length > wsMaxMsgBytes;
       if (tooLong || this.frames() >= pauseAtFrames) return "parked_overflow";
     }

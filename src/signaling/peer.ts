@@ -154,6 +154,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   private park(occupant: number): void {
     this.state = "parked";
+    this.inbox?.park();
     this.context.tally.parkedSockets++;
     this.parking = new Parking(this.newcomer(), occupant, this.context, {
       seated: (taken) => this.sitDown(taken),
@@ -211,7 +212,8 @@ export class Peer implements SeatListener, FrameHandler {
 
   private newInbox(): Inbox {
     const inbox = new Inbox(this.connection, this.context, this, this.client?.accounts ?? []);
-    if (this.state !== "seated" || this.peerThere !== undefined) inbox.hold();
+    if (this.state === "parked") inbox.park();
+    else if (this.state !== "seated" || this.peerThere !== undefined) inbox.hold();
     return inbox;
   }
 

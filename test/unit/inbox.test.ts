@@ -207,16 +207,16 @@ test("what was read before the pause is still queued; beyond that a frame is ref
   expect(inbox.push("z")).toBeUndefined();
 });
 
-test("a held connection queues 32 frames and no more, what comes after a pause included", () => {
+test("a parked connection queues 32 frames and no more, what comes after a pause included", () => {
   const { inbox } = setUp();
-  inbox.hold();
+  inbox.park();
   for (const name of names(32)) expect(inbox.push(name)).toBeUndefined();
   expect(inbox.push("f32")).toBe("parked_overflow");
 });
 
-test("a held connection queues as many bytes as one frame may have, and no more", () => {
+test("a parked connection queues as many bytes as one frame may have, and no more", () => {
   const { inbox } = setUp();
-  inbox.hold();
+  inbox.park();
   expect(inbox.push("x".repeat(maxFrameBytes))).toBeUndefined();
   expect(inbox.push("x".repeat(maxFrameBytes))).toBe("parked_overflow");
 });
