@@ -172,7 +172,7 @@ async function sharedLimits(): Promise<Verdict> {
 /** Stalled readers of one client fill WS_BUFFER_TOTAL while another's reader is a little behind. */
 async function fillUnsent(): Promise<Verdict> {
   await using target = await startTarget({
-    WS_BUFFER_TOTAL: "8388608",
+    WS_BUFFER_TOTAL: "16777216",
     FRAMES_PER_SEC: "0",
     // Who does not read answers no ping either.
     HEARTBEAT: "10m",
@@ -182,31 +182,36 @@ async function fillUnsent(): Promise<Verdict> {
     opcodes.text,
     Buffer.from(`{"type":"ice","candidate":"${"x".repeat(60_000)}"}`),
   );
+  /** A pair whose reader has stopped. */
   const stalled = async (headers: Env) => {
     const appId = crypto.randomUUID();
     const a = await RawClient.open(target.ws, { appId, headers });
     const b = await RawClient.open(target.ws, { appId, side: "B", headers });
     await Promise.all([a.nextText(), b.nextText()]);
     b.pause();
-    const before = await target.metric("nt_ws_buffered_bytes");
-    // Until the kernel has taken all it will and some of it stays with the server.
-    for (let i = 0; i < 400 && !a.isOver; i++) {
-      a.sendRaw(frame);
-      if (i % 2 > 0) continue;
-      await a.flushed();
-      if ((await target.metric("nt_ws_buffered_bytes")) > before) break;
-    }
     return { a, b };
   };
   const honest = await stalled(other);
-  honest.a.sendRaw(Buffer.concat(Array.from({ length: 9 }, () => frame)));
-  const pairs = [];
-  for (let n = 0; n < 80 && !honest.b.isOver && !honest.a.isOver; n++) {
-    const pair = await stalled(hostile).catch(() => undefined);
-    if (pair === undefined) break;
-    pairs.push(pair);
-    pair.a.sendRaw(Buffer.concat([frame, frame]));
+  let frames = 0;
+  // Until the kernel has taken all it will, and some of it stays with the server.
+  while (frames < 400 && (await target.metric("nt_ws_buffered_bytes")) === 0) {
+    for (let i = 0; i < 4; i++) honest.a.sendRaw(frame);
+    frames += 4;
+    // The metrics may be up to a second old.
+    await Bun.sleep(1_050);
   }
+  honest.a.sendRaw(Buffer.concat(Array.from({ length: 6 }, () => frame)));
+  const burst = Buffer.concat(Array.from({ length: frames }, () => frame));
+  // Each of these has less waiting than the honest one.
+  const pairs: Awaited<ReturnType<typeof stalled>>[] = [];
+  await eachOf(upTo(200), 4, async () => {
+    const pair = await stalled(hostile).catch(() => undefined);
+    if (pair === undefined) return;
+    pairs.push(pair);
+    pair.a.sendRaw(burst);
+    await Promise.race([pair.a.flushed().catch(() => {}), Bun.sleep(500)]);
+  });
+  await Bun.sleep(1_050);
   const unsent = await target.metric("nt_ws_buffered_bytes");
   honest.b.resume();
   const served = await honest.b.settled().then(
