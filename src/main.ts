@@ -4,7 +4,7 @@ import type { Command } from "./cli/command.ts";
 import { commands, defaultCommand } from "./cli/commands.ts";
 import { withEnvFile } from "./cli/env-file.ts";
 import { commandHelp, programHelp, settingsHelp } from "./cli/help.ts";
-import { type Env, readConfig } from "./config.ts";
+import { type Env, readConfig } from "./config/config.ts";
 
 /** Does what the arguments name (serves, when they name nothing) and answers the exit code. */
 async function main(argv: readonly string[]): Promise<number> {

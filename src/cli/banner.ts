@@ -1,5 +1,5 @@
 import { formatDuration } from "../base/duration.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { inUrl, isAnyAddress } from "./own-address.ts";
 
 export interface BannerFacts {

@@ -1,4 +1,4 @@
-import type { Env } from "../config.ts";
+import type { Env } from "../config/config.ts";
 
 /** One thing the program can do. */
 export interface Command {

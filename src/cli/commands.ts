@@ -1,6 +1,6 @@
 import type { Command } from "./command.ts";
 import { config } from "./config-command.ts";
-import { doctor } from "./doctor.ts";
+import { doctor } from "./doctor/doctor.ts";
 import { healthcheck } from "./healthcheck.ts";
 import { serve } from "./serve.ts";
 

@@ -6,7 +6,7 @@ import {
   readConfig,
   type Setting,
   settings,
-} from "../config.ts";
+} from "../config/config.ts";
 import type { Command } from "./command.ts";
 import { problemList } from "./problems.ts";
 

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Env } from "../config.ts";
+import type { Env } from "../config/config.ts";
 
 export type Environment =
   | { readonly env: Env; readonly args: readonly string[] }

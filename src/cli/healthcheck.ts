@@ -1,5 +1,5 @@
 import { terminalText } from "../base/terminal-text.ts";
-import { type Config, readConfig } from "../config.ts";
+import { type Config, readConfig } from "../config/config.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
 import { isLoopback, ownAddress } from "./own-address.ts";

@@ -1,4 +1,4 @@
-import { flagOf, isSwitch, type Setting, settingGroups, settings } from "../config.ts";
+import { flagOf, isSwitch, type Setting, settingGroups, settings } from "../config/config.ts";
 import type { Command } from "./command.ts";
 
 /** What most operators set. */

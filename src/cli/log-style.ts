@@ -1,5 +1,5 @@
 import type { LogFormat } from "../base/log-format.ts";
-import type { Env } from "../config.ts";
+import type { Env } from "../config/config.ts";
 import type { RenderLine } from "../telemetry/log.ts";
 import { prettyLines } from "../telemetry/log-pretty.ts";
 

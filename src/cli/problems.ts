@@ -1,4 +1,4 @@
-import { describeProblem, type Problem } from "../config.ts";
+import { describeProblem, type Problem } from "../config/config.ts";
 
 /** Everything that is wrong with the settings, for a person to read, its last line break included. */
 export function problemList(heading: string, problems: readonly Problem[]): string {

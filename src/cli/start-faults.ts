@@ -1,5 +1,5 @@
 import { StartError } from "../base/start-error.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 
 /**
  * What an error from listening means to the operator. Undefined for one that no setting can cure.

@@ -1,6 +1,6 @@
 import type { Account } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 
 /**
  * The written contract between the rules of signaling and the place where state lives.

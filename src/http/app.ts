@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import type { OriginRule } from "../admission/origin.ts";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
 import { answerOptions, crossOrigin, share } from "./cross-origin.ts";
 import { descriptionRoutes } from "./description-routes.ts";

@@ -1,4 +1,4 @@
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 
 export type Body =
   | { readonly outcome: "read"; readonly text: string }

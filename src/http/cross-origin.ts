@@ -1,5 +1,5 @@
 import type { OriginRule } from "../admission/origin.ts";
-import { andThen } from "../base/later.ts";
+import { andThen } from "../base/maybe-promise.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { commonHeaders } from "./answer.ts";
 import { problem } from "./problem.ts";

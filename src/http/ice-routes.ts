@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import { type AppId, parseAppId, parseSide, type Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { commonHeaders } from "./answer.ts";

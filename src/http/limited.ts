@@ -1,6 +1,6 @@
 import type { Client } from "../admission/clients.ts";
 import { type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
-import { andThen } from "../base/later.ts";
+import { andThen } from "../base/maybe-promise.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { problem } from "./problem.ts";
 import type { Handler } from "./routes.ts";

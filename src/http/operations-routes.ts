@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { answerJson, commonHeaders } from "./answer.ts";
 import { problem } from "./problem.ts";

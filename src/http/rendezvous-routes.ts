@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import type { Code } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { Guess } from "../engine/engine.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";

@@ -1,4 +1,4 @@
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 
 export type Handler = (request: Request) => Later<Response>;
 

@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { IceServer, RoomsWithTurn } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 import { turnCredentials } from "./turn-credentials.ts";

@@ -1,7 +1,7 @@
 import { type Account, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { CodeDigits, Tally } from "../telemetry/tally.ts";
 import {

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import type { MemoryEngine } from "../engine/memory/memory.ts";
 import { openStateFile, type StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";

@@ -1,8 +1,8 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/start-error.ts";
 import { version } from "../base/version.ts";
+import type { Config } from "../config/config.ts";
 import { settings } from "../config/settings.ts";
-import type { Config } from "../config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis } from "../engine/redis/preflight.ts";

@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";

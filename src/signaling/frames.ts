@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { Appended, RelayOutcome, RelayType, Seat } from "../engine/engine.ts";
 import type { FrameType, Tally } from "../telemetry/tally.ts";
 import { pauseReasons } from "./connection.ts";

@@ -1,6 +1,6 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 import type { SharedBudget } from "../base/shared-budget.ts";
 import { type Connection, pauseReasons } from "./connection.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";

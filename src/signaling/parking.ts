@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
-import { andThen } from "../base/later.ts";
+import { andThen } from "../base/maybe-promise.ts";
 import type {
   Busy,
   Claimable,

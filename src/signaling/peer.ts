@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { Account } from "../base/account.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { NoSpace, RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
 import { type Connection, closeCodes, pauseReasons } from "./connection.ts";

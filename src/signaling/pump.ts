@@ -1,4 +1,4 @@
-import { andThen } from "../base/later.ts";
+import { andThen } from "../base/maybe-promise.ts";
 import type { Mail, Mailboxes, Seat } from "../engine/engine.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { Connection } from "./connection.ts";

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Later } from "../base/later.ts";
+import type { Later } from "../base/maybe-promise.ts";
 
 /**
  * How long a returning side's held frames wait for its first relay frame. If that is an offer, the

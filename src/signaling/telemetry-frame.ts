@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { Seat } from "../engine/engine.ts";
 import { type IceFailure, type IceMode, iceFailures, iceModes } from "../telemetry/tally.ts";
 import type { SignalingContext } from "./context.ts";

@@ -3,7 +3,7 @@ import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./peer-socket.ts";
 
 export interface FlowLimits {
   /** Unsent bytes past which whoever sends to this socket is paused. */

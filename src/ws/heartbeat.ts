@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./peer-socket.ts";
 
 /**
  * Sockets are visited in parts of a round this long, so that few pings go out at once: with 20 parts

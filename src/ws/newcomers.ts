@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./peer-socket.ts";
 
 /**
  * How long a newcomer that says nothing waits until it is told anything, in ms. What shares a segment

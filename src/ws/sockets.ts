@@ -4,11 +4,11 @@ import type { SocketLimits } from "../admission/socket-limits.ts";
 import { closeCodes } from "../signaling/connection.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { Peer, type PeerIdentity } from "../signaling/peer.ts";
-import type { Journal } from "../telemetry/journal.ts";
+import type { Journal } from "../telemetry/connection-log.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
-import { Link, type Socket } from "./link.ts";
 import { Newcomers } from "./newcomers.ts";
+import { Link, type Socket } from "./peer-socket.ts";
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */

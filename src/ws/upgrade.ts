@@ -4,14 +4,14 @@ import type { OriginRule } from "../admission/origin.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
-import { andThen, type Later } from "../base/later.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
 import type { PeerIdentity } from "../signaling/peer.ts";
 import { v2 } from "../signaling/protocol.ts";
-import type { Journal } from "../telemetry/journal.ts";
+import type { Journal } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
 
 export interface UpgradeOptions {

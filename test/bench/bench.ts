@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { readmePath, withSection } from "../support/readme-section.ts";
+import { readmePath, withSection } from "../../docs/section.ts";
 import { comparison, markdown, type Report, reportOf } from "./report.ts";
 import { bench, rowNames } from "./run.ts";
 

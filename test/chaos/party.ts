@@ -1,4 +1,4 @@
-import { SignalingClient } from "../../src/demo/signaling-client.ts";
+import { SignalingClient } from "../../src/client/client.ts";
 
 /** One side of a pair: it sends mail after mail, and keeps what it hears. */
 export class Party implements Disposable {

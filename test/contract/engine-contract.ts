@@ -1,5 +1,5 @@
 import { describe } from "bun:test";
-import type { Later } from "../../src/base/later.ts";
+import type { Later } from "../../src/base/maybe-promise.ts";
 import type { Engine, EngineLimits } from "../../src/engine/engine.ts";
 import { codesContract } from "./codes-contract.ts";
 import { guessesContract } from "./guesses-contract.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import "../support/patience.ts";
-import { mint, redeem, SignalingClient } from "../../src/demo/signaling-client.ts";
+import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { within } from "../support/client.ts";
 import { openPair } from "../support/pair.ts";
 import { upgradeRequest } from "../support/raw-client.ts";

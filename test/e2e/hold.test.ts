@@ -1,6 +1,6 @@
 import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
-import { type RelayFrame, type Side, SignalingClient } from "../../src/demo/signaling-client.ts";
+import { type RelayFrame, type Side, SignalingClient } from "../../src/client/client.ts";
 import { Changes } from "../support/changes.ts";
 import { TestClient, within } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";

@@ -20,7 +20,7 @@ function runNpm(args: readonly string[], cwd: string, path: string): Npm {
     cwd,
     env: {
       PATH: path,
-      HOME: cwd,
+      HOME: tmpdir(),
       HOST: "127.0.0.1",
       PORT: "0",
       npm_config_update_notifier: "false",

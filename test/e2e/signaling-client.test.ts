@@ -10,7 +10,7 @@ import {
   redeem,
   SignalingClient,
   type Welcome,
-} from "../../src/demo/signaling-client.ts";
+} from "../../src/client/client.ts";
 import { Changes } from "../support/changes.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";

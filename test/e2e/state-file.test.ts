@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import "../support/patience.ts";
-import { mint, redeem, SignalingClient } from "../../src/demo/signaling-client.ts";
+import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { Changes } from "../support/changes.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";

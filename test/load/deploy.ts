@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SignalingClient } from "../../src/demo/signaling-client.ts";
+import { SignalingClient } from "../../src/client/client.ts";
 import { becomes, inTime } from "../bench/deadline.ts";
 import { chance } from "../fuzz/chance.ts";
 import { freePort, Program } from "../support/program.ts";

@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { SignalingClient } from "../../src/demo/signaling-client.ts";
+import { SignalingClient } from "../../src/client/client.ts";
 import { Changes } from "./changes.ts";
 import { type Heard, MailboxClient } from "./mailbox-client.ts";
 import { type Cut, type Network, type ProxiedConnection, startProxy } from "./proxy.ts";

@@ -3,7 +3,7 @@ import type { Account } from "../../src/base/account.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
-import { Link, type Socket } from "../../src/ws/link.ts";
+import { Link, type Socket } from "../../src/ws/peer-socket.ts";
 
 /** A socket whose buffer a test fills and drains. */
 export class FakeSocket {

@@ -1,5 +1,5 @@
-import { readConfig } from "../../src/config.ts";
-import { type RunningServer, type ServerOptions, startServer } from "../../src/server.ts";
+import { readConfig } from "../../src/config/config.ts";
+import { type RunningServer, type ServerOptions, startServer } from "../../src/server/server.ts";
 import { createLog } from "../../src/telemetry/log.ts";
 
 export interface TestServer extends RunningServer, AsyncDisposable {

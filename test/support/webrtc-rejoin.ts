@@ -1,5 +1,5 @@
 import { RTCPeerConnection, RTCSessionDescription } from "werift";
-import type { RelayFrame } from "../../src/demo/signaling-client.ts";
+import type { RelayFrame } from "../../src/client/client.ts";
 import { within } from "./client.ts";
 
 /**

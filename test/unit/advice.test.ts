@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Attempt, advice, noCandidates } from "../../src/demo/page/advice.ts";
+import { type Attempt, advice, noCandidates } from "../../src/page/browser/advice.ts";
 
 const host = { ...noCandidates, host: 2 };
 const failed: Attempt = { iceUrls: [], relayOnly: false, local: host, remote: host, errors: [] };

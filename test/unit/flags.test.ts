@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { editDistance, nearest } from "../../src/base/nearest.ts";
-import { describeProblem, type Env, flagOf, readConfig, settings } from "../../src/config.ts";
+import {
+  describeProblem,
+  type Env,
+  flagOf,
+  readConfig,
+  settings,
+} from "../../src/config/config.ts";
 
 function read(args: readonly string[], env: Env = {}) {
   const reading = readConfig(env, args);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { commands, defaultCommand } from "../../src/cli/commands.ts";
 import { commandHelp, programHelp, settingsHelp } from "../../src/cli/help.ts";
-import { flagOf, settingGroups, settings } from "../../src/config.ts";
+import { flagOf, settingGroups, settings } from "../../src/config/config.ts";
 
 const help = programHelp(commands, defaultCommand);
 const allSettings = settingsHelp();

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 const root = join(import.meta.dir, "../..");
 
 interface Source {
-  /** From the root of the project: `src/ws/link.ts`. */
+  /** From the root of the project: `src/ws/peer-socket.ts`. */
   readonly path: string;
   readonly text: string;
 }
@@ -14,10 +14,10 @@ const floors: readonly (readonly string[])[] = [
   ["main"],
   ["cli"],
   ["server"],
-  ["http", "ws", "demo"],
+  ["http", "ws", "page"],
   ["rendezvous", "signaling"],
   ["engine", "telemetry", "admission"],
-  ["config", "base"],
+  ["config", "base", "client"],
 ];
 
 /** Doors that the floors alone would close, and why they are open. */
@@ -58,12 +58,12 @@ const words: readonly Home[] = [
   },
   {
     what: /\brandomUUID\b/,
-    allowed: /^(base\/ids|signaling\/prober|telemetry\/journal)\.ts$/,
+    allowed: /^(base\/ids|signaling\/prober|telemetry\/connection-log)\.ts$/,
     why: "ids are made in base/ids.ts, and nonces where they are asked for",
   },
   {
     what: /\bBun\.serve\b/,
-    allowed: /^server\.ts$/,
+    allowed: /^server\/server\.ts$/,
     why: "there is one composition root, and it alone listens",
   },
   {
@@ -99,7 +99,7 @@ function wrongImport(file: string, specifier: string): string | undefined {
   const [fromFloor, toFloor] = [floorOf(from), floorOf(to)];
   if (fromFloor === -1) return "stands on no floor: give its folder one in this test";
   if (toFloor === -1) return `imports ${target}, which stands on no floor`;
-  if (isBrowserCode(file) && from !== to) {
+  if (isBrowserCode(file) && from !== to && to !== "client") {
     return `imports ${target}: what runs in a browser shares no code with the server`;
   }
   if (from === "engine") return wrongEngineImport(file, target);
@@ -120,7 +120,7 @@ function wrongEngineImport(file: string, target: string): string | undefined {
 
 /** The page has its visitor's clock and no other. */
 function isBrowserCode(file: string): boolean {
-  return file.startsWith("demo/");
+  return file.startsWith("page/") || file.startsWith("client/");
 }
 
 function partOf(file: string): string {
@@ -165,33 +165,41 @@ test("every import of the sources is seen", async () => {
 });
 
 test.each([
-  ["src/base/ids.ts", 'import { x } from "../config.ts";', "base and config stand side by side"],
+  [
+    "src/base/ids.ts",
+    'import { x } from "../config/config.ts";',
+    "base and config stand side by side",
+  ],
   ["src/base/ids.ts", 'import type { Tally } from "../telemetry/tally.ts";', "downward only"],
   ["src/config/rules.ts", 'export { x } from "../engine/engine.ts";', "downward only"],
   ["src/signaling/peer.ts", 'import { problem } from "../http/problem.ts";', "downward only"],
   ["src/signaling/peer.ts", 'import { x } from "../rendezvous/rendezvous.ts";', "side by side"],
-  ["src/http/app.ts", 'import type { Link } from "../ws/link.ts";', "side by side"],
-  ["src/ws/link.ts", 'import { x } from "../http/app.ts";', "side by side"],
-  ["src/ws/link.ts", 'import { startServer } from "../server.ts";', "downward only"],
-  ["src/server.ts", 'import {\n  serve,\n} from "./cli/serve.ts";', "downward only"],
+  ["src/http/app.ts", 'import type { Link } from "../ws/peer-socket.ts";', "side by side"],
+  ["src/ws/peer-socket.ts", 'import { x } from "../http/app.ts";', "side by side"],
+  ["src/ws/peer-socket.ts", 'import { startServer } from "../server/server.ts";', "downward only"],
+  ["src/server/server.ts", 'import {\n  serve,\n} from "../cli/serve.ts";', "downward only"],
   ["src/engine/memory/a.ts", 'import { Tally } from "../../telemetry/tally.ts";', "its contract"],
-  ["src/engine/memory/a.ts", 'import type { Config } from "../../config.ts";', "its contract"],
+  [
+    "src/engine/memory/a.ts",
+    'import type { Config } from "../../config/config.ts";',
+    "its contract",
+  ],
   ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailbox.ts";', "its contract"],
   ["src/engine/engine.ts", 'import { x } from "./memory/memory.ts";', "its contract"],
   ["src/telemetry/tally.ts", 'import { Sizes } from "../engine/engine.ts";', "side by side"],
-  ["src/demo/page.ts", 'import { roomFull } from "../signaling/protocol.ts";', "in a browser"],
-  ["src/ws/link.ts", 'import { x } from "../helpers/x.ts";', "no floor"],
+  ["src/page/page.ts", 'import { roomFull } from "../signaling/protocol.ts";', "in a browser"],
+  ["src/ws/peer-socket.ts", 'import { x } from "../helpers/x.ts";', "no floor"],
   ["src/helpers/x.ts", 'import { x } from "../base/ids.ts";', "no floor"],
   ["src/ws/upgrade.ts", 'const { Hono } = await import("hono");', "business of http/"],
   ["src/http/app.ts", 'import { Registry } from "prom-client";', "hot path"],
-  ["src/config.ts", 'const port = process.env["PORT"];', "come in as a Config"],
+  ["src/config/config.ts", 'const port = process.env["PORT"];', "come in as a Config"],
   ["src/engine/memory/a.ts", "const at = Date.now();", "Clock"],
   ["src/rendezvous/a.ts", "const n = Math.random();", "Clock"],
   ["src/rendezvous/a.ts", "crypto.getRandomValues(bytes);", "Clock"],
   ["src/ws/a.ts", "setInterval(run, 1_000); // later", "Clock"],
   ["src/rendezvous/a.ts", "const id = crypto.randomUUID();", "ids"],
   ["src/ws/sockets.ts", "Bun.serve({});", "composition root"],
-  ["src/server.ts", 'import { RedisClient } from "bun";', "contract"],
+  ["src/server/server.ts", 'import { RedisClient } from "bun";', "contract"],
 ])("the rules would notice %s: %s", (path, text, why) => {
   const found = violations([{ path, text }]);
   expect(found).toEqual([expect.stringContaining(why)]);
@@ -204,7 +212,7 @@ test.each([
   ["src/engine/memory/a.ts", 'import type { Seat } from "../engine.ts";\nimport "./b.ts";'],
   ["src/engine/memory/a.ts", 'import { otherSide } from "../../base/ids.ts";'],
   ["src/signaling/a.ts", "/** Not Date.now(): see\n * Bun.serve */\n// setTimeout is not used"],
-  ["src/demo/page.ts", 'import { x } from "./x.ts";\nsetTimeout(x, 1);'],
+  ["src/page/page.ts", 'import { x } from "./x.ts";\nsetTimeout(x, 1);'],
   ["src/http/app.ts", 'import { Hono } from "hono";\nimport { cors } from "hono/cors";'],
 ])("the rules let %s be: %s", (path, text) => {
   expect(violations([{ path, text }])).toEqual([]);

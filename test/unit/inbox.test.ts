@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Account } from "../../src/base/account.ts";
-import type { Later } from "../../src/base/later.ts";
+import type { Later } from "../../src/base/maybe-promise.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { Inbox } from "../../src/signaling/inbox.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readmePath, readmeSections, withSection } from "../support/readme-section.ts";
+import { readmePath, readmeSections, withSection } from "../../docs/section.ts";
 
 test.each(Object.entries(readmeSections))(
   "the README's section on %s says what the code does",
@@ -8,7 +8,7 @@ test.each(Object.entries(readmeSections))(
     if (withSection(readme, name, section()) === readme) return;
     throw new Error(
       `README.md is out of date between <!-- ${name}:begin --> and <!-- ${name}:end -->. ` +
-        "Bring it up to date with: bun test/support/write-readme-tables.ts",
+        "Bring it up to date with: bun docs/generate.ts",
     );
   },
 );

@@ -5,7 +5,7 @@ import type { Claim, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
 import { EngineUnreachable } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
-import { houseSteps } from "./steps.ts";
+import { houseSteps } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface RedisCodesOptions {

@@ -1,8 +1,8 @@
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
+import { roomSteps } from "./scripts/scripts.ts";
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
-import { roomSteps } from "./steps.ts";
 import type { Store } from "./store.ts";
 import type { Tenancy } from "./tenancy.ts";
 

@@ -1,8 +1,8 @@
 import type { Side } from "../../base/ids.ts";
 import { type EngineLimits, type Mailboxes, rememberedIds } from "../engine.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
+import { roomSteps } from "./scripts/scripts.ts";
 import { ownSeat } from "./seat.ts";
-import { roomSteps } from "./steps.ts";
 import type { Tenancy } from "./tenancy.ts";
 
 export interface RedisMailboxesOptions {

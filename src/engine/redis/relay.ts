@@ -1,12 +1,12 @@
 import { otherSide } from "../../base/ids.ts";
-import type { Later } from "../../base/later.ts";
+import type { Later } from "../../base/maybe-promise.ts";
 import type { EngineLimits, Relay, RelayOutcome, RelayType } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { type Numbered, parseRingEntry, type SeatMessage, seatMessageText } from "./messages.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
+import { roomSteps } from "./scripts/scripts.ts";
 import { type LocalSeat, ownSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
-import { roomSteps } from "./steps.ts";
 import type { Reply, Store } from "./store.ts";
 import type { Tenancy } from "./tenancy.ts";
 

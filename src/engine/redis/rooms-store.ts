@@ -2,7 +2,7 @@ import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import { type EngineLimits, EngineUnreachable, ringTotalBytes } from "../engine.ts";
 import type { Keys } from "./keys.ts";
-import type { Step } from "./steps.ts";
+import type { Step } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface RoomsStoreOptions {

@@ -1,7 +1,7 @@
 import type { IceGrant, Rooms } from "../engine.ts";
 import { accountWords, type RunRoomStep } from "./rooms-store.ts";
+import { roomSteps } from "./scripts/scripts.ts";
 import { ownSeat } from "./seat.ts";
-import { roomSteps } from "./steps.ts";
 import { isNoSpace, type Tenancy } from "./tenancy.ts";
 
 export interface RedisRoomsOptions {

@@ -3,9 +3,9 @@ import type { Seats, Taken, Waiter } from "../engine.ts";
 import type { SeatMessage } from "./messages.ts";
 import type { Questions } from "./questions.ts";
 import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
+import { roomSteps } from "./scripts/scripts.ts";
 import { LocalSeat, ownSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
-import { roomSteps } from "./steps.ts";
 import type { Reply, Store } from "./store.ts";
 import { isNoSpace, type Tenancy, takeArgs } from "./tenancy.ts";
 

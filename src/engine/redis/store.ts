@@ -1,11 +1,11 @@
 import type { RedisClient } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
+import { isRefusal, Link } from "./connection.ts";
 import { RedisFault } from "./fault.ts";
-import { isRefusal, Link } from "./link.ts";
 import { diagnose } from "./preflight.ts";
 import { findPrimary, nameOf, type RedisTarget } from "./primary.ts";
-import type { Step } from "./steps.ts";
+import type { Step } from "./scripts/scripts.ts";
 
 export interface StoreOptions {
   readonly redis: RedisTarget;

@@ -2,7 +2,7 @@ import type { AppId } from "../../base/ids.ts";
 import type { Sizes } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
-import { houseSteps, roomSteps } from "./steps.ts";
+import { houseSteps, roomSteps } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface HouseSweepOptions {

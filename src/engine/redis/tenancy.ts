@@ -9,9 +9,9 @@ import {
   takeoverGuardMs,
 } from "../engine.ts";
 import { accountWords, numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
+import { roomSteps, type Step } from "./scripts/scripts.ts";
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
-import { roomSteps, type Step } from "./steps.ts";
 import { type Reply, StoreFull } from "./store.ts";
 
 export interface TenancyOptions {

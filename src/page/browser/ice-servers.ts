@@ -1,4 +1,4 @@
-import { type IceServer, iceServers } from "../signaling-client.ts";
+import { type IceServer, iceServers } from "../../client/client.ts";
 import type { Session } from "./session.ts";
 
 /**

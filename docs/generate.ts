@@ -1,6 +1,6 @@
-import { readmePath, readmeSections, withSection } from "./readme-section.ts";
+import { readmePath, readmeSections, withSection } from "./section.ts";
 
-// Brings the README's generated sections up to date: bun test/support/write-readme-tables.ts
+// Brings the README's generated sections up to date: bun docs/generate.ts
 
 let text = await Bun.file(readmePath).text();
 for (const [name, section] of Object.entries(readmeSections)) {

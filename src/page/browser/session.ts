@@ -1,4 +1,4 @@
-import type { Side } from "../signaling-client.ts";
+import type { Side } from "../../client/client.ts";
 
 /** What a tab has to remember to be the same client after a reload. */
 export interface Session {

@@ -2,14 +2,14 @@
  * Puts a built binary through what its users do: start it from an empty directory, mint, redeem,
  * two sockets, relay, SIGTERM. Also that it reads nothing from where it runs.
  *
- *     bun test/support/probe-binary.ts dist/nt-signal
+ *     bun deploy/release/probe-binary.ts dist/nt-signal
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { page } from "../../src/demo/page.ts";
-import { within } from "./client.ts";
-import { walkThrough } from "./walk-through.ts";
+import { page } from "../../src/page/page.ts";
+import { within } from "../../test/support/client.ts";
+import { walkThrough } from "../../test/support/walk-through.ts";
 
 const binary = resolve(process.argv[2] ?? "dist/nt-signal");
 const directory = await mkdtemp(join(tmpdir(), "nt-signal-probe-"));

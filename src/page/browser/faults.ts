@@ -1,4 +1,4 @@
-import { RendezvousError } from "../signaling-client.ts";
+import { RendezvousError } from "../../client/client.ts";
 import { span } from "./amounts.ts";
 
 /** What went wrong with a code, in words for whoever typed it. */

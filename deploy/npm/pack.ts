@@ -4,13 +4,13 @@
  * With --check it is packed, installed from the tarball into an empty directory, and put through
  * what its users do. That needs npm, and a registry to install Bun from.
  *
- *     bun test/support/npm-package.ts [--check]
+ *     bun deploy/npm/pack.ts [--check]
  */
-import { copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { within } from "./client.ts";
-import { walkThrough } from "./walk-through.ts";
+import { within } from "../../test/support/client.ts";
+import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
 const out = join(project, "dist/npm");
@@ -27,10 +27,8 @@ async function build(): Promise<void> {
   await mkdir(out, { recursive: true });
   const main = ["src/main.ts", "--outfile", join(out, "nt-signal.js")];
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
-  const client = ["-p", "src/demo/tsconfig.client.json", "--outDir", out];
+  const client = ["-p", "src/client/tsconfig.json", "--outDir", out];
   await run([join(project, "node_modules/.bin/tsc"), ...client], project);
-  await rename(join(out, "signaling-client.js"), join(out, "client.js"));
-  await rename(join(out, "signaling-client.d.ts"), join(out, "client.d.ts"));
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
   await copyFile(join(project, "deploy/npm/nt-signal.mjs"), join(out, "nt-signal.mjs"));
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");

@@ -4,12 +4,12 @@
  * beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
  * run through what its users do where this machine can run it, unpacked from its archive.
  *
- *     bun test/support/release.ts                # all platforms
- *     bun test/support/release.ts linux-x64      # only these
+ *     bun deploy/release/release.ts                # all platforms
+ *     bun deploy/release/release.ts linux-x64      # only these
  */
 import { chmod, copyFile, mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isAvailable, kindOf, type Platform, platforms } from "./release-platforms.ts";
+import { isAvailable, kindOf, type Platform, platforms } from "./platforms.ts";
 import { type BundledPackage, bundledPackages, sbom } from "./sbom.ts";
 
 const project = join(import.meta.dir, "../..");

@@ -1,38 +1,38 @@
 import type { Server } from "bun";
-import { clients } from "./admission/clients.ts";
-import { socketsWithinOpenFiles } from "./admission/open-files.ts";
-import { originRule } from "./admission/origin.ts";
-import { fixedWindow } from "./admission/rate-limit.ts";
-import { socketLimits } from "./admission/socket-limits.ts";
-import { turnBudget } from "./admission/turn-budget.ts";
-import { parseAddressSet } from "./base/address.ts";
-import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "./base/clock.ts";
-import { newNodeId } from "./base/ids.ts";
-import { andThen, type Later } from "./base/later.ts";
-import { SharedBudget } from "./base/shared-budget.ts";
-import { loadTls, type Tls } from "./base/tls.ts";
-import { version } from "./base/version.ts";
-import type { Config } from "./config.ts";
-import type { Engine, EngineLimits } from "./engine/engine.ts";
-import { type MemoryEngine, memoryEngine } from "./engine/memory/memory.ts";
-import { createApp, pathOf } from "./http/app.ts";
-import { endConnection, isLongBodied } from "./http/body.ts";
-import { guessWatch } from "./rendezvous/guess-watch.ts";
-import { iceSource } from "./rendezvous/ice.ts";
-import { rendezvous } from "./rendezvous/rendezvous.ts";
-import { leaveState, listenOrPutBack, takeState } from "./server/handover.ts";
-import { checkHost } from "./server/host.ts";
-import { collectWhenIdle } from "./server/idle-collection.ts";
-import { listen } from "./server/listeners.ts";
-import { watchTls } from "./server/tls-rotation.ts";
-import type { SignalingContext } from "./signaling/context.ts";
-import { LargeFrames } from "./signaling/large-frames.ts";
-import { journal } from "./telemetry/journal.ts";
-import type { Log } from "./telemetry/log.ts";
-import { Tally } from "./telemetry/tally.ts";
-import type { Link } from "./ws/link.ts";
-import { createSockets } from "./ws/sockets.ts";
-import { createUpgrade } from "./ws/upgrade.ts";
+import { clients } from "../admission/clients.ts";
+import { socketsWithinOpenFiles } from "../admission/open-files.ts";
+import { originRule } from "../admission/origin.ts";
+import { fixedWindow } from "../admission/rate-limit.ts";
+import { socketLimits } from "../admission/socket-limits.ts";
+import { turnBudget } from "../admission/turn-budget.ts";
+import { parseAddressSet } from "../base/address.ts";
+import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
+import { newNodeId } from "../base/ids.ts";
+import { andThen, type Later } from "../base/maybe-promise.ts";
+import { SharedBudget } from "../base/shared-budget.ts";
+import { loadTls, type Tls } from "../base/tls.ts";
+import { version } from "../base/version.ts";
+import type { Config } from "../config/config.ts";
+import type { Engine, EngineLimits } from "../engine/engine.ts";
+import { type MemoryEngine, memoryEngine } from "../engine/memory/memory.ts";
+import { createApp, pathOf } from "../http/app.ts";
+import { endConnection, isLongBodied } from "../http/body.ts";
+import { guessWatch } from "../rendezvous/guess-watch.ts";
+import { iceSource } from "../rendezvous/ice.ts";
+import { rendezvous } from "../rendezvous/rendezvous.ts";
+import type { SignalingContext } from "../signaling/context.ts";
+import { LargeFrames } from "../signaling/large-frames.ts";
+import { journal } from "../telemetry/connection-log.ts";
+import type { Log } from "../telemetry/log.ts";
+import { Tally } from "../telemetry/tally.ts";
+import type { Link } from "../ws/peer-socket.ts";
+import { createSockets } from "../ws/sockets.ts";
+import { createUpgrade } from "../ws/upgrade.ts";
+import { leaveState, listenOrPutBack, takeState } from "./handover.ts";
+import { checkHost } from "./host.ts";
+import { collectWhenIdle } from "./idle-collection.ts";
+import { listen } from "./listeners.ts";
+import { watchTls } from "./tls-rotation.ts";
 
 export interface ServerOptions {
   readonly log: Log;
@@ -78,9 +78,9 @@ const limiterKeys = 100_000;
 
 // Loaded when first asked for: many servers never are, and what is loaded costs time at the start and
 // memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
-const loadMetrics = async () => (await import("./telemetry/metrics.ts")).metrics;
-const loadSharedEngine = async () => (await import("./server/shared-engine.ts")).sharedEngine;
-const loadPage = async () => (await import("./demo/page.ts")).page;
+const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
+const loadSharedEngine = async () => (await import("./shared-engine.ts")).sharedEngine;
+const loadPage = async () => (await import("../page/page.ts")).page;
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.

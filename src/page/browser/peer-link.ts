@@ -1,4 +1,4 @@
-import type { RelayFrame, Side, SignalingClient } from "../signaling-client.ts";
+import type { RelayFrame, Side, SignalingClient } from "../../client/client.ts";
 import { type Attempt, type CandidateCounts, noCandidates } from "./advice.ts";
 import type { IceServers } from "./ice-servers.ts";
 import { type Path, pathOf } from "./path.ts";

@@ -17,10 +17,10 @@ export interface Bundle {
  */
 export function bundle(): Bundle {
   return {
-    html: readFileSync(join(import.meta.dir, "page/page.html"), "utf8"),
-    css: built("page/page.css", "--minify"),
-    js: built("page/main.ts", "--minify"),
-    client: built("signaling-client.ts"),
+    html: readFileSync(join(import.meta.dir, "browser/page.html"), "utf8"),
+    css: built("browser/page.css", "--minify"),
+    js: built("browser/main.ts", "--minify"),
+    client: built("../client/client.ts"),
   };
 }
 

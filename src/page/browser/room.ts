@@ -3,7 +3,7 @@ import {
   type RelayFrame,
   SignalingClient,
   type Welcome,
-} from "../signaling-client.ts";
+} from "../../client/client.ts";
 import { type Attempt, advice, type CandidateCounts } from "./advice.ts";
 import { Chat } from "./chat.ts";
 import { element } from "./elements.ts";

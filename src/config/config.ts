@@ -1,17 +1,17 @@
-import { editDistance } from "./base/nearest.ts";
-import { type GivenFlag, readFlags } from "./config/flags.ts";
-import type { Problem } from "./config/problem.ts";
-import { applyRules, type Draft } from "./config/rules.ts";
-import type { Setting } from "./config/setting.ts";
-import { type Config, settings } from "./config/settings.ts";
-import type { Source } from "./config/source.ts";
+import { editDistance } from "../base/nearest.ts";
+import { type GivenFlag, readFlags } from "./flags.ts";
+import type { Problem } from "./problem.ts";
+import { applyRules, type Draft } from "./rules.ts";
+import type { Setting } from "./setting.ts";
+import { type Config, settings } from "./settings.ts";
+import type { Source } from "./source.ts";
 
-export { flagOf, isSwitch } from "./config/flags.ts";
-export { describeProblem, type Problem } from "./config/problem.ts";
-export { settingsTable } from "./config/readme.ts";
-export type { Setting } from "./config/setting.ts";
-export { type Config, settingGroups, settings } from "./config/settings.ts";
-export { describeSource, type Source } from "./config/source.ts";
+export { flagOf, isSwitch } from "./flags.ts";
+export { describeProblem, type Problem } from "./problem.ts";
+export { settingsTable } from "./readme.ts";
+export type { Setting } from "./setting.ts";
+export { type Config, settingGroups, settings } from "./settings.ts";
+export { describeSource, type Source } from "./source.ts";
 
 /** Environment variables by name; what it holds beside the settings is ignored. */
 export type Env = Readonly<Record<string, string | undefined>>;

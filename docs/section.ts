@@ -1,4 +1,4 @@
-import { settingsTable } from "../../src/config.ts";
+import { settingsTable } from "../src/config/config.ts";
 
 export const readmePath = `${import.meta.dir}/../../README.md`;
 

@@ -1,4 +1,4 @@
-import { mint, redeem, type Side } from "../signaling-client.ts";
+import { mint, redeem, type Side } from "../../client/client.ts";
 import { element } from "./elements.ts";
 import { faultInWords } from "./faults.ts";
 import { Room } from "./room.ts";

@@ -1,11 +1,11 @@
-import { systemClock } from "../base/clock.ts";
-import { parseDuration } from "../base/duration.ts";
-import { terminalText } from "../base/terminal-text.ts";
-import type { Command } from "./command.ts";
-import { connectDirectly } from "./direct.ts";
-import type { Wishes } from "./doctor/examine.ts";
-import { parseTarget, type Target } from "./doctor/target.ts";
-import type { Verdict } from "./doctor/verdict.ts";
+import { systemClock } from "../../base/clock.ts";
+import { parseDuration } from "../../base/duration.ts";
+import { terminalText } from "../../base/terminal-text.ts";
+import type { Command } from "../command.ts";
+import { connectDirectly } from "../direct.ts";
+import type { Wishes } from "./examine.ts";
+import { parseTarget, type Target } from "./target.ts";
+import type { Verdict } from "./verdict.ts";
 
 const nameWidth = 11;
 
@@ -27,7 +27,7 @@ export const doctor: Command = {
     }
     connectDirectly();
     // Loaded here: whoever serves needs none of it.
-    const { examine } = await import("./doctor/examine.ts");
+    const { examine } = await import("./examine.ts");
     let warnings = 0;
     const isSound = await examine(call.target, call, systemClock, (step, verdict) => {
       if (verdict.ok && verdict.warning !== undefined) warnings++;

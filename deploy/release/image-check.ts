@@ -3,16 +3,16 @@
  * runs it as a container engine would: process 1 of its own namespace, uid 65532, no privileges to
  * be had, read-only root. Then what its users do, its health check, and SIGTERM.
  *
- *     bun test/support/image-check.ts [dist/nt-signal]
+ *     bun deploy/release/image-check.ts [dist/nt-signal]
  *
  * Needs root, and buildah and util-linux; no image is pulled.
  */
 import { chown, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { within } from "./client.ts";
-import { freePort } from "./program.ts";
-import { walkThrough } from "./walk-through.ts";
+import { within } from "../../test/support/client.ts";
+import { freePort } from "../../test/support/program.ts";
+import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
 const binary = resolve(process.argv[2] ?? join(project, "dist/nt-signal"));
