@@ -6,7 +6,7 @@ export interface FixedWindowOptions {
   /** A window of this many ms in place of the minute; `perMin` is how often in that one, then. */
   readonly windowMs?: number;
   /** Monotonic, ms; the limiter knows no other time. */
-  readonly ticks: () => number;
+  readonly monotonicMs: () => number;
   /** Accounts counted apart in one window. Those that come later in it pass. */
   readonly maxKeys: number;
 }
@@ -44,7 +44,7 @@ const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0, li
  * a flood of addresses locks no newcomer out.
  */
 export function fixedWindow(options: FixedWindowOptions): RateLimiter {
-  const { perMin, windowMs = minuteMs, ticks, maxKeys } = options;
+  const { perMin, windowMs = minuteMs, monotonicMs, maxKeys } = options;
   let counts = new Map<string, number>();
   let uncounted = 0;
   let startedAt = Number.NEGATIVE_INFINITY;
@@ -52,7 +52,7 @@ export function fixedWindow(options: FixedWindowOptions): RateLimiter {
   return {
     take(accounts) {
       if (perMin <= 0) return unlimited;
-      const at = ticks();
+      const at = monotonicMs();
       if (at >= startedAt + windowMs) {
         startedAt = at;
         counts = new Map();

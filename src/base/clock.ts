@@ -8,7 +8,7 @@ export interface Clock {
   /** Wall clock, ms since the Unix epoch. May jump when the machine's clock is set. */
   now(): number;
   /** ms since some moment in the past; never jumps. For measuring how long things take. */
-  ticks(): number;
+  monotonicMs(): number;
   /** Calls `run` once, `ms` from now. Does not keep the process alive. */
   after(ms: number, run: () => void): Cancel;
   /** Calls `run` every `ms`. Does not keep the process alive. */
@@ -20,7 +20,7 @@ export type Random = (below: number) => number;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  ticks: () => performance.now(),
+  monotonicMs: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms);
     timer.unref();
@@ -37,10 +37,10 @@ export const systemClock: Clock = {
  * The wall clock in whole ms, but it only ever passes: set forward it follows, set back it goes on
  * from where it was. So nothing that is due at a moment is put off, and nothing lives twice as long.
  */
-export function steadyNow({ now, ticks }: Pick<Clock, "now" | "ticks">): () => number {
+export function steadyNow({ now, monotonicMs }: Pick<Clock, "now" | "monotonicMs">): () => number {
   let ahead = Number.NEGATIVE_INFINITY;
   return () => {
-    const at = ticks();
+    const at = monotonicMs();
     ahead = Math.max(ahead, now() - at);
     return Math.round(ahead + at);
   };

@@ -1,13 +1,13 @@
 import { editDistance } from "../base/nearest.ts";
 import { type GivenFlag, readFlags } from "./flags.ts";
-import type { Problem } from "./problem.ts";
+import type { SettingError } from "./problem.ts";
 import { applyRules, type Draft } from "./rules.ts";
 import type { Setting } from "./setting.ts";
 import { type Config, settings } from "./settings.ts";
 import type { Source } from "./source.ts";
 
 export { flagOf, isSwitch } from "./flags.ts";
-export { describeProblem, type Problem } from "./problem.ts";
+export { describeProblem, type SettingError } from "./problem.ts";
 export { settingsTable } from "./readme.ts";
 export type { Setting } from "./setting.ts";
 export { type Config, settingGroups, settings } from "./settings.ts";
@@ -24,7 +24,7 @@ export type ConfigReading =
       /** By variable. A default that another setting changed still counts as one. */
       readonly sources: ReadonlyMap<string, Source>;
     }
-  | { readonly problems: readonly Problem[] };
+  | { readonly problems: readonly SettingError[] };
 
 /**
  * Reads every setting from its flag in `args`, else its variable, else one of the variable's
@@ -33,7 +33,7 @@ export type ConfigReading =
  */
 export function readConfig(env: Env, args: readonly string[] = []): ConfigReading {
   const flags = readFlags(args);
-  const problems: Problem[] = [...flags.problems];
+  const problems: SettingError[] = [...flags.problems];
   const values: Record<string, unknown> = {};
   const sources = new Map<string, Source>();
   const given = new Set<string>();
@@ -110,7 +110,7 @@ function givenValues(setting: Setting, flag: GivenFlag | undefined, env: Env): G
 }
 
 /** Two names of one setting with two values: whichever was taken, the other would be ignored. */
-function disagreements(setting: Setting, chosen: Given, others: readonly Given[]): Problem[] {
+function disagreements(setting: Setting, chosen: Given, others: readonly Given[]): SettingError[] {
   const name = chosen.source.name;
   return others
     .filter((other) => other.text !== chosen.text)
@@ -119,7 +119,7 @@ function disagreements(setting: Setting, chosen: Given, others: readonly Given[]
     );
 }
 
-function problem(setting: Setting, given: Given | undefined, allowed: string): Problem {
+function problem(setting: Setting, given: Given | undefined, allowed: string): SettingError {
   return {
     variable: given?.source.name ?? setting.variable,
     value: setting.secret ? "***" : given?.text,

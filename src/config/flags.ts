@@ -1,5 +1,5 @@
 import { nearest } from "../base/nearest.ts";
-import { truth } from "./formats.ts";
+import { boolean } from "./formats.ts";
 import type { WrongArgument } from "./problem.ts";
 import type { Setting } from "./setting.ts";
 import { settings } from "./settings.ts";
@@ -25,7 +25,7 @@ export function flagOf(variable: string): string {
 
 /** Whether its flag stands alone: `--dev`, and `--no-dev` for the opposite. */
 export function isSwitch(setting: Setting): boolean {
-  return setting.schema === truth;
+  return setting.schema === boolean;
 }
 
 interface KnownFlag {
@@ -91,7 +91,7 @@ function textOf(
   }
   const next = waiting[0];
   if (attached === undefined && isSwitch(setting)) {
-    const isValue = next !== undefined && truth.safeParse(next).success;
+    const isValue = next !== undefined && boolean.safeParse(next).success;
     return isValue ? (waiting.shift() ?? "true") : "true";
   }
   const text = attached ?? (next?.startsWith("--") ? undefined : waiting.shift()?.trim());

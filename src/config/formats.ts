@@ -70,7 +70,7 @@ const truths: Readonly<Record<string, boolean>> = {
 };
 
 /** Any case. */
-export const truth: Format<boolean> = format(
+export const boolean: Format<boolean> = format(
   "true or false (also yes, on, 1, and no, off, 0)",
   (text) => (Object.hasOwn(truths, text.toLowerCase()) ? truths[text.toLowerCase()] : undefined),
 );

@@ -1,5 +1,5 @@
 /** Why the server cannot start with what it was given. */
-export type Problem = WrongValue | WrongArgument;
+export type SettingError = WrongValue | WrongArgument;
 
 /** A setting whose value cannot be used. */
 export interface WrongValue {
@@ -20,7 +20,7 @@ export interface WrongArgument {
 }
 
 /** The problem on one line: `PORT="abc": a whole number from 0 to 65535`. */
-export function describeProblem(problem: Problem): string {
+export function describeProblem(problem: SettingError): string {
   if ("fault" in problem) return `${problem.variable}: ${problem.fault}`;
   const { variable, value, allowed } = problem;
   return value === undefined

@@ -1,5 +1,5 @@
 import { shareParts } from "../base/account.ts";
-import type { Problem } from "./problem.ts";
+import type { SettingError } from "./problem.ts";
 import type { Config } from "./settings.ts";
 
 /** What was read of each setting by itself; what was not valid is missing. */
@@ -10,7 +10,7 @@ export interface Draft {
 }
 
 export interface Findings {
-  readonly problems: readonly Problem[];
+  readonly problems: readonly SettingError[];
   readonly warnings: readonly string[];
 }
 
@@ -46,7 +46,7 @@ function tlsNeedsBoth({ given }: Draft): Findings {
 
 /** What is in Redis is not in a file, a file of authorities is for TLS, and sentinels know no password. */
 function redisTakesAll({ values, given }: Draft): Findings {
-  const problems: Problem[] = [];
+  const problems: SettingError[] = [];
   if (given.has("redisUrl") && given.has("stateFile")) {
     const allowed = "not set, because REDIS_URL is: Redis keeps the state";
     problems.push({ variable: "STATE_FILE", value: values.stateFile, allowed });

@@ -1,12 +1,12 @@
 import type { Account } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 
 /**
  * The written contract between the rules of signaling and the place where state lives.
  *
  * Every verb is atomic: whatever calls race, the outcome is that of some order of them. A verb
- * answers `Later<T>`: at once from memory, by a promise from a shared store. Losing a race is an
+ * answers `MaybePromise<T>`: at once from memory, by a promise from a shared store. Losing a race is an
  * outcome, never an exception; a promise rejects only when the store cannot be reached.
  */
 export interface Engine {
@@ -21,12 +21,12 @@ export interface Engine {
    */
   now(): number;
   /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
-  ready(): Later<string | undefined>;
+  ready(): MaybePromise<string | undefined>;
   /**
    * Collects what has expired. Nothing depends on when: expiry is checked at every use. Never
    * rejects.
    */
-  sweep(): Later<void>;
+  sweep(): MaybePromise<void>;
   /** What is held, for the metrics: right now from memory, as of the last sweep from a shared store. */
   sizes(): Sizes;
   close(): Promise<void>;
@@ -76,7 +76,7 @@ export interface Codes {
    * few further than needed: memory draws none that it does not need, a shared store no more at a
    * time than it has drawn before. Of racing claims of one code exactly one succeeds.
    */
-  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Later<Claim>;
+  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): MaybePromise<Claim>;
   /**
    * Takes the code out: at most one caller ever gets its entry. A miss counts against all of the
    * guesser's accounts; once one of them has `limitOf(account, maxMisses)` within
@@ -89,7 +89,7 @@ export interface Codes {
    * withdrawn after as many as it was allowed, and towards `recentMisses`. Check, take and count are
    * one step: guesses made in parallel cannot slip past a limit.
    */
-  guess(code: Code, accounts: readonly Account[], maxMisses: number): Later<Guess>;
+  guess(code: Code, accounts: readonly Account[], maxMisses: number): MaybePromise<Guess>;
   /**
    * Misses of everybody, at codes of any length, in this `redeemWindowMs` and the one before it.
    * As of the last claim, guess or sweep; with a shared store, of this node.
@@ -166,17 +166,17 @@ export interface Rooms {
    * without mail do not count: they give way. A room that was not minted here is counted to the
    * accounts of whoever came first, until it is forgotten.
    */
-  admits(appId: AppId, accounts: readonly Account[]): Later<Admission>;
+  admits(appId: AppId, accounts: readonly Account[]): MaybePromise<Admission>;
   /**
    * Marks the room's session as established. The first call gives the room's age in ms, every
    * later one undefined.
    */
-  establish(seat: Seat): Later<number | undefined>;
+  establish(seat: Seat): MaybePromise<number | undefined>;
   /**
    * Counts one grant of ICE servers to whoever holds this side's seat. Of racing calls no more
    * than `maxGrants` are `granted` as long as the room is remembered; a refusal counts nothing.
    */
-  grantIce(appId: AppId, side: Side, terms: IceTerms): Later<IceGrant>;
+  grantIce(appId: AppId, side: Side, terms: IceTerms): MaybePromise<IceGrant>;
 }
 
 export type Admission = "admitted" | NoSpace["outcome"];
@@ -238,9 +238,9 @@ export interface SeatListener {
   /** The other side took its seat (also when it took it over from itself). */
   peerJoined(): void;
   peerLeft(): void;
-  /** As a publish that is `pressed`, where that was not known yet when the publish answered. */
-  peerPressed(): void;
-  /** The other side's connection has room again after a `pressed` publish. */
+  /** As a publish that is `congested`, where that was not known yet when the publish answered. */
+  peerCongested(): void;
+  /** The other side's connection has room again after a `congested` publish. */
   peerDrained(): void;
   /** There is mail that this connection may not have read yet. */
   mailStored(): void;
@@ -269,21 +269,21 @@ export interface Seats {
    * Takes the seat. Of two racing takers of an empty seat one gets it. The other side's listener
    * hears `peerJoined`, a replaced occupant `replaced`, both before this answers.
    */
-  take(newcomer: Newcomer, how: Claimable): Later<Taken | Busy | NoSpace>;
+  take(newcomer: Newcomer, how: Claimable): MaybePromise<Taken | Busy | NoSpace>;
   /**
    * Gives the seat up. The other side hears `peerLeft`, a waiting newcomer `vacant`. False, and
    * nothing happens, when the token no longer holds the seat.
    */
-  leave(seat: Seat): Later<boolean>;
+  leave(seat: Seat): MaybePromise<boolean>;
   /**
    * Asks the occupant with this token for a sign of life. `gone` when it is no longer the occupant.
    */
-  probe(appId: AppId, side: Side, token: number): Later<"alive" | "dead" | "gone">;
+  probe(appId: AppId, side: Side, token: number): MaybePromise<"alive" | "dead" | "gone">;
   /**
    * Waits for an occupied seat. One newcomer a side: a later one sends the earlier away, which
    * hears `displaced`. `vacant` is called when the seat may be free: take again, others may too.
    */
-  park(appId: AppId, side: Side, waiter: Waiter): Later<Parked>;
+  park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked>;
 }
 
 export interface Taken {
@@ -329,9 +329,9 @@ export interface Relay {
    * sender's accounts. An `offer` first discards what earlier connections of the sender's side had
    * held: that negotiation is over.
    */
-  publish(seat: Seat, frame: string, type: RelayType): Later<RelayOutcome>;
+  publish(seat: Seat, frame: string, type: RelayType): MaybePromise<RelayOutcome>;
   /** Begins delivery to this seat: what was held first, in order, or with `discard` without it. */
-  start(seat: Seat, discard: boolean): Later<void>;
+  start(seat: Seat, discard: boolean): MaybePromise<void>;
   /** This seat's connection has room again: the other side hears `peerDrained`. */
   drained(seat: Seat): void;
 }
@@ -342,7 +342,7 @@ export type RelayType = "offer" | "answer" | "ice" | "sender_ready";
 export type RelayOutcome =
   | "delivered"
   /** Delivered, and the receiver has more unsent than it should: wait for `peerDrained`. */
-  | "pressed"
+  | "congested"
   | "held"
   /** Dropped: the other side is not there, nor left recently. */
   | "no_peer"
@@ -368,21 +368,24 @@ export interface Mailboxes {
    * stored and the seq of then is answered. A `strict` sender (one that cannot be told) that was
    * refused once is refused until the box is half empty.
    */
-  append(seat: Seat, to: Side, mail: NewMail): Later<Appended>;
+  append(seat: Seat, to: Side, mail: NewMail): MaybePromise<Appended>;
   /**
    * This side's mail after seq `after`, oldest first: at least one if there is any, then as many
    * as fit `maxBytes`. What is read counts as sent.
    */
-  read(seat: Seat, after: number, maxBytes: number): Later<readonly Mail[]>;
+  read(seat: Seat, after: number, maxBytes: number): MaybePromise<readonly Mail[]>;
   /** Drops this side's mail up to and including seq `upTo`. */
-  ack(seat: Seat, upTo: number): Later<void>;
+  ack(seat: Seat, upTo: number): MaybePromise<void>;
   /**
    * A (re)connected client says what it has processed. Up to the highest seq ever sent: as `ack`.
    * Above it the client comes from another life of this room: nothing is dropped, what is stored
    * is renumbered from `upTo` + 1, and numbering goes on there. Answers how far the stored mail
    * was moved (0 for not at all) and the seq before the oldest stored mail.
    */
-  hello(seat: Seat, upTo: number): Later<{ readonly moved: number; readonly before: number }>;
+  hello(
+    seat: Seat,
+    upTo: number,
+  ): MaybePromise<{ readonly moved: number; readonly before: number }>;
 }
 
 export interface NewMail {

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import type { OriginRule } from "../admission/origin.ts";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
 import { answerOptions, crossOrigin, share } from "./cross-origin.ts";
 import { descriptionRoutes } from "./description-routes.ts";
@@ -26,7 +26,7 @@ export interface AppOptions
 }
 
 export interface App {
-  fetch(request: Request): Later<Response>;
+  fetch(request: Request): MaybePromise<Response>;
 }
 
 /**
@@ -66,7 +66,7 @@ export function createApp(options: AppOptions): App {
   hono.notFound(({ req }) => otherwise(req.raw));
   hono.onError((error, { req }) => rescued(error, req.raw));
 
-  function routed(request: Request): Later<Response> {
+  function routed(request: Request): MaybePromise<Response> {
     const post = request.method === "POST" ? posts.get(getPath(request)) : undefined;
     if (post === undefined) return hono.fetch(request);
     try {

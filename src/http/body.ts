@@ -1,4 +1,4 @@
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 
 export type Body =
   | { readonly outcome: "read"; readonly text: string }
@@ -13,7 +13,7 @@ const empty: Body = { outcome: "read", text: "" };
  * The request's body as text; without one, empty and at once. Never holds more than `maxBytes` and
  * a network packet, whether the length was announced or not. Never rejects.
  */
-export function readBody(request: Request, maxBytes: number): Later<Body> {
+export function readBody(request: Request, maxBytes: number): MaybePromise<Body> {
   const announced = request.headers.get("content-length");
   if (announced === null) {
     return request.body === null ? empty : readStream(request.body, maxBytes).catch(cutOff);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import { type AppId, parseAppId, parseSide, type Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { commonHeaders } from "./answer.ts";
@@ -41,7 +41,7 @@ export function iceRoutes(routes: Routes, options: IceRouteOptions): void {
   const { ice, clientOf, tally } = options;
   routes.post("/rendezvous/ice", (request) => ask(request, clientOf(request)));
 
-  function ask(request: Request, client: Client): Later<Response> {
+  function ask(request: Request, client: Client): MaybePromise<Response> {
     if (!isJson(request.headers.get("content-type"))) {
       tally.refusals.bad_request++;
       return problem("not_json");

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { answerJson, commonHeaders } from "./answer.ts";
 import { problem } from "./problem.ts";
@@ -7,7 +7,7 @@ import type { Routes } from "./routes.ts";
 
 export interface OperationsRouteOptions {
   /** Undefined while the server can take on work; else why not, in words for an operator. */
-  readonly ready: () => Later<string | undefined>;
+  readonly ready: () => MaybePromise<string | undefined>;
   /** Asked once, with the first scrape. */
   readonly loadMetrics: () => Promise<Metrics>;
   readonly metricsRoute: string;
@@ -57,7 +57,9 @@ function unauthorized(): Response {
 }
 
 /** A check that fails is a reason as well; what it failed of stays inside. */
-async function reasonAgainst(ready: () => Later<string | undefined>): Promise<string | undefined> {
+async function reasonAgainst(
+  ready: () => MaybePromise<string | undefined>,
+): Promise<string | undefined> {
   try {
     return await ready();
   } catch {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import type { Code } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Guess } from "../engine/engine.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
@@ -37,7 +37,7 @@ export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions
     whoami(clientOf(request), request.headers.get("host")),
   );
 
-  function mint(request: Request, client: Client): Later<Response> {
+  function mint(request: Request, client: Client): MaybePromise<Response> {
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
     return andThen(readBody(request, maxBodyBytes), (body) =>
       andThen(rendezvous.mint({ ttlMs: wantedTtlMs(body), client }), told),
@@ -59,7 +59,7 @@ export function rendezvousRoutes(routes: Routes, options: RendezvousRouteOptions
     }
   }
 
-  function redeem(request: Request, client: Client): Later<Response> {
+  function redeem(request: Request, client: Client): MaybePromise<Response> {
     if (!isJson(request.headers.get("content-type"))) return refuse("bad_request", "not_json");
     return andThen(readBody(request, maxBodyBytes), (body) => {
       if (body.outcome === "too_large") return refuse("bad_request", "body_too_large");

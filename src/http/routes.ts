@@ -1,6 +1,6 @@
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 
-export type Handler = (request: Request) => Later<Response>;
+export type Handler = (request: Request) => MaybePromise<Response>;
 
 /** Where the parts of the HTTP surface put what they answer. The origin rule holds for all of it. */
 export interface Routes {

@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer, RoomsWithTurn } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 import { turnCredentials } from "./turn-credentials.ts";
@@ -28,12 +28,12 @@ export interface IceSource {
    * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
    * code. Where there are none, nothing is refused.
    */
-  ask(appId: AppId, side: Side, client?: Client): Later<IceAnswer>;
+  ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer>;
   /**
    * As `ask`, for those who take what they get: servers without a credential when
    * refused, or when the engine cannot be reached. Never rejects.
    */
-  offer(appId: AppId, side: Side, client?: Client): Later<readonly IceServer[]>;
+  offer(appId: AppId, side: Side, client?: Client): MaybePromise<readonly IceServer[]>;
 }
 
 export type IceAnswer =
@@ -57,7 +57,7 @@ export function iceSource(options: IceOptions): IceSource {
   const guarded = free.length < iceServers.length || (turnUrls.length > 0 && secret !== undefined);
   const terms = { redeemed: options.turnRooms === "redeemed", maxGrants: maxGrantsPerSide };
 
-  function ask(appId: AppId, side: Side, client?: Client): Later<IceAnswer> {
+  function ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer> {
     if (!guarded) return { outcome: "granted", iceServers: free, expiresAt: undefined };
     const accounts = client?.accounts ?? [];
     // Before the side's own grant: that one is spent for good.

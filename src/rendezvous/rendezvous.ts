@@ -1,7 +1,7 @@
 import { type Account, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { CodeDigits, Tally } from "../telemetry/tally.ts";
 import {
@@ -49,13 +49,13 @@ export interface Rendezvous {
   mint(wish: {
     readonly ttlMs: number | undefined;
     readonly client: RendezvousClient;
-  }): Later<Minted | Unminted>;
+  }): MaybePromise<Minted | Unminted>;
   /**
    * The room of the code, to one caller once. `gone` when unknown, used or expired; `withdrawn` when
    * so many wrong codes of its length were tried that it is not safe any more. `locked` when the
    * client has missed too often, whatever the code.
    */
-  redeem(code: Code, client: RendezvousClient): Later<Guess>;
+  redeem(code: Code, client: RendezvousClient): MaybePromise<Guess>;
   /** As of the last mint, redeem or sweep; with a shared store, of this node. */
   guessing(): Guessing;
 }
@@ -105,7 +105,7 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   }
 
   /** Claims at `lengths[index]`, and at the next one when that is too crowded. */
-  function claimFrom(index: number, entry: NewCode): Later<Minted | Unminted> {
+  function claimFrom(index: number, entry: NewCode): MaybePromise<Minted | Unminted> {
     const length = lengths[index];
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
     const claim = codes.claim(new Draws(length, random), entry, length);

@@ -13,7 +13,7 @@ export interface Heir {
 }
 
 /** A new engine; what the predecessor left is in it before anything listens. */
-export async function takeState(
+export async function restoreState(
   { stateFile: path, drainMs }: Config,
   newEngine: () => MemoryEngine,
   clock: Clock,
@@ -52,11 +52,7 @@ export async function listenOrPutBack<T>(start: () => T, heir: Heir | undefined)
 }
 
 /** Leaves the state to a successor. False where it can't be written, which is logged. */
-export async function leaveState(
-  file: StateFile,
-  engine: MemoryEngine,
-  log: Log,
-): Promise<boolean> {
+export async function saveState(file: StateFile, engine: MemoryEngine, log: Log): Promise<boolean> {
   try {
     await file.save(engine.snapshot());
     return true;

@@ -8,7 +8,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
 import { newNodeId } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { loadTls, type Tls } from "../base/tls.ts";
 import { version } from "../base/version.ts";
@@ -22,13 +22,13 @@ import { iceSource } from "../rendezvous/ice.ts";
 import { rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
-import { journal } from "../telemetry/connection-log.ts";
+import { connectionLog } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Tally } from "../telemetry/tally.ts";
-import type { Link } from "../ws/peer-socket.ts";
+import type { PeerSocket } from "../ws/peer-socket.ts";
 import { createSockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
-import { leaveState, listenOrPutBack, takeState } from "./handover.ts";
+import { listenOrPutBack, restoreState, saveState } from "./handover.ts";
 import { checkHost } from "./host.ts";
 import { collectWhenIdle } from "./idle-collection.ts";
 import { listen } from "./listeners.ts";
@@ -94,7 +94,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const bounds: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
   const heir =
     config.redisUrl === ""
-      ? await takeState(config, () => newEngine(bounds, clock, tally), clock, log, options.unwanted)
+      ? await restoreState(
+          config,
+          () => newEngine(bounds, clock, tally),
+          clock,
+          log,
+          options.unwanted,
+        )
       : undefined;
   const memory = heir?.engine;
   const engine: Engine =
@@ -104,7 +110,11 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     )(config, { node, clock, random, tally, log, limits: bounds }));
   let draining = false;
   const onError = (error: unknown) => log.error("internal error", { error: describe(error) });
-  const iceLimit = fixedWindow({ ...iceGrants, ticks: clock.ticks, maxKeys: limiterKeys });
+  const iceLimit = fixedWindow({
+    ...iceGrants,
+    monotonicMs: clock.monotonicMs,
+    maxKeys: limiterKeys,
+  });
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
@@ -129,17 +139,17 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     max: config.maxSockets || socketsWithinOpenFiles(),
     perClient: config.socketsPerClient,
   });
-  const told = config.logLevel === "debug" ? journal(log, config.logClient) : undefined;
+  const told = config.logLevel === "debug" ? connectionLog(log, config.logClient) : undefined;
   const sockets = createSockets(context, config, limits, onError, told);
   const allowsOrigin = originRule(config);
   const httpLimit = fixedWindow({
     perMin: config.httpRatePerMin,
-    ticks: clock.ticks,
+    monotonicMs: clock.monotonicMs,
     maxKeys: limiterKeys,
   });
   const wsLimit = fixedWindow({
     perMin: config.wsRatePerMin,
-    ticks: clock.ticks,
+    monotonicMs: clock.monotonicMs,
     maxKeys: limiterKeys,
   });
   const known = clients({
@@ -149,7 +159,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
   /** Any server that listens can tell a request's address; the one asked last does. */
-  let asked: Server<Link> | undefined;
+  let asked: Server<PeerSocket> | undefined;
   const clientOf = (request: Request) =>
     known.of(asked?.requestIP(request)?.address ?? "", request.headers);
 
@@ -178,7 +188,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         sizes: () => (memory || tally.store.isUp ? engine.sizes() : undefined),
         limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
         deferredRequests: () => requests.deferred(),
-        ticks: clock.ticks,
+        monotonicMs: clock.monotonicMs,
         maxAgeMs: options.metricsAgeMs ?? metricsAgeMs,
         queuedBytes: () => context.queued.used,
         largeFrames: context.largeFrames,
@@ -221,7 +231,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   }
 
   const requests = turnBudget((run) => void setImmediate(run));
-  function answerTo(request: Request, self: Server<Link>): Later<Response | undefined> {
+  function answerTo(
+    request: Request,
+    self: Server<PeerSocket>,
+  ): MaybePromise<Response | undefined> {
     asked = self;
     if (wsPaths.has(pathOf(request))) return upgrade(request, self);
     const answer = app.fetch(request);
@@ -230,7 +243,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
   const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
-    Bun.serve<Link>({
+    Bun.serve<PeerSocket>({
       hostname: config.host,
       port: socket.port,
       reusePort: socket.reusePort,
@@ -275,7 +288,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     await answered(listeners.pendingRequests);
     await listeners.stop();
     sockets.stop();
-    const isSaved = heir?.stateFile ? await leaveState(heir.stateFile, heir.engine, log) : true;
+    const isSaved = heir?.stateFile ? await saveState(heir.stateFile, heir.engine, log) : true;
     await engine.close();
     return isSaved;
   }

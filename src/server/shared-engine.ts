@@ -111,8 +111,8 @@ function agreed(config: Config): NodeSettings {
 function seldom(clock: Clock, say: (text: string) => void): (text: string) => void {
   let nextAt = 0;
   return (text) => {
-    if (clock.ticks() < nextAt) return;
-    nextAt = clock.ticks() + 10_000;
+    if (clock.monotonicMs() < nextAt) return;
+    nextAt = clock.monotonicMs() + 10_000;
     say(text);
   };
 }

@@ -11,12 +11,12 @@ export interface Connection {
   /** Sends a relayed frame, in order with `send`. Answers its size in bytes. */
   relay(text: string): number;
   /** More is unsent than should be: whoever sends to this connection had better wait. */
-  readonly pressed: boolean;
+  readonly congested: boolean;
   /** Bytes that were sent and may not have been read yet: an upper bound, proven by pongs. */
   unreadBytes(): number;
   /** The last round trip that was measured, in ms; 0: none yet. */
   readonly roundTripMs: number;
-  /** When it was last heard, or took some of what was queued for it, in the clock's ticks. */
+  /** When it was last heard, or took some of what was queued for it, in ms of the monotonic clock. */
   readonly heardAt: number;
   /** True while unsent bytes are few enough for mail to be pulled. */
   hasRoom(): boolean;

@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -21,5 +21,9 @@ export interface SignalingContext {
   /** Bytes of frames that wait to be handled. */
   readonly queued: SharedBudget;
   /** What a welcome tells of; missing where nothing is set up. Never rejects. */
-  readonly iceServers?: (appId: AppId, side: Side, client?: Client) => Later<readonly IceServer[]>;
+  readonly iceServers?: (
+    appId: AppId,
+    side: Side,
+    client?: Client,
+  ) => MaybePromise<readonly IceServer[]>;
 }

@@ -35,11 +35,11 @@ export class FrameBudget {
   /** `perSec`: tokens that come back each second; 0: there is no limit. */
   constructor(
     private readonly perSec: number,
-    private readonly clock: Pick<Clock, "ticks">,
+    private readonly clock: Pick<Clock, "monotonicMs">,
   ) {
     this.tokens = perSec * burstSeconds;
     this.blow = this.wholeBlow;
-    this.filledAt = perSec === 0 ? 0 : clock.ticks();
+    this.filledAt = perSec === 0 ? 0 : clock.monotonicMs();
   }
 
   private get wholeBlow(): number {
@@ -66,7 +66,7 @@ export class FrameBudget {
   }
 
   private refill(): void {
-    const at = this.clock.ticks();
+    const at = this.clock.monotonicMs();
     const earned = ((at - this.filledAt) * this.perSec) / 1000;
     this.tokens = Math.min(this.perSec * burstSeconds, this.tokens + earned);
     this.blow = Math.min(this.wholeBlow, this.blow + earned * peakFactor);

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Appended, RelayOutcome, RelayType, Seat } from "../engine/engine.ts";
 import type { FrameType, Tally } from "../telemetry/tally.ts";
 import { pauseReasons } from "./connection.ts";
@@ -23,7 +23,7 @@ import { countTelemetry } from "./telemetry-frame.ts";
 /**
  * What a seated peer's frame does. A promise comes back only when the engine had to be awaited.
  */
-export function handleFrame(peer: Peer, text: string): Later<void> {
+export function handleFrame(peer: Peer, text: string): MaybePromise<void> {
   const { seat } = peer;
   if (seat === undefined) return;
   const { tally } = peer.context;
@@ -73,7 +73,7 @@ function fault(peer: Peer, code: FrameFault, detail: string, id?: string): void 
 
 // ---- telemetry ----
 
-function telemetry(peer: Peer, seat: Seat, frame: Record<string, unknown>): Later<void> {
+function telemetry(peer: Peer, seat: Seat, frame: Record<string, unknown>): MaybePromise<void> {
   const parsed = telemetryFrame.safeParse(frame);
   if (parsed.success) return countTelemetry(peer.context, seat, parsed.data);
   peer.context.tally.drops.bad_field++;
@@ -85,7 +85,7 @@ const tooMuchHeld =
 
 // ---- relay ----
 
-function relay(peer: Peer, seat: Seat, type: RelayType, text: string): Later<void> {
+function relay(peer: Peer, seat: Seat, type: RelayType, text: string): MaybePromise<void> {
   const started = peer.returning?.relays(type === "offer");
   if (started instanceof Promise) return started.then(() => relay(peer, seat, type, text));
   const outcome = peer.context.engine.relay.publish(seat, text, type);
@@ -96,7 +96,7 @@ function relay(peer: Peer, seat: Seat, type: RelayType, text: string): Later<voi
 function relayed(peer: Peer, type: RelayType, outcome: RelayOutcome): void {
   const { tally } = peer.context;
   switch (outcome) {
-    case "pressed":
+    case "congested":
       return peer.connection.pause(pauseReasons.slowPeer);
     case "delivered":
     case "held":
@@ -118,7 +118,12 @@ function relayed(peer: Peer, type: RelayType, outcome: RelayOutcome): void {
 
 // ---- mail ----
 
-function send(peer: Peer, seat: Seat, frame: Record<string, unknown>, text: string): Later<void> {
+function send(
+  peer: Peer,
+  seat: Seat,
+  frame: Record<string, unknown>,
+  text: string,
+): MaybePromise<void> {
   const { v2 } = peer.identity;
   const { tally, engine } = peer.context;
   const parsed = sendFrame.safeParse(v2 ? frame : { to: frame["to"], payload: frame["payload"] });
@@ -154,7 +159,7 @@ function appended(peer: Peer, result: Appended, id: string | undefined): void {
   }
 }
 
-function hello(peer: Peer, seat: Seat, frame: Record<string, unknown>): Later<void> {
+function hello(peer: Peer, seat: Seat, frame: Record<string, unknown>): MaybePromise<void> {
   const parsed = helloFrame.safeParse(frame);
   if (!parsed.success) {
     peer.context.tally.drops.bad_field++;
@@ -165,7 +170,7 @@ function hello(peer: Peer, seat: Seat, frame: Record<string, unknown>): Later<vo
   return sayHello(peer.context.engine.mailboxes, seat, peer.pump, upTo);
 }
 
-function delivered(peer: Peer, seat: Seat, frame: Record<string, unknown>): Later<void> {
+function delivered(peer: Peer, seat: Seat, frame: Record<string, unknown>): MaybePromise<void> {
   const parsed = deliveredFrame.safeParse(frame);
   if (!parsed.success) {
     peer.context.tally.drops.bad_field++;

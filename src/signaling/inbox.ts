@@ -1,6 +1,6 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { SharedBudget } from "../base/shared-budget.ts";
 import { type Connection, pauseReasons } from "./connection.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
@@ -15,7 +15,7 @@ const bytesPerFrame = 64;
 
 /** What becomes of a frame whose turn has come. */
 export interface FrameHandler {
-  handle(text: string): Later<void>;
+  handle(text: string): MaybePromise<void>;
 }
 
 export interface InboxOptions {
@@ -154,14 +154,14 @@ export class Inbox extends FrameBudget {
     return text.length > largeFrameLength && this.options.framesPerSec > 0;
   }
 
-  private handle(text: string): Later<void> {
+  private handle(text: string): MaybePromise<void> {
     if (!this.isLarge(text)) return this.handler.handle(text);
     const { clock, largeFrames } = this.options;
-    const startedAt = clock.ticks();
+    const startedAt = clock.monotonicMs();
     try {
       return this.handler.handle(text);
     } finally {
-      largeFrames.took(clock.ticks() - startedAt, text.length);
+      largeFrames.took(clock.monotonicMs() - startedAt, text.length);
     }
   }
 

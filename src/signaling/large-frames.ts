@@ -24,8 +24,8 @@ export class LargeFrames {
   private granted = false;
   private timer: Cancel | undefined;
 
-  constructor(private readonly clock: Pick<Clock, "ticks" | "after">) {
-    this.filledAt = clock.ticks();
+  constructor(private readonly clock: Pick<Clock, "monotonicMs" | "after">) {
+    this.filledAt = clock.monotonicMs();
   }
 
   /** Whether a large frame may be handled now. Who hears no waits. */
@@ -61,7 +61,7 @@ export class LargeFrames {
   }
 
   private spare(): number {
-    const at = this.clock.ticks();
+    const at = this.clock.monotonicMs();
     this.spareMs = Math.min(burstMs, this.spareMs + (at - this.filledAt) * share);
     this.filledAt = at;
     return this.spareMs;

@@ -122,7 +122,7 @@ export class Parking {
     private readonly context: { readonly engine: Engine; readonly clock: Clock },
     private readonly outcome: ParkingOutcome,
   ) {
-    this.startedAt = context.clock.ticks();
+    this.startedAt = context.clock.monotonicMs();
   }
 
   start(): void {
@@ -169,7 +169,7 @@ export class Parking {
       case "leave":
         this.displaced = true;
         this.place?.unpark();
-        return this.refuseIn(this.startedAt + displacedAfterMs - this.context.clock.ticks());
+        return this.refuseIn(this.startedAt + displacedAfterMs - this.context.clock.monotonicMs());
       case "refuse":
         return this.outcome.refused(this.displaced);
       case "sit":

@@ -1,7 +1,7 @@
 import type { Client } from "../admission/clients.ts";
 import type { Account } from "../base/account.ts";
 import type { AppId, Side } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { NoSpace, RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
 import { type Connection, closeCodes, pauseReasons } from "./connection.ts";
@@ -86,7 +86,7 @@ export class Peer implements SeatListener, FrameHandler {
   opened(): void {
     if (this.state !== "new") return;
     this.state = "joining";
-    this.joinsAt = this.context.clock.ticks();
+    this.joinsAt = this.context.clock.monotonicMs();
     this.join();
   }
 
@@ -113,8 +113,8 @@ export class Peer implements SeatListener, FrameHandler {
   }
 
   /** The socket has taken what was queued, or part of it. */
-  drained(pressed: boolean): void {
-    if (pressed && this.seat) this.context.engine.relay.drained(this.seat);
+  drained(congested: boolean): void {
+    if (congested && this.seat) this.context.engine.relay.drained(this.seat);
     this.openPump?.pull();
   }
 
@@ -181,7 +181,7 @@ export class Peer implements SeatListener, FrameHandler {
     this.seat = taken.seat;
     this.connection.joinTopic();
     if (taken.firstPair) tally.pairs++;
-    tally.joinSeconds.observe((clock.ticks() - this.joinsAt) / 1000);
+    tally.joinSeconds.observe((clock.monotonicMs() - this.joinsAt) / 1000);
     this.peerThere = taken.peer;
     void andThen(this.iceServers(), (iceServers) => {
       if (this.seat === taken.seat) this.begin(taken, iceServers);
@@ -189,7 +189,7 @@ export class Peer implements SeatListener, FrameHandler {
   }
 
   /** Undefined when the client is told of none. Those who can't be told of have no use for them. */
-  private iceServers(): Later<readonly IceServer[] | undefined> {
+  private iceServers(): MaybePromise<readonly IceServer[] | undefined> {
     const { appId, side, v2 } = this.identity;
     return v2 ? this.context.iceServers?.(appId, side, this.client) : undefined;
   }
@@ -206,7 +206,7 @@ export class Peer implements SeatListener, FrameHandler {
   }
 
   /** A frame whose turn has come. */
-  handle(text: string): Later<void> {
+  handle(text: string): MaybePromise<void> {
     return handleFrame(this, text);
   }
 
@@ -251,7 +251,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   relayed(frame: string, type: RelayType): boolean {
     this.context.tally.bytesOut[type] += this.connection.relay(frame);
-    return !this.connection.pressed;
+    return !this.connection.congested;
   }
 
   peerJoined(): void {
@@ -273,7 +273,7 @@ export class Peer implements SeatListener, FrameHandler {
     if (this.identity.v2) this.connection.send(peerLeft);
   }
 
-  peerPressed(): void {
+  peerCongested(): void {
     this.connection.pause(pauseReasons.slowPeer);
   }
 
@@ -317,7 +317,7 @@ export class Peer implements SeatListener, FrameHandler {
 
   /** Another server may well reach what this one cannot. */
   private storeUnreachable(): void {
-    if (this.state !== "gone") this.refuse("unreachable", "store out of reach");
+    if (this.state !== "gone") this.refuse("unreachable", "store unreachable");
   }
 
   private refuse(reason: keyof typeof refusalCodes, text: string): void {

@@ -69,7 +69,7 @@ export class Prober {
     const { roundTripMs, heardAt } = connection;
     const ms = probePatience({
       roundTripMs,
-      silentMs: clock.ticks() - heardAt,
+      silentMs: clock.monotonicMs() - heardAt,
       unreadBytes: connection.unreadBytes(),
       sendsLargeFrames,
     });

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Later } from "../base/maybe-promise.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 
 /**
  * How long a returning side's held frames wait for its first relay frame. If that is an offer, the
@@ -25,7 +25,7 @@ export class Returning {
   /** `start` begins delivery to this side, with or without what was held. */
   constructor(
     private readonly clock: Pick<Clock, "after">,
-    private readonly start: (discard: boolean) => Later<void>,
+    private readonly start: (discard: boolean) => MaybePromise<void>,
   ) {}
 
   peerThere(): void {
@@ -36,7 +36,7 @@ export class Returning {
   }
 
   /** Before a relay frame of this side's own goes out. */
-  relays(offer: boolean): Later<void> {
+  relays(offer: boolean): MaybePromise<void> {
     if (offer && this.state !== "over") return this.end(true);
     if (this.state === "alone") this.state = "known";
     if (this.state === "settling") return this.end(false);
@@ -47,7 +47,7 @@ export class Returning {
     this.state = "over";
   }
 
-  private end(discard: boolean): Later<void> {
+  private end(discard: boolean): MaybePromise<void> {
     this.stop();
     return this.start(discard);
   }

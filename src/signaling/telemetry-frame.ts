@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Seat } from "../engine/engine.ts";
 import { type IceFailure, type IceMode, iceFailures, iceModes } from "../telemetry/tally.ts";
 import type { SignalingContext } from "./context.ts";
@@ -10,7 +10,7 @@ export function countTelemetry(
   { engine, tally }: SignalingContext,
   seat: Seat,
   { event, mode, reason }: z.output<typeof telemetryFrame>,
-): Later<void> {
+): MaybePromise<void> {
   if (event === "ice-failed") tally.failed[failureOf(reason)]++;
   if (event !== "ice-connected") return;
   return andThen(engine.rooms.establish(seat), (ageMs) => {

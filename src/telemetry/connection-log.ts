@@ -15,7 +15,7 @@ export interface Leaving {
 }
 
 /** Who came, went and was turned away, at level debug: the lines that grow with the traffic. */
-export interface Journal {
+export interface ConnectionLog {
   joined(connection: string, appId: string, side: string, address: string): void;
   left(connection: string, leaving: Leaving): void;
   /** An upgrade that was turned away. */
@@ -34,7 +34,7 @@ const tagLength = 10;
  * A journal that names rooms by a tag: a hash under a key that only this process knows. The same
  * room has the same tag in every line, and nobody can join a room by its tag.
  */
-export function journal(log: Log, mode: LogClientMode): Journal {
+export function connectionLog(log: Log, mode: LogClientMode): ConnectionLog {
   let requests = 0;
   const key = crypto.randomUUID();
   const tag = (appId: string) =>

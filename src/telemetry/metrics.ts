@@ -15,7 +15,7 @@ export interface MetricsOptions {
   /** Requests that had to wait for the end of a turn that had many already. */
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
-  readonly ticks: () => number;
+  readonly monotonicMs: () => number;
   /** The text is made anew when it is as old as this, ms: whoever asks meanwhile gets the same. */
   readonly maxAgeMs: number;
   /** What the process is and how much it may hold. */
@@ -57,7 +57,7 @@ const meaningless =
  * series is read from its place when Prometheus asks, so it exists, at 0, from the start.
  */
 export function metrics(options: MetricsOptions): Metrics {
-  const { tally, sizes, limiters, process, ticks, maxAgeMs } = options;
+  const { tally, sizes, limiters, process, monotonicMs, maxAgeMs } = options;
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
@@ -205,9 +205,9 @@ export function metrics(options: MetricsOptions): Metrics {
   let keptSince = 0;
   return {
     text() {
-      if (kept !== undefined && ticks() - keptSince < maxAgeMs) return kept;
+      if (kept !== undefined && monotonicMs() - keptSince < maxAgeMs) return kept;
       held = sizes();
-      keptSince = ticks();
+      keptSince = monotonicMs();
       kept = registry.metrics();
       return kept;
     },

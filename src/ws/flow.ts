@@ -3,7 +3,7 @@ import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { Link } from "./peer-socket.ts";
+import type { PeerSocket } from "./peer-socket.ts";
 
 export interface FlowLimits {
   /** Unsent bytes past which whoever sends to this socket is paused. */
@@ -41,8 +41,8 @@ export function backpressureLimit(limits: FlowLimits): number {
 /**
  * Slow receivers slow their own senders down and nobody else.
  *
- *     receiver  easy    --unsent > high mark-->   pressed   its sender is paused
- *               pressed --unsent ≤ low mark-->    easy      its sender is resumed
+ *     receiver  easy    --unsent > high mark-->   congested   its sender is paused
+ *               congested --unsent ≤ low mark-->    easy      its sender is resumed
  *               any     --no byte taken in time-> closed 1013
  *     sender    reading --told to pause-->        paused    frames already read are still forwarded
  *               paused  --every 5 s, probe-->     turn      read until the next press
@@ -54,15 +54,15 @@ export class Flow {
   /** Below it, senders are resumed and mail is pulled. */
   readonly lowMark: number;
   /** Sockets with something unsent when last looked at. */
-  private readonly behind = new Set<Link>();
+  private readonly behind = new Set<PeerSocket>();
   private readonly unsent: SharedBudget;
-  private readonly pausedLinks = new Set<Link>();
+  private readonly pausedLinks = new Set<PeerSocket>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
   private readonly ticksToTurn: number;
   private tick = 0;
   /** Paused sockets whose turn of this round is still to come. */
-  private awaitingTurn: Link[] = [];
+  private awaitingTurn: PeerSocket[] = [];
   private turnsPerStep = 0;
   private cancelStep: Cancel | undefined;
   private readonly stopTicking: Cancel;
@@ -89,7 +89,7 @@ export class Flow {
   }
 
   /** Unsent bytes of a socket; remembers them. */
-  look(link: Link): number {
+  look(link: PeerSocket): number {
     const unsent = link.ws?.getBufferedAmount() ?? 0;
     if (unsent === link.unsent) return unsent;
     if (unsent < link.unsent || link.unsent === 0) link.progressTick = this.tick;
@@ -101,14 +101,14 @@ export class Flow {
     return unsent;
   }
 
-  private count(link: Link, unsent: number): void {
+  private count(link: PeerSocket, unsent: number): void {
     this.unsent.add(link.client.accounts, unsent - link.unsent);
     this.tally.bufferedBytes = this.unsent.used;
     link.unsent = unsent;
   }
 
   /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
-  private keepShares(link: Link): void {
+  private keepShares(link: PeerSocket): void {
     const { unsent } = this;
     const overdrawn = unsent.overdrawn(link.client.accounts);
     if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
@@ -116,7 +116,7 @@ export class Flow {
   }
 
   /** A frame of the server's own went to the socket. */
-  sent(link: Link, bytes: number): void {
+  sent(link: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
     this.look(link);
   }
@@ -127,20 +127,20 @@ export class Flow {
   }
 
   /** The socket has taken bytes. */
-  drained(link: Link): void {
+  drained(link: PeerSocket): void {
     link.progressTick = this.tick;
     this.relieve(link);
   }
 
   /** Lets those who wait for this socket go on, if it has room again. */
-  private relieve(link: Link): void {
+  private relieve(link: PeerSocket): void {
     const relieved = this.look(link) <= this.lowMark;
-    const wasPressed = link.pressed;
-    if (relieved) link.pressed = false;
+    const wasPressed = link.congested;
+    if (relieved) link.congested = false;
     if (relieved) link.peer?.drained(wasPressed);
   }
 
-  pause(link: Link, reason: PauseReason): void {
+  pause(link: PeerSocket, reason: PauseReason): void {
     const reading = link.paused === 0 || link.turn;
     if (link.paused === 0) this.pausedLinks.add(link);
     link.paused |= reason;
@@ -149,7 +149,7 @@ export class Flow {
     if (reading) link.ws?.pause();
   }
 
-  resume(link: Link, reason: PauseReason): void {
+  resume(link: PeerSocket, reason: PauseReason): void {
     if ((link.paused & reason) === 0) return;
     link.paused &= ~reason;
     if (link.paused !== 0) return;
@@ -159,20 +159,20 @@ export class Flow {
     link.turn = false;
   }
 
-  readForATurn(link: Link): void {
+  readForATurn(link: PeerSocket): void {
     if (link.paused === 0 || link.turn) return;
     link.turn = true;
     link.ws?.resume();
   }
 
   /** A frame was not queued although the limits leave room for all that can come: never silently. */
-  overrun(link: Link): void {
+  overrun(link: PeerSocket): void {
     this.tally.drops.overrun++;
     link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
   }
 
   /** The socket is closing or closed. */
-  forget(link: Link): void {
+  forget(link: PeerSocket): void {
     if (link.unsent > 0) this.count(link, 0);
     this.behind.delete(link);
     this.pausedLinks.delete(link);
@@ -204,14 +204,14 @@ export class Flow {
     this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
   }
 
-  private closeSlow(link: Link): void {
+  private closeSlow(link: PeerSocket): void {
     this.tally.drops.slow_peer++;
     link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
   }
 
   /** Of all sockets, or of one account's. */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
-    let fullest: Link | undefined;
+    let fullest: PeerSocket | undefined;
     for (const link of this.behind) {
       if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
       if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;

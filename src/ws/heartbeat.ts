@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Link } from "./peer-socket.ts";
+import type { PeerSocket } from "./peer-socket.ts";
 
 /**
  * Sockets are visited in parts of a round this long, so that few pings go out at once: with 20 parts
@@ -23,36 +23,36 @@ export const leastSilenceMs = 4_000;
 export function startHeartbeat(heartbeatMs: number, clock: Clock) {
   const roundMs = heartbeatMs * 0.9;
   const slots = Math.min(mostSlots, Math.max(fewestSlots, Math.ceil(roundMs / slotMs)));
-  const wheel = Array.from({ length: slots }, () => new Set<Link>());
+  const wheel = Array.from({ length: slots }, () => new Set<PeerSocket>());
   let at = 0;
   let joined = 0;
 
   const stop = clock.every(roundMs / slots, () => {
     at = (at + 1) % slots;
-    const ticks = clock.ticks();
-    const ping = `beat-${ticks}`;
-    for (const link of wheel[at] ?? []) beat(link, ping, ticks);
+    const monotonicMs = clock.monotonicMs();
+    const ping = `beat-${monotonicMs}`;
+    for (const link of wheel[at] ?? []) beat(link, ping, monotonicMs);
   });
 
   return {
-    add(link: Link): void {
+    add(link: PeerSocket): void {
       link.slot = joined++ % slots;
       wheel[link.slot]?.add(link);
     },
     /** Every socket that is open. */
-    *links(): Generator<Link> {
+    *links(): Generator<PeerSocket> {
       for (const slot of wheel) yield* slot;
     },
-    remove(link: Link): void {
+    remove(link: PeerSocket): void {
       wheel[link.slot]?.delete(link);
     },
     stop,
   };
 }
 
-function beat(link: Link, ping: string, ticks: number): void {
-  if (link.paused !== 0) link.heardAt = ticks;
-  const silent = link.heardAt < link.beatAt && ticks - link.heardAt >= leastSilenceMs;
+function beat(link: PeerSocket, ping: string, monotonicMs: number): void {
+  if (link.paused !== 0) link.heardAt = monotonicMs;
+  const silent = link.heardAt < link.beatAt && monotonicMs - link.heardAt >= leastSilenceMs;
   if (silent) link.terminate("dead");
-  else link.beats(ping, ticks);
+  else link.beats(ping, monotonicMs);
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../base/clock.ts";
-import type { Link } from "./peer-socket.ts";
+import type { PeerSocket } from "./peer-socket.ts";
 
 /**
  * How long a newcomer that says nothing waits until it is told anything, in ms. What shares a segment
@@ -15,12 +15,12 @@ const timerStepMs = 5;
  * wait equally long, so that they leave in the order in which they came, and one timer serves all.
  */
 export class Newcomers {
-  private waiting: Link[] = [];
+  private waiting: PeerSocket[] = [];
 
   constructor(private readonly clock: Clock) {}
 
   /** The link's `openedAt` is now. */
-  add(link: Link): void {
+  add(link: PeerSocket): void {
     if (this.waiting.push(link) === 1) this.wakeIn(newcomerWaitMs);
   }
 
@@ -29,7 +29,7 @@ export class Newcomers {
   }
 
   private letIn(): void {
-    const openedBefore = this.clock.ticks() - newcomerWaitMs;
+    const openedBefore = this.clock.monotonicMs() - newcomerWaitMs;
     const left = this.waiting.findIndex(({ openedAt }) => openedAt > openedBefore);
     const due = this.waiting.splice(0, left === -1 ? this.waiting.length : left);
     const first = this.waiting[0];

@@ -6,13 +6,13 @@ import type { CloseReason } from "../telemetry/tally.ts";
 import type { Flow } from "./flow.ts";
 
 /** What a socket carries from its upgrade on. */
-export type Socket = ServerWebSocket<Link>;
+export type Socket = ServerWebSocket<PeerSocket>;
 
 /**
  * One socket as signaling sees it, with what flow control and heartbeat remember of it. A flat
  * object: everything a frame needs is one step away.
  */
-export class Link implements Connection {
+export class PeerSocket implements Connection {
   /** Names the connection in the log. */
   id = "";
   openedAt = 0;
@@ -30,7 +30,7 @@ export class Link implements Connection {
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
   beat = "";
-  /** When the last ping went out, in the clock's ticks. */
+  /** When the last ping went out, in ms of the monotonic clock. */
   beatAt = 0;
   roundTripMs = 0;
   /** Bytes of all frames sent to it, … */
@@ -48,7 +48,7 @@ export class Link implements Connection {
   unsent = 0;
   progressTick = 0;
   /** A sender was told to wait for this socket. */
-  pressed = false;
+  congested = false;
   paused = 0;
   /** Paused, but being read for a turn. */
   turn = false;
@@ -56,7 +56,7 @@ export class Link implements Connection {
   constructor(
     readonly identity: PeerIdentity,
     readonly client: Client,
-    private readonly server: Server<Link>,
+    private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
   ) {
     this.topic = `${identity.appId}/${identity.side}`;
@@ -79,7 +79,7 @@ export class Link implements Connection {
     const unsent = this.flow.look(this);
     // The look may have closed this very socket, as the fullest: nobody has to wait for it.
     if (this.closeReason !== undefined) return 0;
-    if (unsent > this.flow.highMark) this.pressed = true;
+    if (unsent > this.flow.highMark) this.congested = true;
     const queued = this.server.publish(this.topic, text);
     if (queued === 0) {
       this.flow.overrun(this);
@@ -112,19 +112,19 @@ export class Link implements Connection {
     this.ws?.ping(nonce);
   }
 
-  /** A ping of the heartbeat, at `ticks`. */
-  beats(nonce: string, ticks: number): void {
+  /** A ping of the heartbeat, at `monotonicMs`. */
+  beats(nonce: string, monotonicMs: number): void {
     this.beat = nonce;
-    this.beatAt = ticks;
+    this.beatAt = monotonicMs;
     this.sentBeforeBeat = this.sentBytes;
     this.ping(nonce);
   }
 
   /** Answers whether it was the pong of the last beat: then the round trip is known anew. */
-  beatAnswered(pong: string, ticks: number): boolean {
+  beatAnswered(pong: string, monotonicMs: number): boolean {
     if (pong === "" || pong !== this.beat) return false;
     this.beat = "";
-    this.roundTripMs = ticks - this.beatAt;
+    this.roundTripMs = monotonicMs - this.beatAt;
     this.readBytes = this.sentBeforeBeat;
     return true;
   }

@@ -4,17 +4,17 @@ import type { SocketLimits } from "../admission/socket-limits.ts";
 import { closeCodes } from "../signaling/connection.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { Peer, type PeerIdentity } from "../signaling/peer.ts";
-import type { Journal } from "../telemetry/connection-log.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { Newcomers } from "./newcomers.ts";
-import { Link, type Socket } from "./peer-socket.ts";
+import { PeerSocket, type Socket } from "./peer-socket.ts";
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */
-  readonly handler: WebSocketHandler<Link>;
+  readonly handler: WebSocketHandler<PeerSocket>;
   /** What an upgraded socket will carry. */
-  link(identity: PeerIdentity, client: Client, server: Server<Link>): Link;
+  link(identity: PeerIdentity, client: Client, server: Server<PeerSocket>): PeerSocket;
   /**
    * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
    * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
@@ -44,7 +44,7 @@ export function createSockets(
   limits: FlowLimits,
   socketLimits: SocketLimits,
   onError: (error: unknown) => void,
-  journal?: Journal,
+  journal?: ConnectionLog,
 ): Sockets {
   const { tally, clock } = context;
   const flow = new Flow(limits, tally, clock);
@@ -67,7 +67,7 @@ export function createSockets(
   let turnEnds = false;
 
   /** Counts a ping or pong. */
-  function countControl(link: Link): void {
+  function countControl(link: PeerSocket): void {
     if (!turnEnds) {
       turnEnds = true;
       setImmediate(() => {
@@ -83,8 +83,8 @@ export function createSockets(
     link.close(closeCodes.policy, "too many control frames", "control_frames");
   }
 
-  const handler: WebSocketHandler<Link> = {
-    data: undefined as unknown as Link,
+  const handler: WebSocketHandler<PeerSocket> = {
+    data: undefined as unknown as PeerSocket,
     maxPayloadLength: limits.wsMaxMsgBytes,
     backpressureLimit: backpressureLimit(limits),
     // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
@@ -98,7 +98,7 @@ export function createSockets(
       tally.connections++;
       open++;
       socketLimits.opened(link.client.accounts);
-      link.openedAt = clock.ticks();
+      link.openedAt = clock.monotonicMs();
       link.heardAt = link.openedAt;
       if (journal) {
         link.id = (tally.connections % 36 ** 6).toString(36);
@@ -110,7 +110,7 @@ export function createSockets(
 
     message(ws: Socket, message) {
       const link = ws.data;
-      link.heardAt = clock.ticks();
+      link.heardAt = clock.monotonicMs();
       link.frames++;
       if (journal) link.bytes += Buffer.byteLength(message);
       link.peer?.received(textOf(message));
@@ -119,7 +119,7 @@ export function createSockets(
     ping(ws: Socket) {
       const link = ws.data;
       countControl(link);
-      link.heardAt = clock.ticks();
+      link.heardAt = clock.monotonicMs();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
       link.peer?.opened();
     },
@@ -127,7 +127,7 @@ export function createSockets(
     pong(ws: Socket, data) {
       const link = ws.data;
       countControl(link);
-      link.heardAt = clock.ticks();
+      link.heardAt = clock.monotonicMs();
       const text = data.toString();
       if (link.beatAnswered(text, link.heardAt)) {
         tally.roundTripSeconds.observe(link.roundTripMs / 1000);
@@ -137,7 +137,7 @@ export function createSockets(
 
     drain(ws: Socket) {
       const link = ws.data;
-      link.heardAt = clock.ticks();
+      link.heardAt = clock.monotonicMs();
       link.peer?.progressed();
       flow.drained(link);
     },
@@ -153,7 +153,7 @@ export function createSockets(
       tally.closes[why]++;
       const { appId, side } = link.identity;
       const { id, frames, bytes } = link;
-      const ms = Math.round(clock.ticks() - link.openedAt);
+      const ms = Math.round(clock.monotonicMs() - link.openedAt);
       journal?.left(id, { appId, side, why, ms, frames, bytes });
     },
 
@@ -165,7 +165,7 @@ export function createSockets(
   return {
     handler,
     link(identity, client, server) {
-      const link = new Link(identity, client, server, flow);
+      const link = new PeerSocket(identity, client, server, flow);
       link.peer = new Peer(identity, link, context, client);
       return link;
     },

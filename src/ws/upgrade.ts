@@ -4,14 +4,14 @@ import type { OriginRule } from "../admission/origin.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
-import { andThen, type Later } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
 import type { PeerIdentity } from "../signaling/peer.ts";
 import { v2 } from "../signaling/protocol.ts";
-import type { Journal } from "../telemetry/connection-log.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
-import type { Link } from "./peer-socket.ts";
+import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
 
 export interface UpgradeOptions {
@@ -24,11 +24,14 @@ export interface UpgradeOptions {
   readonly draining: () => boolean;
   readonly clientOf: (request: Request) => Client;
   readonly tally: Pick<Tally, "refusals">;
-  readonly journal: Pick<Journal, "refused"> | undefined;
+  readonly journal: Pick<ConnectionLog, "refused"> | undefined;
 }
 
 /** Undefined when the request became a socket. */
-export type Upgrade = (request: Request, server: Server<Link>) => Later<Response | undefined>;
+export type Upgrade = (
+  request: Request,
+  server: Server<PeerSocket>,
+) => MaybePromise<Response | undefined>;
 
 /** How long a client should stay away when there is no space for it. */
 const fullRetryMs = 10_000;
@@ -115,7 +118,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
 
   function enter(
     request: Request,
-    server: Server<Link>,
+    server: Server<PeerSocket>,
     identity: PeerIdentity,
     client: Client,
   ): Response | undefined {

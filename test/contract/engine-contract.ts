@@ -1,5 +1,5 @@
 import { describe } from "bun:test";
-import type { Later } from "../../src/base/maybe-promise.ts";
+import type { MaybePromise } from "../../src/base/maybe-promise.ts";
 import type { Engine, EngineLimits } from "../../src/engine/engine.ts";
 import { codesContract } from "./codes-contract.ts";
 import { guessesContract } from "./guesses-contract.ts";
@@ -20,9 +20,9 @@ import { watermarksContract } from "./watermarks-contract.ts";
 export interface EngineUnderTest extends AsyncDisposable {
   readonly engine: Engine;
   /** Lets the engine's time pass. Time may also run by itself, by less than a second a test. */
-  advance(ms: number): Later<void>;
+  advance(ms: number): MaybePromise<void>;
   /** How much was accepted and then given up for this reason. */
-  dropped(reason: "stale" | "hold_expired" | "room_forgotten"): Later<number>;
+  dropped(reason: "stale" | "hold_expired" | "room_forgotten"): MaybePromise<number>;
 }
 
 /** Bounds that a test doesn't name are far off, but for the times in `contractLimits`. */

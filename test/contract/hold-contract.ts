@@ -168,8 +168,8 @@ export function holdContract(make: MakeEngine): void {
       await using under = await make({ holdMaxFrames: 1 });
       const { appId, a } = await left(under);
       const b = await sit(under.engine, appId, "B");
-      b.listener.pressed = true;
-      expect(await publish(under, a, "1", "2")).toEqual(["held", "pressed"]);
+      b.listener.congested = true;
+      expect(await publish(under, a, "1", "2")).toEqual(["held", "congested"]);
       await b.listener.hears(...relayed("1", "2"));
     });
   });

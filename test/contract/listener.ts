@@ -50,12 +50,12 @@ class Record {
 /** A connection in a seat: `relayed <frame>`, `peerJoined`, `replaced <why>`, … */
 export class RecordingListener extends Record implements SeatListener {
   /** Its buffer is past the mark: it asks senders to wait. */
-  pressed = false;
+  congested = false;
   alive: () => Promise<boolean> = () => Promise.resolve(true);
 
   relayed(frame: string): boolean {
     this.hear(`relayed ${frame}`);
-    return !this.pressed;
+    return !this.congested;
   }
   peerJoined(): void {
     this.hear("peerJoined");
@@ -63,7 +63,7 @@ export class RecordingListener extends Record implements SeatListener {
   peerLeft(): void {
     this.hear("peerLeft");
   }
-  peerPressed(): void {
+  peerCongested(): void {
     this.hear("peerPressed");
   }
   peerDrained(): void {

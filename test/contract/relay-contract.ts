@@ -76,13 +76,13 @@ export function relayContract(make: MakeEngine): void {
       expect(await b.listener.until("mailStored")).toEqual([]);
     });
 
-    test("pressed tells the sender to wait, though the frame was accepted", async () => {
+    test("congested tells the sender to wait, though the frame was accepted", async () => {
       await using under = await make();
       const { a, b } = await pair(under.engine);
-      b.listener.pressed = true;
-      expect(await under.engine.relay.publish(a.seat, "one", "ice")).toBe("pressed");
-      expect(await under.engine.relay.publish(a.seat, "two", "ice")).toBe("pressed");
-      b.listener.pressed = false;
+      b.listener.congested = true;
+      expect(await under.engine.relay.publish(a.seat, "one", "ice")).toBe("congested");
+      expect(await under.engine.relay.publish(a.seat, "two", "ice")).toBe("congested");
+      b.listener.congested = false;
       expect(await under.engine.relay.publish(a.seat, "three", "ice")).toBe("delivered");
       await b.listener.hears("relayed one", "relayed two", "relayed three");
     });
@@ -90,7 +90,7 @@ export function relayContract(make: MakeEngine): void {
     test("drained tells the other side that there is room again", async () => {
       await using under = await make();
       const { a, b } = await pair(under.engine);
-      b.listener.pressed = true;
+      b.listener.congested = true;
       await under.engine.relay.publish(a.seat, "one", "ice");
       under.engine.relay.drained(b.seat);
       await a.listener.hears("peerDrained");

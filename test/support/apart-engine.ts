@@ -6,7 +6,7 @@ import { Changes } from "./changes.ts";
 /**
  * Two nodes, as one engine: each call goes to the next node, so that whoever comes is apart from
  * whoever came before. What a node learns a moment later than memory would is waited for here: an
- * engine in several processes can answer `pressed` only by telling the sender afterwards.
+ * engine in several processes can answer `congested` only by telling the sender afterwards.
  */
 export function apart([one, two]: readonly [Engine, Engine]): Engine {
   let calls = 0;
@@ -33,7 +33,7 @@ export function apart([one, two]: readonly [Engine, Engine]): Engine {
       },
       peerJoined: () => listener.peerJoined(),
       peerLeft: () => listener.peerLeft(),
-      peerPressed() {},
+      peerCongested() {},
       peerDrained: () => listener.peerDrained(),
       mailStored: () => listener.mailStored(),
       replaced: (why) => listener.replaced(why),
@@ -73,7 +73,7 @@ export function apart([one, two]: readonly [Engine, Engine]): Engine {
         if (outcome !== "delivered") return outcome;
         const came = () => heard.frames.filter((text) => text === frame).length > times;
         await heard.changes.until(`"${frame}" on the other node`, came);
-        return heard.easy ? "delivered" : "pressed";
+        return heard.easy ? "delivered" : "congested";
       },
       start: (seat, discard) => at(seat).relay.start(seat, discard),
       drained: (seat) => at(seat).relay.drained(seat),

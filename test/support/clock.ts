@@ -29,7 +29,7 @@ export function fakeClock(start = Date.UTC(2026, 0, 1)): FakeClock {
   };
   return {
     now: () => time,
-    ticks: () => time - start,
+    monotonicMs: () => time - start,
     after: (ms, run) => add(ms, undefined, run),
     every: (ms, run) => add(ms, ms, run),
     advance(ms) {

@@ -11,7 +11,7 @@ export class FakeConnection implements Connection {
   /** A minute before a fake clock's start. */
   heardAt = -60_000;
   room = true;
-  pressed = false;
+  congested = false;
 
   send(text: string): number {
     this.sent.push(text);

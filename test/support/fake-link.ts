@@ -3,7 +3,7 @@ import type { Account } from "../../src/base/account.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
-import { Link, type Socket } from "../../src/ws/peer-socket.ts";
+import { PeerSocket, type Socket } from "../../src/ws/peer-socket.ts";
 
 /** A socket whose buffer a test fills and drains. */
 export class FakeSocket {
@@ -45,7 +45,7 @@ export class FakeSocket {
 
 export interface FakeLink {
   /** The real one, around a fake socket. */
-  readonly link: Link;
+  readonly link: PeerSocket;
   readonly ws: FakeSocket;
   /** What its peer was told by `drained`: whether a sender had been told to wait. */
   readonly drained: boolean[];
@@ -76,13 +76,13 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accou
     ws.send(text);
     return text.length;
   };
-  const link = new Link(
+  const link = new PeerSocket(
     identity,
     { ...client, accounts },
-    { publish } as unknown as Server<Link>,
+    { publish } as unknown as Server<PeerSocket>,
     flow,
   );
   link.ws = ws as unknown as Socket;
-  link.peer = { drained: (pressed: boolean) => drained.push(pressed) } as unknown as Peer;
+  link.peer = { drained: (congested: boolean) => drained.push(congested) } as unknown as Peer;
   return { link, ws, drained };
 }

@@ -28,11 +28,11 @@ test.each([
     "refused the credentials",
   ],
   [
-    "TURN out of reach on both sides, with ?relay",
+    "TURN unreachable on both sides, with ?relay",
     { iceUrls: [turn], relayOnly: true, local: noCandidates, remote: noCandidates },
     "gave no address",
   ],
-  ["TURN out of reach", { iceUrls: [turn], errors: [{ url: turn, code: 701 }] }, "gave no address"],
+  ["TURN unreachable", { iceUrls: [turn], errors: [{ url: turn, code: 701 }] }, "gave no address"],
   ["relay ports shut", { iceUrls: [turn], local: { ...host, relay: 1 } }, "relay ports"],
 ])("who fails for %s is told what helps", (_, attempt, words) => {
   expect(advice({ ...failed, ...attempt })).toContain(words);

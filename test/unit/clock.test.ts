@@ -103,11 +103,11 @@ describe("chance", () => {
 
 describe("steady time", () => {
   function set() {
-    const clock = { wall: 1_700_000_000_000, ticks: 5.25 };
-    const now = steadyNow({ now: () => clock.wall, ticks: () => clock.ticks });
+    const clock = { wall: 1_700_000_000_000, monotonicMs: 5.25 };
+    const now = steadyNow({ now: () => clock.wall, monotonicMs: () => clock.monotonicMs });
     const pass = (ms: number) => {
       clock.wall += ms;
-      clock.ticks += ms;
+      clock.monotonicMs += ms;
     };
     return { clock, now, pass };
   }

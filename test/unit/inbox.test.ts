@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Account } from "../../src/base/account.ts";
-import type { Later } from "../../src/base/maybe-promise.ts";
+import type { MaybePromise } from "../../src/base/maybe-promise.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { Inbox } from "../../src/signaling/inbox.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";
@@ -15,7 +15,7 @@ const bytesPerFrame = 64;
 const accounts: readonly Account[] = [{ key: "192.0.2.1", isSite: false }];
 
 /** An inbox whose handler answers what `answer` says, and what it has handled. */
-function setUp(answer: (text: string) => Later<void> = () => {}, framesPerSec = 0) {
+function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
   const handled: string[] = [];

@@ -27,7 +27,7 @@ const nothing = memoryEngine({
 
 function server() {
   const tally = new Tally();
-  const state = { sizes: nothing, limiterSize: 0, ticks: 0, walks: 0 };
+  const state = { sizes: nothing, limiterSize: 0, monotonicMs: 0, walks: 0 };
   const limiter = { size: () => state.limiterSize, uncounted: () => 0 };
   const { text, contentType } = metrics({
     tally,
@@ -39,7 +39,7 @@ function server() {
     deferredRequests: () => 0,
     queuedBytes: () => 0,
     largeFrames: { size: 0, workedMs: 0 },
-    ticks: () => state.ticks,
+    monotonicMs: () => state.monotonicMs,
     maxAgeMs: 1_000,
     process: {
       version: "0",
@@ -54,7 +54,7 @@ function server() {
   });
   /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
   async function value(series: string): Promise<number> {
-    state.ticks += 1_000;
+    state.monotonicMs += 1_000;
     const line = (await text()).split("\n").find((each) => each.startsWith(`${series} `));
     if (line === undefined) throw new Error(`There is no series ${series}.`);
     return Number(line.slice(series.length));
@@ -129,14 +129,14 @@ test("however often it is asked for, the text is made once a second, and is neve
   const { state, tally, text } = server();
   state.walks = 0;
   for (let second = 1; second <= 3; second++) {
-    state.ticks += 1_000;
+    state.monotonicMs += 1_000;
     tally.pairs++;
     const texts = await Promise.all(Array.from({ length: 100 }, text));
-    state.ticks += 999;
+    state.monotonicMs += 999;
     texts.push(await text());
     expect(new Set(texts).size).toBe(1);
     expect(texts[0]).toContain(`\nnt_pairs_total ${second}\n`);
-    state.ticks += 1;
+    state.monotonicMs += 1;
   }
   expect(state.walks).toBe(3);
 });

@@ -29,9 +29,9 @@ function setUp() {
   const waits: number[] = [];
   const come = () => {
     const { link } = fakeLink(flow);
-    const openedAt = clock.ticks();
+    const openedAt = clock.monotonicMs();
     link.openedAt = openedAt;
-    link.peer = { opened: () => waits.push(clock.ticks() - openedAt) } as unknown as Peer;
+    link.peer = { opened: () => waits.push(clock.monotonicMs() - openedAt) } as unknown as Peer;
     newcomers.add(link);
     return link;
   };

@@ -9,8 +9,13 @@ import type { Account } from "../../src/base/account.ts";
 
 /** A limiter asked by clients of these names, one account each. */
 function limiter(options: Partial<FixedWindowOptions>) {
-  const time = { ticks: 1_000_000 };
-  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => time.ticks, ...options });
+  const time = { monotonicMs: 1_000_000 };
+  const limit = fixedWindow({
+    perMin: 2,
+    maxKeys: 100,
+    monotonicMs: () => time.monotonicMs,
+    ...options,
+  });
   return { time, ...limit, take: (key: string) => limit.take([{ key, isSite: false }]) };
 }
 
@@ -26,12 +31,12 @@ test("a key passes as often as allowed and is then told when the window ends", (
   const { take, time } = limiter({ perMin: 2 });
   const limit = 2;
   expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000, limit });
-  time.ticks += 10_000;
+  time.monotonicMs += 10_000;
   expect(take("a")).toEqual({ ok: true, remaining: 0, retryAfterMs: 50_000, limit });
   expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 50_000, limit });
-  time.ticks += 49_999;
+  time.monotonicMs += 49_999;
   expect(take("a")).toEqual({ ok: false, remaining: 0, retryAfterMs: 1, limit });
-  time.ticks += 1;
+  time.monotonicMs += 1;
   expect(take("a")).toEqual({ ok: true, remaining: 1, retryAfterMs: 60_000, limit });
 });
 
@@ -49,28 +54,28 @@ test("0 lets everything pass and remembers nothing", () => {
 });
 
 test("a site passes 16 times as often as a client, however many clients it has", () => {
-  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, monotonicMs: () => 0 });
   const passed = Array.from({ length: 100 }, (_, i) => take(ofSite(`client ${i}`)).ok);
   expect(passed.filter(Boolean)).toHaveLength(32);
   expect(take(ofSite("client 0"))).toMatchObject({ ok: false, limit: 32 });
 });
 
 test("a client of a site has its own limit first, and what it is refused costs the site nothing", () => {
-  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, monotonicMs: () => 0 });
   for (let i = 0; i < 100; i++) expect(take(ofSite("greedy")).ok).toBe(i < 2);
   const others = Array.from({ length: 20 }, (_, i) => take(ofSite(`client ${i}`)).ok);
   expect(others).not.toContain(false);
 });
 
 test("everybody behind one untrusted proxy has the limit of a site", () => {
-  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, ticks: () => 0 });
+  const { take } = fixedWindow({ perMin: 2, maxKeys: 1_000, monotonicMs: () => 0 });
   const shared = [{ key: "10.0.0.1", isSite: true }];
   const passed = Array.from({ length: 100 }, () => take(shared).ok);
   expect(passed.filter(Boolean)).toHaveLength(32);
 });
 
 test("a passage given back can be had again", () => {
-  const { take, giveBack } = fixedWindow({ perMin: 1, maxKeys: 100, ticks: () => 0 });
+  const { take, giveBack } = fixedWindow({ perMin: 1, maxKeys: 100, monotonicMs: () => 0 });
   for (let i = 0; i < 100; i++) {
     expect(take(ofSite("a")).ok).toBe(true);
     giveBack(ofSite("a"));
@@ -80,10 +85,10 @@ test("a passage given back can be had again", () => {
 });
 
 test("what is given back after its window has passed adds nothing to the next", () => {
-  const time = { ticks: 0 };
-  const limit = fixedWindow({ perMin: 1, maxKeys: 100, ticks: () => time.ticks });
+  const time = { monotonicMs: 0 };
+  const limit = fixedWindow({ perMin: 1, maxKeys: 100, monotonicMs: () => time.monotonicMs });
   limit.take(ofSite("a"));
-  time.ticks += 60_000;
+  time.monotonicMs += 60_000;
   limit.take(ofSite("b"));
   limit.giveBack(ofSite("a"));
   expect(limit.take(ofSite("a")).ok).toBe(true);
@@ -105,7 +110,7 @@ test("a new window forgets the keys of the old one", () => {
   const { take, size, time } = limiter({ maxKeys: 1000 });
   for (let i = 0; i < 500; i++) take(`key ${i}`);
   expect(size()).toBe(500);
-  time.ticks += 60_000;
+  time.monotonicMs += 60_000;
   take("a");
   expect(size()).toBe(1);
 });
@@ -118,7 +123,7 @@ function toldBy(limit: RateLimiter, accounts: readonly Account[] = [{ key: "a", 
 }
 
 test("the headers say how much a client may still ask, and when it may ask again", () => {
-  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => 0 });
+  const limit = fixedWindow({ perMin: 2, maxKeys: 100, monotonicMs: () => 0 });
   const policy = { "ratelimit-policy": '"minute";q=2;w=60' };
   expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=1;t=60' });
   expect(toldBy(limit)).toEqual({ ...policy, ratelimit: '"minute";r=0;t=60' });
@@ -126,7 +131,7 @@ test("the headers say how much a client may still ask, and when it may ask again
 });
 
 test("the headers tell the limit that is nearer, the client's or its site's", () => {
-  const limit = fixedWindow({ perMin: 2, maxKeys: 100, ticks: () => 0 });
+  const limit = fixedWindow({ perMin: 2, maxKeys: 100, monotonicMs: () => 0 });
   for (let i = 0; i < 31; i++) limit.take(ofSite(`client ${i}`));
   expect(toldBy(limit, ofSite("new"))).toEqual({
     "ratelimit-policy": '"minute";q=32;w=60',
@@ -135,7 +140,7 @@ test("the headers tell the limit that is nearer, the client's or its site's", ()
 });
 
 test("without a limit there are no headers", () => {
-  const limit = fixedWindow({ perMin: 0, maxKeys: 100, ticks: () => 0 });
+  const limit = fixedWindow({ perMin: 0, maxKeys: 100, monotonicMs: () => 0 });
   expect(toldBy(limit)).toEqual({});
 });
 

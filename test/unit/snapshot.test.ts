@@ -88,7 +88,7 @@ const listener: SeatListener = {
   relayed: () => true,
   peerJoined() {},
   peerLeft() {},
-  peerPressed() {},
+  peerCongested() {},
   peerDrained() {},
   mailStored() {},
   replaced() {},

@@ -30,7 +30,7 @@ const timeoutMs = 10_000;
 const severalServers =
   "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
 
-/** Whether the server takes on clients. Health may be out of reach behind a proxy: only a warning. */
+/** Whether the server takes on clients. Health may be unreachable behind a proxy: only a warning. */
 export async function isReady(target: Target): Promise<Verdict> {
   const answer = await ask(target, `${target.http}/readyz`);
   if ("ok" in answer) return answer;

@@ -138,7 +138,7 @@ export async function measuresRoundTrip({ a, b }: Pair): Promise<Verdict> {
 
 /** Whether a connection on which nothing is said stays open for `idleMs`. */
 export async function staysOpen({ a, b }: Pair, idleMs: number, clock: Clock): Promise<Verdict> {
-  const startedAt = clock.ticks();
+  const startedAt = clock.monotonicMs();
   const stayed = await new Promise<boolean>((resolve) => {
     const cancel = clock.after(idleMs, () => resolve(true));
     void Promise.race([a.closed, b.closed]).then(() => {
@@ -146,7 +146,7 @@ export async function staysOpen({ a, b }: Pair, idleMs: number, clock: Clock): P
       resolve(false);
     });
   });
-  const told = formatDuration(Math.ceil((clock.ticks() - startedAt) / 1_000) * 1_000);
+  const told = formatDuration(Math.ceil((clock.monotonicMs() - startedAt) / 1_000) * 1_000);
   if (!stayed) {
     return failed(
       `an idle connection is cut after ${told}`,

@@ -1,4 +1,4 @@
-import { headerName, proxies, truth, wholeNumber } from "../formats.ts";
+import { boolean, headerName, proxies, wholeNumber } from "../formats.ts";
 import { hostNames, origins } from "../origins.ts";
 import { maxCount, type Setting } from "../setting.ts";
 
@@ -14,7 +14,7 @@ export const clients = [
   {
     variable: "DEV",
     key: "dev",
-    schema: truth,
+    schema: boolean,
     default: "true",
     help: "Any web page may connect; false by default where `CORS_ORIGINS` is set",
   },

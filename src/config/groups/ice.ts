@@ -1,4 +1,4 @@
-import { duration, truth } from "../formats.ts";
+import { boolean, duration } from "../formats.ts";
 import { iceServers, roomsWithTurn, secretList, turnUrls } from "../ice-formats.ts";
 import type { Setting } from "../setting.ts";
 
@@ -7,7 +7,7 @@ export const ice = [
   {
     variable: "DEMO",
     key: "demo",
-    schema: truth,
+    schema: boolean,
     default: "true",
     help: "A page to try it at `/`; false by default where `DEV` is false",
   },

@@ -31,7 +31,7 @@ export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): Mem
     publish(seat, frame, type) {
       const { isHeld, peer, room, side, token } = ownSeat(seat);
       if (!isHeld) return "replaced";
-      if (peer?.started) return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
+      if (peer?.started) return peer.listener.relayed(frame, type) ? "delivered" : "congested";
       const place = room[otherSide(side)];
       if (peer === undefined) {
         if (place.leftAt === undefined) return "no_peer";
@@ -43,7 +43,7 @@ export function memoryRelay({ now, limits, budget, dropped }: RelayOptions): Mem
       const kept = place.hold.keep(frame, type, token, ownSeat(seat).accounts);
       if (peer === undefined || kept === "held") return kept;
       begin(peer);
-      return peer.listener.relayed(frame, type) ? "delivered" : "pressed";
+      return peer.listener.relayed(frame, type) ? "delivered" : "congested";
     },
     start(seat, discard) {
       const mine = ownSeat(seat);

@@ -98,7 +98,7 @@ async function lockBeside({
   onWait,
 }: StateFileOptions): Promise<Database> {
   const lockPath = `${path}.lock`;
-  const giveUpAt = clock.ticks() + waitMs;
+  const giveUpAt = clock.monotonicMs() + waitMs;
   const database = openDatabase(lockPath);
   for (let tries = 1; ; tries++) {
     try {
@@ -107,7 +107,7 @@ async function lockBeside({
     } catch (error) {
       if (!isBusy(error)) throw cannotLock(lockPath);
       if (unwanted?.aborted) throw new StartError(`Stopped while waiting for STATE_FILE ${path}.`);
-      if (clock.ticks() >= giveUpAt) throw stillHeld(path);
+      if (clock.monotonicMs() >= giveUpAt) throw stillHeld(path);
       if (tries === 1) onWait();
     }
     await new Promise<void>((resolve) => clock.after(retryMs, resolve));

@@ -5,7 +5,7 @@ import type { Claim, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
 import { EngineUnreachable } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
-import { houseSteps } from "./scripts/scripts.ts";
+import { globalScripts } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface RedisCodesOptions {
@@ -13,7 +13,7 @@ export interface RedisCodesOptions {
   readonly keys: Keys;
   readonly node: string;
   readonly timeoutMs: number;
-  readonly clock: Pick<Clock, "after" | "ticks">;
+  readonly clock: Pick<Clock, "after" | "monotonicMs">;
   /** For how long misses count, and how long a first lock lasts. */
   readonly redeemWindowMs: number;
 }
@@ -35,7 +35,7 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
   let recentMisses = 0;
 
   /**
-   * Asks again, once, when no answer came. The step knows the operation by its id: what was done the
+   * Asks again, once, when no answer came. The script knows the operation by its id: what was done the
    * first time is answered and not done again. Rejects only when it is too late for either to be
    * carried out. So no code is lost to an answer nobody got.
    */
@@ -43,10 +43,10 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
     const operation = keys.operation(`${node}/${++operations}`);
     const first = await run(operation).catch(unreachable);
     if (!(first instanceof EngineUnreachable)) return first;
-    const askedAt = clock.ticks();
+    const askedAt = clock.monotonicMs();
     const second = await run(operation).catch(unreachable);
     if (!(second instanceof EngineUnreachable)) return second;
-    const restMs = askedAt + timeoutMs - clock.ticks();
+    const restMs = askedAt + timeoutMs - clock.monotonicMs();
     if (restMs > 0) await new Promise<void>((over) => clock.after(restMs, over));
     throw second;
   }
@@ -58,7 +58,7 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
   ): Promise<Claim> {
     const reply = await surely((operation) =>
       store.run(
-        houseSteps.claim,
+        globalScripts.claim,
         [
           ...[keys.live, keys.used, keys.clients, operation, keys.ofRoom + appId, keys.allMisses],
           ...accounts.map(({ key }) => keys.ofClient + key),
@@ -102,7 +102,7 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
     const limited = maxMisses > 0 ? accounts : [];
     const reply = await surely((operation) =>
       store.run(
-        houseSteps.guess,
+        globalScripts.guess,
         [
           ...[keys.live, keys.used, keys.clients, operation, keys.code(code)],
           ...[keys.guessers, keys.allMisses],

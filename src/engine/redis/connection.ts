@@ -2,7 +2,7 @@ import { RedisClient, type TLSOptions } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
 
-export interface LinkOptions {
+export interface RedisConnectionOptions {
   /** The URL of the server to connect to, asked anew for each connection. */
   readonly find: () => Promise<string>;
   /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
@@ -19,7 +19,7 @@ export interface LinkOptions {
   readonly failed: (error: unknown, url: string | undefined) => void;
   /** How long an answer took, ms. */
   readonly took: (ms: number) => void;
-  /** The server's clock, ms, read between `askedAt` and `answeredAt` of the clock's ticks. */
+  /** The server's clock, ms, read between `askedAt` and `answeredAt` of the monotonic clock. */
   readonly told: (time: number, askedAt: number, answeredAt: number) => void;
 }
 
@@ -42,7 +42,7 @@ const prepareTrips = 2;
  *     down --connected, prepared-->  up
  *     up   --closed, ping unanswered--> down, and again after a while
  */
-export class Link {
+export class RedisConnection {
   private client: RedisClient | undefined;
   private connectedTo: string | undefined;
   private up = false;
@@ -56,8 +56,8 @@ export class Link {
   private readonly silent = new Set<RedisClient>();
   private downSince: number;
 
-  constructor(private readonly options: LinkOptions) {
-    this.downSince = options.clock.ticks();
+  constructor(private readonly options: RedisConnectionOptions) {
+    this.downSince = options.clock.monotonicMs();
   }
 
   get isUp(): boolean {
@@ -71,7 +71,7 @@ export class Link {
 
   /** ms since it last was up; 0 while it is. */
   downForMs(): number {
-    return this.up ? 0 : this.options.clock.ticks() - this.downSince;
+    return this.up ? 0 : this.options.clock.monotonicMs() - this.downSince;
   }
 
   /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
@@ -134,9 +134,9 @@ export class Link {
     this.underWayChars += chars;
     try {
       const client = this.up && this.client ? this.client : await this.nextClient();
-      const sentAt = this.options.clock.ticks();
+      const sentAt = this.options.clock.monotonicMs();
       const answer = await this.within(client.send(command, args));
-      this.options.took(this.options.clock.ticks() - sentAt);
+      this.options.took(this.options.clock.monotonicMs() - sentAt);
       return answer;
     } catch (error) {
       throw isRefusal(error) || error instanceof EngineUnreachable
@@ -175,9 +175,9 @@ export class Link {
 
   private async ping(client: RedisClient): Promise<void> {
     const { clock, told } = this.options;
-    const askedAt = clock.ticks();
+    const askedAt = clock.monotonicMs();
     const [seconds, micros] = (await this.within(client.send("TIME", []))) as [string, string];
-    told(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), askedAt, clock.ticks());
+    told(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), askedAt, clock.monotonicMs());
   }
 
   private watch(client: RedisClient, everyMs: number): void {
@@ -199,7 +199,7 @@ export class Link {
     if (fellSilent && this.underWay > 0) this.closeLater(client);
     else client.close();
     this.timer?.();
-    if (this.up) this.downSince = clock.ticks();
+    if (this.up) this.downSince = clock.monotonicMs();
     const wasUp = this.up;
     this.up = false;
     if (wasUp && !this.closed) changed(false);

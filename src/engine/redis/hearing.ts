@@ -8,7 +8,7 @@ import type { SeatBook } from "./seat-book.ts";
 import type { Store } from "./store.ts";
 import type { Tenancy } from "./tenancy.ts";
 
-export interface HearingOptions {
+export interface MessageHandlerOptions {
   readonly store: Pick<Store, "tell">;
   readonly keys: Keys;
   readonly book: SeatBook;
@@ -18,7 +18,7 @@ export interface HearingOptions {
   readonly relay: Pick<RedisRelay, "begun" | "came">;
 }
 
-export interface Hearing {
+export interface MessageHandler {
   /** A message came on the node's channel. */
   heard(text: string): void;
   /** A message for a seat whose taker has its answer. */
@@ -26,7 +26,7 @@ export interface Hearing {
 }
 
 /** What this node does about what it is told. */
-export function hearing(options: HearingOptions): Hearing {
+export function messageHandler(options: MessageHandlerOptions): MessageHandler {
   const { store, keys, book, waiters, questions, tenancy, relay } = options;
 
   function handle(seat: LocalSeat, message: SeatMessage): void {
@@ -46,8 +46,8 @@ export function hearing(options: HearingOptions): Hearing {
         return listener.peerLeft();
       case "mail":
         return listener.mailStored();
-      case "pressed":
-        return listener.peerPressed();
+      case "congested":
+        return listener.peerCongested();
       case "drained":
         return listener.peerDrained();
       case "replaced":

@@ -23,7 +23,7 @@ export function keysUnder(prefix: string) {
     misses: (guesser: string) => `${house}misses:${guesser}`,
     operation: (id: string) => `${house}operation:${id}`,
     node: (id: string) => `${prefix}node:${id}`,
-    /** All that a step about this room may touch, in the order of `room.lua`. */
+    /** All that a script about this room may touch, in the order of `room.lua`. */
     room(appId: AppId): readonly string[] {
       const room = `${prefix}{${appId}}`;
       const sides = roomParts.flatMap((part) => [`${room}:${part}A`, `${room}:${part}B`]);

@@ -1,6 +1,6 @@
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
-import { roomSteps } from "./scripts/scripts.ts";
+import { roomScripts } from "./scripts/scripts.ts";
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import type { Store } from "./store.ts";
@@ -41,12 +41,12 @@ export function startLeases(options: LeasesOptions): Leases {
   const { store, book, tenancy, clock, random, leaseMs, timeoutMs } = options;
 
   async function renew(seat: LocalSeat): Promise<void> {
-    const askedAt = clock.ticks();
+    const askedAt = clock.monotonicMs();
     const { peerNews } = seat;
     seat.renewing = true;
     seat.renewAt = askedAt + leaseMs / 3;
     try {
-      const reply = await tenancy.asHolder(seat, roomSteps.renew);
+      const reply = await tenancy.runAsOwner(seat, roomScripts.renew);
       seat.renewFailed = false;
       if (reply[0] !== "ok" || !seat.isHeld) return;
       seat.leasedUntil = askedAt + leaseMs;
@@ -56,7 +56,7 @@ export function startLeases(options: LeasesOptions): Leases {
       if (seat.peerNews === peerNews) seePeer(seat, numberAt(reply, 3), textAt(reply, 4));
     } catch {
       seat.renewFailed = true;
-      seat.renewAt = clock.ticks() + Math.min(leaseMs / 10, timeoutMs);
+      seat.renewAt = clock.monotonicMs() + Math.min(leaseMs / 10, timeoutMs);
     } finally {
       seat.renewing = false;
     }
@@ -71,7 +71,7 @@ export function startLeases(options: LeasesOptions): Leases {
   }
 
   function tick(): void {
-    const at = clock.ticks();
+    const at = clock.monotonicMs();
     for (const seat of book.all) {
       // A process that was stopped itself asks first: its seats may well be its own still.
       const over = at > seat.leasedUntil && (!store.canAsk || seat.renewFailed);
@@ -83,7 +83,7 @@ export function startLeases(options: LeasesOptions): Leases {
   return {
     reconnected() {
       for (const seat of book.all) {
-        seat.renewAt = clock.ticks() + random(Math.min(healingMs, Math.ceil(leaseMs)));
+        seat.renewAt = clock.monotonicMs() + random(Math.min(healingMs, Math.ceil(leaseMs)));
         // A sender that waits may have missed that it need not.
         seat.listener.peerDrained();
       }

@@ -5,7 +5,7 @@ import type { RelayType } from "../engine.ts";
 export type SeatMessage =
   | { readonly kind: "joined"; readonly peerToken: number; readonly peerNode: string }
   | { readonly kind: "left"; readonly peerToken: number }
-  | { readonly kind: "mail" | "pressed" | "drained" }
+  | { readonly kind: "mail" | "congested" | "drained" }
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
   /** Relay to the seat has begun: frames come with numbers above `after`. */
   | { readonly kind: "begun"; readonly after: number }
@@ -53,7 +53,7 @@ function seatMessage(kind: string, rest: string[], frame: string): SeatMessage |
   const [first = "", second = "", third = "", fourth = ""] = rest;
   switch (kind) {
     case "mail":
-    case "pressed":
+    case "congested":
     case "drained":
       return { kind };
     case "left":
@@ -105,6 +105,6 @@ export function parseRingEntry(entry: string): Numbered {
   };
 }
 
-export function seatMessageText(kind: "pressed" | "drained", to: SeatAddress): string {
+export function seatMessageText(kind: "congested" | "drained", to: SeatAddress): string {
   return `${kind} ${to.appId} ${to.side} ${to.token}`;
 }

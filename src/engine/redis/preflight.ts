@@ -4,7 +4,7 @@ import { openResp, ReplyError } from "./resp.ts";
 
 type Ask = (...words: readonly string[]) => Promise<string | string[]>;
 
-/** The first version with all that the steps use. Valkey tells the Redis version it follows. */
+/** The first version with all that the scripts use. Valkey tells the Redis version it follows. */
 const firstMajor = 7;
 
 /**

@@ -1,7 +1,7 @@
 import type { Clock, Random } from "../../base/clock.ts";
 import type { Engine, EngineLimits, Waiter } from "../engine.ts";
 import { redisCodes } from "./codes.ts";
-import { hearing } from "./hearing.ts";
+import { messageHandler } from "./hearing.ts";
 import { keysUnder } from "./keys.ts";
 import { startLeases } from "./leases.ts";
 import { redisMailboxes } from "./mailboxes.ts";
@@ -45,7 +45,7 @@ export interface RedisEngineOptions {
 
 /**
  * State in Redis 7 or Valkey, shared by any number of nodes. One primary, with replicas or without;
- * no Redis Cluster, since a room's steps also touch the sums over all rooms.
+ * no Redis Cluster, since a room's scripts also touch the sums over all rooms.
  *
  * Resolves when it was tried to connect: `ready` tells how that went.
  */
@@ -63,7 +63,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     refused: options.store?.refused ?? (() => {}),
     took: options.store?.took ?? (() => {}),
     channel: keys.node(node),
-    heard: (text) => ears.heard(text),
+    heard: (text) => messages.heard(text),
     changed(up) {
       if (up) leases.reconnected();
       if (up) nodes?.compare();
@@ -82,7 +82,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     limits,
     lostFrames: (count) => options.dropped("hold_expired", count),
   });
-  const ears = hearing({ store, keys, book, waiters, questions, tenancy, relay });
+  const messages = messageHandler({ store, keys, book, waiters, questions, tenancy, relay });
   const leases = startLeases({ ...options, store, book, tenancy, catchUp: relay.catchUp });
   const { redeemWindowMs } = limits;
   const codes = redisCodes({ store, keys, node, timeoutMs, clock, redeemWindowMs });
@@ -93,7 +93,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   const seats = redisSeats({
     ...{ store, run, node, book, waiters, questions, tenancy, clock, leaseMs },
     maxRooms: limits.maxRooms,
-    handle: ears.handle,
+    handle: messages.handle,
   });
 
   await store.open();

@@ -1,10 +1,10 @@
 import { otherSide } from "../../base/ids.ts";
-import type { Later } from "../../base/maybe-promise.ts";
+import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { EngineLimits, Relay, RelayOutcome, RelayType } from "../engine.ts";
 import type { Keys } from "./keys.ts";
 import { type Numbered, parseRingEntry, type SeatMessage, seatMessageText } from "./messages.ts";
 import { numberAt, textAt } from "./rooms-store.ts";
-import { roomSteps } from "./scripts/scripts.ts";
+import { roomScripts } from "./scripts/scripts.ts";
 import { type LocalSeat, ownSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import type { Reply, Store } from "./store.ts";
@@ -31,11 +31,11 @@ export interface RedisRelay extends Relay {
 /**
  * Frames between two seats, wherever their connections are.
  *
- * A frame goes through Redis: one step numbers it, keeps it in a short ring and publishes it to the
+ * A frame goes through Redis: one script numbers it, keeps it in a short ring and publishes it to the
  * receiver's node. Published messages can get lost; the numbers show it, and the ring has the frame.
  *
  * Where both connections are on this node, frames go straight from one to the other, in the turn in
- * which they came and also while Redis is out of reach. That needs no lock: a seat taken over
+ * which they came and also while Redis is unreachable. That needs no lock: a seat taken over
  * elsewhere is known here a moment later, and before the sender hears that its peer has come anew;
  * what went to the old connection in that moment is as lost as anything else written to a connection
  * that is about to be closed. Order holds because the short way is not taken before all that went the
@@ -60,11 +60,11 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
     seat.sending++;
     try {
       const args = [type, frame, ...bounds];
-      const reply = await tenancy.asHolderOrNot(seat, roomSteps.publish, args);
+      const reply = await tenancy.runAsOwnerOrDrop(seat, roomScripts.publish, args);
       switch (reply[0]) {
         case "delivered":
           seat.lastSent = Math.max(seat.lastSent, numberAt(reply, 1));
-          return (await isEasy(seat, seat.lastSent)) ? "delivered" : "pressed";
+          return (await isEasy(seat, seat.lastSent)) ? "delivered" : "congested";
         case "held":
         case "no_peer":
         case "hold_full":
@@ -86,18 +86,18 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
     if (peer === undefined || peer.isReplaced) return true;
     if (peer.next === undefined) await start(peer, false);
     else if (peer.next <= number) await pull(peer);
-    return peer.easy;
+    return peer.writable;
   }
 
   function handOn(seat: LocalSeat, frames: readonly Numbered[]): void {
     for (const { frame, type } of frames) {
-      if (seat.isHeld) seat.easy = seat.listener.relayed(frame, type);
+      if (seat.isHeld) seat.writable = seat.listener.relayed(frame, type);
     }
   }
 
   function tellPeer(
     seat: LocalSeat,
-    kind: "pressed" | "drained",
+    kind: "congested" | "drained",
     token: number,
     node: string,
   ): void {
@@ -114,7 +114,9 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   async function start(seat: LocalSeat, discard: boolean): Promise<void> {
     const args = [discard ? 1 : 0, ...bounds];
     // Without an answer the seat was given up, and that was told.
-    const reply = await tenancy.asHolderOrNot(seat, roomSteps.start, args).catch(() => undefined);
+    const reply = await tenancy
+      .runAsOwnerOrDrop(seat, roomScripts.start, args)
+      .catch(() => undefined);
     if (reply?.[0] !== "begun") return;
     handOn(seat, seat.begin(numberAt(reply, 1)));
     for (const frame of framesFrom(reply)) handOn(seat, seat.come(frame));
@@ -132,7 +134,7 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   }
 
   async function fetchRing(seat: LocalSeat): Promise<void> {
-    const reply = await tenancy.asHolder(seat, roomSteps.pull);
+    const reply = await tenancy.runAsOwner(seat, roomScripts.pull);
     if (reply[0] !== "frames") return;
     const { due, lost } = seat.catchUp(framesFrom(reply));
     if (lost > 0) options.lostFrames(lost);
@@ -140,13 +142,13 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
   }
 
   return {
-    publish(seat, frame, type): Later<RelayOutcome> {
+    publish(seat, frame, type): MaybePromise<RelayOutcome> {
       const own = ownSeat(seat);
       if (!own.isHeld) return "replaced";
       const receiver = receiverHere(own);
       if (receiver === undefined) return publishFar(own, frame, type);
-      receiver.easy = receiver.listener.relayed(frame, type);
-      return receiver.easy ? "delivered" : "pressed";
+      receiver.writable = receiver.listener.relayed(frame, type);
+      return receiver.writable ? "delivered" : "congested";
     },
 
     start: (seat, discard) => start(ownSeat(seat), discard),
@@ -163,8 +165,8 @@ export function redisRelay(options: RedisRelayOptions): RedisRelay {
       const due = seat.come(message);
       handOn(seat, due);
       if (seat.hasGap) catchUp(seat, message.number);
-      if (due.length > 0 && !seat.easy)
-        tellPeer(seat, "pressed", message.fromToken, message.fromNode);
+      if (due.length > 0 && !seat.writable)
+        tellPeer(seat, "congested", message.fromToken, message.fromNode);
     },
 
     begun(seat, after) {

@@ -2,7 +2,7 @@ import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import { type EngineLimits, EngineUnreachable, ringTotalBytes } from "../engine.ts";
 import type { Keys } from "./keys.ts";
-import type { Step } from "./scripts/scripts.ts";
+import type { Script } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface RoomsStoreOptions {
@@ -14,31 +14,31 @@ export interface RoomsStoreOptions {
   readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
 }
 
-/** What a step is about: a side of a room, and for its holder the seat's token. */
+/** What a script is about: a side of a room, and for its holder the seat's token. */
 export interface RoomPlace {
   readonly appId: AppId;
   readonly side: Side;
   readonly token?: number;
 }
 
-/** Runs a step about one room, and passes on what was given up on the way. */
-export type RunRoomStep = (
-  step: Step,
+/** Runs a script about one room, and passes on what was given up on the way. */
+export type RunRoomScript = (
+  script: Script,
   place: RoomPlace,
   args?: readonly (string | number)[],
 ) => Promise<Reply>;
 
-export function roomsStore(options: RoomsStoreOptions): RunRoomStep {
+export function roomsStore(options: RoomsStoreOptions): RunRoomScript {
   const { store, keys, node, limits, leaseMs, dropped } = options;
   const { roomTtlMs, relayHoldMs, mailTotalBytes } = limits;
   const times = [roomTtlMs, relayHoldMs, leaseMs].map(String);
   const bytes = [mailTotalBytes, ringTotalBytes(limits)].map(String);
 
-  return async (step, place, args = []) => {
+  return async (script, place, args = []) => {
     const { appId, side, token } = place;
     const head = [appId, side, token === undefined ? "" : String(token), keys.prefix];
     const all = [...head, ...times, node, ...bytes, ...args.map(String)];
-    const [stale, expired, forgotten, ...rest] = await store.run(step, keys.room(appId), all);
+    const [stale, expired, forgotten, ...rest] = await store.run(script, keys.room(appId), all);
     if (Number(stale) > 0) dropped("stale", Number(stale));
     if (Number(expired) > 0) dropped("hold_expired", Number(expired));
     if (Number(forgotten) > 0) dropped("room_forgotten", Number(forgotten));

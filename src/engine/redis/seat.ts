@@ -34,7 +34,7 @@ export class LocalSeat implements Seat {
   /** Frames of its own on their way to Redis. */
   sending = 0;
   /** What its connection said to the last frame: no more for now, or go on. */
-  easy = true;
+  writable = true;
   /** The highest seq read from its mailbox. */
   lastRead = 0;
   /** Ticks of the clock at which its lease ends, … */

@@ -2,8 +2,8 @@ import type { Clock } from "../../base/clock.ts";
 import type { Seats, Taken, Waiter } from "../engine.ts";
 import type { SeatMessage } from "./messages.ts";
 import type { Questions } from "./questions.ts";
-import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
-import { roomSteps } from "./scripts/scripts.ts";
+import { numberAt, type RunRoomScript, textAt } from "./rooms-store.ts";
+import { roomScripts } from "./scripts/scripts.ts";
 import { LocalSeat, ownSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import type { Reply, Store } from "./store.ts";
@@ -11,7 +11,7 @@ import { isNoSpace, type Tenancy, takeArgs } from "./tenancy.ts";
 
 export interface RedisSeatsOptions {
   readonly store: Store;
-  readonly run: RunRoomStep;
+  readonly run: RunRoomScript;
   readonly node: string;
   readonly book: SeatBook;
   readonly waiters: Map<string, Waiter>;
@@ -31,7 +31,7 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
   function sitDown(reply: Reply, seat: LocalSeat, early: readonly SeatMessage[]): Taken {
     const peerToken = numberAt(reply, 7);
     if (peerToken > 0) seat.peer = { token: peerToken, node: textAt(reply, 8) };
-    seat.renewAt = clock.ticks() + options.leaseMs / 3;
+    seat.renewAt = clock.monotonicMs() + options.leaseMs / 3;
     const handle = (message: SeatMessage) => options.handle(seat, message);
     for (const message of early) seat.tell(message, handle);
     book.add(seat);
@@ -50,16 +50,16 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
 
   return {
     async take(newcomer, how) {
-      await store.hearing();
+      await store.subscribed();
       const { appId, side } = newcomer;
       book.expect(newcomer);
       let token = 0;
       let reply: Reply = [];
       let early: readonly SeatMessage[] = [];
-      const askedAt = clock.ticks();
+      const askedAt = clock.monotonicMs();
       try {
         const args = takeArgs(newcomer, how, options.maxRooms);
-        reply = await run(roomSteps.take, { appId, side }, args);
+        reply = await run(roomScripts.take, { appId, side }, args);
         if (isNoSpace(reply[0])) return { outcome: reply[0] };
         token = numberAt(reply, 1);
       } finally {
@@ -78,7 +78,7 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
       book.remove(own);
       await own.healing?.catch(() => {});
       try {
-        return numberAt(await run(roomSteps.leave, own), 0) === 1;
+        return numberAt(await run(roomScripts.leave, own), 0) === 1;
       } catch {
         // Its lease will end by itself. Who is here can be told at once.
         const peer = tenancy.peerHere(own);
@@ -92,7 +92,7 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
       if (here && here === book.latest(appId, side))
         return (await here.listener.probed()) ? "alive" : "dead";
       return questions.ask(async (id) => {
-        const reply = await run(roomSteps.probe, { appId, side, token }, [id]);
+        const reply = await run(roomScripts.probe, { appId, side, token }, [id]);
         return reply[0] === "asked" ? "asked" : "gone";
       });
     },
@@ -101,7 +101,7 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
       const name = `${node}/${++parked}`;
       waiters.set(name, waiter);
       try {
-        const times = numberAt(await run(roomSteps.park, { appId, side }, [name]), 0);
+        const times = numberAt(await run(roomScripts.park, { appId, side }, [name]), 0);
         if (times > 0) return { times, unpark };
       } catch (error) {
         waiters.delete(name);
@@ -113,7 +113,7 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
 
       function unpark(): void {
         if (!waiters.delete(name)) return;
-        run(roomSteps.unpark, { appId, side }, [name]).catch(() => {});
+        run(roomScripts.unpark, { appId, side }, [name]).catch(() => {});
       }
     },
   };

@@ -1,11 +1,11 @@
 import type { RedisClient } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
-import { isRefusal, Link } from "./connection.ts";
+import { isRefusal, RedisConnection } from "./connection.ts";
 import { RedisFault } from "./fault.ts";
 import { diagnose } from "./preflight.ts";
 import { findPrimary, nameOf, type RedisTarget } from "./primary.ts";
-import type { Step } from "./scripts/scripts.ts";
+import type { Script } from "./scripts/scripts.ts";
 
 export interface StoreOptions {
   readonly redis: RedisTarget;
@@ -48,13 +48,13 @@ export class StoreFull extends EngineUnreachable {}
 const watchEveryMs = 1_000;
 
 /**
- * Redis, as the engine uses it: steps one way, and a channel of one's own the other way. It is up
+ * Redis, as the engine uses it: scripts one way, and a channel of one's own the other way. It is up
  * when both connections are and a message to itself has come back: then both are at one primary. It
  * says something to itself again and again, and what is not heard in time ends both connections.
  */
 export class Store {
-  private readonly commands: Link;
-  private readonly subscriber: Link;
+  private readonly commands: RedisConnection;
+  private readonly subscriber: RedisConnection;
   private up = false;
   private hears = false;
   private downSince: number;
@@ -67,29 +67,29 @@ export class Store {
   private waiting: (() => void)[] = [];
   private readonly stopWatching: Cancel;
   private watching = false;
-  /** Steps that the server at the other end of this connection has been sent. */
-  private readonly loaded = new Set<Step>();
+  /** Scripts that the server at the other end of this connection has been sent. */
+  private readonly loaded = new Set<Script>();
   /** The least that Redis's clock can show at tick 0 of ours; told anew with every ping. */
   private origin: number;
 
   constructor(private readonly options: StoreOptions) {
     const { channel, redis, timeoutMs, clock, random, took } = options;
-    this.origin = clock.now() - clock.ticks();
-    this.downSince = clock.ticks();
+    this.origin = clock.now() - clock.monotonicMs();
+    this.downSince = clock.monotonicMs();
     const shared = {
       ...{ ca: redis.ca, timeoutMs, clock, random, took },
       find: () => findPrimary(redis, timeoutMs),
       changed: () => this.connectionChanged(),
       failed: (error: unknown, url: string | undefined) => void this.attemptFailed(error, url),
     };
-    this.commands = new Link({
+    this.commands = new RedisConnection({
       ...shared,
       told: (time, _, answeredAt) => {
         this.origin = time - answeredAt;
       },
       prepare: isPrimary,
     });
-    this.subscriber = new Link({
+    this.subscriber = new RedisConnection({
       ...shared,
       told: () => {},
       async prepare(client) {
@@ -111,7 +111,7 @@ export class Store {
     return this.up;
   }
 
-  /** Steps can be run, though what is published may not be heard. */
+  /** Scripts can be run, though what is published may not be heard. */
   get canAsk(): boolean {
     return this.commands.isUp;
   }
@@ -119,24 +119,24 @@ export class Store {
   /** Undefined while it is up; else why not, in words for an operator that name nothing of theirs. */
   reasonDown(): string | undefined {
     if (this.up) return undefined;
-    const seconds = Math.ceil((this.options.clock.ticks() - this.downSince) / 1000);
+    const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
     const why = this.fault === undefined ? "" : `: ${this.fault.kind}`;
     return `Redis has been unreachable for ${seconds} s${why}.`;
   }
 
   /** ms since the Unix epoch by Redis's clock, as last heard of. */
   now(): number {
-    return Math.floor(this.origin + this.options.clock.ticks());
+    return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
 
   /**
    * Resolves as soon as what is published to this process reaches it. A short outage is waited out;
    * in a long one it rejects at once.
    */
-  async hearing(): Promise<void> {
+  async subscribed(): Promise<void> {
     if (this.up) return;
     const { clock, timeoutMs } = this.options;
-    if (clock.ticks() - this.downSince > timeoutMs) {
+    if (clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
     }
     await new Promise<void>((resolve, reject) => {
@@ -153,7 +153,7 @@ export class Store {
   /** Resolves when it was tried to connect. */
   async open(): Promise<void> {
     await Promise.all([this.commands.open(), this.subscriber.open()]);
-    if (this.commands.isUp && this.subscriber.isUp) await this.hearing().catch(() => {});
+    if (this.commands.isUp && this.subscriber.isUp) await this.subscribed().catch(() => {});
   }
 
   /** Resolves when everything asked so far is answered, or has waited long enough. */
@@ -169,13 +169,13 @@ export class Store {
   }
 
   /**
-   * Runs a step. It changes nothing after the moment at which nobody waits for its answer any more.
+   * Runs a script. It changes nothing after the moment at which nobody waits for its answer any more.
    * Rejects with `EngineUnreachable` when no answer came, or none that makes sense, and with
    * `StoreFull` when there is no space for what it would add.
    */
-  async run(step: Step, keys: readonly string[], args: readonly string[]): Promise<Reply> {
+  async run(script: Script, keys: readonly string[], args: readonly string[]): Promise<Reply> {
     const { clock, timeoutMs, offsetMs } = this.options;
-    const deadline = Math.floor(this.origin + clock.ticks() + timeoutMs);
+    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const rest = [
       String(keys.length),
       ...keys,
@@ -183,7 +183,7 @@ export class Store {
       String(Math.round(offsetMs())),
       ...args,
     ];
-    const reply = await this.evaluate(step, rest);
+    const reply = await this.evaluate(script, rest);
     if (!Array.isArray(reply)) throw new EngineUnreachable("it answered nonsense");
     if (reply[0] === "late") throw new EngineUnreachable("it was carried out too late");
     return reply;
@@ -206,23 +206,24 @@ export class Store {
   }
 
   /** The text the first time: the server keeps it, and finds it by its hash from then on. */
-  private async evaluate(step: Step, rest: string[]): Promise<unknown> {
+  private async evaluate(script: Script, rest: string[]): Promise<unknown> {
     try {
-      if (this.loaded.has(step)) return await this.commands.send("EVALSHA", [step.sha, ...rest]);
+      if (this.loaded.has(script))
+        return await this.commands.send("EVALSHA", [script.sha, ...rest]);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      if (!error.message.startsWith("NOSCRIPT")) return this.refusal(error.message, step, rest);
+      if (!error.message.startsWith("NOSCRIPT")) return this.refusal(error.message, script, rest);
     }
-    this.loaded.add(step);
+    this.loaded.add(script);
     try {
-      return await this.commands.send("EVAL", [step.text, ...rest]);
+      return await this.commands.send("EVAL", [script.text, ...rest]);
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      return this.refusal(error.message, step, rest);
+      return this.refusal(error.message, script, rest);
     }
   }
 
-  private refusal(message: string, { whenFull }: Step, rest: string[]): Promise<unknown> {
+  private refusal(message: string, { whenFull }: Script, rest: string[]): Promise<unknown> {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
     if (kind === "full" && whenFull) return this.evaluate(whenFull, rest);
@@ -251,7 +252,7 @@ export class Store {
     if (isUp === this.up) return;
     this.up = isUp;
     if (isUp) this.fault = undefined;
-    else this.downSince = this.options.clock.ticks();
+    else this.downSince = this.options.clock.monotonicMs();
     this.options.changed(isUp);
     if (isUp) for (const go of this.waiting.splice(0)) go();
   }

@@ -1,14 +1,14 @@
 import type { AppId } from "../../base/ids.ts";
 import type { Sizes } from "../engine.ts";
 import type { Keys } from "./keys.ts";
-import { numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
-import { houseSteps, roomSteps } from "./scripts/scripts.ts";
+import { numberAt, type RunRoomScript, textAt } from "./rooms-store.ts";
+import { globalScripts, roomScripts } from "./scripts/scripts.ts";
 import type { Reply, Store } from "./store.ts";
 
 export interface HouseSweepOptions {
   readonly store: Store;
   readonly keys: Keys;
-  readonly run: RunRoomStep;
+  readonly run: RunRoomScript;
   /** For how long misses count. */
   readonly redeemWindowMs: number;
   /** Hears how many misses there were of late. */
@@ -32,7 +32,7 @@ export function houseSweep(options: HouseSweepOptions) {
     const { live, used, clients, guessers, busy, empty, use, holds, allMisses } = keys;
     const all = [live, used, clients, guessers, busy, empty, use, holds, allMisses];
     const args = [maxRoomsAtOnce, options.redeemWindowMs].map(String);
-    const reply = await store.run(houseSteps.sweep, all, args);
+    const reply = await store.run(globalScripts.sweep, all, args);
     seen = sizesOf(reply);
     options.recentMisses(numberAt(reply, sums - 1));
     return reply.slice(sums).map((_, i) => textAt(reply, i + sums) as AppId);
@@ -42,7 +42,7 @@ export function houseSweep(options: HouseSweepOptions) {
     for (let round = 0; round < maxRounds; round++) {
       const due = await find();
       if (due.length === 0) return;
-      await Promise.all(due.map((appId) => run(roomSteps.settle, { appId, side: "A" })));
+      await Promise.all(due.map((appId) => run(roomScripts.settle, { appId, side: "A" })));
     }
   }
 

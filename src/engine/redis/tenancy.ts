@@ -8,16 +8,16 @@ import {
   takeoverGuardMaxMs,
   takeoverGuardMs,
 } from "../engine.ts";
-import { accountWords, numberAt, type RunRoomStep, textAt } from "./rooms-store.ts";
-import { roomSteps, type Step } from "./scripts/scripts.ts";
+import { accountWords, numberAt, type RunRoomScript, textAt } from "./rooms-store.ts";
+import { roomScripts, type Script } from "./scripts/scripts.ts";
 import type { LocalSeat } from "./seat.ts";
 import type { SeatBook } from "./seat-book.ts";
 import { type Reply, StoreFull } from "./store.ts";
 
 export interface TenancyOptions {
-  readonly run: RunRoomStep;
+  readonly run: RunRoomScript;
   readonly book: SeatBook;
-  readonly clock: Pick<Clock, "ticks">;
+  readonly clock: Pick<Clock, "monotonicMs">;
   readonly leaseMs: number;
   readonly maxRooms: number;
 }
@@ -25,15 +25,19 @@ export interface TenancyOptions {
 /** How seats on this node are kept, and how they are lost. */
 export interface Tenancy {
   /**
-   * Runs a step for the holder of a seat. A seat that is gone, with its room, is taken anew first;
+   * Runs a script for the holder of a seat. A seat that is gone, with its room, is taken anew first;
    * `lost` comes back when it is another's, which its connection has been told by then.
    */
-  asHolder(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
+  runAsOwner(seat: LocalSeat, script: Script, args?: readonly (string | number)[]): Promise<Reply>;
   /**
-   * As `asHolder`, for what cannot be left undone: without an answer the seat is given up. A Redis
+   * As `runAsOwner`, for what cannot be left undone: without an answer the seat is given up. A Redis
    * with no space for it answers `full`.
    */
-  asHolderOrNot(seat: LocalSeat, step: Step, args?: readonly (string | number)[]): Promise<Reply>;
+  runAsOwnerOrDrop(
+    seat: LocalSeat,
+    script: Script,
+    args?: readonly (string | number)[],
+  ): Promise<Reply>;
   /** Takes a vanished seat anew: a room that Redis has forgotten comes into being again. */
   heal(seat: LocalSeat): Promise<void>;
   replaced(seat: LocalSeat, why: "same_sid" | "dead"): void;
@@ -77,20 +81,20 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
   function cutOff(seat: LocalSeat): void {
     if (!end(seat)) return;
     seat.listener.cutOff();
-    run(roomSteps.leave, seat).catch(() => {});
+    run(roomScripts.leave, seat).catch(() => {});
   }
 
   async function retake(seat: LocalSeat): Promise<void> {
-    const askedAt = clock.ticks();
+    const askedAt = clock.monotonicMs();
     const args = takeArgs(seat, "free", maxRooms, seat.lastRead, seat.hasBegun);
     const place = { appId: seat.appId, side: seat.side };
-    const reply = await run(roomSteps.take, place, args);
+    const reply = await run(roomScripts.take, place, args);
     if (isNoSpace(reply[0])) return cutOff(seat);
     if (reply[0] !== "taken") return replaced(seat, "same_sid");
     const token = numberAt(reply, 1);
     if (!seat.isHeld) {
       // It was left meanwhile.
-      await run(roomSteps.leave, { ...place, token });
+      await run(roomScripts.leave, { ...place, token });
       return;
     }
     book.remove(seat);
@@ -114,15 +118,15 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
     return seat.healing;
   }
 
-  async function asHolder(
+  async function runAsOwner(
     seat: LocalSeat,
-    step: Step,
+    script: Script,
     args?: readonly (string | number)[],
   ): Promise<Reply> {
     for (let tries = 0; tries < 2; tries++) {
       if (!seat.isHeld) return lost;
       const { token } = seat;
-      const reply = await run(step, seat, args);
+      const reply = await run(script, seat, args);
       if (reply[0] === "gone") {
         if (token === seat.token) await heal(seat);
         continue;
@@ -134,10 +138,10 @@ export function tenancy({ run, book, clock, leaseMs, maxRooms }: TenancyOptions)
   }
 
   return {
-    asHolder,
-    async asHolderOrNot(seat, step, args) {
+    runAsOwner,
+    async runAsOwnerOrDrop(seat, script, args) {
       try {
-        return await asHolder(seat, step, args);
+        return await runAsOwner(seat, script, args);
       } catch (error) {
         if (error instanceof StoreFull) return full;
         if (error instanceof EngineUnreachable) cutOff(seat);

@@ -1,4 +1,4 @@
--- Stands before the steps about codes, after the prelude. Misses of everybody are a hash: the number of
+-- Stands before the scripts about codes, after the prelude. Misses of everybody are a hash: the number of
 -- the current window, misses in it and in the one before, and of all time by the number of digits.
 
 -- Misses in this window, and in the one before it.

@@ -1,7 +1,7 @@
--- Stands before every step.
+-- Stands before every script.
 -- ARGV[1] deadline: ms of this server's clock past which the asker has given up; 0 for never
 -- ARGV[2] offset: ms added to the clock for whatever expires; only contract tests set it
--- A late step changes nothing and answers "late".
+-- A late script changes nothing and answers "late".
 local clock = redis.call("TIME")
 local real = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if tonumber(ARGV[1]) > 0 and real >= tonumber(ARGV[1]) then

@@ -1,4 +1,4 @@
--- Stands between the prelude and every step that concerns one room.
+-- Stands between the prelude and every script that concerns one room.
 -- KEYS[1…17] the room, then for A and B each: mail, hold, ring, ids, ids in order; then the room's
 --   code, busy rooms by the end of their last lease, empty rooms by when they are forgotten, those
 --   of them without mail, what each room uses, and rooms with a hold by when that is over
@@ -310,12 +310,12 @@ local function finish(keepAll)
   end
 end
 
--- What a step answers: what was given up on the way, then the step's own words.
+-- What a script answers: what was given up on the way, then the script's own words.
 local function answer(...)
   finish(false)
   return { stale, expired, forgotten, ... }
 end
--- As `answer`, for steps after which somebody may not look at the room for long.
+-- As `answer`, for scripts after which somebody may not look at the room for long.
 local function answerAndKeep(...)
   if room.started then
     register()

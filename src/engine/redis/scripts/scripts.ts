@@ -24,15 +24,15 @@ import sweep from "./sweep.lua" with { type: "text" };
 import take from "./take.lua" with { type: "text" };
 import unpark from "./unpark.lua" with { type: "text" };
 
-/** An atomic step: one script, known to the server by the SHA-1 of its text. */
-export interface Step {
+/** An atomic script: one script, known to the server by the SHA-1 of its text. */
+export interface Script {
   readonly text: string;
   readonly sha: string;
-  /** For a Redis that is full: the same step where it concerns what exists, refused otherwise. */
-  readonly whenFull?: Step;
+  /** For a Redis that is full: the same script where it concerns what exists, refused otherwise. */
+  readonly whenFull?: Script;
 }
 
-/** What stands before every step about one room, with what it has to know of the contract. */
+/** What stands before every script about one room, with what it has to know of the contract. */
 const roomPrelude = [
   `local entryCost = ${entryCostBytes}`,
   `local clientPart, sitePart = ${shareParts.client}, ${shareParts.site}`,
@@ -40,17 +40,17 @@ const roomPrelude = [
 ].join("\n");
 
 /**
- * Steps about codes, and about all rooms. Those that keep or free what exists run in a Redis that is
+ * Scripts about codes, and about all rooms. Those that keep or free what exists run in a Redis that is
  * full as well; those that add are refused there, before they change anything.
  */
-export const houseSteps = {
+export const globalScripts = {
   claim: adding(misses, claim),
   guess: keeping(misses, guess),
   sweep: keeping(misses, sweep),
 } as const;
 
-/** Steps about one room. */
-export const roomSteps = {
+/** Scripts about one room. */
+export const roomScripts = {
   ack: keeping(roomPrelude, ack),
   admits: addingRooms(admits),
   append: adding(roomPrelude, append),
@@ -69,21 +69,21 @@ export const roomSteps = {
   unpark: keeping(roomPrelude, unpark),
 } as const;
 
-function adding(...parts: readonly string[]): Step {
-  return step("#!lua", ...parts);
+function adding(...parts: readonly string[]): Script {
+  return script("#!lua", ...parts);
 }
 
-function keeping(...parts: readonly string[]): Step {
-  return step("#!lua flags=allow-oom", ...parts);
+function keeping(...parts: readonly string[]): Script {
+  return script("#!lua flags=allow-oom", ...parts);
 }
 
 /** Adds a room, or a side to one that exists. */
-function addingRooms(text: string): Step {
+function addingRooms(text: string): Script {
   return { ...adding(roomPrelude, text), whenFull: keeping(roomPrelude, onlyStarted, text) };
 }
 
 /** `flags` is the first line of the script (Redis 7: the flags of a script). */
-function step(flags: string, ...parts: readonly string[]): Step {
+function script(flags: string, ...parts: readonly string[]): Script {
   const text = [flags, prelude, ...parts].join("\n");
   return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
 }
