@@ -69,7 +69,12 @@ export class Sentinels implements AsyncDisposable {
       folder,
       password,
     );
-    await until("the sentinels to know each other and the replica", () => all.areReady());
+    try {
+      await until("the sentinels to know each other and the replica", () => all.areReady());
+    } catch (error) {
+      await all[Symbol.asyncDispose]();
+      throw error;
+    }
     return all;
   }
 
