@@ -18,6 +18,8 @@ export interface SentinelOptions {
   /** More of what could stand in the configuration of each Redis. */
   readonly args?: readonly string[];
   readonly password?: string;
+  /** How long the primary may be silent before it counts as failed. */
+  readonly downAfterMs?: number;
 }
 
 /** Two Redis, one of them the primary, and three sentinels that see to it that one is. */
@@ -33,7 +35,8 @@ export class Sentinels implements AsyncDisposable {
     private readonly password: string,
   ) {}
 
-  static async start({ args = [], password = "" }: SentinelOptions = {}): Promise<Sentinels> {
+  static async start(options: SentinelOptions = {}): Promise<Sentinels> {
+    const { args = [], password = "", downAfterMs = 500 } = options;
     const folder = await mkdtemp(join(tmpdir(), "nt-signal-sentinels-"));
     const run = async (network: Network) => {
       // It tells the port at which the others reach it, as behind any other network.
@@ -52,7 +55,7 @@ export class Sentinels implements AsyncDisposable {
     const children: Bun.Subprocess[] = [];
     for (const port of ports) {
       const file = join(folder, `${port}.conf`);
-      await writeFile(file, sentinelConf(port, firstNetwork.port, folder, password));
+      await writeFile(file, sentinelConf(port, firstNetwork.port, folder, password, downAfterMs));
       children.push(
         Bun.spawn(["redis-sentinel", file], {
           stdin: "ignore",
@@ -69,7 +72,12 @@ export class Sentinels implements AsyncDisposable {
       folder,
       password,
     );
-    await until("the sentinels to know each other and the replica", () => all.areReady());
+    try {
+      await until("the sentinels to know each other and the replica", () => all.areReady());
+    } catch (error) {
+      await all[Symbol.asyncDispose]();
+      throw error;
+    }
     return all;
   }
 
@@ -162,7 +170,13 @@ async function follows(redis: TestRedis): Promise<boolean> {
   return String(told).includes("master_link_status:up");
 }
 
-function sentinelConf(port: number, primary: number, folder: string, password: string): string {
+function sentinelConf(
+  port: number,
+  primary: number,
+  folder: string,
+  password: string,
+  downAfterMs: number,
+): string {
   return [
     `port ${port}`,
     "bind 127.0.0.1",
@@ -170,7 +184,7 @@ function sentinelConf(port: number, primary: number, folder: string, password: s
     `dir ${folder}`,
     "sentinel announce-ip 127.0.0.1",
     `sentinel monitor mymaster 127.0.0.1 ${primary} 2`,
-    "sentinel down-after-milliseconds mymaster 500",
+    `sentinel down-after-milliseconds mymaster ${downAfterMs}`,
     "sentinel failover-timeout mymaster 3000",
     ...(password === "" ? [] : [`requirepass ${password}`, `sentinel sentinel-pass ${password}`]),
     "",
