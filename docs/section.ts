@@ -1,6 +1,6 @@
 import { settingsTable } from "../src/config/config.ts";
 
-export const readmePath = `${import.meta.dir}/../../README.md`;
+export const readmePath = `${import.meta.dir}/../README.md`;
 
 /** The parts of the README that are written by a program, by the name in their markers. */
 export const readmeSections: Readonly<Record<string, () => string>> = {
