@@ -1,7 +1,7 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
-import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
+import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
@@ -41,13 +41,13 @@ export function backpressureLimit(limits: FlowLimits): number {
 /**
  * Slow receivers slow their own senders down and nobody else.
  *
- *     receiver  easy    --unsent > high mark-->   congested   its sender is paused
- *               congested --unsent ≤ low mark-->    easy      its sender is resumed
- *               any     --no byte taken in time-> closed 1013
- *     sender    reading --told to pause-->        paused    frames already read are still forwarded
- *               paused  --every 5 s, probe-->     turn      read until the next press
- *               turn    --told to pause-->        paused
- *               paused, turn --no reason left-->  reading
+ *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
+ *               congested --unsent ≤ low mark-->    writable    its sender is resumed
+ *               any       --no byte taken in time-> closed 1013
+ *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
+ *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
+ *               turn      --told to pause-->        paused
+ *               paused, turn --no reason left-->    reading
  */
 export class Flow {
   readonly highMark: number;
@@ -135,9 +135,9 @@ export class Flow {
   /** Lets those who wait for this socket go on, if it has room again. */
   private relieve(link: PeerSocket): void {
     const relieved = this.look(link) <= this.lowMark;
-    const wasPressed = link.congested;
+    const wasCongested = link.congested;
     if (relieved) link.congested = false;
-    if (relieved) link.peer?.drained(wasPressed);
+    if (relieved) link.peer?.drained(wasCongested);
   }
 
   pause(link: PeerSocket, reason: PauseReason): void {
@@ -168,7 +168,7 @@ export class Flow {
   /** A frame was not queued although the limits leave room for all that can come: never silently. */
   overrun(link: PeerSocket): void {
     this.tally.drops.overrun++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    link.close("slow_peer");
   }
 
   /** The socket is closing or closed. */
@@ -206,7 +206,7 @@ export class Flow {
 
   private closeSlow(link: PeerSocket): void {
     this.tally.drops.slow_peer++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    link.close("slow_peer");
   }
 
   /** Of all sockets, or of one account's. */
@@ -216,6 +216,6 @@ export class Flow {
       if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
       if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
     }
-    fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
+    fullest?.close(reason);
   }
 }

@@ -1,13 +1,12 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
-import { closeCodes } from "../signaling/connection.ts";
-import type { SignalingContext } from "../signaling/context.ts";
-import { Peer, type PeerIdentity } from "../signaling/peer.ts";
+import { Newcomers } from "../signaling/arrival.ts";
+import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
+import { Peer } from "../signaling/peer.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
-import { Newcomers } from "./newcomers.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 
 export interface Sockets {
@@ -80,7 +79,7 @@ export function createSockets(
       link.controls = 0;
     }
     if (++link.controls <= maxControlsPerTurn) return;
-    link.close(closeCodes.policy, "too many control frames", "control_frames");
+    link.close("control_frames");
   }
 
   const handler: WebSocketHandler<PeerSocket> = {
@@ -105,7 +104,7 @@ export function createSockets(
         journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
       }
       heartbeat.add(link);
-      newcomers.add(link);
+      if (link.peer) newcomers.add(link.peer);
     },
 
     message(ws: Socket, message) {
@@ -121,7 +120,7 @@ export function createSockets(
       countControl(link);
       link.heardAt = clock.monotonicMs();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
-      link.peer?.opened();
+      link.peer?.join();
     },
 
     pong(ws: Socket, data) {
@@ -177,7 +176,7 @@ export function createSockets(
       for (let from = 0; from < links.length; from += perStep) {
         if (from > 0) await pass(drainStepMs);
         for (const link of links.slice(from, from + perStep)) {
-          link.close(closeCodes.goingAway, "server going away", "shutdown");
+          link.close("shutdown");
         }
       }
       for (let waited = 0; open > 0 && waited < closingGraceMs; waited += drainStepMs) {
