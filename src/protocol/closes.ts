@@ -5,7 +5,6 @@ type RetryAdvice =
   | "no"
   /** The same would happen again: the client is to be corrected. */
   | "no: fix the client"
-  | "yes"
   | "yes, at once"
   | "yes, with back-off"
   | "yes, slowly";
@@ -31,7 +30,7 @@ export const closes = {
   /** More pings and pongs than anybody needs. */
   control_frames: { code: 1008, text: "too many control frames", retry: "no: fix the client" },
   /** It read nothing for `SLOW_PEER_TIMEOUT`. */
-  slow_peer: { code: 1013, text: "slow peer", retry: "yes" },
+  slow_peer: { code: 1013, text: "slow peer", retry: "yes, with back-off" },
   buffers_full: { code: 1013, text: "buffers full", retry: "yes, with back-off" },
   /** As that, for the share of one client or site. */
   client_buffers_full: { code: 1013, text: "buffers full", retry: "yes, with back-off" },
