@@ -119,7 +119,12 @@ export class Peer implements SeatListener {
   }
 
   private newInbox(): Inbox {
-    const inbox = new Inbox(this.connection, this.context, this, this.client?.accounts ?? []);
+    const inbox = new Inbox(
+      this.connection,
+      this.context,
+      this,
+      this.client?.accounts ?? noAccounts,
+    );
     if (this.arrival?.isParked) inbox.park();
     else if (this.arrival || this.peerThere !== undefined) inbox.hold();
     return inbox;
