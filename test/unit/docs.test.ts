@@ -3,9 +3,10 @@ import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { documentPath, sections, withSection } from "../../docs/generate.ts";
 import { settings } from "../../src/config/config.ts";
-import { errorFrame } from "../../src/http/description/server-frames.ts";
 import { problemCodes, statusOf } from "../../src/http/problem.ts";
-import { closeReasons, dropReasons, frameTypes } from "../../src/telemetry/tally.ts";
+import { closeReasons, closes, closeText } from "../../src/protocol/closes.ts";
+import { clientFrames, serverFrames } from "../../src/protocol/frames.ts";
+import { dropReasons } from "../../src/telemetry/tally.ts";
 
 const project = join(import.meta.dir, "../..");
 const read = (path: string) => Bun.file(join(project, path)).text();
@@ -69,10 +70,23 @@ describe("docs/protocol.md", () => {
 
   test("names every frame type and every fault of a frame", async () => {
     const text = await read("docs/protocol.md");
-    for (const type of frameTypes) {
-      if (type !== "other") expect(text).toMatch(new RegExp(`^\\|.*\`${type}[ \`]`, "m"));
+    for (const type of [...Object.keys(clientFrames), ...Object.keys(serverFrames)]) {
+      expect(text).toMatch(new RegExp(`^\\|.*[\`"]${type}[ \`"]`, "m"));
     }
-    for (const code of errorFrame.shape.code.options) expect(text).toContain(`\`${code}\``);
+    for (const code of serverFrames.error.fields.code.options)
+      expect(text).toContain(`\`${code}\``);
+  });
+
+  test("has the code, the text and the advice of every close", async () => {
+    const text = await read("docs/protocol.md");
+    for (const reason of Object.keys(closes) as (keyof typeof closes)[]) {
+      const { code, retry } = closes[reason];
+      const row = new RegExp(
+        `^\\| ${code} \\| \`${closeText(reason, "A")}\` \\|.*\\| ${retry}\\b`,
+        "m",
+      );
+      expect(text).toMatch(row);
+    }
   });
 });
 
@@ -80,6 +94,16 @@ test("docs/metrics.md tells what each reason means", async () => {
   const [, drops = "", closes = ""] = (await read("docs/metrics.md")).split("\n## ");
   for (const reason of dropReasons) expect(drops).toMatch(new RegExp(`^\\|.*\`${reason}\``, "m"));
   for (const reason of closeReasons) expect(closes).toMatch(new RegExp(`^\\|.*\`${reason}\``, "m"));
+});
+
+test("every file that the map names is there", async () => {
+  const files = [...new Bun.Glob("src/**/*.{ts,lua}").scanSync(project)];
+  const named = [...(await read("src/README.md")).matchAll(/`(?:\w+\/)*[\w-]+\.(?:ts|lua)`/g)];
+  const missing = named
+    .map(([name]) => name.slice(1, -1))
+    .filter((name) => !files.some((file) => file.endsWith(`/${name}`)))
+    .filter((name) => !/^(test|docs)\//.test(name));
+  expect(missing).toEqual([]);
 });
 
 test.each(documents)("every link in %s leads somewhere", async (document) => {
