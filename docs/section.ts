@@ -1,4 +1,4 @@
-import { settingsTable } from "../src/config/config.ts";
+import { settingsTable } from "./settings-table.ts";
 
 export const readmePath = `${import.meta.dir}/../README.md`;
 

@@ -1,9 +1,8 @@
 import { terminalText } from "../base/terminal-text.ts";
-import { type Config, readConfig } from "../config/config.ts";
+import { type Config, problemList, readConfig } from "../config/config.ts";
 import type { Command } from "./command.ts";
 import { connectDirectly } from "./direct.ts";
 import { isLoopback, ownAddress } from "./own-address.ts";
-import { problemList } from "./problems.ts";
 
 const timeoutMs = 3_000;
 

@@ -2,7 +2,7 @@ import { networkInterfaces } from "node:os";
 import { systemClock } from "../base/clock.ts";
 import { newNodeId } from "../base/ids.ts";
 import { version } from "../base/version.ts";
-import { type Config, readConfig } from "../config/config.ts";
+import { type Config, problemList, readConfig } from "../config/config.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, type Log } from "../telemetry/log.ts";
 import { banner } from "./banner.ts";
@@ -10,7 +10,7 @@ import type { Command } from "./command.ts";
 import { lanAddresses } from "./lan-addresses.ts";
 import { logOutput } from "./log-output.ts";
 import { logStyle } from "./log-style.ts";
-import { problemList } from "./problems.ts";
+
 import { startFault } from "./start-faults.ts";
 
 /** How long the last lines of the log may take to be read. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Format } from "./formats.ts";
+import { type Format, format, listOf, splitList } from "./formats.ts";
 
 /** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
 export interface IceServer {
@@ -54,20 +54,18 @@ const serverList = z.array(
   "it is no array",
 );
 
-/** The value is not in any message: a credential may stand in it. */
-export const iceServers: Format<readonly IceServer[]> = z
-  .string()
-  .transform((text, context) => {
-    const read = text.startsWith("[") || text.startsWith("{") ? readServers(text) : readUrls(text);
-    if (typeof read !== "string") return read;
-    context.issues.push({ code: "custom", message: `${serversAllowed}; ${read}`, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(serversAllowed);
+export const iceServers: Format<readonly IceServer[]> = format(
+  serversAllowed,
+  (text) => {
+    const read = readServers(text);
+    return typeof read === "string" ? undefined : read;
+  },
+  (text) => `${serversAllowed}; ${readServers(text)}`,
+);
 
 /** The servers, or what is wrong with them. */
 function readServers(text: string): readonly IceServer[] | string {
+  if (!/^[[{]/.test(text)) return readUrls(text);
   const json = parseJson(text);
   if (json === undefined) return "it is no valid JSON";
   const parsed = serverList.safeParse(json);
@@ -84,55 +82,15 @@ function readUrls(text: string): readonly IceServer[] | string {
   return urls.map((entry) => ({ urls: entry }));
 }
 
-const urlsAllowed =
-  "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)";
+export const turnUrls: Format<readonly string[]> = format(
+  "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)",
+  (text) => listOf(text, (entry) => (turnUrl.test(entry) ? entry : undefined)),
+);
 
-export const turnUrls: Format<readonly string[]> = z
-  .string()
-  .transform((text, context) => {
-    const urls = splitList(text);
-    const named = text === "" || urls.length > 0;
-    if (named && urls.every((entry) => turnUrl.test(entry))) return urls;
-    context.issues.push({ code: "custom", message: urlsAllowed, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(urlsAllowed);
-
-const secretsAllowed = "a comma-separated list of secrets";
-
-export const secretList: Format<readonly string[]> = z
-  .string()
-  .transform((text, context) => {
-    const secrets = splitList(text);
-    if (text === "" || secrets.length > 0) return secrets;
-    context.issues.push({ code: "custom", message: secretsAllowed, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(secretsAllowed);
-
-export type RoomsWithTurn = "redeemed" | "any";
-
-const roomsAllowed = "redeemed or any";
-
-export const roomsWithTurn: Format<RoomsWithTurn> = z
-  .string()
-  .transform((text, context): RoomsWithTurn => {
-    const lower = text.toLowerCase();
-    if (lower === "redeemed" || lower === "any") return lower;
-    context.issues.push({ code: "custom", message: roomsAllowed, input: text });
-    return z.NEVER;
-  })
-  .describe(roomsAllowed);
-
-/** Blank entries are skipped. */
-function splitList(text: string): readonly string[] {
-  return text
-    .split(",")
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== "");
-}
+export const secretList: Format<readonly string[]> = format(
+  "a comma-separated list of secrets",
+  (text) => listOf(text, (entry) => entry),
+);
 
 function parseJson(text: string): unknown {
   try {

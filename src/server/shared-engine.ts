@@ -1,8 +1,7 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/start-error.ts";
 import { version } from "../base/version.ts";
-import type { Config } from "../config/config.ts";
-import { settings } from "../config/settings.ts";
+import { type Config, settings, settingValue } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis } from "../engine/redis/preflight.ts";
@@ -80,30 +79,11 @@ export async function sharedEngine(config: Config, parts: SharedEngineParts): Pr
   });
 }
 
-/** What is true of a room on one node and not on another if they differ. */
-const agreedKeys: readonly (keyof Config)[] = [
-  "roomTtlMs",
-  "relayHoldMs",
-  "heartbeatMs",
-  "maxRooms",
-  "maxCodes",
-  "codeDigits",
-  "codeDigitsMax",
-  "codesPerClient",
-  "redeemFailures",
-  "redeemWindowMs",
-  "mailboxMaxMails",
-  "mailboxMaxBytes",
-  "mailTotalBytes",
-  "wsMaxMsgBytes",
-];
-
+/** Nodes compare these, and warn where they differ. */
 function agreed(config: Config): NodeSettings {
-  const values = settings.flatMap((setting) =>
-    agreedKeys
-      .filter((key) => setting.noMeaning === undefined && setting.key === key)
-      .map((key) => [setting.variable, String(config[key])] as const),
-  );
+  const values = settings
+    .filter((setting) => setting.sameOnAllNodes)
+    .map((setting) => [setting.variable, String(settingValue(config, setting))] as const);
   return { version, ...Object.fromEntries(values) };
 }
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { settingsTable } from "../../docs/settings-table.ts";
 import {
   type Config,
   describeProblem,
   type Env,
   readConfig,
   settings,
-  settingsTable,
 } from "../../src/config/config.ts";
 
 function read(env: Env): { config: Config; warnings: readonly string[] } {
@@ -352,7 +352,7 @@ test.each([
   ["PROT", "PORT"],
   ["LOG_LEVLE", "LOG_LEVEL"],
 ])("%s is told of as a slip of %s, without its value", (name, meant) => {
-  const warning = `${name} is no setting and is ignored. Is ${meant} meant?`;
+  const warning = `${name} is not a setting and is ignored. Did you mean ${meant}?`;
   expect(readConfig({ DEV: "false", [name]: "hush" })).toMatchObject({ warnings: [warning] });
 });
 

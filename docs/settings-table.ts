@@ -1,7 +1,6 @@
-import type { Setting } from "./setting.ts";
-import { settings } from "./settings.ts";
+import { type Setting, settings } from "../src/config/config.ts";
 
-/** The settings as a Markdown table for the README, without a line break at its end. */
+/** The settings as a Markdown table, without a line break at its end. */
 export function settingsTable(): string {
   const rows = settings.map((setting) => [
     `\`${setting.variable}\``,
