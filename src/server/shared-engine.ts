@@ -1,5 +1,5 @@
 import type { Clock, Random } from "../base/clock.ts";
-import { StartError } from "../base/start-error.ts";
+import { StartError } from "../base/errors.ts";
 import { version } from "../base/version.ts";
 import { type Config, settings, settingValue } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
@@ -10,23 +10,30 @@ import { redisEngine } from "../engine/redis/redis.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 
-export interface SharedEngineParts {
-  readonly node: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly tally: Tally;
-  readonly log: Log;
-  readonly limits: EngineLimits;
-}
-
 /**
  * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
  * three quarters of the time within which the seats of a node that died have to be free, so that a
  * renewal may come late.
  * Throws a `StartError` for a Redis that will not do.
  */
-export async function sharedEngine(config: Config, parts: SharedEngineParts): Promise<Engine> {
-  const { node, clock, random, tally, log, limits } = parts;
+export async function sharedEngine(
+  config: Config,
+  {
+    node,
+    clock,
+    random,
+    tally,
+    log,
+    limits,
+  }: {
+    readonly node: string;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly tally: Tally;
+    readonly log: Log;
+    readonly limits: EngineLimits;
+  },
+): Promise<Engine> {
   const { redisTimeoutMs: timeoutMs } = config;
   const redis: RedisTarget = {
     url: config.redisUrl,
@@ -87,7 +94,7 @@ function agreed(config: Config): NodeSettings {
   return { version, ...Object.fromEntries(values) };
 }
 
-/** Lets one line through in ten seconds: what one step is refused, all are. */
+/** Logs at most one refusal in ten seconds: a Redis that refuses one command refuses most. */
 function seldom(clock: Clock, say: (text: string) => void): (text: string) => void {
   let nextAt = 0;
   return (text) => {
