@@ -1,17 +1,15 @@
 import { networkInterfaces } from "node:os";
 import { systemClock } from "../base/clock.ts";
+import { StartError } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
 import { version } from "../base/version.ts";
 import { type Config, problemList, readConfig } from "../config/config.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
-import { createLog, type Log } from "../telemetry/log.ts";
+import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
 import { banner } from "./banner.ts";
 import type { Command } from "./command.ts";
 import { lanAddresses } from "./lan-addresses.ts";
 import { logOutput } from "./log-output.ts";
-import { logStyle } from "./log-style.ts";
-
-import { startFault } from "./start-faults.ts";
 
 /** How long the last lines of the log may take to be read. */
 const flushMs = 1_000;
@@ -33,7 +31,7 @@ export const serve: Command = {
     }
     const { config, warnings } = reading;
     const isTerminal = process.stdout.isTTY === true;
-    const render = logStyle(config.logFormat, isTerminal, env);
+    const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);
     const node = config.redisUrl === "" ? undefined : newNodeId();
     const log = createLog({
@@ -41,10 +39,9 @@ export const serve: Command = {
       level: config.logLevel,
       write: output.write,
       now: systemClock.now,
-      ...(render === undefined ? {} : { render }),
+      render,
     });
-    const greets =
-      isTerminal && render !== undefined && ["debug", "info"].includes(config.logLevel);
+    const greets = isTerminal && render !== jsonLine && ["debug", "info"].includes(config.logLevel);
     if (!greets) for (const warning of warnings) log.warn(warning);
     outliveFaults(log);
     let told = 0;
@@ -90,9 +87,8 @@ async function startOrExplain(
   try {
     return await startServer(config, options);
   } catch (error) {
-    const fault = startFault(error, config);
-    if (fault === undefined) throw error;
-    process.stderr.write(`${fault.message}\n`);
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(`${error.message}\n`);
     return undefined;
   }
 }

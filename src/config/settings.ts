@@ -297,7 +297,7 @@ const groups = [
         key: "heartbeatMs",
         schema: duration("100ms", "10m"),
         default: "20s",
-        help: "Interval of pings on each connection. A connection that stays silent is closed, after 4 s at the earliest, so sending one message may take no longer",
+        help: "Interval of pings. A connection that stays silent until the next ping is closed, after 4 s at the earliest. A client cannot answer while it sends a message, so sending one may take no longer either",
         sameOnAllNodes: true,
       },
       {
