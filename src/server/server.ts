@@ -1,9 +1,8 @@
 import type { Server } from "bun";
 import { clients } from "../admission/clients.ts";
-import { socketsWithinOpenFiles } from "../admission/open-files.ts";
 import { originRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
-import { socketLimits } from "../admission/socket-limits.ts";
+import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
