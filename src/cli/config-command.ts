@@ -8,11 +8,11 @@ import {
   settings,
   settingValue,
 } from "../config/config.ts";
-import type { Command } from "./command.ts";
+import type { Command } from "./commands.ts";
 
 export const config: Command = {
   name: "config",
-  summary: "Print what would be used, and where each value comes from",
+  summary: "Print the settings in effect, and where each value comes from",
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {

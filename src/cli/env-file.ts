@@ -3,7 +3,7 @@ import type { Env } from "../config/config.ts";
 
 export type Environment =
   | { readonly env: Env; readonly args: readonly string[] }
-  /** Why there is none, in a sentence for whoever typed it. */
+  /** Why it cannot be read, in a sentence for the operator. */
   | { readonly fault: string };
 
 /**
@@ -24,7 +24,7 @@ export async function withEnvFile(argv: readonly string[], env: Env): Promise<En
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
   const variables = parseEnvFile(text);
   if (typeof variables === "number") {
-    return { fault: `Line ${variables} of --env-file ${path} is no VARIABLE=value.` };
+    return { fault: `Line ${variables} of --env-file ${path} is not VARIABLE=value.` };
   }
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
   return { env: { ...variables, ...Object.fromEntries(given) }, args };

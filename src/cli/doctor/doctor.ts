@@ -1,8 +1,8 @@
 import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { terminalText } from "../../base/terminal-text.ts";
-import type { Command } from "../command.ts";
-import { connectDirectly } from "../direct.ts";
+import type { Command } from "../commands.ts";
+import { connectDirectly } from "../network.ts";
 import type { Wishes } from "./examine.ts";
 import { parseTarget, type Target } from "./target.ts";
 import type { Verdict } from "./verdict.ts";

@@ -1,5 +1,5 @@
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { inUrl, isLoopback } from "../own-address.ts";
+import { inUrl, isLoopback } from "../network.ts";
 import type { Target } from "./target.ts";
 import { connectionFault, type Failed, failed, passed, type Verdict } from "./verdict.ts";
 

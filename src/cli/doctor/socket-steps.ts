@@ -3,7 +3,7 @@ import { connect as connectTls } from "node:tls";
 import type { Cancel, Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
-import { inUrl } from "../own-address.ts";
+import { inUrl } from "../network.ts";
 import { fieldOf } from "./http-steps.ts";
 import type { Target } from "./target.ts";
 import { type Failed, failed, passed, type Verdict } from "./verdict.ts";

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { isLoopback } from "../own-address.ts";
+import { isLoopback } from "../network.ts";
 
 /** The server to examine, as its clients are told of it. */
 export interface Target {
