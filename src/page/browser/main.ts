@@ -1,9 +1,8 @@
 import { mint, redeem, type Side } from "../../client/client.ts";
+import { faultInWords } from "./advice.ts";
 import { element } from "./elements.ts";
-import { faultInWords } from "./faults.ts";
 import { Room } from "./room.ts";
-import { clockAheadMs } from "./server-clock.ts";
-import { type Session, savedSession, saveSession } from "./session.ts";
+import { clockAheadMs, type Session, savedSession, saveSession } from "./session.ts";
 import { Steps } from "./steps.ts";
 import { Waiting } from "./waiting.ts";
 
