@@ -7,8 +7,8 @@ export type Environment =
   | { readonly fault: string };
 
 /**
- * The environment with the variables of `--env-file FILE` in it, and the arguments without it. What
- * the environment says itself wins, as with Docker Compose and Node.
+ * The environment with the variables of `--env-file FILE` in it, and the arguments without it. A
+ * variable of the environment itself wins, as with Docker Compose and Node.
  */
 export async function withEnvFile(argv: readonly string[], env: Env): Promise<Environment> {
   const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));

@@ -55,7 +55,7 @@ export function readFlags(args: readonly string[]): {
     const meant = known.get(flag);
     if (meant === undefined) {
       problems.push({ variable: flag, fault: unknown(flag) });
-      // What follows was meant as its value: no second problem, and it may be a secret.
+      // The next word is its value: it makes no second problem, and may be a secret.
       const hasValue = flag.startsWith("--") && attached === undefined;
       if (hasValue && waiting[0]?.startsWith("-") === false) waiting.shift();
       continue;
@@ -96,7 +96,7 @@ function textOf(
 }
 
 function unknown(word: string): string {
-  if (!word.startsWith("-")) return "is no flag; settings are written like --port 9000";
+  if (!word.startsWith("-")) return "is not a flag; settings are written like --port 9000";
   const close = nearest(word, known.keys());
   return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
 }

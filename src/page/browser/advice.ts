@@ -54,7 +54,7 @@ export function advice(attempt: Attempt): string {
 }
 
 const noRelay =
-  "The TURN server gave no address. Look whether it can be reached from here, on which port and over which transport TURN_URLS says it listens.";
+  "The TURN server gave no address. Check that it can be reached from here, on the port and transport in TURN_URLS.";
 
 function total({ host, srflx, prflx, relay }: CandidateCounts): number {
   return host + srflx + prflx + relay;

@@ -29,7 +29,7 @@ function view(name: "start" | "waiting" | "room"): void {
   if (name === "room") element("room-title", HTMLHeadingElement).focus();
 }
 
-/** Back to the beginning; `why` when nobody asked for it. */
+/** Back to the beginning; `why` when this was not the visitor's choice. */
 function start(why = ""): void {
   room?.close();
   room = undefined;
