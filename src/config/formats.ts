@@ -195,7 +195,7 @@ export const origins: Format<readonly string[]> = format(
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
     if (wrong.length === 0) return originsAllowed;
-    return `${originsAllowed}; not so ${wrong.map((entry) => JSON.stringify(entry)).join(", ")}`;
+    return `${originsAllowed}; wrong: ${wrong.map((entry) => JSON.stringify(entry)).join(", ")}`;
   },
 );
 
@@ -269,7 +269,7 @@ function redisUrlFault(text: string): string | undefined {
     return "it names no host, or a password has a character that must be written as %40";
   }
   if (/^(\/\d{0,5})?$/.test(url.pathname)) return undefined;
-  return "what follows the port is no number of a database";
+  return "what follows the port is not a database number";
 }
 
 /** `host:port` of each; the port is 26379 where none is given. */

@@ -18,7 +18,7 @@ const serversAllowed =
   '[{"urls":"stun:stun.example.com"}], with username and credential where one has turn: URLs';
 
 const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
-  message: "has a URL that is no stun: or turn: URL",
+  message: "has a URL that is not a stun: or turn: URL",
 });
 
 const serverList = z.array(
@@ -29,11 +29,11 @@ const serverList = z.array(
           error: "has no urls",
         }),
         username: z
-          .string("has a username that is no text")
+          .string("has a username that is not a string")
           .min(1, "has an empty username")
           .optional(),
         credential: z
-          .string("has a credential that is no text")
+          .string("has a credential that is not a string")
           .min(1, "has an empty credential")
           .optional(),
       },
@@ -41,7 +41,7 @@ const serverList = z.array(
         error: ({ code }) =>
           code === "unrecognized_keys"
             ? "has other fields than urls, username and credential"
-            : "is no object",
+            : "is not an object",
       },
     )
     .refine(
@@ -51,7 +51,7 @@ const serverList = z.array(
       },
       { message: "has turn: URLs without username and credential" },
     ),
-  "it is no array",
+  "it is not an array",
 );
 
 export const iceServers: Format<readonly IceServer[]> = format(
@@ -67,7 +67,7 @@ export const iceServers: Format<readonly IceServer[]> = format(
 function readServers(text: string): readonly IceServer[] | string {
   if (!/^[[{]/.test(text)) return readUrls(text);
   const json = parseJson(text);
-  if (json === undefined) return "it is no valid JSON";
+  if (json === undefined) return "it is not valid JSON";
   const parsed = serverList.safeParse(json);
   if (parsed.success) return parsed.data as IceServer[];
   const [fault] = parsed.error.issues;
@@ -78,7 +78,7 @@ function readServers(text: string): readonly IceServer[] | string {
 function readUrls(text: string): readonly IceServer[] | string {
   const urls = splitList(text);
   const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
-  if (wrong !== -1) return `entry ${wrong + 1} is no stun: URL`;
+  if (wrong !== -1) return `entry ${wrong + 1} is not a stun: URL`;
   return urls.map((entry) => ({ urls: entry }));
 }
 

@@ -93,7 +93,7 @@ const otherRoutes = [
 /** The one table: everything an operator can set, in the order in which it is shown. */
 const groups = [
   {
-    title: "Listening and telling",
+    title: "Listening, metrics and log",
     settings: [
       {
         variable: "HOST",
