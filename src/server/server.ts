@@ -1,16 +1,14 @@
 import type { Server } from "bun";
 import { clients } from "../admission/clients.ts";
-import { socketsWithinOpenFiles } from "../admission/open-files.ts";
 import { originRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
-import { socketLimits } from "../admission/socket-limits.ts";
+import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
 import { newNodeId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
-import { loadTls, type Tls } from "../base/tls.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
@@ -29,10 +27,9 @@ import type { PeerSocket } from "../ws/peer-socket.ts";
 import { createSockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 import { listenOrPutBack, restoreState, saveState } from "./handover.ts";
-import { checkHost } from "./host.ts";
 import { collectWhenIdle } from "./idle-collection.ts";
-import { listen } from "./listeners.ts";
-import { watchTls } from "./tls-rotation.ts";
+import { checkHost, listen } from "./listeners.ts";
+import { loadTls, type Tls, watchTls } from "./tls.ts";
 
 export interface ServerOptions {
   readonly log: Log;
@@ -264,7 +261,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         return new Response(null, { status: 500 });
       },
     });
-  const listeners = await listenOrPutBack(() => listen({ port: config.port, tls, serve }), heir);
+  const listeners = await listenOrPutBack(() => listen(config, tls, serve), heir);
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () =>
     andThen(engine.sweep(), () => watchGuessing()),

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ClientsOptions, clients } from "../../src/admission/clients.ts";
+import { clients } from "../../src/admission/clients.ts";
 import { parseAddressSet } from "../../src/base/address.ts";
 
 interface Settings {
@@ -13,7 +13,7 @@ function known({ trust = "loopback", clientIpHeader = "" }: Settings = {}) {
   const trusted = parseAddressSet(trust);
   if (trusted === undefined) throw new Error(`"${trust}" is no set of addresses`);
   const shared: string[] = [];
-  const options: ClientsOptions = {
+  const options: Parameters<typeof clients>[0] = {
     trusted,
     ignoreHeaders: trust === "none",
     clientIpHeader,

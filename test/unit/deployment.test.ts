@@ -199,6 +199,22 @@ test.skipIf(systemd.missing)("the systemd unit is sound, and exposes little", as
   }
 });
 
+test("what package.json and CI run is there", async () => {
+  const [manifest, ci] = await Promise.all([read("package.json"), read(".ci/run")]);
+  const named = [...`${manifest} ${ci}`.matchAll(/\b(?:src|test|deploy|docs)\/[\w./-]+/g)];
+  const paths = [...new Set(named.map(([path]) => path))];
+  expect(paths).toContain("deploy/release/release.ts");
+  expect(paths).toContain("docs/generate.ts");
+  for (const path of paths) expect([path, await isThere(path)]).toEqual([path, true]);
+});
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(join(project, path)).then(
+    () => true,
+    () => false,
+  );
+}
+
 test("docs/deployment.md tells of every file in deploy/", async () => {
   const text = await read("docs/deployment.md");
   for (const name of await readdir(join(project, "deploy"))) {

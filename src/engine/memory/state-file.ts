@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
-import { StartError } from "../../base/start-error.ts";
+import { StartError } from "../../base/errors.ts";
 import { recordSchema, type StateRecord } from "./snapshot.ts";
 
 export interface StateFileOptions {

@@ -1,4 +1,4 @@
-import { StartError } from "../../base/start-error.ts";
+import { StartError } from "../../base/errors.ts";
 import { ReplyError } from "./resp.ts";
 
 /** Why there is no connection that will do, in the words of `/readyz`. Names nothing of the operator's. */

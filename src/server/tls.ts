@@ -1,12 +1,12 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { StartError } from "./start-error.ts";
+import { stat } from "node:fs/promises";
+import type { Clock } from "../base/clock.ts";
+import { codeOf, messageOf, StartError } from "../base/errors.ts";
+import type { Config } from "../config/config.ts";
+import type { Log } from "../telemetry/log.ts";
 
-export interface TlsFiles {
-  /** Path of the certificate, or empty. */
-  readonly tlsCertFile: string;
-  /** Path of its private key, or empty. */
-  readonly tlsKeyFile: string;
-}
+/** Paths of the certificate and its private key; both or neither are empty. */
+type TlsFiles = Pick<Config, "tlsCertFile" | "tlsKeyFile">;
 
 /** Certificate chain (the server's own first) and private key, both as PEM text. */
 export interface Tls {
@@ -50,7 +50,7 @@ async function readPem(variable: string, path: string): Promise<string> {
 }
 
 function whyUnreadable(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+  const code = codeOf(error);
   switch (code) {
     case "ENOENT":
       return "there is no such file; correct the path";
@@ -59,7 +59,7 @@ function whyUnreadable(error: unknown): string {
     case "EISDIR":
       return "it is a directory; name the file in it";
     default:
-      return code;
+      return code || "unknown error";
   }
 }
 
@@ -89,14 +89,86 @@ function parseKey(path: string, pem: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_MISSING_PASSPHRASE") {
+    if (codeOf(error) === "ERR_MISSING_PASSPHRASE") {
       throw new StartError(
-        `${named} is encrypted, and nobody is there to type its passphrase. ` +
+        `${named} is encrypted, and the server cannot ask for its passphrase. ` +
           `Decrypt it: openssl pkey -in ${path} -out plain.key`,
       );
     }
     throw new StartError(
       `${named} holds no PEM private key that can be read. Name one in PEM format.`,
     );
+  }
+}
+
+/** How often the files are looked at. A file watcher would miss symbolic links that change. */
+const lookEveryMs = 10_000;
+
+/**
+ * Calls `use` with the new certificate when the files have changed. Has looked at them once when it
+ * resolves.
+ */
+export async function watchTls(
+  files: TlsFiles,
+  inUse: Tls,
+  use: (tls: Tls) => void,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+) {
+  let seen = "";
+  let loaded = inUse;
+  let stopped = false;
+  let reading = Promise.resolve();
+
+  /** One after the other, so that an earlier reading never replaces a later one. */
+  function reload(): Promise<void> {
+    reading = reading.then(read);
+    return reading;
+  }
+
+  async function read(): Promise<void> {
+    try {
+      const tls = await loadTls(files);
+      if (stopped || tls === undefined || isSame(tls, loaded)) return;
+      use(tls);
+      loaded = tls;
+      log.info("certificate renewed");
+    } catch (error) {
+      log.error("the new certificate cannot be used; the old one stays", {
+        reason: messageOf(error),
+      });
+    }
+  }
+
+  async function look(): Promise<void> {
+    const now = `${await stamp(files.tlsCertFile)} ${await stamp(files.tlsKeyFile)}`;
+    if (now === seen) return;
+    seen = now;
+    await reload();
+  }
+
+  await look();
+  const stopLooking = clock.every(lookEveryMs, () => void look());
+  return {
+    /** Reads the files now. A broken pair leaves the old certificate in use, and is logged. */
+    reload,
+    /** `use` is not called any more, even where the files are just being read. */
+    stop(): void {
+      stopped = true;
+      stopLooking();
+    },
+  };
+}
+
+function isSame(one: Tls, other: Tls): boolean {
+  return one.cert === other.cert && one.key === other.key;
+}
+
+/** Changes when the file does, also when it is removed and made again. */
+async function stamp(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs}-${size}-${ino}`;
+  } catch {
+    return "missing";
   }
 }

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import { StartError } from "../../src/base/start-error.ts";
-import { startFault } from "../../src/cli/start-faults.ts";
+import { listenFault } from "../../src/server/listeners.ts";
 
 /** The error of a listener that cannot start. */
 function listenError(host: string, port: number, tls?: { cert: string; key: string }): unknown {
@@ -15,7 +14,7 @@ function listenError(host: string, port: number, tls?: { cert: string; key: stri
 }
 
 function message(error: unknown, host: string, port: number): string | undefined {
-  return startFault(error, { host, port })?.message;
+  return listenFault(error, { host, port })?.message;
 }
 
 test("a port in use is named, with the way to another", async () => {
@@ -56,13 +55,8 @@ test("a certificate the runtime cannot use is the fault of the TLS settings", ()
   expect(message(error, "127.0.0.1", 0)).toContain("TLS_CERT_FILE");
 });
 
-test("a fault that was explained already stays as it is", () => {
-  const explained = new StartError("Because.");
-  expect(startFault(explained, { host: "::", port: 1 })).toBe(explained);
-});
-
 test("anything else is no fault of the settings", () => {
   for (const error of [new Error("bug"), new TypeError("no function"), "text", undefined, null]) {
-    expect(startFault(error, { host: "::", port: 1 })).toBeUndefined();
+    expect(listenFault(error, { host: "::", port: 1 })).toBeUndefined();
   }
 });

@@ -1,9 +1,17 @@
 import type { RelayFrame, Side, SignalingClient } from "../../client/client.ts";
 import { type Attempt, type CandidateCounts, noCandidates } from "./advice.ts";
 import type { IceServers } from "./ice-servers.ts";
-import { type Path, pathOf } from "./path.ts";
 
-export interface LinkEvents {
+/** The path that data takes between the peers. */
+export interface Path {
+  readonly relayed: boolean;
+  /** Types of both ends: `host`, `srflx`, `prflx` or `relay`. */
+  readonly local: string;
+  readonly remote: string;
+  readonly roundTripMs: number | undefined;
+}
+
+export interface PeerEvents {
   /** `offer` and `answer` came from the other side, or went there. */
   described(type: "offer" | "answer", sent: boolean): void;
   candidates(local: CandidateCounts, remote: CandidateCounts): void;
@@ -17,15 +25,6 @@ export interface LinkEvents {
   text(text: string): void;
   /** The other side begins to send a file over this channel. */
   file(channel: RTCDataChannel): void;
-}
-
-export interface LinkOptions {
-  readonly client: SignalingClient;
-  readonly side: Side;
-  readonly iceServers: IceServers;
-  /** Only over TURN: to try whether that works. */
-  readonly relayOnly: boolean;
-  readonly on: LinkEvents;
 }
 
 /** How long a negotiation may take, and a lost network to come back, before ICE is restarted. */
@@ -47,7 +46,7 @@ const maxTries = 3;
  * What belongs to another session than the current one comes too late and is ignored. An offer of
  * the current session restarts ICE; data channels, and files in them, live on.
  */
-export class PeerLink {
+export class PeerConnection {
   private connection: RTCPeerConnection | undefined;
   private session: string | undefined;
   private chat: RTCDataChannel | undefined;
@@ -65,7 +64,16 @@ export class PeerLink {
   /** Signals are handled one after the other: most of them wait for the browser. */
   private turn: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: LinkOptions) {}
+  constructor(
+    private readonly options: {
+      readonly client: SignalingClient;
+      readonly side: Side;
+      readonly iceServers: IceServers;
+      /** Only over TURN: to try whether that works. */
+      readonly relayOnly: boolean;
+      readonly on: PeerEvents;
+    },
+  ) {}
 
   get isOpen(): boolean {
     return this.chat?.readyState === "open";
@@ -87,13 +95,13 @@ export class PeerLink {
     this.turn = this.turn.then(() => this.handle(frame)).catch(() => this.fail());
   }
 
-  /** Once more, because somebody asks for it. */
+  /** Starts over after all tries have failed. */
   tryAgain(): void {
     this.tries = 0;
     this.restart();
   }
 
-  /** False when there is no way to the other side right now. */
+  /** False when there is no connection right now. */
   say(text: string): boolean {
     if (this.chat?.readyState !== "open") return false;
     this.chat.send(text);
@@ -149,7 +157,7 @@ export class PeerLink {
     this.wait(negotiationMs);
     await connection.setLocalDescription(await connection.createOffer({ iceRestart: restart }));
     if (this.connection !== connection) return;
-    this.tell({ type: "offer", session, sdp: connection.localDescription?.sdp });
+    this.relay({ type: "offer", session, sdp: connection.localDescription?.sdp });
     this.options.on.described("offer", true);
   }
 
@@ -159,7 +167,7 @@ export class PeerLink {
     this.wait(negotiationMs);
     await this.describedBy({ type: "offer", sdp });
     await connection.setLocalDescription();
-    this.tell({ type: "answer", session, sdp: connection.localDescription?.sdp });
+    this.relay({ type: "answer", session, sdp: connection.localDescription?.sdp });
     this.options.on.described("answer", true);
   }
 
@@ -183,7 +191,7 @@ export class PeerLink {
     await connection.addIceCandidate(candidate).catch(() => {});
   }
 
-  private tell(frame: RelayFrame): void {
+  private relay(frame: RelayFrame): void {
     this.options.client.relay(frame);
   }
 
@@ -218,7 +226,7 @@ export class PeerLink {
       if (!current() || candidate === null || candidate.candidate === "") return;
       this.local = counted(this.local, candidate.candidate);
       on.candidates(this.local, this.remote);
-      this.tell({ type: "ice", session, candidate: candidate.toJSON() });
+      this.relay({ type: "ice", session, candidate: candidate.toJSON() });
     };
     connection.onicecandidateerror = ({ url, errorCode }) => {
       if (current()) this.errors.push({ url, code: errorCode });
@@ -293,14 +301,14 @@ export class PeerLink {
   /** Side A restarts ICE by an offer; side B can only ask for one. */
   private restart(): void {
     if (this.options.side === "B") {
-      this.tell({ type: "sender_ready", have: this.session });
+      this.relay({ type: "sender_ready", have: this.session });
       this.wait(negotiationMs);
       return;
     }
     this.turn = this.turn.then(() => this.offer(true)).catch(() => this.fail());
   }
 
-  // ---- the way it takes ----
+  // ---- the path it takes ----
 
   private watchPath(): void {
     clearInterval(this.pathTimer);
@@ -326,7 +334,47 @@ function counted(counts: CandidateCounts, candidate: string): CandidateCounts {
   return type === undefined ? counts : { ...counts, [type]: counts[type] + 1 };
 }
 
-/** Tells negotiations apart; nobody has to be unable to guess it. */
+/** Tells negotiations apart. It is no secret. */
 function newSession(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+}
+
+interface Stats {
+  readonly type: string;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
+  readonly candidateType?: string;
+  readonly currentRoundTripTime?: number;
+  readonly nominated?: boolean;
+  readonly state?: string;
+}
+
+/** Reads the path from the connection's statistics; undefined while there is none. */
+async function pathOf(connection: RTCPeerConnection): Promise<Path | undefined> {
+  const stats = new Map<string, Stats>();
+  (await connection.getStats()).forEach((entry: Stats & { id: string }) => {
+    stats.set(entry.id, entry);
+  });
+  const pair = chosenPair(stats);
+  const local = stats.get(pair?.localCandidateId ?? "")?.candidateType;
+  const remote = stats.get(pair?.remoteCandidateId ?? "")?.candidateType;
+  if (pair === undefined || local === undefined || remote === undefined) return undefined;
+  const seconds = pair.currentRoundTripTime;
+  return {
+    relayed: local === "relay" || remote === "relay",
+    local,
+    remote,
+    roundTripMs: seconds === undefined ? undefined : seconds * 1000,
+  };
+}
+
+/** Firefox names no transport: there, the pair that is nominated and works. */
+function chosenPair(stats: ReadonlyMap<string, Stats>): Stats | undefined {
+  const all = [...stats.values()];
+  const transport = all.find(({ selectedCandidatePairId: id }) => id !== undefined);
+  if (transport !== undefined) return stats.get(transport.selectedCandidatePairId ?? "");
+  return all.find(
+    ({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded",
+  );
 }

@@ -2,10 +2,71 @@ import { createHash, createHmac } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect as connectTcp, isIPv6 } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { isPrivate } from "../../base/address.ts";
 import { type Clock, cryptoRandom } from "../../base/clock.ts";
+import type { IceServer } from "./http-steps.ts";
+import { type Failed, failed, passed, type Target, type Verdict } from "./target.ts";
+
+/** Whether a STUN server answers with an address, or a TURN server relays, as for a peer. */
+export async function servesIce(
+  text: string,
+  { username, credential }: IceServer,
+  target: Target,
+  asking: Asking,
+): Promise<Verdict> {
+  const url = parseIceUrl(text);
+  if (url === undefined) return passed(`${text} is not tried`);
+  if (!url.isTurn) {
+    const answer = await bind(url, asking);
+    if (answer.outcome === "address") return passed(`${text} answers with an address`);
+    return answer.outcome === "silent" ? silent(text, url) : refused(text, answer.code);
+  }
+  if (username === undefined || credential === undefined) {
+    return failed(`${text} comes without a credential`, "Give it one in ICE_SERVERS.");
+  }
+  const answer = await allocate(url, { username, credential }, asking);
+  if (answer.outcome === "silent") return silent(text, url);
+  if (answer.outcome === "refused") return refused(text, answer.code);
+  const { address } = answer;
+  const isHidden = isPrivate(address) && !isNear(url) && !isNear(target);
+  return passed(
+    `${text} relays`,
+    isHidden
+      ? `It relays at ${address}, which cannot be reached from outside: set its public address (coturn: external-ip).`
+      : undefined,
+  );
+}
+
+function isNear({ host }: { readonly host: string }): boolean {
+  return host === "localhost" || isPrivate(host);
+}
+
+function silent(text: string, { transport, port }: IceUrl): Failed {
+  const over = transport === "udp" ? "UDP" : transport === "tcp" ? "TCP" : "TLS over TCP";
+  return failed(
+    `${text} does not answer`,
+    `Is the server running, and is port ${port} open for ${over}?`,
+  );
+}
+
+function refused(text: string, code: number): Failed {
+  const found = `${text} refuses with ${code}`;
+  switch (code) {
+    case 401:
+      return failed(
+        found,
+        "It does not accept the credentials: TURN_SECRET has to be its secret (coturn: use-auth-secret, static-auth-secret), and both clocks have to be right.",
+      );
+    case 486:
+    case 508:
+      return failed(found, "It has reached a quota of its own: see its limits and its log.");
+    default:
+      return failed(found, "See the log of the STUN or TURN server.");
+  }
+}
 
 /** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
-export interface IceUrl {
+interface IceUrl {
   readonly isTurn: boolean;
   readonly transport: "udp" | "tcp" | "tls";
   /** Without brackets. */
@@ -14,7 +75,7 @@ export interface IceUrl {
 }
 
 /** Undefined for what is no STUN or TURN URL, and for DTLS, which browsers do not speak either. */
-export function parseIceUrl(text: string): IceUrl | undefined {
+function parseIceUrl(text: string): IceUrl | undefined {
   const parts =
     /^(stun|turn)(s?):(\[[0-9a-f:.]+\]|[^:?[\]]+)(?::(\d+))?(?:\?transport=(udp|tcp))?$/i.exec(
       text,
@@ -31,20 +92,20 @@ export function parseIceUrl(text: string): IceUrl | undefined {
   };
 }
 
-export interface Asking {
+interface Asking {
   readonly clock: Clock;
   /** How long a server has for everything, ms. */
   readonly timeoutMs: number;
-  /** A certificate nobody vouches for is accepted. */
+  /** An untrusted certificate is accepted. */
   readonly insecure: boolean;
 }
 
-export interface Credentials {
+interface Credentials {
   readonly username: string;
   readonly credential: string;
 }
 
-export type StunAnswer =
+type StunAnswer =
   /** This machine's address as the server sees it, or the one it relays at. */
   | { readonly outcome: "address"; readonly address: string }
   /** An error of RFC 8489 section 14.8 or RFC 8656 section 19. */
@@ -52,7 +113,7 @@ export type StunAnswer =
   | { readonly outcome: "silent" };
 
 /** Asks for one's own address: a Binding request (RFC 8489 section 12). */
-export async function bind(url: IceUrl, asking: Asking): Promise<StunAnswer> {
+async function bind(url: IceUrl, asking: Asking): Promise<StunAnswer> {
   using wire = openWire(url, asking);
   const answer = await wire.ask(message(types.binding, []));
   return answer === undefined ? { outcome: "silent" } : outcomeOf(answer, attributes.xorMapped);
@@ -62,7 +123,7 @@ export async function bind(url: IceUrl, asking: Asking): Promise<StunAnswer> {
  * Asks for a UDP relay with long-term credentials (RFC 8656 section 7, RFC 8489 section 9.2) and
  * gives it back at once.
  */
-export async function allocate(
+async function allocate(
   url: IceUrl,
   credentials: Credentials,
   asking: Asking,
