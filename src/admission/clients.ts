@@ -1,3 +1,4 @@
+import type { Server } from "bun";
 import type { Account } from "../base/account.ts";
 import { type AddressSet, isPrivate, networkOf, parseAddress } from "../base/address.ts";
 import { hopsOfForwarded, hopsOfXForwardedFor } from "./forwarded.ts";
@@ -16,6 +17,12 @@ export interface Client {
   /** Under which names it is counted, its own first. Never empty. */
   readonly accounts: readonly Account[];
 }
+
+/** The server that accepted a request: it knows the address at the other end. */
+export type RequestServer = Pick<Server<unknown>, "requestIP">;
+
+/** Who sent the request that `server` accepted. */
+export type ClientOf = (request: Request, server: RequestServer) => Client;
 
 export interface ClientsOptions {
   /** Proxies whose headers are believed. */

@@ -1,5 +1,5 @@
 import type { Server } from "bun";
-import { clients } from "../admission/clients.ts";
+import { type ClientOf, clients } from "../admission/clients.ts";
 import { socketsWithinOpenFiles } from "../admission/open-files.ts";
 import { originRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
@@ -17,6 +17,7 @@ import type { Engine, EngineLimits } from "../engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../engine/memory/memory.ts";
 import { createApp, pathOf } from "../http/app.ts";
 import { endConnection, isLongBodied } from "../http/body.ts";
+import { guard } from "../http/guard.ts";
 import { guessWatch } from "../rendezvous/guess-watch.ts";
 import { iceSource } from "../rendezvous/ice.ts";
 import { rendezvous } from "../rendezvous/rendezvous.ts";
@@ -158,10 +159,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  /** Any server that listens can tell a request's address; the one asked last does. */
-  let asked: Server<PeerSocket> | undefined;
-  const clientOf = (request: Request) =>
-    known.of(asked?.requestIP(request)?.address ?? "", request.headers);
+  const clientOf: ClientOf = (request, server) =>
+    known.of(server.requestIP(request)?.address ?? "", request.headers);
 
   const meetings = rendezvous({
     codes: engine.codes,
@@ -212,33 +211,33 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     tally,
     onError,
   });
-  const upgrade = createUpgrade({
-    sockets,
-    rooms: engine.rooms,
-    allowsOrigin,
-    wsLimit,
-    socketLimits: limits,
-    draining: () => draining,
-    clientOf,
-    tally,
-    journal: told,
-  });
-
-  function noted(request: Request, response: Response): Response {
-    if (response.status >= 400)
-      told?.refusedRequest(request, response.status, clientOf(request).address);
-    return response;
-  }
+  const upgrade = guard(
+    { allowsOrigin, limiter: wsLimit, clientOf, tally, connectionLog: told },
+    createUpgrade({
+      sockets,
+      rooms: engine.rooms,
+      socketLimits: limits,
+      draining: () => draining,
+      clientOf,
+      tally,
+      connectionLog: told,
+    }),
+  );
 
   const requests = turnBudget((run) => void setImmediate(run));
   function answerTo(
     request: Request,
     self: Server<PeerSocket>,
   ): MaybePromise<Response | undefined> {
-    asked = self;
     if (wsPaths.has(pathOf(request))) return upgrade(request, self);
-    const answer = app.fetch(request);
-    return told ? andThen(answer, (response) => noted(request, response)) : answer;
+    const answer = app.fetch(request, self);
+    if (told === undefined) return answer;
+    return andThen(answer, (response) => {
+      if (response.status >= 400) {
+        told.refusedRequest(request, response.status, clientOf(request, self).address);
+      }
+      return response;
+    });
   }
 
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
