@@ -1,16 +1,8 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import type { Server } from "bun";
+import { StartError } from "../base/start-error.ts";
 import type { Tls } from "../base/tls.ts";
-
-export interface ListenOptions<Data> {
-  readonly tls: Tls | undefined;
-  /** Opens a server. With `reusePort` another one may listen on the same port. */
-  readonly serve: (options: {
-    readonly port: number;
-    readonly reusePort: boolean;
-    readonly tls: Tls | undefined;
-  }) => Server<Data>;
-  readonly port: number;
-}
 
 export interface Listeners {
   readonly url: URL;
@@ -29,8 +21,17 @@ export interface Listeners {
 /**
  * The server's listening sockets: one, or after a change of certificate one more each time, for
  * Bun can't change it on a socket that listens. The older ones end when their last connection does.
+ * With `reusePort`, `serve` lets another socket listen on the same port.
  */
-export function listen<Data>({ tls, serve, port }: ListenOptions<Data>): Listeners {
+export function listen<Data>(
+  port: number,
+  tls: Tls | undefined,
+  serve: (socket: {
+    readonly port: number;
+    readonly reusePort: boolean;
+    readonly tls: Tls | undefined;
+  }) => Server<Data>,
+): Listeners {
   // With reusePort a port that is taken would not be noticed, and half of its clients be had.
   const rotates = tls !== undefined;
   if (rotates && port !== 0) void serve({ port, reusePort: false, tls }).stop(true);
@@ -55,4 +56,17 @@ export function listen<Data>({ tls, serve, port }: ListenOptions<Data>): Listene
       await Promise.all([current, ...older].map((server) => server.stop(true)));
     },
   };
+}
+
+/** Bun's error for a name that does not resolve can be any; asked first, it is plain. */
+export async function checkHost(host: string): Promise<void> {
+  if (isIP(host) !== 0) return;
+  try {
+    await lookup(host);
+  } catch {
+    throw new StartError(
+      `HOST="${host}" is no address of this machine and cannot be resolved. ` +
+        "Use 0.0.0.0 for all of its addresses, or 127.0.0.1 for itself alone.",
+    );
+  }
 }
