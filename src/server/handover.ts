@@ -8,7 +8,7 @@ import type { Log } from "../telemetry/log.ts";
 /** How long a predecessor may need beyond its drain to write the state. */
 const predecessorMs = 5_000;
 
-interface Restored {
+export interface Restored {
   readonly engine: MemoryEngine;
   /** Undefined where the state is not saved. */
   readonly stateFile: StateFile | undefined;

@@ -1,7 +1,5 @@
 import type { Server } from "bun";
-import type { Client } from "../admission/clients.ts";
-import type { OriginRule } from "../admission/origin.ts";
-import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { Client, ClientOf } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
@@ -32,84 +30,70 @@ const agreed = { "Sec-WebSocket-Protocol": v2 };
 const declined = { "Sec-WebSocket-Protocol": "" };
 
 /**
- * The door to the sockets: everything is checked before a socket exists, the rate first. What is
- * refused for any other reason has counted towards it too.
+ * Turns a request into a socket. Everything is checked before that exists; the rate and the origin
+ * are by then.
  */
 export function createUpgrade(options: {
   readonly sockets: Sockets;
   readonly rooms: Rooms;
-  readonly allowsOrigin: OriginRule;
-  readonly wsLimit: RateLimiter;
   readonly socketLimits: SocketLimits;
   /** The server is about to go: whoever comes now is better off with its successor. */
   readonly draining: () => boolean;
-  readonly clientOf: (request: Request) => Client;
+  readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
   readonly connectionLog: Pick<ConnectionLog, "refused"> | undefined;
 }): Upgrade {
-  const { sockets, rooms, allowsOrigin, wsLimit, clientOf, tally, connectionLog } = options;
+  const { sockets, rooms, clientOf, tally, connectionLog } = options;
 
   return (request, server) => {
-    const limited = wsLimit.perMin > 0 ? overRate(request) : undefined;
-    if (limited !== undefined) return limited;
-    const { headers } = request;
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
-    const origin = headers.get("origin");
-    if (origin !== null && !allowsOrigin(origin, headers.get("host"))) {
-      return refuse(request, "origin", "origin_refused");
-    }
-    if (headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return upgradeRequired(refuse(request, "not_upgrade", "upgrade_required"));
+    const client = clientOf(request, server);
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return upgradeRequired(refuse(client, "not_upgrade", "upgrade_required"));
     }
     if (options.draining()) {
-      return refuse(request, "draining", "draining", { retryAfterMs: drainingRetryMs });
+      return refuse(client, "draining", "draining", { retryAfterMs: drainingRetryMs });
     }
     const identity = readIdentity(request);
     if ("detail" in identity) {
-      return refuse(request, "bad_request", "malformed", identity);
+      return refuse(client, "bad_request", "malformed", identity);
     }
-    const client = clientOf(request);
-    const refusal = withoutSpace(request, client);
+    const refusal = withoutSpace(client);
     if (refusal !== undefined) return refusal;
     return andThen(
       rooms.admits(identity.appId, client.accounts),
       (admission) => {
         if (admission === "admitted") return enter(request, server, identity, client);
         const words = { retryAfterMs: fullRetryMs };
-        if (admission === "full") return refuse(request, "rooms_full", "rooms_full", words);
-        return refuse(request, "rooms_share", "too_many_rooms", words);
+        if (admission === "full") return refuse(client, "rooms_full", "rooms_full", words);
+        return refuse(client, "rooms_share", "too_many_rooms", words);
       },
       () => {
         const words = { retryAfterMs: unreachableRetryMs };
-        return refuse(request, "unreachable", "store_unreachable", words);
+        return refuse(client, "unreachable", "store_unreachable", words);
       },
     );
   };
 
   function refuse(
-    request: Request,
+    client: Client,
     why: Refusal,
     code: ProblemCode,
     words?: ProblemOptions,
   ): Response {
     tally.refusals[why]++;
-    connectionLog?.refused(why, clientOf(request).address);
+    connectionLog?.refused(why, client.address);
     return problem(code, words);
   }
 
-  function overRate(request: Request): Response | undefined {
-    const passage = wsLimit.take(clientOf(request).accounts);
-    return passage.ok ? undefined : refuse(request, "rate_limited", "rate_limited", passage);
-  }
-
-  function withoutSpace(request: Request, client: Client): Response | undefined {
+  function withoutSpace(client: Client): Response | undefined {
     const space = options.socketLimits.admits(client.accounts);
     if (space === "full") {
-      return refuse(request, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
+      return refuse(client, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
     }
     if (space === "client_full") {
       const words = { retryAfterMs: fullRetryMs };
-      return refuse(request, "sockets_per_client", "too_many_sockets", words);
+      return refuse(client, "sockets_per_client", "too_many_sockets", words);
     }
     return undefined;
   }
@@ -126,7 +110,7 @@ export function createUpgrade(options: {
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
     const detail = "The WebSocket handshake is not valid.";
-    return refuse(request, "bad_request", "malformed", { detail });
+    return refuse(client, "bad_request", "malformed", { detail });
   }
 }
 

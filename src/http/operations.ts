@@ -1,14 +1,15 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { Hono } from "hono";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { answerJson, commonHeaders } from "./answer.ts";
+import { answerJson, answerText } from "./answer.ts";
+import type { HttpEnv } from "./app.ts";
 import { problem } from "./problem.ts";
-import type { Routes } from "./routes.ts";
 
-export interface OperationsRouteOptions {
+export interface OperationsOptions {
   /** Undefined while the server can take on work; else why not, in words for an operator. */
   readonly ready: () => MaybePromise<string | undefined>;
-  /** Asked once, with the first scrape. */
+  /** Called once, with the first scrape. */
   readonly loadMetrics: () => Promise<Metrics>;
   readonly metricsRoute: string;
   /** What a scraper has to show to see the metrics; empty: nothing. */
@@ -16,34 +17,33 @@ export interface OperationsRouteOptions {
 }
 
 /** What an operator's tools ask: is it alive, may it have work, how is it doing. */
-export function operationsRoutes(
-  routes: Routes,
-  { ready, loadMetrics, metricsRoute, metricsToken }: OperationsRouteOptions,
-): void {
+export function operations(options: OperationsOptions): Hono<HttpEnv> {
+  const { ready, loadMetrics, metricsRoute, metricsToken } = options;
   let loaded: Promise<Metrics> | undefined;
-  routes.get("/healthz", () => answerJson({ ok: true }));
+  const app = new Hono<HttpEnv>();
+  app.get("/healthz", () => answerJson({ ok: true }));
 
-  routes.get("/readyz", async () => {
+  app.get("/readyz", async () => {
     const reason = await reasonAgainst(ready);
     return reason === undefined
       ? answerJson({ ready: true })
       : answerJson({ ready: false, reason }, 503);
   });
 
-  routes.get(metricsRoute, async (request) => {
-    if (!shows(request, metricsToken)) return unauthorized();
+  app.get(metricsRoute, async ({ req }) => {
+    if (!hasToken(req.raw, metricsToken)) return unauthorized();
     loaded ??= loadMetrics();
     const { contentType, text } = await loaded;
-    const headers = { "Content-Type": contentType, ...commonHeaders };
-    return new Response(await text(), { headers });
+    return answerText(await text(), contentType);
   });
+  return app;
 }
 
 /**
  * Whether the request bears the token (RFC 6750 section 2.1; the scheme in any case, RFC 9110
  * section 11.1). Compares in constant time.
  */
-function shows(request: Request, token: string): boolean {
+function hasToken(request: Request, token: string): boolean {
   if (token === "") return true;
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const shown = /^bearer +(.*)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
