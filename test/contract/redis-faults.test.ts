@@ -128,8 +128,8 @@ describe("messages that got lost", () => {
     if (two === undefined) throw new Error("no second node");
     const appId = newAppId();
     const b = await join(two, appId, "B");
-    const deaf = b.seat as unknown as { tell: () => void };
-    deaf.tell = () => {};
+    const deaf = b.seat as unknown as { deliver: () => void };
+    deaf.deliver = () => {};
     const a = await join(one, appId, "A");
     await b.listener.until("peerJoined");
     await one.mailboxes.append(a.seat, "B", mail("1"));
