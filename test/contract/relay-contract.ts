@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import type { MakeEngine } from "./engine-contract.ts";
-import { join, mail, pair, sit } from "./seating.ts";
+import { join, mail, pair, publishCongested, sit } from "./seating.ts";
 
 export function relayContract(make: MakeEngine): void {
   describe("relay", () => {
@@ -81,9 +81,7 @@ export function relayContract(make: MakeEngine): void {
       const { a, b } = await pair(under.engine);
       b.listener.congested = true;
       for (const frame of ["one", "two"]) {
-        const outcome = await under.engine.relay.publish(a.seat, frame, "ice");
-        if (outcome === "delivered") await a.listener.hears("peerCongested");
-        else expect(outcome).toBe("congested");
+        await publishCongested(under.engine, a, frame);
         await b.listener.hears(`relayed ${frame}`);
       }
       b.listener.congested = false;

@@ -1,5 +1,5 @@
 import { cryptoRandom, systemClock } from "../../src/base/clock.ts";
-import { newNodeId } from "../../src/base/ids.ts";
+import { newNodeId, type Side } from "../../src/base/ids.ts";
 import type { Engine, EngineLimits, Seat } from "../../src/engine/engine.ts";
 import type { RedisTarget } from "../../src/engine/redis/primary.ts";
 import { type RedisEngineOptions, redisEngine } from "../../src/engine/redis/redis.ts";
@@ -64,20 +64,30 @@ export async function oneRedisNode(
   return { ...nodes, engine: nodes.engines[0] };
 }
 
-/** Two nodes: whoever comes is on the other node than whoever came before. */
+/** Two nodes: side A is always on the one and side B on the other. */
 export async function redisNodesApart(
   redis: TestRedis,
   limits?: Partial<EngineLimits>,
 ): Promise<EngineUnderTest> {
   const nodes = await redisNodes(redis, 2, limits);
-  return { ...nodes, engine: inTurn(nodes.engines) };
+  const [one, two = one] = nodes.engines;
+  return { ...nodes, engine: asOne(nodes.engines, (side) => (side === "A" ? one : two)) };
+}
+
+/** Two nodes: whoever comes is on the other node than whoever came before. */
+export async function redisNodesInTurn(
+  redis: TestRedis,
+  limits?: Partial<EngineLimits>,
+): Promise<EngineUnderTest> {
+  const nodes = await redisNodes(redis, 2, limits);
+  return { ...nodes, engine: asOne(nodes.engines) };
 }
 
 /**
- * Hands each call on as it is: what is about a seat to the node that it was taken at, and everything
- * else to the nodes in turn.
+ * Hands each call on as it is: what is about a seat to the node that it was taken at, newcomers to
+ * `nodeFor` if there is one, and everything else to the nodes in turn.
  */
-function inTurn(nodes: readonly [Engine, ...Engine[]]): Engine {
+function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => Engine): Engine {
   const [first] = nodes;
   let calls = 0;
   const next = () => nodes[calls++ % nodes.length] ?? first;
@@ -95,9 +105,9 @@ function inTurn(nodes: readonly [Engine, ...Engine[]]): Engine {
       grantIce: (...args) => next().rooms.grantIce(...args),
     },
     seats: {
-      async take(...args) {
-        const node = next();
-        const taken = await node.seats.take(...args);
+      async take(newcomer, how) {
+        const node = nodeFor?.(newcomer.side) ?? next();
+        const taken = await node.seats.take(newcomer, how);
         if (taken.outcome === "taken") nodeOf.set(taken.seat, node);
         return taken;
       },
