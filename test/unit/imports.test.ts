@@ -184,7 +184,7 @@ test.each([
     'import type { Config } from "../../config/config.ts";',
     "its contract",
   ],
-  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailbox.ts";', "its contract"],
+  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailboxes.ts";', "its contract"],
   ["src/engine/engine.ts", 'import { x } from "./memory/memory.ts";', "its contract"],
   ["src/telemetry/tally.ts", 'import { Sizes } from "../engine/engine.ts";', "side by side"],
   ["src/page/page.ts", 'import { roomFull } from "../signaling/protocol.ts";', "in a browser"],

@@ -25,7 +25,7 @@ export class LocalSeat implements Seat {
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
   peer: PeerSeat | undefined;
-  /** How many messages have told of its peer's coming or going. */
+  /** Counts the messages about its peer's coming and going. */
   peerChanges = 0;
   /** The number of the next frame to hand on; undefined until its relay has begun. */
   next: number | undefined;
@@ -106,7 +106,7 @@ export class LocalSeat implements Seat {
 
   /**
    * Adds the frames pulled from the ring. What is still missing before a frame that is here will never
-   * come: `lost` tells how many those are.
+   * come: `lost` is how many those are.
    */
   catchUp(frames: readonly Numbered[]): {
     readonly due: readonly Numbered[];

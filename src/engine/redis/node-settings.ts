@@ -10,7 +10,7 @@ export interface Difference {
   readonly there: string;
 }
 
-/** What all nodes have to agree on, and who hears when one does not. */
+/** What all nodes have to agree on, and what is called when one does not. */
 export interface Agreement {
   readonly settings: NodeSettings;
   readonly differs: (node: string, differences: readonly Difference[]) => void;

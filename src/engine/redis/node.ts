@@ -26,7 +26,7 @@ export interface RedisEngineOptions extends StoreOptions {
   readonly leaseMs: number;
   readonly limits: EngineLimits;
   readonly agreement?: Agreement;
-  /** Hears of everything that was accepted and then given up. */
+  /** Called for everything that was accepted and then given up. */
   readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
 }
 

@@ -1,6 +1,6 @@
 import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.ts";
 
-/** Where Redis is, as the operator tells it. */
+/** Where Redis is, from the settings. */
 export interface RedisTarget {
   /** Scheme, user, password and database. Its host and port only where there are no sentinels. */
   readonly url: string;

@@ -71,7 +71,7 @@ export async function converse<T>(
 }
 
 /**
- * A connection in RESP2, one command after the other, for what Bun's client does not tell: why a
+ * A connection in RESP2, one command after the other, to learn what Bun's client does not say: why a
  * connection fails. A reply is a text, a list of texts, or `ReplyError`.
  */
 export async function openResp({

@@ -361,7 +361,7 @@ async function isPrimary(client: RedisClient): Promise<void> {
   );
 }
 
-/** A number in a reply. Rejects nonsense: keys may hold what somebody else wrote. */
+/** A number in a reply. Rejects nonsense: keys may hold what another program wrote. */
 export function numberAt(reply: Reply, index: number): number {
   const value = Number(reply[index]);
   if (Number.isNaN(value)) throw new EngineUnreachable("it answered nonsense");
