@@ -8,7 +8,6 @@ import type { Source } from "./source.ts";
 
 export { flagOf, isSwitch } from "./flags.ts";
 export { describeProblem, type SettingError } from "./problem.ts";
-export { settingsTable } from "./readme.ts";
 export type { Setting } from "./setting.ts";
 export { type Config, settingGroups, settings } from "./settings.ts";
 export { describeSource, type Source } from "./source.ts";

@@ -1,6 +1,10 @@
 import type { Account } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { RelayType } from "../protocol/frames.ts";
+
+/** What kind of frame is relayed. The engine minds offers only. */
+export type { RelayType };
 
 /**
  * The written contract between the rules of signaling and the place where state lives.
@@ -333,9 +337,6 @@ export interface Relay {
   /** This seat's connection has room again: the other side hears `peerDrained`. */
   drained(seat: Seat): void;
 }
-
-/** What kind of frame is relayed. The engine minds offers only. */
-export type RelayType = "offer" | "answer" | "ice" | "sender_ready";
 
 export type RelayOutcome =
   | "delivered"

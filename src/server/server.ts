@@ -221,7 +221,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     draining: () => draining,
     clientOf,
     tally,
-    journal: told,
+    connectionLog: told,
   });
 
   function noted(request: Request, response: Response): Response {

@@ -1,7 +1,8 @@
 import type { LogClientMode } from "../base/log-client-mode.ts";
+import type { CloseReason } from "../protocol/closes.ts";
 import type { Fields, Log } from "./log.ts";
 import { logClient } from "./log-client.ts";
-import type { CloseReason, Refusal } from "./tally.ts";
+import type { Refusal } from "./tally.ts";
 
 /** What is told of one connection when it is over. */
 export interface Leaving {

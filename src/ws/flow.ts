@@ -1,7 +1,7 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
-import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
+import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
@@ -41,13 +41,13 @@ export function backpressureLimit(limits: FlowLimits): number {
 /**
  * Slow receivers slow their own senders down and nobody else.
  *
- *     receiver  easy    --unsent > high mark-->   congested   its sender is paused
- *               congested --unsent ≤ low mark-->    easy      its sender is resumed
- *               any     --no byte taken in time-> closed 1013
- *     sender    reading --told to pause-->        paused    frames already read are still forwarded
- *               paused  --every 5 s, probe-->     turn      read until the next press
- *               turn    --told to pause-->        paused
- *               paused, turn --no reason left-->  reading
+ *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
+ *               congested --unsent ≤ low mark-->    writable    its sender is resumed
+ *               any       --no byte taken in time-> closed 1013
+ *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
+ *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
+ *               turn      --told to pause-->        paused
+ *               paused, turn --no reason left-->    reading
  */
 export class Flow {
   readonly highMark: number;
@@ -56,7 +56,7 @@ export class Flow {
   /** Sockets with something unsent when last looked at. */
   private readonly behind = new Set<PeerSocket>();
   private readonly unsent: SharedBudget;
-  private readonly pausedLinks = new Set<PeerSocket>();
+  private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
   private readonly ticksToTurn: number;
@@ -89,36 +89,36 @@ export class Flow {
   }
 
   /** Unsent bytes of a socket; remembers them. */
-  look(link: PeerSocket): number {
-    const unsent = link.ws?.getBufferedAmount() ?? 0;
-    if (unsent === link.unsent) return unsent;
-    if (unsent < link.unsent || link.unsent === 0) link.progressTick = this.tick;
-    const grows = unsent > link.unsent;
-    this.count(link, unsent);
-    if (unsent === 0) this.behind.delete(link);
-    else this.behind.add(link);
-    if (grows) this.keepShares(link);
+  look(socket: PeerSocket): number {
+    const unsent = socket.ws?.getBufferedAmount() ?? 0;
+    if (unsent === socket.unsent) return unsent;
+    if (unsent < socket.unsent || socket.unsent === 0) socket.progressTick = this.tick;
+    const grows = unsent > socket.unsent;
+    this.count(socket, unsent);
+    if (unsent === 0) this.behind.delete(socket);
+    else this.behind.add(socket);
+    if (grows) this.keepShares(socket);
     return unsent;
   }
 
-  private count(link: PeerSocket, unsent: number): void {
-    this.unsent.add(link.client.accounts, unsent - link.unsent);
+  private count(socket: PeerSocket, unsent: number): void {
+    this.unsent.add(socket.client.accounts, unsent - socket.unsent);
     this.tally.bufferedBytes = this.unsent.used;
-    link.unsent = unsent;
+    socket.unsent = unsent;
   }
 
   /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
-  private keepShares(link: PeerSocket): void {
+  private keepShares(socket: PeerSocket): void {
     const { unsent } = this;
-    const overdrawn = unsent.overdrawn(link.client.accounts);
+    const overdrawn = unsent.overdrawn(socket.client.accounts);
     if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
     else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */
-  sent(link: PeerSocket, bytes: number): void {
+  sent(socket: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
-    this.look(link);
+    this.look(socket);
   }
 
   /** A relayed frame went out; what of it stays unsent shows only after this turn. */
@@ -127,95 +127,95 @@ export class Flow {
   }
 
   /** The socket has taken bytes. */
-  drained(link: PeerSocket): void {
-    link.progressTick = this.tick;
-    this.relieve(link);
+  drained(socket: PeerSocket): void {
+    socket.progressTick = this.tick;
+    this.relieve(socket);
   }
 
   /** Lets those who wait for this socket go on, if it has room again. */
-  private relieve(link: PeerSocket): void {
-    const relieved = this.look(link) <= this.lowMark;
-    const wasPressed = link.congested;
-    if (relieved) link.congested = false;
-    if (relieved) link.peer?.drained(wasPressed);
+  private relieve(socket: PeerSocket): void {
+    const relieved = this.look(socket) <= this.lowMark;
+    const wasCongested = socket.congested;
+    if (relieved) socket.congested = false;
+    if (relieved) socket.peer?.drained(wasCongested);
   }
 
-  pause(link: PeerSocket, reason: PauseReason): void {
-    const reading = link.paused === 0 || link.turn;
-    if (link.paused === 0) this.pausedLinks.add(link);
-    link.paused |= reason;
-    link.turn = false;
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (reading) link.ws?.pause();
+  pause(socket: PeerSocket, reason: PauseReason): void {
+    const reading = socket.paused === 0 || socket.turn;
+    if (socket.paused === 0) this.paused.add(socket);
+    socket.paused |= reason;
+    socket.turn = false;
+    this.tally.pausedSockets = this.paused.size;
+    if (reading) socket.ws?.pause();
   }
 
-  resume(link: PeerSocket, reason: PauseReason): void {
-    if ((link.paused & reason) === 0) return;
-    link.paused &= ~reason;
-    if (link.paused !== 0) return;
-    this.pausedLinks.delete(link);
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (!link.turn) link.ws?.resume();
-    link.turn = false;
+  resume(socket: PeerSocket, reason: PauseReason): void {
+    if ((socket.paused & reason) === 0) return;
+    socket.paused &= ~reason;
+    if (socket.paused !== 0) return;
+    this.paused.delete(socket);
+    this.tally.pausedSockets = this.paused.size;
+    if (!socket.turn) socket.ws?.resume();
+    socket.turn = false;
   }
 
-  readForATurn(link: PeerSocket): void {
-    if (link.paused === 0 || link.turn) return;
-    link.turn = true;
-    link.ws?.resume();
+  readForATurn(socket: PeerSocket): void {
+    if (socket.paused === 0 || socket.turn) return;
+    socket.turn = true;
+    socket.ws?.resume();
   }
 
   /** A frame was not queued although the limits leave room for all that can come: never silently. */
-  overrun(link: PeerSocket): void {
+  overrun(socket: PeerSocket): void {
     this.tally.drops.overrun++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    socket.close("slow_peer");
   }
 
   /** The socket is closing or closed. */
-  forget(link: PeerSocket): void {
-    if (link.unsent > 0) this.count(link, 0);
-    this.behind.delete(link);
-    this.pausedLinks.delete(link);
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (link.paused !== 0 && !link.turn) link.ws?.resume();
-    link.paused = 0;
-    link.turn = false;
+  forget(socket: PeerSocket): void {
+    if (socket.unsent > 0) this.count(socket, 0);
+    this.behind.delete(socket);
+    this.paused.delete(socket);
+    this.tally.pausedSockets = this.paused.size;
+    if (socket.paused !== 0 && !socket.turn) socket.ws?.resume();
+    socket.paused = 0;
+    socket.turn = false;
   }
 
   private onTick(): void {
     this.tick++;
-    for (const link of this.behind) {
-      this.relieve(link);
-      const idle = this.tick - link.progressTick;
-      if (link.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(link);
+    for (const socket of this.behind) {
+      this.relieve(socket);
+      const idle = this.tick - socket.progressTick;
+      if (socket.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(socket);
     }
     if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
-    this.awaitingTurn = [...this.pausedLinks];
+    this.awaitingTurn = [...this.paused];
     this.turnsPerStep = Math.ceil((this.awaitingTurn.length * turnStepMs) / turnEveryMs);
     this.nextTurns();
   }
 
   private nextTurns(): void {
-    for (const link of this.awaitingTurn.splice(0, this.turnsPerStep)) {
+    for (const socket of this.awaitingTurn.splice(0, this.turnsPerStep)) {
       // One that sends too fast is read again soon by itself; a turn would let it send more.
-      if ((link.paused & pauseReasons.rate) === 0) this.readForATurn(link);
+      if ((socket.paused & pauseReasons.rate) === 0) this.readForATurn(socket);
     }
     if (this.awaitingTurn.length === 0) return;
     this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
   }
 
-  private closeSlow(link: PeerSocket): void {
+  private closeSlow(socket: PeerSocket): void {
     this.tally.drops.slow_peer++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    socket.close("slow_peer");
   }
 
   /** Of all sockets, or of one account's. */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: PeerSocket | undefined;
-    for (const link of this.behind) {
-      if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
-      if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
+    for (const socket of this.behind) {
+      if (of !== undefined && !socket.client.accounts.some(({ key }) => key === of.key)) continue;
+      if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
-    fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
+    fullest?.close(reason);
   }
 }

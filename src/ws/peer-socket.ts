@@ -1,8 +1,8 @@
 import type { Server, ServerWebSocket } from "bun";
 import type { Client } from "../admission/clients.ts";
-import type { CloseCode, Connection, PauseReason } from "../signaling/connection.ts";
-import type { Peer, PeerIdentity } from "../signaling/peer.ts";
-import type { CloseReason } from "../telemetry/tally.ts";
+import { type CloseReason, closes, closeText, type ServerClose } from "../protocol/closes.ts";
+import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
+import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 
 /** What a socket carries from its upgrade on. */
@@ -141,10 +141,10 @@ export class PeerSocket implements Connection {
     this.flow.readForATurn(this);
   }
 
-  close(code: CloseCode, text: string, reason: CloseReason): void {
+  close(reason: ServerClose): void {
     this.closeReason ??= reason;
     this.flow.forget(this);
-    this.ws?.close(code, text);
+    this.ws?.close(closes[reason].code, closeText(reason, this.identity.side));
   }
 
   terminate(reason: CloseReason): void {

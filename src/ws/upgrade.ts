@@ -7,25 +7,12 @@ import { parseAppId, parseSide } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
-import type { PeerIdentity } from "../signaling/peer.ts";
-import { v2 } from "../signaling/protocol.ts";
+import { v2 } from "../protocol/frames.ts";
+import type { PeerIdentity } from "../signaling/context.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
-
-export interface UpgradeOptions {
-  readonly sockets: Sockets;
-  readonly rooms: Rooms;
-  readonly allowsOrigin: OriginRule;
-  readonly wsLimit: RateLimiter;
-  readonly socketLimits: SocketLimits;
-  /** The server is about to go: whoever comes now is better off with its successor. */
-  readonly draining: () => boolean;
-  readonly clientOf: (request: Request) => Client;
-  readonly tally: Pick<Tally, "refusals">;
-  readonly journal: Pick<ConnectionLog, "refused"> | undefined;
-}
 
 /** Undefined when the request became a socket. */
 export type Upgrade = (
@@ -48,8 +35,19 @@ const declined = { "Sec-WebSocket-Protocol": "" };
  * The door to the sockets: everything is checked before a socket exists, the rate first. What is
  * refused for any other reason has counted towards it too.
  */
-export function createUpgrade(options: UpgradeOptions): Upgrade {
-  const { sockets, rooms, allowsOrigin, wsLimit, clientOf, tally, journal } = options;
+export function createUpgrade(options: {
+  readonly sockets: Sockets;
+  readonly rooms: Rooms;
+  readonly allowsOrigin: OriginRule;
+  readonly wsLimit: RateLimiter;
+  readonly socketLimits: SocketLimits;
+  /** The server is about to go: whoever comes now is better off with its successor. */
+  readonly draining: () => boolean;
+  readonly clientOf: (request: Request) => Client;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly connectionLog: Pick<ConnectionLog, "refused"> | undefined;
+}): Upgrade {
+  const { sockets, rooms, allowsOrigin, wsLimit, clientOf, tally, connectionLog } = options;
 
   return (request, server) => {
     const limited = wsLimit.perMin > 0 ? overRate(request) : undefined;
@@ -95,7 +93,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     words?: ProblemOptions,
   ): Response {
     tally.refusals[why]++;
-    journal?.refused(why, clientOf(request).address);
+    connectionLog?.refused(why, clientOf(request).address);
     return problem(code, words);
   }
 
@@ -122,7 +120,7 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     identity: PeerIdentity,
     client: Client,
   ): Response | undefined {
-    const data = sockets.link(identity, client, server);
+    const data = sockets.newSocket(identity, client, server);
     const upgraded = request.headers.has("sec-websocket-protocol")
       ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
       : server.upgrade(request, { data });
@@ -139,13 +137,11 @@ function upgradeRequired(answer: Response): Response {
   return answer;
 }
 
-/** The reason why an upgrade request cannot be granted, in words for its sender. */
-export interface BadUpgrade {
-  readonly detail: string;
-}
-
-/** Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols. */
-export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
+/**
+ * Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols; or says what is
+ * wrong with them, in words for their sender.
+ */
+export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
   const { url } = request;
   const query = url.slice(url.indexOf("?") + 1);
   const appId = parseAppId(copied(parameter(query, appIdParameter) ?? ""));

@@ -5,7 +5,6 @@ import {
   type Env,
   readConfig,
   settings,
-  settingsTable,
 } from "../../src/config/config.ts";
 
 function read(env: Env): { config: Config; warnings: readonly string[] } {
@@ -336,13 +335,6 @@ describe("bounds that depend on each other", () => {
   test("are not judged by a value that is wrong itself", () => {
     expect(problems({ WS_MAX_MSG: "x", MAILBOX_MAX_BYTES: "2000" })).toHaveLength(1);
   });
-});
-
-test("the README's table has a row for every setting, and no cell is cut by a bar", () => {
-  const rows = settingsTable().split("\n").slice(2);
-  expect(rows.map((row) => /^\| `([A-Z_]+)` \| [^|]+ \| [^|]+ \|$/.exec(row)?.[1])).toEqual(
-    settings.map((setting) => setting.variable),
-  );
 });
 
 test.each([

@@ -199,10 +199,11 @@ test.skipIf(systemd.missing)("the systemd unit is sound, and exposes little", as
   }
 });
 
-test("every file in deploy/ is told of in its README", async () => {
-  const readme = await read("deploy/README.md");
-  const files = (await readdir(join(project, "deploy"))).filter((name) => name !== "README.md");
-  for (const name of files) expect(readme).toContain(`](${name}`);
+test("docs/deployment.md tells of every file in deploy/", async () => {
+  const text = await read("docs/deployment.md");
+  for (const name of await readdir(join(project, "deploy"))) {
+    expect(text).toContain(`](../deploy/${name})`);
+  }
 });
 
 /** Draft 4 writes `id` for what ajv knows as `$id`; nothing refers to them. */

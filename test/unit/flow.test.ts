@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Account } from "../../src/base/account.ts";
-import { pauseReasons } from "../../src/signaling/connection.ts";
+import { pauseReasons } from "../../src/signaling/context.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "../../src/ws/flow.ts";
 import { fakeClock } from "../support/clock.ts";

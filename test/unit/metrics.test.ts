@@ -1,13 +1,9 @@
 import { expect, test } from "bun:test";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import { closeReasons } from "../../src/protocol/closes.ts";
+import { frameTypes } from "../../src/protocol/frames.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
-import {
-  closeReasons,
-  dropReasons,
-  frameTypes,
-  refusals,
-  Tally,
-} from "../../src/telemetry/tally.ts";
+import { dropReasons, refusals, Tally } from "../../src/telemetry/tally.ts";
 
 const nothing = memoryEngine({
   now: () => 0,

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
-  deliveredFrame,
-  errorFrame,
-  helloFrame,
+  clientFrames,
+  frameTypes,
   mailFrame,
   maxMailIdLength,
   maxWatermark,
@@ -10,13 +9,16 @@ import {
   peerJoined,
   peerLeft,
   roomFull,
-  sendFrame,
-  storedFrame,
-  telemetryFrame,
+  serverFrame,
   typeOf,
-  welcomeFrame,
-} from "../../src/signaling/protocol.ts";
-import { frameTypes } from "../../src/telemetry/tally.ts";
+} from "../../src/protocol/frames.ts";
+
+const {
+  hello: { schema: helloFrame },
+  send: { schema: sendFrame },
+  delivered: { schema: deliveredFrame },
+  telemetry: { schema: telemetryFrame },
+} = clientFrames;
 
 describe("a frame", () => {
   test.each(['{"type":"x"}', "{}", ' \n{"a":[{}]} \t', '{"__proto__":1}'])(
@@ -144,14 +146,17 @@ describe("what the server says", () => {
     [roomFull, { type: "room_full" }],
     [peerJoined, { type: "peer_joined" }],
     [peerLeft, { type: "peer_left" }],
-    [storedFrame('"id"', 7), { type: "stored", id: '"id"', seq: 7 }],
-    [errorFrame("bad_json", "why"), { type: "error", code: "bad_json", detail: "why" }],
+    [serverFrame("stored", { id: '"id"', seq: 7 }), { type: "stored", id: '"id"', seq: 7 }],
     [
-      errorFrame("mailbox_full", "why", "id"),
+      serverFrame("error", { code: "bad_json", detail: "why", id: undefined }),
+      { type: "error", code: "bad_json", detail: "why" },
+    ],
+    [
+      serverFrame("error", { code: "mailbox_full", detail: "why", id: "id" }),
       { type: "error", code: "mailbox_full", detail: "why", id: "id" },
     ],
     [
-      welcomeFrame({ side: "A", peer: true, heartbeatMs: 1, maxMessageBytes: 2 }),
+      serverFrame("welcome", { side: "A", peer: true, heartbeatMs: 1, maxMessageBytes: 2 }),
       { type: "welcome", side: "A", peer: true, heartbeatMs: 1, maxMessageBytes: 2 },
     ],
   ])("%s is JSON of that meaning", (text, meaning) => {

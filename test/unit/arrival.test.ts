@@ -1,16 +1,29 @@
 import { describe, expect, test } from "bun:test";
+import type { Clock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";
-import type { Busy, Engine, Seats, Taken, Waiter } from "../../src/engine/engine.ts";
+import { SharedBudget } from "../../src/base/shared-budget.ts";
+import type {
+  Busy,
+  Engine,
+  Newcomer,
+  Seat,
+  Seats,
+  Taken,
+  Waiter,
+} from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import type { CloseReason } from "../../src/protocol/closes.ts";
+import { Arrival, Newcomers, newcomerWaitMs } from "../../src/signaling/arrival.ts";
+import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import {
   claimable,
   displacedAfterMs,
-  Parking,
   type ParkingEvent,
   type ParkingState,
   parkingStep,
   patienceOf,
 } from "../../src/signaling/parking.ts";
+import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { RecordingListener } from "../contract/listener.ts";
 import { type SitOptions, sit } from "../contract/seating.ts";
@@ -23,7 +36,6 @@ describe("the rule", () => {
     "dead",
     "gone",
     "vacant",
-    "taken",
     "busy",
     "other_occupant",
     "patience_over",
@@ -38,7 +50,6 @@ describe("the rule", () => {
       "asking claim dead",
       "asking claim free",
       "asking claim free",
-      "seated sit",
       "asking nothing",
       "asking probe",
       "refused refuse",
@@ -50,7 +61,6 @@ describe("the rule", () => {
       "waiting claim dead",
       "waiting claim free",
       "waiting claim free",
-      "seated sit",
       "waiting nothing",
       "asking probe",
       "refused refuse",
@@ -58,14 +68,12 @@ describe("the rule", () => {
     ],
     leaving: [
       ...Array<string>(5).fill("leaving nothing"),
-      "seated sit",
       "leaving nothing",
       "leaving nothing",
       "refused refuse",
       "leaving nothing",
     ],
-    seated: Array<string>(10).fill("seated nothing"),
-    refused: Array<string>(10).fill("refused nothing"),
+    refused: Array<string>(9).fill("refused nothing"),
   };
 
   const rows = Object.entries(table).flatMap(([state, outcomes]) =>
@@ -100,36 +108,47 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 }
 
+/** A newcomer, and what became of it. */
+function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
+  const ended: string[] = [];
+  const tally = new Tally();
+  const connection: { closeReason: CloseReason | undefined } = { closeReason: undefined };
+  const context = {
+    engine,
+    clock,
+    tally,
+    heartbeatMs: 20_000,
+    wsMaxMsgBytes: 65_536,
+    framesPerSec: 0,
+    largeFrames: new LargeFrames(clock),
+    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+  };
+  const arrival = new Arrival(newcomer, connection, context, {
+    parked: () => {},
+    seated: ({ seat }) => ended.push(`seated ${seat.token}`),
+    refuse: (reason) => ended.push(reason),
+  });
+  return { arrival, ended, connection, tally };
+}
+
 async function setUp({ sid = "" }: SitOptions = {}) {
   const clock = fakeClock();
   const engine = memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} });
   const appId = newAppId();
   const occupant = await sit(engine, appId, "A", { sid });
-  /** Parks a newcomer; what became of it is in `ended`. */
+  /** Lets a newcomer come that finds the seat taken by whoever has this token. */
   const park = async (newSid = "", token = occupant.seat.token) => {
     const listener = new RecordingListener();
-    const ended: string[] = [];
     const newcomer = { appId, side: "A", sid: newSid, accounts: [], listener } as const;
-    const parking: Parking = new Parking(
-      newcomer,
-      token,
-      { engine, clock },
-      {
-        seated: ({ seat }) => {
-          parking.stop();
-          ended.push(`seated ${seat.token}`);
-        },
-        refused: (displaced) => {
-          parking.stop();
-          ended.push(displaced ? "displaced" : "busy");
-        },
-        noSpace: () => ended.push("full"),
-        unreachable: () => {},
-      },
-    );
-    parking.start();
+    let takes = 0;
+    const { seats } = engine;
+    const take: Seats["take"] = (who, how) =>
+      takes++ === 0 ? { outcome: "busy", token } : seats.take(who, how);
+    const asked: Engine = { ...engine, seats: Object.assign(Object.create(seats), { take }) };
+    const arrived = arrive(newcomer, asked, clock);
+    arrived.arrival.join();
     await settle();
-    return { parking, ended, listener };
+    return { ...arrived, listener };
   };
   return { clock, engine, appId, occupant, park };
 }
@@ -189,9 +208,9 @@ describe("a newcomer", () => {
 
   test("takes its own client's seat over at its first frame, not before", async () => {
     const { occupant, park } = await setUp({ sid: "s" });
-    const { parking, ended } = await park("s");
+    const { arrival, ended } = await park("s");
     expect(ended).toEqual([]);
-    parking.frame();
+    arrival.spoke();
     expect(ended).toEqual([`seated ${occupant.seat.token + 1}`]);
     await occupant.listener.hears("probed", "replaced same_sid");
   });
@@ -202,9 +221,9 @@ describe("a newcomer", () => {
     ["", ""],
   ])("takes nothing over from sid %p with sid %p, whatever it sends", async (old, sid) => {
     const { clock, park } = await setUp({ sid: old });
-    const { parking, ended } = await park(sid);
-    parking.frame();
-    parking.frame();
+    const { arrival, ended } = await park(sid);
+    arrival.spoke();
+    arrival.spoke();
     clock.advance(5_000);
     expect(ended).toEqual(["busy"]);
   });
@@ -212,8 +231,8 @@ describe("a newcomer", () => {
   test("waits like any other while a guard keeps it from its own client's seat", async () => {
     const { clock, engine, appId, park } = await setUp({ sid: "s" });
     const heir = await sit(engine, appId, "A", { sid: "s", how: "same_sid" });
-    const { parking, ended } = await park("s", heir.seat.token);
-    parking.frame();
+    const { arrival, ended } = await park("s", heir.seat.token);
+    arrival.spoke();
     clock.advance(5_000);
     expect(ended).toEqual(["busy"]);
     expect(heir.listener.unheard).toEqual(["probed"]);
@@ -224,8 +243,8 @@ describe("a newcomer", () => {
     const heir = await sit(engine, appId, "A", { sid: "s", how: "same_sid" });
     const { promise, resolve } = Promise.withResolvers<boolean>();
     heir.listener.alive = () => promise;
-    const { parking, ended } = await park("s", heir.seat.token);
-    parking.frame();
+    const { arrival, ended } = await park("s", heir.seat.token);
+    arrival.spoke();
     expect(ended).toEqual([]);
     resolve(false);
     await settle();
@@ -267,7 +286,7 @@ describe("a newcomer", () => {
     const { clock, engine, occupant, park } = await setUp({ sid: "s" });
     const first = await park("s");
     const second = await park("t");
-    first.parking.frame();
+    first.arrival.spoke();
     await engine.seats.leave(occupant.seat);
     await settle();
     expect(second.ended).toEqual([`seated ${occupant.seat.token + 1}`]);
@@ -278,8 +297,8 @@ describe("a newcomer", () => {
   test("that has gone neither takes the seat nor hears of it, and costs nobody a place", async () => {
     const { clock, engine, occupant, park } = await setUp();
     const gone = await park();
-    gone.parking.stop();
-    gone.parking.frame();
+    gone.arrival.stop();
+    gone.arrival.spoke();
     const next = await park();
     await engine.seats.leave(occupant.seat);
     await settle();
@@ -295,6 +314,7 @@ describe("a newcomer at an engine that takes its time", () => {
   /** An engine whose answers a test gives: to `take` by hand, to `probe` by `probed`. */
   function slowEngine() {
     const takes: string[] = [];
+    const left: Seat[] = [];
     const answers: PromiseWithResolvers<Taken | Busy>[] = [];
     const probed = Promise.withResolvers<"alive" | "dead" | "gone">();
     let waiter: Waiter | undefined;
@@ -305,7 +325,10 @@ describe("a newcomer at an engine that takes its time", () => {
         answers.push(answer);
         return answer.promise;
       },
-      leave: () => Promise.resolve(true),
+      leave: (seat) => {
+        left.push(seat);
+        return Promise.resolve(true);
+      },
       probe: () => probed.promise,
       park: async (_appId, _side, parked) => {
         waiter = parked;
@@ -318,33 +341,23 @@ describe("a newcomer at an engine that takes its time", () => {
       await settle();
     };
     const engine = { seats } as unknown as Engine;
-    return { engine, takes, answer, probed, vacant: () => waiter?.vacant() };
+    return { engine, takes, left, answer, probed, vacant: () => waiter?.vacant() };
   }
 
   async function parked() {
     const slow = slowEngine();
-    const ended: string[] = [];
     const listener = new RecordingListener();
     const newcomer = { appId: newAppId(), side: "A", sid: "s", accounts: [], listener } as const;
-    const parking = new Parking(
-      newcomer,
-      1,
-      { engine: slow.engine, clock: fakeClock() },
-      {
-        seated: () => ended.push("seated"),
-        refused: (displaced) => ended.push(displaced ? "displaced" : "busy"),
-        noSpace: () => ended.push("full"),
-        unreachable: () => {},
-      },
-    );
-    parking.start();
-    await settle();
-    return { ...slow, parking, ended };
+    const arrived = arrive(newcomer, slow.engine, fakeClock());
+    arrived.arrival.join();
+    await slow.answer(busy);
+    slow.takes.length = 0;
+    return { ...slow, ...arrived };
   }
 
   test("claims one seat at a time, and again when it became free during a claim", async () => {
-    const { takes, answer, parking, vacant } = await parked();
-    parking.frame();
+    const { takes, answer, arrival, vacant } = await parked();
+    arrival.spoke();
     vacant();
     vacant();
     expect(takes).toEqual(['"same_sid"']);
@@ -355,27 +368,101 @@ describe("a newcomer at an engine that takes its time", () => {
   });
 
   test("claims the seat of the dead also when that was found during another claim", async () => {
-    const { takes, answer, parking, probed } = await parked();
-    parking.frame();
+    const { takes, answer, arrival, probed } = await parked();
+    arrival.spoke();
     probed.resolve("dead");
     await settle();
     await answer(busy);
     expect(takes).toEqual(['"same_sid"', '{"dead":1}']);
   });
 
-  test("that has gone meanwhile hands the seat on to whom it reports", async () => {
-    const { answer, parking, ended } = await parked();
-    parking.frame();
-    parking.stop();
+  test("that has gone meanwhile gives up the seat that it is given", async () => {
+    const { answer, arrival, ended, left } = await parked();
+    arrival.spoke();
+    arrival.stop();
+    const seat: Seat = { appId: newAppId(), side: "A", token: 2 };
     await answer({
       outcome: "taken",
-      seat: { appId: newAppId(), side: "A", token: 2 },
+      seat,
       peer: false,
       firstPair: false,
       held: 0,
       lastSeq: 0,
       mailWaits: false,
     });
-    expect(ended).toEqual(["seated"]);
+    expect(ended).toEqual([]);
+    expect(left).toEqual([seat]);
+  });
+});
+
+describe("a newcomer that says nothing", () => {
+  function setUp() {
+    const clock = fakeClock();
+    let timers = 0;
+    const counting = {
+      ...clock,
+      after(ms: number, run: () => void) {
+        timers++;
+        return clock.after(ms, run);
+      },
+    };
+    const newcomers = new Newcomers(counting);
+    /** How long each waited, in the order in which they were let in. */
+    const waits: number[] = [];
+    const come = () => {
+      const since = clock.monotonicMs();
+      newcomers.add({ join: () => waits.push(clock.monotonicMs() - since) });
+    };
+    return { clock, waits, come, timers: () => timers };
+  }
+
+  test("is let in once, 50 to 55 ms after it came, with one timer for all", () => {
+    const { clock, waits, come, timers } = setUp();
+    for (let ms = 0; ms < 1_000; ms++) {
+      for (let i = 0; i < 10; i++) come();
+      clock.advance(1);
+    }
+    clock.advance(60);
+    expect(waits).toHaveLength(10_000);
+    expect(Math.min(...waits)).toBe(newcomerWaitMs);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(newcomerWaitMs + 5);
+    expect(timers()).toBeLessThanOrEqual(1_000 / 5 + 1);
+    clock.advance(1_000);
+    expect(waits).toHaveLength(10_000);
+  });
+
+  test("waits as long when all others were let in before it came", () => {
+    const { clock, waits, come } = setUp();
+    come();
+    clock.advance(1_000);
+    come();
+    clock.advance(newcomerWaitMs - 1);
+    expect(waits).toHaveLength(1);
+    clock.advance(1);
+    expect(waits).toEqual([newcomerWaitMs, newcomerWaitMs]);
+  });
+});
+
+describe("joining", () => {
+  async function newcomer() {
+    const { clock, engine, appId } = await setUp();
+    const listener = new RecordingListener();
+    return arrive({ appId, side: "B", sid: "", accounts: [], listener }, engine, clock);
+  }
+
+  test("happens once, however often it is asked for", async () => {
+    const { arrival, ended, tally } = await newcomer();
+    arrival.spoke();
+    arrival.join();
+    arrival.spoke();
+    expect(ended).toHaveLength(1);
+    expect(tally.pairs).toBe(1);
+  });
+
+  test("does not happen any more when the connection is being closed", async () => {
+    const { arrival, connection, ended } = await newcomer();
+    connection.closeReason = "shutdown";
+    arrival.join();
+    expect(ended).toEqual([]);
   });
 });
