@@ -4,6 +4,7 @@ import { TestClient } from "../support/client.ts";
 import { type House, houses } from "../support/houses.ts";
 import { metricBecomes } from "../support/metric-becomes.ts";
 import { RawClient } from "../support/raw-client.ts";
+import { until } from "../support/until.ts";
 
 const roomFull = { type: "room_full" };
 
@@ -174,7 +175,7 @@ describe.each(houses)("two peers on %s", (_, open) => {
   });
 
   test("a peer that reads slowly makes its sender wait, and nothing is lost", async () => {
-    await using house = await open({ WS_BUFFER: "16384" });
+    await using house = await open({ WS_BUFFER: "16384", REDEEM_FAILURES: "0" });
     const appId = crypto.randomUUID();
     await using a = await TestClient.open(house.a.ws, appId, "A");
     await using b = await RawClient.open(house.b.ws, { appId, side: "B" });
@@ -182,10 +183,20 @@ describe.each(houses)("two peers on %s", (_, open) => {
     expect(await b.nextText()).toContain("room_full");
     b.pause();
     const long = "x".repeat(60_000);
-    for (let n = 0; n < 200; n++) a.send(`{"type":"ice","n":${n},"long":"${long}"}`);
+    const frames = 600;
+    for (let n = 0; n < frames; n++) a.send(`{"type":"ice","n":${n},"long":"${long}"}`);
+    // A sender that nobody holds back gets rid of all its frames within a second.
+    let unsent = a.socket.bufferedAmount;
+    await until("the sender to be held back, or to have sent all", async () => {
+      const before = unsent;
+      for (let turn = 0; turn < 20; turn++) await house.b.redeem("99999999");
+      unsent = a.socket.bufferedAmount;
+      return unsent === before;
+    });
+    expect(unsent).toBeGreaterThan(0);
     await metricBecomes(house.a, "nt_ws_paused", (value) => value === 1);
     b.resume();
-    for (let n = 0; n < 200; n++) {
+    for (let n = 0; n < frames; n++) {
       expect((await b.nextText()).slice(0, 30)).toStartWith(`{"type":"ice","n":${n},`);
     }
     await metricBecomes(house.a, "nt_ws_paused", (value) => value === 0);

@@ -190,7 +190,7 @@ test.each([
     "its contract",
   ],
   ["src/engine/memory/a.ts", 'import { v2 } from "../../protocol/frames.ts";', "its contract"],
-  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailbox.ts";', "its contract"],
+  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailboxes.ts";', "its contract"],
   ["src/engine/engine.ts", 'import { x } from "./memory/memory.ts";', "its contract"],
   ["src/telemetry/tally.ts", 'import { Sizes } from "../engine/engine.ts";', "side by side"],
   ["src/page/page.ts", 'import { roomFull } from "../protocol/frames.ts";', "in a browser"],
