@@ -165,6 +165,7 @@ test("a Redis restarted empty: live rooms are there again, with relay and mail",
   for (const id of ["1", "2"]) {
     a.send({ type: "send", to: "B", id, payload: id });
     expect(await b.nextOf("send")).toMatchObject({ payload: id });
+    await a.nextOf("stored");
   }
 
   await redis.kill();
