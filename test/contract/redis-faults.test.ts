@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { afterAll, test as anyTest, describe, expect } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import net from "node:net";
-import "../support/patience.ts";
 import { type Clock, cryptoRandom, systemClock } from "../../src/base/clock.ts";
 import { within } from "../support/client.ts";
 import { openPair, type Pair } from "../support/pair.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { within } from "../support/client.ts";
 import { openPair } from "../support/pair.ts";

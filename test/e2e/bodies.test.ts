@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import net from "node:net";
-import "../support/patience.ts";
 import { within } from "../support/client.ts";
 import { KeptConnection } from "../support/kept-connection.ts";
 import { testServer } from "../support/server.ts";

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { TestClient } from "../support/client.ts";
 import { type House, houses } from "../support/houses.ts";

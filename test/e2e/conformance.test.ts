@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { within } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";

@@ -8,10 +8,10 @@ test("500 cuts lose, repeat and reorder no mail of the own client, in either dir
   const { cuts, mails } = await ownClientSurvivesCuts({ seed: 20260101, cuts: 500 });
   expect(total(cuts)).toBe(500);
   expect(mails).toBeGreaterThan(500);
-}, 60_000);
+});
 
 test("500 cuts lose no mail that the server had read from a mailbox client, nor its order", async () => {
   const { cuts, mails } = await mailboxClientsSurviveCuts({ seed: 20260102, cuts: 500 });
   expect(total(cuts)).toBe(500);
   expect(mails).toBeGreaterThan(500);
-}, 60_000);
+});

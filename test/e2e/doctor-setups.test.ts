@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Wishes } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";

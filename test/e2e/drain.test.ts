@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { KeptConnection } from "../support/kept-connection.ts";
 import { openPair } from "../support/pair.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { chance } from "../fuzz/chance.ts";
 import { frameCase } from "../fuzz/frames.ts";
 import { leakIn } from "../fuzz/leaks.ts";

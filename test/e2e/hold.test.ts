@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { type RelayFrame, type Side, SignalingClient } from "../../src/client/client.ts";
 import { Changes } from "../support/changes.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { openPair } from "../support/pair.ts";
 import { RawClient, upgradeRequest } from "../support/raw-client.ts";

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { TestClient, within } from "../support/client.ts";

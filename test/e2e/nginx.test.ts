@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { startNginx } from "../support/nginx.ts";
 import { openPair } from "../support/pair.ts";
 import { requireProgram } from "../support/programs.ts";

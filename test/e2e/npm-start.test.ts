@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { within } from "../support/client.ts";
 import { requireProgram } from "../support/programs.ts";
 

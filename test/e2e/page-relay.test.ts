@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
 import { metricBecomes } from "../support/metric-becomes.ts";
 import { testServer } from "../support/server.ts";

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { browserWSWithReconnect } from "@noisytransfer/transport";
-import "../support/patience.ts";
 import { TestClient, within } from "../support/client.ts";
 import { type MailboxOptions, PublishedMailbox } from "../support/published-client.ts";
 import { testServer } from "../support/server.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { openPair } from "../support/pair.ts";
 import { opcodes, RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";

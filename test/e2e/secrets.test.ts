@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { openPair } from "../support/pair.ts";
 import { type LogLine, Program } from "../support/program.ts";

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { backpressureLimit } from "../../src/ws/flow.ts";
 import { TestClient } from "../support/client.ts";

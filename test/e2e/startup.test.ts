@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { openPair } from "../support/pair.ts";
 import { freePort, Program, takenPort } from "../support/program.ts";

@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { Changes } from "../support/changes.ts";
 import { TestClient } from "../support/client.ts";

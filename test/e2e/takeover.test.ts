@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -166,7 +165,7 @@ describe("two live holders of one sid", () => {
     await minutesPass(10);
     expect((await takeovers()) - atFirst).toBeLessThan(3);
     expect(reconnects).toBeLessThan(20 * 20);
-  }, 20_000);
+  });
 });
 
 describe("a newcomer to a living occupant's seat", () => {

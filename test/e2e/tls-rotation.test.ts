@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import tls from "node:tls";
-import "../support/patience.ts";
 import { createLog, type Log } from "../../src/telemetry/log.ts";
 import { type Certificate, selfSigned } from "../support/certificate.ts";
 import { Changes } from "../support/changes.ts";

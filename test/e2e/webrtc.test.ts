@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { testServer } from "../support/server.ts";
 import { WebRtcPeer } from "../support/webrtc-peer.ts";
 
