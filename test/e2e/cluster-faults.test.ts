@@ -1,12 +1,11 @@
 import { test as anyTest, expect } from "bun:test";
 import { RedisClient } from "bun";
-import { TestClient, within } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until, within } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 

@@ -4,7 +4,7 @@ import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 

@@ -4,7 +4,7 @@ import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { Sentinels, sentinelMissing } from "../support/sentinels.ts";
 import { type TestServer, testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(sentinelMissing);
 

@@ -5,7 +5,7 @@ import { freePort, Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 

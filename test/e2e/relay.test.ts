@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { opcodes, RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
 

