@@ -10,8 +10,8 @@
 import { chown, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { within } from "../../test/support/client.ts";
 import { freePort } from "../../test/support/program.ts";
+import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");

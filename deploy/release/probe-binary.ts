@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { page } from "../../src/page/page.ts";
-import { within } from "../../test/support/client.ts";
+import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
 const binary = resolve(process.argv[2] ?? "dist/nt-signal");

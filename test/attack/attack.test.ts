@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { cases } from "./cases.ts";
 import { attempt, missingFor } from "./run.ts";
 import { tableOf } from "./table.ts";

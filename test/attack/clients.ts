@@ -2,11 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { inTime } from "../bench/deadline.ts";
 import { Program } from "../support/program.ts";
 import { encodeFrame, opcodes, RawClient, upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
+import { within } from "../support/waiting.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 import { postJson, startTarget, type Target } from "./target.ts";
 
@@ -29,7 +29,7 @@ async function firstSegment(target: Target, appId: string, side: string) {
   const next = new Promise<void>((resolve) => {
     wake = resolve;
   });
-  await inTime("a 101", 5_000, next);
+  await within("a 101", next, 5_000);
   return { socket, chunks, alone: chunks[0]?.toString("latin1").endsWith("\r\n\r\n") === true };
 }
 
@@ -150,7 +150,7 @@ async function doctorEscapes(): Promise<Verdict> {
       "doctor",
       `http://127.0.0.1:${port}`,
     );
-    await inTime("the doctor", 60_000, doctor.exited);
+    await within("the doctor", doctor.exited, 60_000);
     const said = doctor.stdout + doctor.stderr;
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there.
     found += said.match(/[\u0007\u001b\u0080-\u009f]/g)?.length ?? 0;

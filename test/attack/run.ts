@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { endsWithUs } from "../bench/children.ts";
-import { inTime } from "../bench/deadline.ts";
+import { within } from "../support/waiting.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 
 /** No case takes longer. */
@@ -20,7 +20,7 @@ export function missingFor({ needs = [], addresses }: AttackCase): string | unde
 export async function attempt(attack: AttackCase): Promise<Verdict> {
   try {
     const apart = attack.addresses !== undefined && !isInside();
-    return await inTime("the case", mostMs, apart ? inNetwork(attack) : attack.run());
+    return await within("the case", apart ? inNetwork(attack) : attack.run(), mostMs);
   } catch (error) {
     return { measured: error instanceof Error ? error.message : String(error), holds: false };
   }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { endsWithUs } from "../bench/children.ts";
-import { inTime } from "../bench/deadline.ts";
 import { pinned } from "../bench/subject.ts";
 import type { Delay } from "../load/paced-pairs.ts";
+import { within } from "../support/waiting.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 import { eachOf, from, startTarget, stranger, type Target, tryOpen, upTo } from "./target.ts";
 
@@ -45,7 +45,7 @@ async function delaysBeside(
     if (value === undefined) throw new Error((await pairs.stderr.text()).trim());
     return JSON.parse(Buffer.from(value).toString()) as Delay;
   };
-  const alone = await inTime("the pairs' delay alone", 20_000, delay());
+  const alone = await within("the pairs' delay alone", delay(), 20_000);
   await prepare(target);
   const flooders = floods.map((kind) =>
     endsWithUs(
@@ -59,7 +59,7 @@ async function delaysBeside(
   try {
     pairs.stdin.write("go\n");
     pairs.stdin.flush();
-    const { p50, p99 } = await inTime("the pairs' delay", 60_000, delay());
+    const { p50, p99 } = await within("the pairs' delay", delay(), 60_000);
     return {
       measured: `${told({ p50, p99 })} (alone ${told(alone)})`,
       holds: p50 < most50 && p99 < most99,

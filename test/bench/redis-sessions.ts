@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { TestRedis } from "../support/redis.ts";
-import { inTime } from "./deadline.ts";
+import { within } from "../support/waiting.ts";
 import { cpuSeconds } from "./process-facts.ts";
 import { startSubject } from "./subject.ts";
 import { sessionSlots } from "./workloads/session-slots.ts";
@@ -33,6 +33,6 @@ process.stdout.write(
     `${each(cpuSeconds(node.pid) - before.node)} µs, of Redis ` +
     `${each(cpuSeconds(redisPid) - before.redis)} µs, ${trips} round trips\n`,
 );
-await inTime("the last sessions", 10_000, running.end());
+await within("the last sessions", running.end(), 10_000);
 const failure = running.failure();
 if (failure !== undefined) throw failure;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
+import { within } from "../support/waiting.ts";
 import { endsWithUs } from "./children.ts";
 import { contenders } from "./contenders.ts";
-import { inTime } from "./deadline.ts";
 import { type Experiment, experiments, type Row } from "./rows.ts";
 import { type Spread, spread } from "./statistics.ts";
 import { pinned, startSubject } from "./subject.ts";
@@ -121,7 +121,7 @@ async function generate(job: Job): Promise<Figures> {
   const child = endsWithUs(Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" }));
   try {
     const texts = Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-    const [figures, fault, code] = await inTime(`${job.work.kind} to be done`, 180_000, texts);
+    const [figures, fault, code] = await within(`${job.work.kind} to be done`, texts, 180_000);
     if (code !== 0) throw new Error(`${job.work.kind}: ${fault.trim()}`);
     return JSON.parse(figures) as Figures;
   } finally {

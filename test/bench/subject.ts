@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../support/program.ts";
+import { within } from "../support/waiting.ts";
 import { endsWithUs } from "./children.ts";
-import { inTime } from "./deadline.ts";
 
 /** High enough to be reached by nobody, and not off: their cost is measured. */
 const high = "10000000";
@@ -72,7 +72,7 @@ export async function startSubject(options: SubjectOptions): Promise<Subject> {
     if (child.exitCode !== null) throw new Error(`${command.join(" ")} exited first`);
   };
   try {
-    await inTime(`${command.join(" ")} to answer`, 15_000, answered());
+    await within(`${command.join(" ")} to answer`, answered(), 15_000);
   } catch (error) {
     await end();
     throw error;

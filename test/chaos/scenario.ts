@@ -1,6 +1,8 @@
+import { chance } from "../support/chance.ts";
 import { freePort } from "../support/program.ts";
 import { TestRedis } from "../support/redis.ts";
 import { Sentinels } from "../support/sentinels.ts";
+import { until, within } from "../support/waiting.ts";
 import { ChaosNode } from "./node.ts";
 import { Party } from "./party.ts";
 
@@ -32,6 +34,7 @@ const clockOffsetsMs = [-3_600_000, 0, 86_400_000];
 const mailEveryMs = 40;
 /** By when everything has to be as it should, once nothing is broken any more. */
 const settlingMs = 60_000;
+const becomes = (what: string, is: () => boolean | Promise<boolean>) => until(what, is, settlingMs);
 
 /**
  * Nodes and their Redis are killed, stopped and restarted at random, while pairs of reconnecting
@@ -39,7 +42,7 @@ const settlingMs = 60_000;
  */
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const { seed, seconds, pairs, say = () => {} } = options;
-  const random = seeded(seed);
+  const random = chance(seed).below;
   await using parts = new AsyncDisposableStack();
   const store = parts.use(options.sentinel ? await failingOver() : await single());
   const env = { ...store.env, REDIS_TIMEOUT: `${timeoutMs}ms`, HEARTBEAT: `${heartbeatMs}ms` };
@@ -49,9 +52,9 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
     nodes.push(parts.use(node));
     node.run();
   }
-  await until("every node to be ready", () => all(nodes, (node) => node.isReady()));
+  await becomes("every node to be ready", () => all(nodes, (node) => node.isReady()));
 
-  const choose = seeded(seed + 1);
+  const choose = chance(seed + 1).below;
   const Socket = roaming(() => nodes[choose(nodes.length)] as ChaosNode);
   const couples = Array.from({ length: pairs }, () => {
     const appId = crypto.randomUUID();
@@ -59,22 +62,24 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   });
   const parties = couples.flat();
   for (const party of parties) parts.use(party);
-  await until("every client to be online", () => parties.every((party) => party.isOnline));
+  await becomes("every client to be online", () => parties.every((party) => party.isOnline));
   for (const party of parties) party.talk(mailEveryMs);
 
   const actions = await misbehave(nodes, store, random, seconds, say);
 
   const faults: string[] = [];
-  await until("every node to be ready again", () => all(nodes, (node) => node.isReady()));
-  await until("the last mail to be stored", Promise.all(parties.map((p) => p.fallSilent()))).catch(
-    (error: Error) => faults.push(error.message),
-  );
+  await becomes("every node to be ready again", () => all(nodes, (node) => node.isReady()));
+  await within(
+    "the last mail to be stored",
+    Promise.all(parties.map((p) => p.fallSilent())),
+    settlingMs,
+  ).catch((error: Error) => faults.push(error.message));
   for (const [a, b] of couples) {
     for (const [from, to] of [
       [a, b],
       [b, a],
     ] as const) {
-      await until("the last mail to be heard", () => to.heard.length >= from.stored).catch(
+      await becomes("the last mail to be heard", () => to.heard.length >= from.stored).catch(
         () => {},
       );
       const wrong = to.heard.findIndex((number, i) => number !== i);
@@ -92,7 +97,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   for (const party of parties) party[Symbol.dispose]();
   const redis = await store.primary();
   const freed = async () => Number(await redis.ask("ZCARD", "nt:{rv}:busy")) === 0;
-  await until("every seat to be free", freed).catch((error: Error) => faults.push(error.message));
+  await becomes("every seat to be free", freed).catch((error: Error) => faults.push(error.message));
   const keys = (await redis.ask("KEYS", "nt:*")) as string[];
   for (const key of keys) {
     if (Number(await redis.ask("PTTL", key)) === -1) faults.push(`${key} has no time to live`);
@@ -132,11 +137,11 @@ async function failingOver(): Promise<ChaosStore> {
   // Long enough that a busy machine does not make a primary fail that lives.
   const sentinels = await Sentinels.start({ args, downAfterMs: 2_000 });
   const whole = async () => {
-    await until("the replica to follow", () => sentinels.isWhole());
+    await becomes("the replica to follow", () => sentinels.isWhole());
     return sentinels.primary();
   };
   const replaced = (old: TestRedis) =>
-    until("the failover", async () => (await sentinels.primary()) !== old);
+    becomes("the failover", async () => (await sentinels.primary()) !== old);
   return {
     env: sentinels.env,
     faults: {
@@ -217,35 +222,6 @@ function roaming(choose: () => ChaosNode): new (url: string, protocol: string) =
   };
 }
 
-async function until(
-  what: string,
-  is: Promise<unknown> | (() => boolean | Promise<boolean>),
-): Promise<void> {
-  const endAt = performance.now() + settlingMs;
-  if (is instanceof Promise) {
-    let done = false;
-    void is.then(() => {
-      done = true;
-    });
-    return until(what, () => done);
-  }
-  while (!(await is())) {
-    if (performance.now() > endAt) throw new Error(`Waited ${settlingMs} ms for ${what}`);
-    await Bun.sleep(50);
-  }
-}
-
 async function all<T>(things: readonly T[], is: (thing: T) => Promise<boolean>): Promise<boolean> {
   return (await Promise.all(things.map(is))).every(Boolean);
-}
-
-/** A whole number in 0 … `below` - 1 from a sequence that the seed decides (mulberry32). */
-function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
 }

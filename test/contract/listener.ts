@@ -1,15 +1,15 @@
 import { expect } from "bun:test";
 import type { SeatListener, Waiter } from "../../src/engine/engine.ts";
-import { within } from "../support/client.ts";
+import { Changes } from "../support/waiting.ts";
 
 /** Keeps what it is told, in order, until a test asks for it. */
 class Record {
   private readonly told: string[] = [];
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
 
   protected hear(event: string): void {
     this.told.push(event);
-    this.wake();
+    this.changes.changed();
   }
 
   /** What came and was not asked for yet. Says nothing of what is still under way. */
@@ -34,16 +34,8 @@ class Record {
     }
   }
 
-  private async next(what: string): Promise<string> {
-    const come = async () => {
-      while (this.told.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-      return this.told.shift() as string;
-    };
-    return within(what, come());
+  private next(what: string): Promise<string> {
+    return this.changes.until(what, () => this.told.shift());
   }
 }
 

@@ -1,13 +1,11 @@
-import "../support/patience.ts";
 import { afterAll, test as anyTest, describe, expect } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import { EngineUnreachable } from "../../src/engine/engine.ts";
-import { within } from "../support/client.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { at, redisNodes } from "../support/redis-engine.ts";
-import { until } from "../support/until.ts";
+import { until, within } from "../support/waiting.ts";
 import {
   client,
   code,

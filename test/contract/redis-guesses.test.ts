@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { afterAll, test as anyTest, expect } from "bun:test";
 import { cryptoRandom } from "../../src/base/clock.ts";
 import type { Engine } from "../../src/engine/engine.ts";

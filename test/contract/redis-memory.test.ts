@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { test as anyTest, expect } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { type Engine, ringTotalBytes } from "../../src/engine/engine.ts";

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { afterAll, test as anyTest, expect } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { afterAll } from "bun:test";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { oneRedisNode, redisNodesApart, redisNodesInTurn } from "../support/redis-engine.ts";

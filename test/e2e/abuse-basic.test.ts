@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test";
 import net from "node:net";
-import "../support/patience.ts";
 import { type Clock, cryptoRandom, systemClock } from "../../src/base/clock.ts";
-import { within } from "../support/client.ts";
-import { openPair, type Pair } from "../support/pair.ts";
+import { openPair, type Pair } from "../support/client.ts";
 import { opcodes, RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
+import { within } from "../support/waiting.ts";
 
 /** Frames go both ways between the pair, complete and in order. */
 async function relays({ a, b }: Pair): Promise<void> {

@@ -1,11 +1,10 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
-import { within } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { within } from "../support/waiting.ts";
 
 const base = { BASE_PATH: "/signal" };
 const target = `/ws?appID=${crypto.randomUUID()}&side=A`;

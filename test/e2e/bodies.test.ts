@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
 import net from "node:net";
-import "../support/patience.ts";
-import { within } from "../support/client.ts";
-import { KeptConnection } from "../support/kept-connection.ts";
+import { KeptConnection } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
+import { within } from "../support/waiting.ts";
 
 /** Headers of a body in each of the two ways in which one can be announced. */
 const announced = {

@@ -1,13 +1,11 @@
-import "../support/patience.ts";
 import { test as anyTest, expect } from "bun:test";
 import { RedisClient } from "bun";
-import { TestClient, within } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until, within } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
@@ -102,7 +100,7 @@ test("a Redis that hangs: 503 for what needs it, local pairs go on, others are s
   local.a.send({ type: "send", to: "B", payload: "mail" });
   local.b.send({ type: "hello", deliveredUpTo: 0 });
   expect(await local.b.nextOf("send")).toMatchObject({ payload: "mail" });
-}, 30_000);
+});
 
 test("why there is no connection is logged once a cause, and told by /readyz and the metrics", async () => {
   await using redis = await TestRedis.start();
@@ -150,7 +148,7 @@ test("why there is no connection is logged once a cause, and told by /readyz and
   expect(await server.metric("nt_store_up")).toBe(1);
   expect(await server.metric("nt_store_reconnects_total")).toBe(2);
   expect(server.logLines.join("")).not.toContain("s3cret");
-}, 30_000);
+});
 
 test("a Redis restarted empty: live rooms are there again, with relay and mail", async () => {
   await using redis = await TestRedis.start();
@@ -165,6 +163,7 @@ test("a Redis restarted empty: live rooms are there again, with relay and mail",
   for (const id of ["1", "2"]) {
     a.send({ type: "send", to: "B", id, payload: id });
     expect(await b.nextOf("send")).toMatchObject({ payload: id });
+    await a.nextOf("stored");
   }
 
   await redis.kill();
@@ -178,7 +177,7 @@ test("a Redis restarted empty: live rooms are there again, with relay and mail",
   await b.nextOf("peer_left");
   await using back = await TestClient.open(two.ws, appId, "A");
   expect(await back.next()).toEqual(roomFull);
-}, 30_000);
+});
 
 test("with appendfsync always a Redis killed and restarted has all the mail that was answered", async () => {
   await using redis = await TestRedis.start({ durable: true });
@@ -195,7 +194,7 @@ test("with appendfsync always a Redis killed and restarted has all the mail that
   await using b = await TestClient.open(server.ws, appId, "B");
   b.send({ type: "hello", deliveredUpTo: 0 });
   for (const seq of stored) expect(await b.nextOf("send")).toMatchObject({ seq, payload: seq });
-}, 30_000);
+});
 
 test("one node cut off: its clients find their room at another, and what it still holds is replaced", async () => {
   await using redis = await TestRedis.start();
@@ -230,7 +229,7 @@ test("one node cut off: its clients find their room at another, and what it stil
   await heir.nextOf("room_full");
   heir.send({ type: "ice", from: "the heir" });
   expect(await pair.b.nextOf("ice")).toEqual({ type: "ice", from: "the heir" });
-}, 30_000);
+});
 
 test("a node that ends in order frees its seats as it goes, and its mail is elsewhere", async () => {
   await using redis = await TestRedis.start();

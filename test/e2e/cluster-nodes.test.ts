@@ -1,11 +1,10 @@
-import "../support/patience.ts";
 import { test as anyTest, expect } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
@@ -29,7 +28,7 @@ test("nodes of other settings or versions tell of each other, once, and nothing 
   expect(warnings(two)).toEqual(["ROOM_TTL: 360000 here, 300000 there"]);
   expect(warnings(one)).toEqual(["ROOM_TTL: 300000 here, 360000 there"]);
   expect(await redis.ask("GET", "nt:{rv}:settings")).not.toContain("s3cret");
-}, 30_000);
+});
 
 test("a node has its id in every line of its log and in nt_build_info", async () => {
   await using redis = await TestRedis.start();

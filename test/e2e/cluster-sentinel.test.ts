@@ -1,11 +1,10 @@
-import "../support/patience.ts";
 import { test as anyTest, expect } from "bun:test";
 import { Party } from "../chaos/party.ts";
 import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { Sentinels, sentinelMissing } from "../support/sentinels.ts";
 import { type TestServer, testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(sentinelMissing);
 
@@ -59,7 +58,7 @@ test("a primary that is killed: pairs meet at the new one, and no mail that was 
   await until("all mail", () => b.heard.length >= a.stored && a.heard.length >= b.stored);
   expect(b.heard).toEqual(Array.from({ length: a.stored }, (_, n) => n));
   expect(a.heard).toEqual(Array.from({ length: b.stored }, (_, n) => n));
-}, 60_000);
+});
 
 test("a primary that hangs: pairs meet at the new one, and the old does nothing late", async () => {
   await using sentinels = await Sentinels.start();
@@ -76,7 +75,7 @@ test("a primary that hangs: pairs meet at the new one, and the old does nothing 
   await until("all mail", () => b.heard.length >= a.stored && a.heard.length >= b.stored);
   expect(b.heard).toEqual(Array.from({ length: a.stored }, (_, n) => n));
   expect(a.heard).toEqual(Array.from({ length: b.stored }, (_, n) => n));
-}, 60_000);
+});
 
 test("a primary cut off from its sentinels: the nodes that still reach it leave it", async () => {
   await using sentinels = await Sentinels.start();
@@ -92,7 +91,7 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   const { code } = await one.mint();
   expect(await sentinels.redis[1].ask("EXISTS", `nt:{rv}:code:${code}`)).toBe(1);
   expect(await sentinels.redis[0].ask("EXISTS", `nt:{rv}:code:${code}`)).toBe(0);
-}, 60_000);
+});
 
 test("sentinels with a password; one that is down, and two", async () => {
   await using sentinels = await Sentinels.start({ password: "s3cret" });
@@ -118,4 +117,4 @@ test("sentinels with a password; one that is down, and two", async () => {
     expect(program.stderr).toContain(said);
     expect(program.stderr).not.toMatch(/s3cret|wr0ng/);
   }
-}, 60_000);
+});

@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { test as anyTest, describe, expect } from "bun:test";
 import { createServer } from "node:net";
 import { selfSigned } from "../support/certificate.ts";
@@ -6,7 +5,7 @@ import { freePort, Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(redisMissing);
 
@@ -123,7 +122,7 @@ describe("the server starts", () => {
     await until("readiness", async () => (await fetch(`${server.http}/readyz`)).ok);
     const { code } = await server.mint();
     expect((await server.redeem(code)).status).toBe(200);
-  }, 30_000);
+  });
 
   test("with a database of its own", async () => {
     await using redis = await TestRedis.start();

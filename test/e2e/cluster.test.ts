@@ -1,10 +1,52 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { TestClient } from "../support/client.ts";
-import { type House, houses } from "../support/houses.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
 import { RawClient } from "../support/raw-client.ts";
-import { until } from "../support/until.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+import { until } from "../support/waiting.ts";
+
+/** Where the two sides of a room connect to, and what stands behind it. */
+interface House extends AsyncDisposable {
+  readonly a: TestServer;
+  readonly b: TestServer;
+}
+
+type OpenHouse = (env?: Record<string, string>) => Promise<House>;
+
+const onRedis: readonly (readonly [name: string, open: OpenHouse])[] = [
+  ["Redis, one node", (env) => redisHouse(1, env)],
+  ["Redis, two nodes, the sides apart", (env) => redisHouse(2, env)],
+];
+
+/** Everything that two peers can be connected to, by name. */
+const houses: typeof onRedis = [
+  ["memory", (env) => openHouse(1, env)],
+  ...(redisMissing ? [] : onRedis),
+];
+
+async function redisHouse(nodes: number, env: Record<string, string> = {}): Promise<House> {
+  const redis = await TestRedis.start();
+  const house = await openHouse(nodes, { REDIS_URL: redis.url, DRAIN: "0", ...env });
+  return {
+    ...house,
+    async [Symbol.asyncDispose]() {
+      await house[Symbol.asyncDispose]();
+      await redis[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function openHouse(nodes: number, env: Record<string, string> = {}): Promise<House> {
+  const a = await testServer(env);
+  const b = nodes === 1 ? a : await testServer(env);
+  return {
+    a,
+    b,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([a.stop(), b.stop()]);
+    },
+  };
+}
 
 const roomFull = { type: "room_full" };
 
@@ -170,7 +212,7 @@ describe.each(houses)("two peers on %s", (_, open) => {
       return values.reduce((sum, value) => sum + value, 0);
     };
     for (const peer of [room.a, room.b]) await peer.settled();
-    await metricBecomes({ metric: total }, series, (value) => value > 0);
+    await until("a session", async () => (await total()) > 0);
     expect(await total()).toBe(1);
   });
 
@@ -194,11 +236,11 @@ describe.each(houses)("two peers on %s", (_, open) => {
       return unsent === before;
     });
     expect(unsent).toBeGreaterThan(0);
-    await metricBecomes(house.a, "nt_ws_paused", (value) => value === 1);
+    await house.a.metricBecomes("nt_ws_paused", (value) => value === 1);
     b.resume();
     for (let n = 0; n < frames; n++) {
       expect((await b.nextText()).slice(0, 30)).toStartWith(`{"type":"ice","n":${n},`);
     }
-    await metricBecomes(house.a, "nt_ws_paused", (value) => value === 0);
+    await house.a.metricBecomes("nt_ws_paused", (value) => value === 0);
   });
 });

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { fakeClock } from "../support/clock.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { type Minted, type TestServer, testServer } from "../support/server.ts";

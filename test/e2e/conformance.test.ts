@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import "../support/patience.ts";
-import { within } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
+import { within } from "../support/waiting.ts";
 
 // RFC 6455 at this server's limits: what it must take, what it must refuse, and by which code.
 

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { join } from "node:path";
 import { noBrowser, openBrowser } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import SwaggerParser from "@apidevtools/swagger-parser";
 import { Parser } from "@asyncapi/parser";
 import { type FrameKind, fromClient, fromServer } from "../../src/http/description/asyncapi.ts";

@@ -1,7 +1,5 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { TestClient } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { testServer } from "../support/server.ts";
 
 test("a v1 client gets the documented frames and no other, whatever happens", async () => {

@@ -1,12 +1,10 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Wishes } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
 import { startNginx } from "../support/nginx.ts";
-import { freePort } from "../support/program.ts";
-import { requireProgram } from "../support/programs.ts";
+import { freePort, requireProgram } from "../support/program.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { parseTarget } from "../../src/cli/doctor/target.ts";
 import { selfSigned } from "../support/certificate.ts";

@@ -1,10 +1,8 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { TestClient } from "../support/client.ts";
-import { KeptConnection } from "../support/kept-connection.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
+import { KeptConnection } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
 
 /** A request in flight: all of it but its last byte is at the server. */

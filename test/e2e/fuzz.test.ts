@@ -1,10 +1,9 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { chance } from "../fuzz/chance.ts";
 import { frameCase } from "../fuzz/frames.ts";
 import { leakIn } from "../fuzz/leaks.ts";
 import { requestCase } from "../fuzz/requests.ts";
 import { fuzz } from "../fuzz/run.ts";
+import { chance } from "../support/chance.ts";
 
 // npm run fuzz goes on for as long as one likes; this is a taste of it.
 test("some hundred frames and requests of nonsense harm nobody, and are forgotten", async () => {

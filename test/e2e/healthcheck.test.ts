@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { freePort, Program } from "../support/program.ts";
 import { testServer } from "../support/server.ts";

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";

@@ -1,12 +1,11 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { type RelayFrame, type Side, SignalingClient } from "../../src/client/client.ts";
-import { Changes } from "../support/changes.ts";
-import { TestClient, within } from "../support/client.ts";
+import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { type Network, startProxy } from "../support/proxy.ts";
 import { type TestServer, testServer } from "../support/server.ts";
-import { RejoiningPeer } from "../support/webrtc-rejoin.ts";
+import { Changes, within } from "../support/waiting.ts";
+import { RejoiningPeer } from "../support/webrtc.ts";
 
 const roomFull = { type: "room_full" };
 const offer = (sdp: string) => ({ type: "offer", sdp }) as const;

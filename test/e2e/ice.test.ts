@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 import { type Credentials, noTurn, TurnServer } from "../support/turn-server.ts";

@@ -1,7 +1,5 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { TestClient } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { RawClient, upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";

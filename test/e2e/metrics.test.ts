@@ -1,8 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { TestClient } from "../support/client.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { openPair } from "../support/pair.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
 

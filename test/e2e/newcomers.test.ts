@@ -1,12 +1,11 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { TestClient, within } from "../support/client.ts";
+import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
+import { Changes, within } from "../support/waiting.ts";
 
 const roomFull = '{"type":"room_full"}';
 const node = requireProgram("node");
@@ -18,7 +17,7 @@ describe.skipIf(node.missing)("clients that set their listener once their socket
     "meet with %s, the receiver first, and hear room_full before the offer",
     async (name) => {
       await using server = await testServer();
-      const script = new URL("../support/ws-pairs.mjs", import.meta.url).pathname;
+      const script = new URL("ws-pairs.mjs", import.meta.url).pathname;
       const pairs = 15;
       const child = Bun.spawn([node.path, script, name, server.ws, String(pairs)], {
         stdout: "pipe",
@@ -87,7 +86,7 @@ test("who leaves before it was told anything is not noticed by the other side", 
   await b.nextOf("welcome");
   await using a = await RawClient.open(server.ws, { appId, side: "A", joins: false });
   a.reset();
-  await metricBecomes(server, 'nt_closes_total{reason="client"}', (n) => n === 1);
+  await server.metricBecomes('nt_closes_total{reason="client"}', (n) => n === 1);
   clock.advance(1_000);
   expect(await b.settled()).toEqual([]);
   expect(await server.metric("nt_peers_active")).toBe(1);
@@ -103,24 +102,12 @@ interface Upgraded extends AsyncDisposable {
 async function upgraded(port: number, target: string): Promise<Upgraded> {
   const socket = connect(port, "127.0.0.1");
   const chunks: Buffer[] = [];
-  let wake = () => {};
+  const changes = new Changes();
   socket.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
-    wake();
+    changes.changed();
   });
-  const next = () =>
-    within(
-      "bytes",
-      (async () => {
-        for (;;) {
-          const chunk = chunks.shift();
-          if (chunk !== undefined) return chunk;
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      })(),
-    );
+  const next = () => changes.until("bytes", () => chunks.shift());
   socket.write(
     `GET ${target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",

@@ -1,8 +1,7 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
+import { openPair } from "../support/client.ts";
 import { startNginx } from "../support/nginx.ts";
-import { openPair } from "../support/pair.ts";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";

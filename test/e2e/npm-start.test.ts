@@ -2,9 +2,8 @@ import { expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
-import { within } from "../support/client.ts";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
+import { Changes, within } from "../support/waiting.ts";
 
 const npm = requireProgram("npm");
 const root = join(import.meta.dir, "../..");
@@ -30,29 +29,27 @@ function runNpm(args: readonly string[], cwd: string, path: string): Npm {
     stderr: "pipe",
   });
   let output = "";
-  let wake = () => {};
+  let hasEnded = false;
+  const changes = new Changes();
   const collect = async (stream: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       output += decoder.decode(chunk, { stream: true });
-      wake();
+      changes.changed();
     }
   };
-  const ended = Promise.all([collect(child.stdout), collect(child.stderr)]);
+  void Promise.all([collect(child.stdout), collect(child.stderr)]).then(() => {
+    hasEnded = true;
+    changes.changed();
+  });
   return {
     child,
     printed(text) {
-      const come = async () => {
-        while (!output.includes(text)) {
-          const more = new Promise<boolean>((resolve) => {
-            wake = () => resolve(true);
-          });
-          const goesOn = await Promise.race([more, ended.then(() => output.includes(text))]);
-          if (!goesOn) throw new Error(`npm ended without it: ${output}`);
-        }
-        return output;
-      };
-      return within(`"${text}" from npm`, come());
+      return changes.until(`"${text}" from npm`, () => {
+        if (output.includes(text)) return output;
+        if (hasEnded) throw new Error(`npm ended without it: ${output}`);
+        return undefined;
+      });
     },
   };
 }

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
 describe.skipIf(noBrowser)("two people at the page", () => {
@@ -34,8 +32,7 @@ describe.skipIf(noBrowser)("two people at the page", () => {
     }
     expect(await ann.step("Code", /there/)).toBe("Redeemed there");
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
-    await metricBecomes(
-      server,
+    await server.metricBecomes(
       'nt_session_established_total{mode="direct"}',
       (count) => count === 1,
     );

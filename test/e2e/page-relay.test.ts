@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import { noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
@@ -29,7 +27,7 @@ describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN ser
     await ann.sendFile("relayed.bin", Buffer.alloc(300_000));
     await bob.transferEnds("relayed.bin", "Received");
     const established = 'nt_session_established_total{mode="relay"}';
-    await metricBecomes(server, established, (count) => count === 1);
+    await server.metricBecomes(established, (count) => count === 1);
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
     await Promise.all([ann.leave(), bob.leave()]);
   });
@@ -57,7 +55,7 @@ describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN ser
     await ann.step("ICE checks", /No pair works/);
     await ann.page.getByRole("button", { name: "Try again" }).waitFor();
     const failed = 'nt_session_failed_total{reason="ice-failed"}';
-    await metricBecomes(server, failed, (count) => count > 0);
+    await server.metricBecomes(failed, (count) => count > 0);
     await Promise.all([ann.leave(), bob.leave()]);
   });
 });

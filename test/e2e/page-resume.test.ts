@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import "../support/patience.ts";
 import {
   connectedPeople,
   noBrowser,

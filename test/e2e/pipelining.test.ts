@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import net from "node:net";
-import { within } from "../support/client.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { within } from "../support/waiting.ts";
 
 const request = (target: string) => `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`;
 

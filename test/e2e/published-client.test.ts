@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { browserWSWithReconnect } from "@noisytransfer/transport";
-import "../support/patience.ts";
-import { TestClient, within } from "../support/client.ts";
-import { type MailboxOptions, PublishedMailbox } from "../support/published-client.ts";
+import { TestClient } from "../support/client.ts";
 import { testServer } from "../support/server.ts";
+import { within } from "../support/waiting.ts";
+import { type MailboxOptions, PublishedMailbox } from "./published-mailbox.ts";
 
 type ReconnectingSocket = ReturnType<typeof browserWSWithReconnect>;
 

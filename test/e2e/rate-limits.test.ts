@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { fakeClock } from "../support/clock.ts";
 import { RawClient, upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";

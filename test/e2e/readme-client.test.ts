@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { join } from "node:path";
 import { RTCPeerConnection } from "werift";
 import { testServer } from "../support/server.ts";

@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { relayTypes } from "../../src/protocol/frames.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { opcodes, RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
 

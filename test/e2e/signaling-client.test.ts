@@ -1,4 +1,3 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import {
   type ClientOptions,
@@ -11,9 +10,9 @@ import {
   SignalingClient,
   type Welcome,
 } from "../../src/client/client.ts";
-import { Changes } from "../support/changes.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";
+import { Changes } from "../support/waiting.ts";
 
 /** A client, and all that it has said of itself. */
 function listen(options: Omit<ClientOptions, "on">) {

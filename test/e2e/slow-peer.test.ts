@@ -1,10 +1,7 @@
-import "../support/patience.ts";
 import { describe, expect, test } from "bun:test";
 import { backpressureLimit } from "../../src/ws/flow.ts";
-import { TestClient } from "../support/client.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
-import { openPair } from "../support/pair.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
@@ -40,7 +37,7 @@ async function stalled(server: TestServer, options: { v2?: boolean } = {}) {
 }
 
 const senderWaits = (server: TestServer, senders = 1) =>
-  metricBecomes(server, "nt_ws_paused", (paused) => paused === senders);
+  server.metricBecomes("nt_ws_paused", (paused) => paused === senders);
 
 /** Every frame comes, in order, none twice. */
 async function hearsAll(reader: { nextText(): Promise<string> }): Promise<void> {
@@ -90,7 +87,7 @@ describe("a peer that stops reading", () => {
 
     for (let turn = 0; turn < 5; turn++) {
       clock.advance(5_000);
-      await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+      await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
     }
     expect(await server.metric("nt_ws_buffered_bytes")).toBeLessThan(backpressureLimit(limits));
     expect(await server.metric(overrun)).toBe(0);
@@ -123,8 +120,7 @@ describe("a sender that waits for its slow peer", () => {
     await senderWaits(server);
     for (let said = 1; said <= 20; said++) {
       slow.a.send('{"type":"telemetry","event":"still here"}');
-      await metricBecomes(
-        server,
+      await server.metricBecomes(
         'nt_ws_messages_total{type="telemetry"}',
         (count) => count === said,
       );
@@ -162,12 +158,12 @@ describe("a sender that waits for its slow peer", () => {
     await senderWaits(server);
     network.latest().cut("silent");
     slow.a.resume();
-    await metricBecomes(server, "nt_ws_paused", (paused) => paused === 0);
+    await server.metricBecomes("nt_ws_paused", (paused) => paused === 0);
     for (let beat = 0; beat < 12; beat++) {
       await slow.a.settled();
       clock.advance(500);
     }
-    await metricBecomes(server, 'nt_closes_total{reason="dead"}', (dead) => dead === 1);
+    await server.metricBecomes('nt_closes_total{reason="dead"}', (dead) => dead === 1);
     expect(await server.metric("nt_peers_active")).toBe(1);
   });
 
@@ -179,7 +175,7 @@ describe("a sender that waits for its slow peer", () => {
     await senderWaits(server);
     clock.advance(2_000);
     expect((await slow.b.nextOf("peer_left")).type).toBe("peer_left");
-    await metricBecomes(server, 'nt_closes_total{reason="slow_peer"}', (count) => count === 1);
+    await server.metricBecomes('nt_closes_total{reason="slow_peer"}', (count) => count === 1);
     slow.a.resume();
     expect(await slow.a.ended).toEqual({ code: 1013, reason: "slow peer" });
 
@@ -260,7 +256,7 @@ describe("past WS_BUFFER_TOTAL over all peers", () => {
     const clock = fakeClock();
     await using server = await testServer({ ...env, WS_BUFFER_TOTAL: "262144" }, { clock });
     await using slow = await stalled(server);
-    await metricBecomes(server, buffersFull, (count) => count === 1);
+    await server.metricBecomes(buffersFull, (count) => count === 1);
     await slow.b.settled();
     expect(await server.metric("nt_ws_paused")).toBe(0);
     expect(await server.metric(overrun)).toBe(0);

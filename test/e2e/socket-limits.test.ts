@@ -1,9 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
-import { TestClient } from "../support/client.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
-import { openPair } from "../support/pair.ts";
 import { encodeFrame, opcodes, RawClient, upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
@@ -18,7 +15,7 @@ function upgrade(server: TestServer, localAddress = one, headers: Record<string,
 
 /** Tries until the server has seen that a socket has closed. */
 async function opensAgain(server: TestServer): Promise<RawClient> {
-  await metricBecomes(server, "nt_peers_active", (peers) => peers < 2);
+  await server.metricBecomes("nt_peers_active", (peers) => peers < 2);
   return RawClient.open(server.ws);
 }
 
@@ -128,7 +125,7 @@ test("a hundred that come and go use nothing up", async () => {
     else if (i % 3 === 1) peer.sendClose();
     else peer.sendFrame(0x3);
     await peer.ended;
-    await metricBecomes(server, "nt_peers_active", (peers) => peers === 0);
+    await server.metricBecomes("nt_peers_active", (peers) => peers === 0);
   }
 });
 
@@ -152,7 +149,7 @@ test("a flooder is read no faster than FRAMES_PER_SEC, loses nothing and keeps i
   flooder.sendRaw(encoded(sent));
   // The burst comes through at once, and then nothing while time stands still.
   expect(await peer.nextTexts(200)).toEqual(sent.slice(0, 200));
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   expect(await peer.settled()).toEqual([]);
 
   const heard = sent.slice(0, 200);
@@ -163,7 +160,7 @@ test("a flooder is read no faster than FRAMES_PER_SEC, loses nothing and keeps i
   }
   expect(heard).toEqual(sent);
   expect(await flooder.settled()).toEqual(['{"type":"room_full"}']);
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 0);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 0);
 });
 
 test("while one floods, other pairs relay as if it weren't there", async () => {
@@ -172,7 +169,7 @@ test("while one floods, other pairs relay as if it weren't there", async () => {
   await using flooder = await RawClient.open(server.ws);
   await using pair = await openPair(server);
   flooder.sendRaw(encoded(numbered(20_000)));
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   // A burst of two seconds is 400, of which half may come in one blow.
   const frames = numbered(200);
   for (const frame of frames) pair.a.send(frame);
@@ -188,7 +185,7 @@ test("mail is slowed down like anything else, and none is lost", async () => {
   await pair.b.settled();
   const seqs: unknown[] = [];
   for (let n = 0; n < 300; n++) pair.a.send({ type: "send", to: "B", payload: n, id: `m${n}` });
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   while (seqs.length < 300) {
     seqs.push(...(await pair.b.settled()).map(({ payload }) => payload));
     clock.advance(1_000);
@@ -201,10 +198,10 @@ test("a flooder that gives up while it is paused leaves nothing behind", async (
   await using server = await testServer({ FRAMES_PER_SEC: "10" }, { clock });
   await using flooder = await RawClient.open(server.ws);
   flooder.sendRaw(encoded(numbered(200)));
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   flooder.destroy();
   for (let second = 0; second < 30; second++) clock.advance(1_000);
-  await metricBecomes(server, "nt_peers_active", (peers) => peers === 0);
+  await server.metricBecomes("nt_peers_active", (peers) => peers === 0);
   expect(await server.metric("nt_ws_paused")).toBe(0);
 });
 
@@ -225,7 +222,7 @@ test("a flood of tiny frames is slowed down for as long as it lasts, and not sen
   // So that the end of no wait for tokens falls on the beginning of a turn.
   clock.advance(20);
   flooder.sendRaw(Buffer.concat(new Array<Buffer>(600_000).fill(tiny)));
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   clock.advance(980);
   for (let second = 1; second <= 80; second++) {
     clock.advance(1_000);
@@ -282,7 +279,7 @@ test("frames are charged by size: a burst of long ones is slowed down, and all o
   for (let i = 0; i < 100; i++) pair.a.send(long);
   // 200 tokens: 25 frames of 8.
   expect(await pair.b.nextTexts(25)).toEqual(new Array<string>(25).fill(long));
-  await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   expect(await pair.b.settled()).toEqual([]);
   expect(await server.metric("nt_ws_queued_bytes")).toBeGreaterThan(0);
   const heard: string[] = [];
@@ -291,5 +288,5 @@ test("frames are charged by size: a burst of long ones is slowed down, and all o
     heard.push(...(await pair.b.nextTexts(Math.min(12, 75 - heard.length))));
   }
   expect(new Set(heard)).toEqual(new Set([long]));
-  await metricBecomes(server, "nt_ws_queued_bytes", (bytes) => bytes === 0);
+  await server.metricBecomes("nt_ws_queued_bytes", (bytes) => bytes === 0);
 });

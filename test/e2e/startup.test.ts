@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { selfSigned } from "../support/certificate.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { freePort, Program, takenPort } from "../support/program.ts";
 
 test("the program serves what its quick start shows: mint, redeem, relay, health, metrics", async () => {

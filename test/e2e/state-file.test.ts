@@ -2,14 +2,13 @@ import { expect, test } from "bun:test";
 import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
-import { Changes } from "../support/changes.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { KeptConnection } from "../support/kept-connection.ts";
 import { freePort, Program, takenPort } from "../support/program.ts";
+import { KeptConnection } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { Changes } from "../support/waiting.ts";
 
 interface StateFolder extends AsyncDisposable {
   readonly path: string;
@@ -342,8 +341,8 @@ class Party {
     this.stored.push(this.client.send(this.stored.length));
   }
 
-  online(): Promise<void> {
-    return this.changes.until("a party to be online", () => this.client.state === "online");
+  async online(): Promise<void> {
+    await this.changes.until("a party to be online", () => this.client.state === "online");
   }
 }
 

@@ -1,16 +1,13 @@
 import { expect, test } from "bun:test";
 import tls from "node:tls";
-import "../support/patience.ts";
 import { createLog, type Log } from "../../src/telemetry/log.ts";
 import { type Certificate, selfSigned } from "../support/certificate.ts";
-import { Changes } from "../support/changes.ts";
-import { TestClient, within } from "../support/client.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { metricBecomes } from "../support/metric-becomes.ts";
-import { openPair } from "../support/pair.ts";
 import { Program } from "../support/program.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { Changes, within } from "../support/waiting.ts";
 
 function envOf({ certFile, keyFile }: Certificate): Record<string, string> {
   return { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
@@ -67,8 +64,8 @@ class HeardLog {
     return this.lines.filter((line) => line.msg === msg).length;
   }
 
-  until(msg: string, times = 1): Promise<void> {
-    return this.changes.until(`${times} × "${msg}"`, () => this.count(msg) >= times);
+  async until(msg: string, times = 1): Promise<void> {
+    await this.changes.until(`${times} × "${msg}"`, () => this.count(msg) >= times);
   }
 }
 
@@ -198,10 +195,10 @@ test.each(["old", "new"])(
       (_, n) => `{"type":"offer","n":${n},"sdp":"${"x".repeat(60_000)}"}`,
     );
     for (const frame of frames) sender.send(frame);
-    await metricBecomes(server, "nt_ws_paused", (paused) => paused === 1);
+    await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
     slow.resume();
     for (const frame of frames) expect((await slow.nextText()) === frame).toBe(true);
-    await metricBecomes(server, "nt_ws_paused", (paused) => paused === 0);
+    await server.metricBecomes("nt_ws_paused", (paused) => paused === 0);
     expect(await server.metric('nt_drops_total{reason="overrun"}')).toBe(0);
     slow.send('{"type":"answer"}');
     expect(await sender.nextText()).toBe('{"type":"answer"}');

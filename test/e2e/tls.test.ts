@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { selfSigned } from "../support/certificate.ts";
-import { openPair } from "../support/pair.ts";
+import { openPair } from "../support/client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
 

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { TestClient } from "../support/client.ts";
 import { upgradeRequest } from "../support/raw-client.ts";
 import { exchange, type RawAnswer, type RawRequest, rawRequest } from "../support/raw-http.ts";

@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { testServer } from "../support/server.ts";
-import { WebRtcPeer } from "../support/webrtc-peer.ts";
+import { WebRtcPeer } from "../support/webrtc.ts";
 
 test("two WebRTC peers find each other by a code and then talk without the server", async () => {
   await using server = await testServer();

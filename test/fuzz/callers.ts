@@ -1,6 +1,6 @@
 import net from "node:net";
-import { within } from "../support/client.ts";
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../support/chance.ts";
+import { within } from "../support/waiting.ts";
 import { leakIn } from "./leaks.ts";
 import { type RequestCase, requestCase } from "./requests.ts";
 

@@ -1,6 +1,6 @@
 import { frameTypes } from "../../src/protocol/frames.ts";
+import type { Chance } from "../support/chance.ts";
 import { opcodes } from "../support/raw-client.ts";
-import type { Chance } from "./chance.ts";
 import { anyValue, broken, nested, object } from "./json.ts";
 
 /** One thing that a client may do to its socket. */

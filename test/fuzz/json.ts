@@ -1,4 +1,4 @@
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../support/chance.ts";
 
 // JSON as text, since much of what is of interest has no value in this language.
 

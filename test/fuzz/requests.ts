@@ -1,4 +1,4 @@
-import type { Chance } from "./chance.ts";
+import type { Chance } from "../support/chance.ts";
 import { anyValue, broken, nested, object } from "./json.ts";
 
 /** One thing that a client may send to an HTTP port. */

@@ -1,5 +1,5 @@
+import type { Chance } from "../support/chance.ts";
 import { RawClient } from "../support/raw-client.ts";
-import type { Chance } from "./chance.ts";
 import { type FrameCase, frameCase } from "./frames.ts";
 import { leakIn } from "./leaks.ts";
 

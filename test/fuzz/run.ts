@@ -1,5 +1,5 @@
+import { chance } from "../support/chance.ts";
 import { call } from "./callers.ts";
-import { chance } from "./chance.ts";
 import { rogues } from "./rogues.ts";
 import { type Health, startSubject } from "./subject.ts";
 

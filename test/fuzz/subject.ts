@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
-import { within } from "../support/client.ts";
-import { openPair, type Pair } from "../support/pair.ts";
+import { openPair, type Pair } from "../support/client.ts";
 import { Program } from "../support/program.ts";
+import { until, within } from "../support/waiting.ts";
 import { wsMaxMsgBytes } from "./frames.ts";
 
 /** Little of everything, so that what has no bound soon shows. */
@@ -100,19 +100,16 @@ export async function startSubject(): Promise<Subject> {
     url,
     check,
     async empty() {
-      const left = async () => {
-        for (;;) {
-          await check();
-          const series = await scrape(url);
-          const over = Object.entries(forgotten).filter(([name, most]) => {
-            return (series.get(name) ?? 0) > most;
-          });
-          if (over.length === 0) return;
-          last = over.map(([name]) => `${name} ${series.get(name)}`).join(", ");
-        }
-      };
       let last = "";
-      await within("everything to be forgotten", left()).catch((error: unknown) => {
+      await until("everything to be forgotten", async () => {
+        await check();
+        const series = await scrape(url);
+        const over = Object.entries(forgotten).filter(([name, most]) => {
+          return (series.get(name) ?? 0) > most;
+        });
+        last = over.map(([name]) => `${name} ${series.get(name)}`).join(", ");
+        return over.length === 0;
+      }).catch((error: unknown) => {
         throw new Error(`${String(error)}: ${last}`);
       });
     },

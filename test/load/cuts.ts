@@ -3,7 +3,7 @@ import {
   type CutsReport,
   mailboxClientsSurviveCuts,
   ownClientSurvivesCuts,
-} from "../support/cuts-scenario.ts";
+} from "./cuts-scenario.ts";
 
 // Cuts connections at random, first of the project's own client, then of mailbox clients of the
 // first dialect: npm run cuts -- --cuts 10000 --seed 1

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignalingClient } from "../../src/client/client.ts";
-import { becomes, inTime } from "../bench/deadline.ts";
-import { chance } from "../fuzz/chance.ts";
+import { chance } from "../support/chance.ts";
 import { freePort, Program } from "../support/program.ts";
+import { until, within } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
 
 /** A client that sends numbered mail without end. */
@@ -46,27 +46,31 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
     }
     const all = (arrivals: number) => () =>
       talkers.every((one) => one.arrivals >= arrivals && one.client.state === "online");
-    await becomes(`${pairs} pairs`, 30_000, all(1));
+    await until(`${pairs} pairs`, all(1), 30_000);
     const mailed = () => talkers.every(({ sent }) => sent > 2);
-    await becomes("everybody's third mail", 30_000, mailed);
+    await until("everybody's third mail", mailed, 30_000);
 
     const startedAt = performance.now();
     first.signal("SIGTERM");
     await using second = await Program.start(env);
-    const code = await inTime("the first server to end", 30_000, first.exited);
+    const code = await within("the first server to end", first.exited, 30_000);
     if (code !== 0) throw new Error(`The first server ended with ${code}`);
     const endedMs = performance.now() - startedAt;
-    await becomes("everybody to be back", 60_000, all(2));
+    await until("everybody to be back", all(2), 60_000);
     const backMs = performance.now() - startedAt;
     const before = talkers.map(({ sent }) => sent);
-    await becomes("everybody's next mail", 30_000, () =>
-      talkers.every(({ sent }, i) => sent > (before[i] as number) + 1),
+    await until(
+      "everybody's next mail",
+      () => talkers.every(({ sent }, i) => sent > (before[i] as number) + 1),
+      30_000,
     );
     over = true;
-    await inTime("the last mail to be stored", 60_000, Promise.all(talkers.map((t) => t.talking)));
+    await within("the last mail to be stored", Promise.all(talkers.map((t) => t.talking)), 60_000);
     const others = (i: number) => talkers[i ^ 1] as Talker;
-    await becomes("the last mail to be delivered", 30_000, () =>
-      talkers.every(({ heard }, i) => heard.length >= others(i).sent),
+    await until(
+      "the last mail to be delivered",
+      () => talkers.every(({ heard }, i) => heard.length >= others(i).sent),
+      30_000,
     );
     let mails = 0;
     for (const [i, { heard }] of talkers.entries()) {

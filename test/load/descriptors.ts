@@ -1,6 +1,6 @@
-import { becomes } from "../bench/deadline.ts";
 import { LoadSocket } from "../bench/load-socket.ts";
-import { openPair, type Pair } from "../support/pair.ts";
+import { openPair, type Pair } from "../support/client.ts";
+import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
 import { startServer } from "./server.ts";
 
@@ -20,7 +20,7 @@ async function exhausted(newcomers: number, say: (line: string) => void): Promis
   await using pair = await openPair({ ws: `ws://127.0.0.1:${server.port}` });
   const crowd = crowdOf(server.port, newcomers);
   // Those that were not let in wait in the kernel; nobody tells them.
-  await becomes("the descriptors to be gone", 20_000, () => crowd.stood(500));
+  await until("the descriptors to be gone", () => crowd.stood(500), 20_000);
   const inside = crowd.open();
   say(`${openFiles} descriptors, ${newcomers} newcomers: ${inside} got in`);
   if (inside >= openFiles) throw new Error("The limit of open files was not kept");
@@ -28,7 +28,7 @@ async function exhausted(newcomers: number, say: (line: string) => void): Promis
   say("the pair that was there before is served");
   const startedAt = performance.now();
   crowd.leave();
-  await becomes("a newcomer to be let in", 20_000, await comesIn(server.port));
+  await until("a newcomer to be let in", await comesIn(server.port), 20_000);
   say(`a newcomer is in ${(performance.now() - startedAt).toFixed(0)} ms after they left`);
   await relays(pair);
   const answer = await fetch(`${server.http}/rendezvous/code`, { method: "POST" });
@@ -40,11 +40,11 @@ async function kept(newcomers: number, say: (line: string) => void): Promise<voi
   await using pair = await openPair({ ws: `ws://127.0.0.1:${server.port}` });
   const crowd = crowdOf(server.port, newcomers);
   const settled = () => crowd.open() + crowd.refused() === newcomers;
-  await becomes("every newcomer to be in or refused", 30_000, settled);
+  await until("every newcomer to be in or refused", settled, 30_000);
   say(`MAX_SOCKETS=auto: ${crowd.open()} got in, ${crowd.refused()} were refused`);
   await relays(pair);
   crowd.leave();
-  await becomes("a newcomer to be let in", 20_000, await comesIn(server.port));
+  await until("a newcomer to be let in", await comesIn(server.port), 20_000);
 }
 
 interface Crowd {

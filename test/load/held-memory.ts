@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { endsWithUs } from "../bench/children.ts";
+import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
 import { scrape } from "./server.ts";
 
@@ -83,9 +84,9 @@ export const heldMemory: Scenario = async ({ short, say }) => {
     const counted = await server.counted();
     const most = 2 * counted + slackBytes;
     // Freed pages go back to the system a while after the garbage was collected.
-    const until = performance.now() + patienceMs;
+    const giveUpAt = performance.now() + patienceMs;
     let growth = (await server.rss()) - before;
-    while (growth > most && performance.now() < until) growth = (await server.rss()) - before;
+    while (growth > most && performance.now() < giveUpAt) growth = (await server.rss()) - before;
     const [grown, held] = [growth, counted].map((bytes) => (bytes / megabyte).toFixed(1));
     say(`${what}: memory grew by ${grown} MB, ${held} MB are counted`);
     if (growth > most)
@@ -142,12 +143,8 @@ async function measuredServer(): Promise<Measured> {
       return bytes + of("nt_ws_open") * socketBytes + of("nt_rooms_active") * roomBytes;
     },
     async shows(gauge, value) {
-      const until = performance.now() + patienceMs;
-      for (;;) {
-        const shown = (await scrape(http)).get(gauge);
-        if (shown === value) return;
-        if (performance.now() > until) throw new Error(`${gauge} is ${shown}, not ${value}`);
-      }
+      const shown = async () => (await scrape(http)).get(gauge) === value;
+      await until(`${gauge} to be ${value}`, shown, patienceMs);
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");

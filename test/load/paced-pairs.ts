@@ -1,7 +1,7 @@
-import { becomes } from "../bench/deadline.ts";
 import { padded, textFrame } from "../bench/frames.ts";
 import { Latencies } from "../bench/statistics.ts";
 import { openPairs, roomFullBytes } from "../bench/workloads/pairs.ts";
+import { until } from "../support/waiting.ts";
 
 const frameBytes = 256;
 const frame = textFrame(padded('{"type":"ice","candidate":"', frameBytes));
@@ -59,7 +59,7 @@ export async function pacedPairs(port: number, count: number): Promise<PacedPair
         for (const until = before + due(); sent < until; ) send();
         await Bun.sleep(tickMs);
       }
-      await becomes("the frames under way", 20_000, () => heard >= sent);
+      await until("the frames under way", () => heard >= sent, 20_000);
       const failure = pairs.failure();
       if (failure !== undefined) throw failure;
       if (heard !== sent || wrong > 0) {

@@ -1,9 +1,9 @@
-import { inTime } from "../bench/deadline.ts";
 import { closeFrame, textFrame } from "../bench/frames.ts";
 import { HttpSocket, member } from "../bench/http-socket.ts";
 import { LoadSocket } from "../bench/load-socket.ts";
 import { mintRequest, redeemRequest } from "../bench/workloads/codes.ts";
-import type { Chance } from "../fuzz/chance.ts";
+import type { Chance } from "../support/chance.ts";
+import { within } from "../support/waiting.ts";
 
 /** An answer may take this long: the server probes the dead for seconds, and machines are busy. */
 const patienceMs = 20_000;
@@ -58,7 +58,7 @@ class Party {
         });
       }
     };
-    return inTime(`${part} at side ${this.side}`, patienceMs, come());
+    return within(`${part} at side ${this.side}`, come(), patienceMs);
   }
 }
 
@@ -117,7 +117,7 @@ export class SessionLives {
     const { promise, resolve } = Promise.withResolvers<{ status: number; body: string }>();
     this.answered = resolve;
     this.http.post(request);
-    const { status, body } = await inTime("an answer", patienceMs, promise);
+    const { status, body } = await within("an answer", promise, patienceMs);
     if (status !== 200) throw new Error(`${status} ${body}`);
     return body;
   }

@@ -1,5 +1,5 @@
 import { rssBytes } from "../bench/process-facts.ts";
-import { chance } from "../fuzz/chance.ts";
+import { chance } from "../support/chance.ts";
 import { scrape, startServer } from "./server.ts";
 import { SessionLives } from "./session-life.ts";
 

@@ -1,5 +1,5 @@
-import { becomes } from "../bench/deadline.ts";
 import { type Hearing, LoadSocket } from "../bench/load-socket.ts";
+import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
 import { scrape, startServer } from "./server.ts";
 
@@ -28,10 +28,14 @@ export const storm: Scenario = async ({ short, say }) => {
   );
   const startedAt = performance.now();
   for (const socket of sockets) socket.connect();
-  await becomes(`${count} sockets in full rooms`, 60_000, () => {
-    if (failed > 0) throw new Error(`${failed} connections failed`);
-    return opened === count && full >= count;
-  });
+  await until(
+    `${count} sockets in full rooms`,
+    () => {
+      if (failed > 0) throw new Error(`${failed} connections failed`);
+      return opened === count && full >= count;
+    },
+    60_000,
+  );
   const seconds = (performance.now() - startedAt) / 1_000;
   say(`${count} connections in one go: all are in full rooms after ${seconds.toFixed(2)} s`);
   const peers = (await scrape(server.http)).get("nt_peers_active");

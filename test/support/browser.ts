@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { requireProgram } from "./programs.ts";
+import { requireProgram } from "./program.ts";
 
 const program = requireProgram("chromium");
 

@@ -1,5 +1,4 @@
-/** How long a test waits for what should have happened, before it says what it waited for. */
-const patienceMs = 10_000;
+import { Changes, within } from "./waiting.ts";
 
 export interface Frame {
   readonly type: string;
@@ -28,17 +27,17 @@ export class TestClient implements AsyncDisposable {
   readonly texts: string[] = [];
   readonly closed: Promise<Closed>;
   isClosed = false;
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
 
   private constructor(readonly socket: WebSocket) {
     socket.addEventListener("message", ({ data }) => {
       this.texts.push(String(data));
-      this.wake();
+      this.changes.changed();
     });
     this.closed = new Promise((resolve) => {
       socket.addEventListener("close", ({ code, reason }) => {
         this.isClosed = true;
-        this.wake();
+        this.changes.changed();
         resolve({ code, reason });
       });
     });
@@ -75,17 +74,12 @@ export class TestClient implements AsyncDisposable {
   }
 
   /** The next text, in order. */
-  async nextText(): Promise<string> {
-    const come = async () => {
-      while (this.texts.length === 0) {
-        if (this.isClosed) throw new Error("the socket closed first");
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-      return this.texts.shift() as string;
-    };
-    return within("a frame", come());
+  nextText(): Promise<string> {
+    return this.changes.until("a frame", () => {
+      if (this.texts.length > 0) return this.texts.shift();
+      if (this.isClosed) throw new Error("The socket closed first");
+      return undefined;
+    });
   }
 
   async next(): Promise<Frame> {
@@ -134,15 +128,38 @@ export class TestClient implements AsyncDisposable {
   }
 }
 
-/** What `promise` gives, or an error that says what was waited for. */
-export async function within<T>(what: string, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${patienceMs} ms for ${what}`)), patienceMs);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+export interface PairOptions {
+  readonly appId?: string;
+  readonly a?: ClientOptions;
+  readonly b?: ClientOptions;
+}
+
+/** Two clients in one room, both of which have heard that it is full, and nothing else yet. */
+export interface Pair extends AsyncDisposable {
+  readonly appId: string;
+  readonly a: TestClient;
+  readonly b: TestClient;
+}
+
+export async function openPair(
+  server: { readonly ws: string },
+  { appId = crypto.randomUUID(), a: optionsA, b: optionsB }: PairOptions = {},
+): Promise<Pair> {
+  const a = await TestClient.open(server.ws, appId, "A", optionsA);
+  const b = await TestClient.open(server.ws, appId, "B", optionsB);
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  for (const [peer, options] of [
+    [a, optionsA],
+    [b, optionsB],
+  ] as const) {
+    if (options?.v2) await peer.nextOf("peer_joined");
   }
+  return {
+    appId,
+    a,
+    b,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([a[Symbol.asyncDispose](), b[Symbol.asyncDispose]()]);
+    },
+  };
 }

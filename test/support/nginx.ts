@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { selfSigned } from "./certificate.ts";
-import { within } from "./client.ts";
 import { freePort } from "./program.ts";
+import { until } from "./waiting.ts";
 
 export interface Nginx extends AsyncDisposable {
   /** Its address, over TLS. */
@@ -53,16 +53,15 @@ export async function startNginx(
     await certificate[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });
   };
-  const ended = child.exited.then(async () => {
-    throw new Error(`nginx ended: ${await complaints}`);
-  });
   try {
-    await within("nginx to listen", Promise.race([accepts(port), ended]));
+    await until("nginx to listen", async () => {
+      if (child.exitCode !== null) throw new Error(`nginx ended: ${await complaints}`);
+      return accepts(port);
+    });
   } catch (error) {
     await dispose();
     throw error;
   }
-  ended.catch(() => {});
   return {
     https: `https://127.0.0.1:${port}`,
     wss: `wss://127.0.0.1:${port}`,
@@ -70,16 +69,14 @@ export async function startNginx(
   };
 }
 
-/** Resolves when something listens on this port of 127.0.0.1. */
-async function accepts(port: number): Promise<void> {
-  for (;;) {
-    try {
-      const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
-      socket.terminate();
-      return;
-    } catch {
-      await Bun.sleep(10);
-    }
+/** Whether something listens on this port of 127.0.0.1. */
+async function accepts(port: number): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
+    socket.terminate();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { within } from "./client.ts";
+import { Changes, until, within } from "./waiting.ts";
 
 const { NT_SIGNAL_BINARY: server = join(import.meta.dir, "../../src/main.ts") } = process.env;
 /** The program's sources, or what NT_SIGNAL_BINARY names: a binary, or a main.ts. */
@@ -21,7 +21,7 @@ export class Program implements AsyncDisposable {
   /** Everything it wrote so far. */
   stdout = "";
   stderr = "";
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
   private readonly outputEnded: Promise<unknown>;
 
   private constructor(
@@ -68,30 +68,19 @@ export class Program implements AsyncDisposable {
 
   /** Resolves when it answers on this port, for a program that doesn't say when it listens. */
   async answersOn(port: number): Promise<void> {
-    const ask = async () => {
-      while (!this.hasExited()) {
-        const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
-        if (answer?.ok) return;
-        await Bun.sleep(10);
-      }
-      throw new Error(`It exited first: ${this.stderr}`);
-    };
-    await within(`an answer on port ${port}`, ask());
+    await until(`an answer on port ${port}`, async () => {
+      this.mustRun();
+      return (await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined))?.ok;
+    });
   }
 
   /** The first log line with this message. */
-  async logged(msg: string): Promise<LogLine> {
-    const come = async () => {
-      for (;;) {
-        const line = this.log().find((entry) => entry.msg === msg);
-        if (line !== undefined) return line;
-        if (this.hasExited()) throw new Error(`It exited first: ${this.stderr}`);
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-    };
-    return within(`the log line "${msg}"`, come());
+  logged(msg: string): Promise<LogLine> {
+    return this.changes.until(`the log line "${msg}"`, () => {
+      const line = this.log().find((entry) => entry.msg === msg);
+      if (line === undefined) this.mustRun();
+      return line;
+    });
   }
 
   /** The complete log lines so far. */
@@ -110,8 +99,9 @@ export class Program implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  private hasExited(): boolean {
-    return this.child.exitCode !== null || this.child.signalCode !== null;
+  private mustRun(): void {
+    const { exitCode, signalCode } = this.child;
+    if (exitCode !== null || signalCode !== null) throw new Error(`It exited: ${this.stderr}`);
   }
 
   private async collect(
@@ -121,10 +111,10 @@ export class Program implements AsyncDisposable {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       add(decoder.decode(chunk, { stream: true }));
-      this.wake();
+      this.changes.changed();
     }
     await this.child.exited;
-    this.wake();
+    this.changes.changed();
   }
 }
 
@@ -144,4 +134,17 @@ export async function takenPort(): Promise<{ readonly port: number } & AsyncDisp
 export async function freePort(): Promise<number> {
   await using taken = await takenPort();
   return taken.port;
+}
+
+/**
+ * Where a program that a test needs lies. Where it is missing the test is skipped and says so;
+ * where CI is true that is an error, so that no test is silently left out there.
+ */
+export function requireProgram(name: string): { readonly path: string; readonly missing: boolean } {
+  const path = Bun.which(name);
+  if (path !== null) return { path, missing: false };
+  if (process.env["CI"] === "true")
+    throw new Error(`${name} is not installed: .ci/run installs it`);
+  process.stderr.write(`Tests are skipped: they need ${name}, which is not installed.\n`);
+  return { path: name, missing: true };
 }

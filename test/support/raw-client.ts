@@ -1,6 +1,6 @@
 import type net from "node:net";
-import { within } from "./client.ts";
 import { exchange, type RawRequest } from "./raw-http.ts";
+import { Changes, within } from "./waiting.ts";
 
 /** RFC 6455 section 5.2. */
 export const opcodes = {
@@ -59,7 +59,7 @@ export class RawClient implements AsyncDisposable {
   private partial: Buffer[] = [];
   private partialBytes = 0;
   private neededBytes = 2;
-  private readonly watchers = new Set<() => void>();
+  private readonly changes = new Changes();
 
   private constructor(
     readonly socket: net.Socket,
@@ -72,7 +72,7 @@ export class RawClient implements AsyncDisposable {
     this.ended = new Promise((resolve) => {
       socket.on("close", () => {
         this.hasEnded = true;
-        this.changed();
+        this.changes.changed();
         resolve(this.end);
       });
     });
@@ -91,7 +91,7 @@ export class RawClient implements AsyncDisposable {
     });
     if (status === 101) {
       const client = new RawClient(socket, rest, autoPong);
-      if (joins) await within(`${target} to answer a ping`, client.joined());
+      if (joins) await client.joined(`${target} to answer a ping`);
       return client;
     }
     socket.destroy();
@@ -151,10 +151,7 @@ export class RawClient implements AsyncDisposable {
 
   /** The next frame that is no control frame, in order. */
   next(): Promise<RawFrame> {
-    return within(
-      "a frame",
-      this.until(() => this.waiting.shift()),
-    );
+    return this.until("a frame", () => this.waiting.shift());
   }
 
   async nextText(): Promise<string> {
@@ -165,10 +162,7 @@ export class RawClient implements AsyncDisposable {
 
   /** The server has pinged this often since the connection began. */
   async pinged(times = 1): Promise<void> {
-    await within(
-      `ping ${times}`,
-      this.until(() => (this.pings >= times ? true : undefined)),
-    );
+    await this.until(`ping ${times}`, () => this.pings >= times);
   }
 
   /**
@@ -178,15 +172,13 @@ export class RawClient implements AsyncDisposable {
   async settled(): Promise<readonly string[]> {
     const nonce = crypto.randomUUID();
     this.sendFrame(opcodes.ping, Buffer.from(nonce));
-    const answered = () => (this.pongs.includes(nonce) ? true : undefined);
-    await within("a pong", this.until(answered));
+    await this.until("a pong", () => this.pongs.includes(nonce));
     return this.waiting.splice(0).map(({ payload }) => payload.toString());
   }
 
-  private async joined(): Promise<void> {
+  private async joined(what: string): Promise<void> {
     this.sendFrame(opcodes.ping);
-    const answered = this.until(() => (this.pongs.includes("") ? true : undefined));
-    await Promise.race([answered, this.ended]);
+    await this.changes.until(what, () => this.pongs.includes("") || this.hasEnded);
   }
 
   /** Stops reading: what the server sends piles up in the kernel and then in the server. */
@@ -244,7 +236,7 @@ export class RawClient implements AsyncDisposable {
     }
     this.partial = [bytes];
     this.partialBytes = bytes.length;
-    this.changed();
+    this.changes.changed();
   }
 
   private hear(frame: RawFrame): void {
@@ -271,21 +263,13 @@ export class RawClient implements AsyncDisposable {
     }
   }
 
-  // ---- waiting ----
-
-  private async until<T>(found: () => T | undefined): Promise<T> {
-    for (;;) {
-      const value = found();
-      if (value !== undefined) return value;
-      if (this.hasEnded) throw new Error(`the connection ended first (${this.end.code})`);
-      await new Promise<void>((resolve) => this.watchers.add(resolve));
-    }
-  }
-
-  private changed(): void {
-    const watchers = [...this.watchers];
-    this.watchers.clear();
-    for (const wake of watchers) wake();
+  private until<T>(what: string, find: () => T | undefined | false): Promise<T> {
+    return this.changes.until(what, () => {
+      const found = find();
+      if (found !== undefined && found !== false) return found;
+      if (this.hasEnded) throw new Error(`The connection ended first (${this.end.code})`);
+      return undefined;
+    });
   }
 }
 

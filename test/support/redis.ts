@@ -3,9 +3,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient } from "bun";
-import { within } from "./client.ts";
-import { freePort } from "./program.ts";
-import { requireProgram } from "./programs.ts";
+import { freePort, requireProgram } from "./program.ts";
+import { until } from "./waiting.ts";
 
 /** Tests that need one are skipped. */
 export const { missing: redisMissing } = requireProgram("redis-server");
@@ -49,7 +48,10 @@ export class TestRedis implements AsyncDisposable {
       ],
       { stdin: "ignore", stdout: "ignore", stderr: "ignore" },
     );
-    await within("Redis to listen", this.listens());
+    await until("Redis to listen", () => {
+      if (this.child?.exitCode !== null) throw new Error("redis-server has ended at its start");
+      return answers(this.port);
+    });
   }
 
   signal(signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
@@ -84,11 +86,6 @@ export class TestRedis implements AsyncDisposable {
     this.signal("SIGCONT");
     await this.kill();
     await rm(this.folder, { recursive: true, force: true });
-  }
-
-  private async listens(): Promise<void> {
-    while (this.child?.exitCode === null && !(await answers(this.port))) await Bun.sleep(10);
-    if (this.child?.exitCode !== null) throw new Error("redis-server has ended at its start");
   }
 }
 

@@ -2,11 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openResp } from "../../src/engine/redis/resp.ts";
-import { freePort } from "./program.ts";
-import { requireProgram } from "./programs.ts";
+import { freePort, requireProgram } from "./program.ts";
 import { type Network, startProxy } from "./proxy.ts";
 import { redisMissing, TestRedis } from "./redis.ts";
-import { until } from "./until.ts";
+import { until } from "./waiting.ts";
 
 const { missing } = requireProgram("redis-sentinel");
 export const sentinelMissing = missing || redisMissing;

@@ -1,6 +1,7 @@
 import { readConfig } from "../../src/config/config.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/server.ts";
 import { createLog } from "../../src/telemetry/log.ts";
+import { until } from "./waiting.ts";
 
 export interface TestServer extends RunningServer, AsyncDisposable {
   readonly http: string;
@@ -10,6 +11,8 @@ export interface TestServer extends RunningServer, AsyncDisposable {
   redeem(code: string): Promise<Response>;
   /** The value of one series of `/metrics`, 0 when it is not there. */
   metric(series: string): Promise<number>;
+  /** Waits until the series has a value that `is` accepts; for what no client can see. */
+  metricBecomes(series: string, is: (value: number) => boolean): Promise<number>;
 }
 
 export interface Minted {
@@ -40,6 +43,13 @@ export async function testServer(
       body: JSON.stringify(body),
       tls: { rejectUnauthorized: false },
     });
+  const metric = async (series: string) => {
+    const answer = await fetch(http + read.config.metricsRoute, {
+      tls: { rejectUnauthorized: false },
+    });
+    const line = (await answer.text()).split("\n").find((l) => l.startsWith(`${series} `));
+    return line === undefined ? 0 : Number(line.slice(series.length + 1));
+  };
   return {
     ...server,
     http,
@@ -51,13 +61,12 @@ export async function testServer(
       return (await answer.json()) as Minted;
     },
     redeem: (code) => post("/rendezvous/redeem", { code }),
-    async metric(series) {
-      const answer = await fetch(http + read.config.metricsRoute, {
-        tls: { rejectUnauthorized: false },
-      });
-      const line = (await answer.text()).split("\n").find((l) => l.startsWith(`${series} `));
-      return line === undefined ? 0 : Number(line.slice(series.length + 1));
-    },
+    metric,
+    metricBecomes: (series, is) =>
+      until(`${series} to change`, async () => {
+        const value = await metric(series);
+        return is(value) && value;
+      }),
     [Symbol.asyncDispose]: async () => {
       await server.stop();
     },

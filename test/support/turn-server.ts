@@ -1,9 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { within } from "./client.ts";
-import { freePort } from "./program.ts";
-import { requireProgram } from "./programs.ts";
+import { freePort, requireProgram } from "./program.ts";
+import { Changes, within } from "./waiting.ts";
 
 const server = requireProgram("turnserver");
 const client = requireProgram("turnutils_uclient");
@@ -21,7 +20,7 @@ export interface Credentials {
 export class TurnServer implements AsyncDisposable {
   /** Everything it wrote so far. */
   private log = "";
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
 
   private constructor(
     readonly port: number,
@@ -59,15 +58,10 @@ export class TurnServer implements AsyncDisposable {
 
   /** Resolves when its log has such a line. */
   async logged(pattern: RegExp): Promise<void> {
-    const come = async () => {
-      while (!pattern.test(this.log)) {
-        if (this.child.exitCode !== null) throw new Error(`coturn exited: ${this.log}`);
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-    };
-    await within(`coturn to log ${pattern}`, come());
+    await this.changes.until(`coturn to log ${pattern}`, () => {
+      if (this.child.exitCode !== null) throw new Error(`coturn exited: ${this.log}`);
+      return pattern.test(this.log);
+    });
   }
 
   /** What coturn's own client says when it allocates, and sends itself a message through it. */
@@ -92,8 +86,8 @@ export class TurnServer implements AsyncDisposable {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       this.log += decoder.decode(chunk, { stream: true });
-      this.wake();
+      this.changes.changed();
     }
-    this.wake();
+    this.changes.changed();
   }
 }

@@ -1,4 +1,5 @@
-import { type Closed, TestClient, within } from "./client.ts";
+import { type Closed, TestClient } from "./client.ts";
+import { within } from "./waiting.ts";
 
 export interface OpenPair {
   /** How the server ended both sockets, once it has. */

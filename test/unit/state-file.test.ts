@@ -3,7 +3,6 @@ import { statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import "../support/patience.ts";
 import { StartError } from "../../src/base/errors.ts";
 import { type Code, newAppId } from "../../src/base/ids.ts";
 import type { StateRecord } from "../../src/engine/memory/snapshot.ts";

@@ -1,4 +1,4 @@
-import { becomes } from "../deadline.ts";
+import { until } from "../../support/waiting.ts";
 import { HttpSocket, member, postRequest } from "../http-socket.ts";
 import { Latencies } from "../statistics.ts";
 import type { Figures, Job, Work } from "./job.ts";
@@ -53,10 +53,14 @@ export async function codes(
   });
   await Promise.all(callers.map(({ http }) => http.connect(job.port)));
   for (const { ask } of callers) ask(mintRequest);
-  await becomes(`${live} codes`, 60_000, () => {
-    if (wrong !== undefined) throw new Error(wrong);
-    return kept >= live;
-  });
+  await until(
+    `${live} codes`,
+    () => {
+      if (wrong !== undefined) throw new Error(wrong);
+      return kept >= live;
+    },
+    60_000,
+  );
   const figures = await measure(
     job,
     () => answers,

@@ -1,4 +1,4 @@
-import { becomes } from "../deadline.ts";
+import { until } from "../../support/waiting.ts";
 import { padded, repeated, textFrame } from "../frames.ts";
 import type { LoadSocket } from "../load-socket.ts";
 import type { Figures, Job, Work } from "./job.ts";
@@ -67,7 +67,7 @@ export async function mail(
   for (let room = 0; room < count; room++) send(room, window);
   const figures = await measure(job, () => heard);
   running = false;
-  await becomes("the mail under way", 10_000, () => heard >= sent);
+  await until("the mail under way", () => heard >= sent, 10_000);
   const failure = pairs.failure();
   if (failure !== undefined) throw failure;
   if (wrong !== undefined) throw new Error(wrong);

@@ -1,4 +1,4 @@
-import { becomes } from "../deadline.ts";
+import { until } from "../../support/waiting.ts";
 import { type Hearing, LoadSocket } from "../load-socket.ts";
 
 export const roomFullBytes = Buffer.byteLength('{"type":"room_full"}');
@@ -71,10 +71,14 @@ export function openPairs({ port, whole, heard, sid }: PairsOptions): Pairs {
       next = () => waiting.next().value?.connect();
       for (let i = 0; i < atOnce; i++) next();
       const all = () => opened === 2 * count && (!whole || full === 2 * count);
-      await becomes(`${2 * count} sockets in full rooms`, 60_000, () => {
-        if (failed !== undefined) throw failed;
-        return all();
-      });
+      await until(
+        `${2 * count} sockets in full rooms`,
+        () => {
+          if (failed !== undefined) throw failed;
+          return all();
+        },
+        60_000,
+      );
     },
     terminate() {
       over = true;

@@ -1,4 +1,4 @@
-import { becomes } from "../deadline.ts";
+import { until } from "../../support/waiting.ts";
 import { description, padded, repeated, textFrame } from "../frames.ts";
 import type { LoadSocket } from "../load-socket.ts";
 import { Latencies } from "../statistics.ts";
@@ -74,7 +74,7 @@ export async function relay(
   const [p50, p99] = [latencies.quantile(0.5), latencies.quantile(0.99)];
   running = false;
   const sent = () => rooms.reduce((sum, room) => sum + room.sent, 0);
-  await becomes("the frames under way", 10_000, () => heard >= sent());
+  await until("the frames under way", () => heard >= sent(), 10_000);
   // Whatever comes twice comes now.
   await Bun.sleep(20);
   const failure = pairs.failure();

@@ -1,4 +1,4 @@
-import { becomes, inTime } from "../deadline.ts";
+import { until, within } from "../../support/waiting.ts";
 import { rssBytes } from "../process-facts.ts";
 import type { Figures, Job, Work } from "./job.ts";
 import { measure } from "./measure.ts";
@@ -21,11 +21,15 @@ export async function memory(
 ): Promise<Figures> {
   const before = rssBytes(pid);
   const running = await sessionSlots({ port, whole, slots, most });
-  await becomes(`${most} sessions`, 120_000, () => {
-    const failure = running.failure();
-    if (failure !== undefined) throw failure;
-    return running.done() >= most;
-  });
+  await until(
+    `${most} sessions`,
+    () => {
+      const failure = running.failure();
+      if (failure !== undefined) throw failure;
+      return running.done() >= most;
+    },
+    120_000,
+  );
   await ended(running.end(), running.failure);
   const peak = rssBytes(pid);
   await Bun.sleep(settleSeconds * 1_000);
@@ -35,7 +39,7 @@ export async function memory(
 async function ended(rest: Promise<void>, failureOf: () => Error | undefined): Promise<void> {
   const failure = failureOf();
   if (failure !== undefined) throw failure;
-  await inTime("the last sessions", 10_000, rest);
+  await within("the last sessions", rest, 10_000);
   const late = failureOf();
   if (late !== undefined) throw late;
 }

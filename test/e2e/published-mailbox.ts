@@ -1,5 +1,5 @@
 import { mailboxTransport } from "@noisytransfer/transport";
-import { within } from "./client.ts";
+import { Changes, within } from "../support/waiting.ts";
 
 export interface MailboxOptions {
   readonly room: string;
@@ -14,7 +14,7 @@ export interface MailboxOptions {
  */
 export class PublishedMailbox implements AsyncDisposable {
   private readonly messages: unknown[] = [];
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
   /** Resolves when the transport takes itself for closed: at its first cut. */
   readonly ended: Promise<void>;
 
@@ -24,7 +24,7 @@ export class PublishedMailbox implements AsyncDisposable {
   ) {
     transport.onMessage((message: unknown) => {
       this.messages.push(message);
-      this.wake();
+      this.changes.changed();
     });
     this.ended = new Promise((resolve) => void transport.onClose(() => resolve()));
   }
@@ -42,15 +42,7 @@ export class PublishedMailbox implements AsyncDisposable {
 
   /** What the application hears: mail, and frames that are none. */
   next(): Promise<unknown> {
-    const come = async () => {
-      while (this.messages.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-      return this.messages.shift();
-    };
-    return within("a message", come());
+    return this.changes.until("a message", () => this.messages.shift());
   }
 
   async nextOnes(count: number): Promise<readonly unknown[]> {
@@ -67,7 +59,7 @@ export class PublishedMailbox implements AsyncDisposable {
 
   /** Resolves when the transport's socket has come back after a cut. */
   reconnected(): Promise<void> {
-    return within("the transport's socket to reconnect", this.network.openedTimes(2));
+    return this.network.openedTimes("the transport's socket to reconnect", 2);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -81,7 +73,7 @@ class Network {
   private readonly sockets: WebSocket[] = [];
   private opened = 0;
   private stopped = false;
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
 
   /** Runs `make` with a `WebSocket` that this network knows of; `make` takes it at once. */
   during<T>(make: () => T): T {
@@ -108,12 +100,8 @@ class Network {
     this.cut();
   }
 
-  async openedTimes(times: number): Promise<void> {
-    while (this.opened < times) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
+  async openedTimes(what: string, times: number): Promise<void> {
+    await this.changes.until(what, () => this.opened >= times);
   }
 
   private connect(real: typeof WebSocket, url: string): EventTarget {
@@ -123,7 +111,7 @@ class Network {
     this.sockets.push(socket);
     socket.addEventListener("open", () => {
       this.opened++;
-      this.wake();
+      this.changes.changed();
     });
     return socket;
   }

@@ -1,9 +1,10 @@
 import { expect } from "bun:test";
 import { SignalingClient } from "../../src/client/client.ts";
-import { Changes } from "./changes.ts";
+import { chance } from "../support/chance.ts";
+import { type Cut, type Network, type ProxiedConnection, startProxy } from "../support/proxy.ts";
+import { type TestServer, testServer } from "../support/server.ts";
+import { Changes } from "../support/waiting.ts";
 import { type Heard, MailboxClient } from "./mailbox-client.ts";
-import { type Cut, type Network, type ProxiedConnection, startProxy } from "./proxy.ts";
-import { type TestServer, testServer } from "./server.ts";
 
 /**
  * Pairs that send each other mail without end, while their connections are cut at random: the
@@ -44,7 +45,7 @@ async function cutAll(parties: readonly Party[], { seed, cuts }: CutsOptions) {
   const counts = { fin: 0, reset: 0, silent: 0 };
   await Promise.all(
     parties.map(async (party, i) => {
-      const random = seeded(seed + i);
+      const random = chance(seed + i).below;
       const share = Math.floor(cuts / parties.length) + (i < cuts % parties.length ? 1 : 0);
       for (let n = 0; n < share; n++) {
         const how = ways[random(ways.length)] as Cut;
@@ -263,7 +264,7 @@ function provesOrder({ heard, watermarks }: MailboxClient): number {
   return new Set(all.map(({ seq }: Heard) => seq)).size;
 }
 
-// ---- payloads and chance ----
+// ---- payloads ----
 
 /** Every tenth mail is long enough to be cut in the middle. */
 function payloadOf(n: number): string {
@@ -272,15 +273,4 @@ function payloadOf(n: number): string {
 
 function numberOf(payload: string): number {
   return Number.parseInt(payload, 10);
-}
-
-/** A whole number in 0 … `below` - 1 from a sequence that the seed decides (mulberry32). */
-function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
 }

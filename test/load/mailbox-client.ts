@@ -1,4 +1,4 @@
-import { Changes } from "./changes.ts";
+import { Changes } from "../support/waiting.ts";
 
 /** A mail as the application got it. */
 export interface Heard {

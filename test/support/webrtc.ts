@@ -1,5 +1,12 @@
-import { type RTCDataChannel, type RTCIceCandidate, RTCPeerConnection } from "werift";
-import { type Frame, TestClient, within } from "./client.ts";
+import {
+  type RTCDataChannel,
+  type RTCIceCandidate,
+  RTCPeerConnection,
+  RTCSessionDescription,
+} from "werift";
+import type { RelayFrame } from "../../src/client/client.ts";
+import { type Frame, TestClient } from "./client.ts";
+import { Changes, within } from "./waiting.ts";
 
 /**
  * A real WebRTC peer that knows of the other one only what the server relays: side A offers, side B
@@ -8,7 +15,7 @@ import { type Frame, TestClient, within } from "./client.ts";
 export class WebRtcPeer implements AsyncDisposable {
   /** Messages over the data channel, not asked for yet. */
   private readonly messages: string[] = [];
-  private wake: () => void = () => {};
+  private readonly changes = new Changes();
   private channel: RTCDataChannel | undefined;
   /** Candidates that came before the description they belong to. */
   private early: Frame[] | undefined = [];
@@ -47,15 +54,8 @@ export class WebRtcPeer implements AsyncDisposable {
   }
 
   async next(): Promise<string> {
-    const come = async () => {
-      while (this.messages.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-      return this.messages.shift() as string;
-    };
-    return within("a message over the data channel", this.orFailed(come()));
+    const what = "a message over the data channel";
+    return this.orFailed(this.changes.until(what, () => this.messages.shift()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -125,7 +125,7 @@ export class WebRtcPeer implements AsyncDisposable {
     this.channel = channel;
     channel.onMessage.subscribe((message) => {
       this.messages.push(message.toString());
-      this.wake();
+      this.changes.changed();
     });
     const open = () => {
       if (channel.readyState === "open") this.opened.resolve(channel);
@@ -143,4 +143,72 @@ function loopbackConnection(): RTCPeerConnection {
     iceAdditionalHostAddresses: ["127.0.0.1"],
     iceFilterCandidatePair: ({ remoteCandidate }) => remoteCandidate.host === "127.0.0.1",
   });
+}
+
+/**
+ * A WebRTC peer that says what it has for the other side when it is asked to, so that a test can
+ * break sockets in between.
+ */
+export class RejoiningPeer implements AsyncDisposable {
+  private readonly connection = new RTCPeerConnection({ iceServers: [] });
+  private readonly gathered: RelayFrame[] = [];
+  /** The first message of the other peer, over their own connection. */
+  readonly message: Promise<string>;
+
+  constructor(private readonly text: string) {
+    this.connection.onIceCandidate.subscribe((candidate) => {
+      if (candidate) this.gathered.push({ type: "ice", candidate: candidate.toJSON() });
+    });
+    this.message = new Promise((resolve) => {
+      this.connection.onDataChannel.subscribe((channel) => {
+        channel.onMessage.subscribe((message) => resolve(message.toString()));
+      });
+    });
+  }
+
+  /** An offer, then its candidates. */
+  async offer(): Promise<readonly RelayFrame[]> {
+    this.talk();
+    return this.describe("offer", await this.connection.createOffer());
+  }
+
+  /** The answer to what has been heard, then its candidates. */
+  async answer(): Promise<readonly RelayFrame[]> {
+    this.talk();
+    return this.describe("answer", await this.connection.createAnswer());
+  }
+
+  async hear(frame: RelayFrame): Promise<void> {
+    if (frame.type === "ice") {
+      await this.connection.addIceCandidate(frame["candidate"] as { candidate: string });
+      return;
+    }
+    const type = frame.type === "offer" ? "offer" : "answer";
+    const remote = new RTCSessionDescription(String(frame["sdp"]), type);
+    await this.connection.setRemoteDescription(remote);
+  }
+
+  hears(): Promise<string> {
+    return within("a message over WebRTC", this.message);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.connection.close();
+  }
+
+  private async describe(
+    type: "offer" | "answer",
+    description: RTCSessionDescription,
+  ): Promise<readonly RelayFrame[]> {
+    const { sdp } = description;
+    await this.connection.setLocalDescription(description);
+    return [{ type, sdp }, ...this.gathered.splice(0)];
+  }
+
+  private talk(): void {
+    const channel = this.connection.createDataChannel(this.text);
+    channel.stateChanged.subscribe((state) => {
+      if (state === "open") channel.send(Buffer.from(this.text));
+    });
+  }
 }
