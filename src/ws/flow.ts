@@ -1,7 +1,12 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
-import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
+import {
+  type CloseCode,
+  closeCodes,
+  type PauseReason,
+  pauseReasons,
+} from "../signaling/connection.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
@@ -28,6 +33,11 @@ const turnEveryMs = 5_000;
  */
 const turnStepMs = 50;
 
+/** A socket that is to be closed has this long to take what is unsent; then it is cut. */
+export const closingMs = 5_000;
+/** The runtime keeps what is unsent to a client that has sent a close frame for this long at most. */
+export const lingerMs = 8_000;
+
 /**
  * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
  * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
@@ -43,7 +53,10 @@ export function backpressureLimit(limits: FlowLimits): number {
  *
  *     receiver  easy    --unsent > high mark-->   congested   its sender is paused
  *               congested --unsent ≤ low mark-->    easy      its sender is resumed
- *               any     --no byte taken in time-> closed 1013
+ *               any     --no byte taken in time-> closing 1013
+ *               any     --close-->             closing     nothing is sent or read any more
+ *               closing --all was taken-->     closed
+ *               closing --time, no space--> cut
  *     sender    reading --told to pause-->        paused    frames already read are still forwarded
  *               paused  --every 5 s, probe-->     turn      read until the next press
  *               turn    --told to pause-->        paused
@@ -60,6 +73,7 @@ export class Flow {
   private readonly tickMs: number;
   private readonly ticksToClose: number;
   private readonly ticksToTurn: number;
+  private readonly ticksToCut: number;
   private tick = 0;
   /** Paused sockets whose turn of this round is still to come. */
   private awaitingTurn: PeerSocket[] = [];
@@ -69,7 +83,7 @@ export class Flow {
 
   constructor(
     limits: FlowLimits,
-    private readonly tally: Tally,
+    readonly tally: Tally,
     private readonly clock: Clock,
   ) {
     const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
@@ -80,6 +94,7 @@ export class Flow {
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
     this.ticksToClose = Math.ceil(limits.slowPeerTimeoutMs / this.tickMs);
     this.ticksToTurn = Math.max(1, Math.floor(turnEveryMs / this.tickMs));
+    this.ticksToCut = Math.ceil(closingMs / this.tickMs);
     this.stopTicking = clock.every(this.tickMs, () => this.onTick());
   }
 
@@ -134,13 +149,19 @@ export class Flow {
 
   /** Lets those who wait for this socket go on, if it has room again. */
   private relieve(link: PeerSocket): void {
-    const relieved = this.look(link) <= this.lowMark;
+    const unsent = this.look(link);
+    if (link.closing !== undefined) {
+      if (unsent === 0) this.finish(link, link.closing.code, link.closing.text);
+      return;
+    }
+    const relieved = unsent <= this.lowMark;
     const wasPressed = link.congested;
     if (relieved) link.congested = false;
     if (relieved) link.peer?.drained(wasPressed);
   }
 
   pause(link: PeerSocket, reason: PauseReason): void {
+    if (link.closeReason !== undefined) return;
     const reading = link.paused === 0 || link.turn;
     if (link.paused === 0) this.pausedLinks.add(link);
     link.paused |= reason;
@@ -171,23 +192,63 @@ export class Flow {
     link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
   }
 
-  /** The socket is closing or closed. */
+  /**
+   * Closes the socket once it has taken what is unsent. A client that reads nothing reads no close
+   * frame behind it either, and the runtime would keep all of it, for as long as that client likes,
+   * and show nothing. Until then it counts, and nothing is read.
+   */
+  close(link: PeerSocket, code: CloseCode, text: string): void {
+    const unsent = link.ws?.getBufferedAmount() ?? 0;
+    if (unsent === 0) return this.finish(link, code, text);
+    this.endPause(link);
+    link.ws?.pause();
+    this.count(link, unsent);
+    this.behind.add(link);
+    link.closing = { code, text, cutAt: this.tick + this.ticksToCut };
+  }
+
+  private finish(link: PeerSocket, code: CloseCode, text: string): void {
+    this.forget(link);
+    link.ws?.close(code, text);
+  }
+
+  /**
+   * The socket is closed. What was unsent to a client that closed it by itself counts on for as long
+   * as the runtime keeps it.
+   */
+  closed(link: PeerSocket, abruptly: boolean): void {
+    const { unsent } = link;
+    this.forget(link);
+    if (abruptly || unsent === 0) return;
+    this.count(link, unsent);
+    this.clock.after(lingerMs, () => this.count(link, 0));
+  }
+
+  /** It is closed, or will be at once. */
   forget(link: PeerSocket): void {
     if (link.unsent > 0) this.count(link, 0);
     this.behind.delete(link);
+    this.endPause(link);
+    if (link.closing !== undefined) link.ws?.resume();
+    link.closing = undefined;
+  }
+
+  /** Nobody has to wait for this socket any more, nor it for others. */
+  private endPause(link: PeerSocket): void {
     this.pausedLinks.delete(link);
     this.tally.pausedSockets = this.pausedLinks.size;
     if (link.paused !== 0 && !link.turn) link.ws?.resume();
     link.paused = 0;
     link.turn = false;
+    link.congested = false;
   }
 
   private onTick(): void {
     this.tick++;
     for (const link of this.behind) {
       this.relieve(link);
-      const idle = this.tick - link.progressTick;
-      if (link.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(link);
+      if (link.closing === undefined) this.closeIfSlow(link);
+      else if (this.tick >= link.closing.cutAt) link.terminate("slow_peer");
     }
     if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
     this.awaitingTurn = [...this.pausedLinks];
@@ -204,18 +265,25 @@ export class Flow {
     this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
   }
 
-  private closeSlow(link: PeerSocket): void {
+  private closeIfSlow(link: PeerSocket): void {
+    if (link.unsent === 0 || this.tick - link.progressTick < this.ticksToClose) return;
     this.tally.drops.slow_peer++;
     link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
   }
 
-  /** Of all sockets, or of one account's. */
+  /**
+   * Makes space for what is unsent in all, or to one account's sockets: those that are closing are
+   * cut, and if that is not enough, the fullest of the others is closed.
+   */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: PeerSocket | undefined;
     for (const link of this.behind) {
       if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
-      if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
+      if (link.closing !== undefined) link.terminate(reason);
+      else if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
     }
-    fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
+    const { used, most } = this.unsent;
+    const isFull = of === undefined ? used > most : this.unsent.overdrawn([of]) !== undefined;
+    if (isFull) fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
   }
 }

@@ -81,6 +81,8 @@ export function createSockets(
     }
     if (++link.controls <= maxControlsPerTurn) return;
     link.close(closeCodes.policy, "too many control frames", "control_frames");
+    // Behind unread pongs the close would wait, and they would go on to grow.
+    if (link.closing !== undefined) link.terminate("control_frames");
   }
 
   const handler: WebSocketHandler<PeerSocket> = {
@@ -147,10 +149,9 @@ export function createSockets(
       open--;
       socketLimits.closed(link.client.accounts);
       heartbeat.remove(link);
-      flow.forget(link);
+      const why = link.ends(isProtocolError(code, reason) ? "protocol" : "client");
+      flow.closed(link, code === abnormalClosure);
       link.peer?.closed();
-      const why = link.closeReason ?? (isProtocolError(code, reason) ? "protocol" : "client");
-      tally.closes[why]++;
       const { appId, side } = link.identity;
       const { id, frames, bytes } = link;
       const ms = Math.round(clock.monotonicMs() - link.openedAt);
@@ -192,7 +193,10 @@ export function createSockets(
   };
 }
 
+/** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */
+const abnormalClosure = 1006;
+
 /** Bun closes such sockets itself and reports 1006 with a text, where a lost network has none. */
 function isProtocolError(code: number, reason: string): boolean {
-  return code === 1006 && reason !== "";
+  return code === abnormalClosure && reason !== "";
 }
