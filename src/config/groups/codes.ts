@@ -29,7 +29,7 @@ export const codes = [
     key: "codesPerClient",
     schema: wholeNumber(0, maxCount),
     default: "100",
-    help: "Codes one client may hold at a time, used and expired ones counted for another `ROOM_TTL`; a site (a /48, or everybody behind an unknown proxy) holds 16 times as many. 0 sets no limit but the share: of `MAX_CODES` a client holds an eighth at most, a site a half",
+    help: "Codes one client may hold at a time, used and expired ones counted for another `ROOM_TTL`; a site (a /48, or everybody behind an unknown proxy) holds 16 times as many. Of `MAX_CODES` a client holds an eighth at most, a site a half. 0 sets no limit, and lifts these shares",
   },
   {
     variable: "MAX_CODES",
