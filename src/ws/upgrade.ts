@@ -73,10 +73,15 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     const client = clientOf(request);
     const refusal = withoutSpace(request, client);
     if (refusal !== undefined) return refusal;
+    const admits = rooms.admits(identity.appId, client.accounts);
     return andThen(
-      rooms.admits(identity.appId, client.accounts),
+      admits,
       (admission) => {
-        if (admission === "admitted") return enter(request, server, identity, client);
+        if (admission === "admitted") {
+          // Others may have come in while a shared store was asked.
+          const late = admits instanceof Promise ? withoutSpace(request, client) : undefined;
+          return late ?? enter(request, server, identity, client);
+        }
         const words = { retryAfterMs: fullRetryMs };
         if (admission === "full") return refuse(request, "rooms_full", "rooms_full", words);
         return refuse(request, "rooms_share", "too_many_rooms", words);
