@@ -24,7 +24,7 @@ export interface ClientsOptions {
   readonly ignoreHeaders: boolean;
   /** The one header that trusted proxies tell the client's address in; empty: the usual two. */
   readonly clientIpHeader: string;
-  /** Told once for each address that begins to count as shared. */
+  /** Told once for each address that begins to count as shared, of the first 1,024. */
   readonly onShared: (address: string) => void;
 }
 
@@ -46,11 +46,15 @@ export function clients(options: ClientsOptions): Clients {
   const ownHeader = options.clientIpHeader.toLowerCase();
   const shared = new Set<string>();
   const recent = new Map<string, Seen>();
+  let tellsOfShared = true;
 
   function share(address: string): void {
+    if (tellsOfShared) onShared(address);
     shared.add(address);
-    if (shared.size > maxShared) shared.delete(shared.values().next().value ?? "");
-    onShared(address);
+    if (shared.size <= maxShared) return;
+    shared.delete(shared.values().next().value ?? "");
+    // One host of a private network can come from as many addresses as it likes.
+    tellsOfShared = false;
   }
 
   /** The header in which a proxy tells who asked, and its hops, the nearest first. */
