@@ -153,7 +153,8 @@ export interface BadUpgrade {
 export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
   const { url } = request;
   const query = url.slice(url.indexOf("?") + 1);
-  const appId = parseAppId(copied(parameter(query, appIdParameter) ?? ""));
+  const own = url.length > mostKeptUrl ? copied : asItIs;
+  const appId = parseAppId(own(parameter(query, appIdParameter) ?? ""));
   if (appId === undefined) return { detail: "appID must be a UUID." };
   const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
@@ -164,7 +165,7 @@ export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
   // What is not UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
-  return { appId, side, sid: copied(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
+  return { appId, side, sid: own(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
 }
 
 const maxSidLength = 256;
@@ -186,7 +187,14 @@ function parameter(query: string, pattern: RegExp): string | undefined {
   return new URLSearchParams(`value=${value}`).get("value") ?? undefined;
 }
 
-/** In memory of its own: a part of the URL keeps all 16 KB of it alive, as long as the room. */
+/**
+ * A part of the URL keeps all of it alive, as long as the room: up to 16 KB. One of at most so many
+ * characters takes no more than a copy of its parts would.
+ */
+const mostKeptUrl = 256;
+const asItIs = (text: string): string => text;
+
+/** In memory of its own. */
 function copied(text: string): string {
   return Buffer.from(text).toString();
 }
