@@ -42,17 +42,21 @@ export function clients({
   readonly ignoreHeaders: boolean;
   /** The one header in which trusted proxies tell the client's address; empty: the usual two. */
   readonly clientIpHeader: string;
-  /** Called once for each address that begins to count as shared. */
+  /** Called once for each address that begins to count as shared, of the first 1,024. */
   readonly onShared: (address: string) => void;
 }) {
   const ownHeader = clientIpHeader.toLowerCase();
   const shared = new Set<string>();
   const recent = new Map<string, Seen>();
+  let tellsOfShared = true;
 
   function share(address: string): void {
+    if (tellsOfShared) onShared(address);
     shared.add(address);
-    if (shared.size > maxShared) shared.delete(shared.values().next().value ?? "");
-    onShared(address);
+    if (shared.size <= maxShared) return;
+    shared.delete(shared.values().next().value ?? "");
+    // One host of a private network can come from as many addresses as it likes.
+    tellsOfShared = false;
   }
 
   /** The header that tells the client's address, and its hops, the nearest first. */

@@ -1,3 +1,4 @@
+import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
 import {
   type Config,
@@ -16,9 +17,10 @@ export const config: Command = {
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const { text, warnings, exitCode } = configReport(env, args);
+    const { text, memory, warnings, exitCode } = configReport(env, args);
     const output = exitCode === 0 ? process.stdout : process.stderr;
     output.write(text);
+    if (memory !== undefined) output.write(`\n${memory}\n`);
     for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
     return exitCode;
   },
@@ -31,6 +33,8 @@ export function configReport(
 ): {
   /** Lines of variable, value and source; or all problems. */
   readonly text: string;
+  /** What traffic may make the server hold, in one line. */
+  readonly memory?: string;
   readonly warnings: readonly string[];
   readonly exitCode: 0 | 1;
 } {
@@ -45,7 +49,27 @@ export function configReport(
     const from = source.from === "default" ? source.from : `${source.from} ${source.name}`;
     return [[setting.variable, effective(setting, reading.config), from]];
   });
-  return { text: aligned(rows), warnings: reading.warnings, exitCode: 0 };
+  const memory = memoryBounds(reading.config);
+  return { text: aligned(rows), memory, warnings: reading.warnings, exitCode: 0 };
+}
+
+/**
+ * The budgets, of which the process holds up to twice as much, and what the runtime keeps without
+ * showing it: for each socket a buffer as large as its largest message, complete or not.
+ */
+function memoryBounds(values: Config): string {
+  const { mailTotalBytes, wsBufferTotalBytes, wsMaxMsgBytes, maxSockets } = values;
+  const sockets = maxSockets || socketsWithinOpenFiles();
+  return (
+    `Memory: up to ${mib(mailTotalBytes)} of mail${values.redisUrl === "" ? "" : ", in Redis"} ` +
+    `(MAIL_TOTAL_BYTES), ${mib(2 * wsBufferTotalBytes)} unsent or not yet handled ` +
+    `(2 × WS_BUFFER_TOTAL), and ${mib(wsMaxMsgBytes * sockets)} of large messages ` +
+    `(WS_MAX_MSG × ${sockets.toLocaleString("en")} sockets).`
+  );
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 1_048_576).toLocaleString("en", { maximumFractionDigits: 2 })} MiB`;
 }
 
 /** The value in use, in the form an operator would write it. */

@@ -214,7 +214,7 @@ const groups = [
         key: "codesPerClient",
         schema: wholeNumber(0, maxCount),
         default: "100",
-        help: "Codes that one client may hold at a time. Used and expired codes count for another `ROOM_TTL`. A site (a /48, or all clients behind an untrusted proxy) may hold 16 times as many. 0: no limit but the share, an eighth of `MAX_CODES` for a client and half for a site",
+        help: "Codes that one client may hold at a time. Used and expired codes count for another `ROOM_TTL`. A site (a /48, or all clients behind an untrusted proxy) may hold 16 times as many. Of `MAX_CODES` a client holds an eighth at most, a site half. 0: no limit, and no share",
         sameOnAllNodes: true,
       },
       {

@@ -163,10 +163,19 @@ export class Tally {
   pausedSockets = 0;
   parkedSockets = 0;
 
-  /** Everything done for clients, by number: connections, codes and frames. */
+  /**
+   * Everything done for clients, by number: connections, codes and frames, large ones and those that
+   * were queued in vain for what they leave behind.
+   */
   work(): number {
-    let frames = 0;
+    const bytes = this.frameSizeIn.sum + bytesADroppedFrame * this.drops.parked;
+    let frames = bytes / bytesOfWork;
     for (const count of this.frameSizeIn.counts) frames += count;
     return this.connections + this.codesMinted + this.codesRedeemed + frames;
   }
 }
+
+/** So many bytes of large frames leave as much garbage as a small frame does. */
+const bytesOfWork = 4_096;
+/** Frames that were queued and dropped are not measured: this is what a large one has. */
+const bytesADroppedFrame = 65_536;

@@ -1,6 +1,7 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
+import { closes, closeText, type ServerClose } from "../protocol/closes.ts";
 import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
@@ -28,6 +29,11 @@ const turnEveryMs = 5_000;
  */
 const turnStepMs = 50;
 
+/** A socket that is to be closed has this long to take what is unsent; then it is cut. */
+export const closingMs = 5_000;
+/** The runtime keeps what is unsent to a client that has sent a close frame for this long at most. */
+export const lingerMs = 8_000;
+
 /**
  * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
  * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
@@ -43,7 +49,10 @@ export function backpressureLimit(limits: FlowLimits): number {
  *
  *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
  *               congested --unsent ≤ low mark-->    writable    its sender is resumed
- *               any       --no byte taken in time-> closed 1013
+ *               any       --no byte taken in time-> closing 1013
+ *               any       --close-->                closing     nothing is sent or read any more
+ *               closing   --all was taken-->        closed
+ *               closing   --time, no space-->       cut
  *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
  *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
  *               turn      --told to pause-->        paused
@@ -60,6 +69,7 @@ export class Flow {
   private readonly tickMs: number;
   private readonly ticksToClose: number;
   private readonly ticksToTurn: number;
+  private readonly ticksToCut: number;
   private tick = 0;
   /** Paused sockets whose turn of this round is still to come. */
   private awaitingTurn: PeerSocket[] = [];
@@ -69,7 +79,7 @@ export class Flow {
 
   constructor(
     limits: FlowLimits,
-    private readonly tally: Tally,
+    readonly tally: Tally,
     private readonly clock: Clock,
   ) {
     const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
@@ -80,6 +90,7 @@ export class Flow {
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
     this.ticksToClose = Math.ceil(limits.slowPeerTimeoutMs / this.tickMs);
     this.ticksToTurn = Math.max(1, Math.floor(turnEveryMs / this.tickMs));
+    this.ticksToCut = Math.ceil(closingMs / this.tickMs);
     this.stopTicking = clock.every(this.tickMs, () => this.onTick());
   }
 
@@ -134,13 +145,19 @@ export class Flow {
 
   /** Lets those who wait for this socket go on, if it has room again. */
   private relieve(socket: PeerSocket): void {
-    const relieved = this.look(socket) <= this.lowMark;
+    const unsent = this.look(socket);
+    if (socket.closing !== undefined) {
+      if (unsent === 0) this.finish(socket, socket.closing.reason);
+      return;
+    }
+    const relieved = unsent <= this.lowMark;
     const wasCongested = socket.congested;
     if (relieved) socket.congested = false;
     if (relieved) socket.peer?.drained(wasCongested);
   }
 
   pause(socket: PeerSocket, reason: PauseReason): void {
+    if (socket.closeReason !== undefined) return;
     const reading = socket.paused === 0 || socket.turn;
     if (socket.paused === 0) this.paused.add(socket);
     socket.paused |= reason;
@@ -171,23 +188,63 @@ export class Flow {
     socket.close("slow_peer");
   }
 
-  /** The socket is closing or closed. */
+  /**
+   * Closes the socket once it has taken what is unsent. A client that reads nothing reads no close
+   * frame behind it either, and the runtime would keep all of it, for as long as that client likes,
+   * and show nothing. Until then it counts, and nothing is read.
+   */
+  close(socket: PeerSocket, reason: ServerClose): void {
+    const unsent = socket.ws?.getBufferedAmount() ?? 0;
+    if (unsent === 0) return this.finish(socket, reason);
+    this.endPause(socket);
+    socket.ws?.pause();
+    this.count(socket, unsent);
+    this.behind.add(socket);
+    socket.closing = { reason, cutAt: this.tick + this.ticksToCut };
+  }
+
+  private finish(socket: PeerSocket, reason: ServerClose): void {
+    this.forget(socket);
+    socket.ws?.close(closes[reason].code, closeText(reason, socket.identity.side));
+  }
+
+  /**
+   * The socket is closed. What was unsent to a client that closed it by itself counts on for as long
+   * as the runtime keeps it.
+   */
+  closed(socket: PeerSocket, abruptly: boolean): void {
+    const { unsent } = socket;
+    this.forget(socket);
+    if (abruptly || unsent === 0) return;
+    this.count(socket, unsent);
+    this.clock.after(lingerMs, () => this.count(socket, 0));
+  }
+
+  /** It is closed, or will be at once. */
   forget(socket: PeerSocket): void {
     if (socket.unsent > 0) this.count(socket, 0);
     this.behind.delete(socket);
+    this.endPause(socket);
+    if (socket.closing !== undefined) socket.ws?.resume();
+    socket.closing = undefined;
+  }
+
+  /** Nobody has to wait for this socket any more, nor it for others. */
+  private endPause(socket: PeerSocket): void {
     this.paused.delete(socket);
     this.tally.pausedSockets = this.paused.size;
     if (socket.paused !== 0 && !socket.turn) socket.ws?.resume();
     socket.paused = 0;
     socket.turn = false;
+    socket.congested = false;
   }
 
   private onTick(): void {
     this.tick++;
     for (const socket of this.behind) {
       this.relieve(socket);
-      const idle = this.tick - socket.progressTick;
-      if (socket.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(socket);
+      if (socket.closing === undefined) this.closeIfSlow(socket);
+      else if (this.tick >= socket.closing.cutAt) socket.terminate("slow_peer");
     }
     if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
     this.awaitingTurn = [...this.paused];
@@ -204,18 +261,25 @@ export class Flow {
     this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
   }
 
-  private closeSlow(socket: PeerSocket): void {
+  private closeIfSlow(socket: PeerSocket): void {
+    if (socket.unsent === 0 || this.tick - socket.progressTick < this.ticksToClose) return;
     this.tally.drops.slow_peer++;
     socket.close("slow_peer");
   }
 
-  /** Of all sockets, or of one account's. */
+  /**
+   * Makes space for what is unsent in all, or to one account's sockets: those that are closing are
+   * cut, and if that is not enough, the fullest of the others is closed.
+   */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: PeerSocket | undefined;
     for (const socket of this.behind) {
       if (of !== undefined && !socket.client.accounts.some(({ key }) => key === of.key)) continue;
-      if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
+      if (socket.closing !== undefined) socket.terminate(reason);
+      else if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
-    fullest?.close(reason);
+    const { used, most } = this.unsent;
+    const isFull = of === undefined ? used > most : this.unsent.overdrawn([of]) !== undefined;
+    if (isFull) fullest?.close(reason);
   }
 }

@@ -80,6 +80,8 @@ export function createSockets(
     }
     if (++socket.controls <= maxControlsPerTurn) return;
     socket.close("control_frames");
+    // Behind unread pongs the close would wait, and they would go on to grow.
+    if (socket.closing !== undefined) socket.terminate("control_frames");
   }
 
   const handler: WebSocketHandler<PeerSocket> = {
@@ -151,10 +153,9 @@ export function createSockets(
       open--;
       socketLimits.closed(socket.client.accounts);
       heartbeat.remove(socket);
-      flow.forget(socket);
+      const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
+      flow.closed(socket, code === abnormalClosure);
       socket.peer?.closed();
-      const why = socket.closeReason ?? (isProtocolError(code, reason) ? "protocol" : "client");
-      tally.closes[why]++;
       const { appId, side } = socket.identity;
       const { id, frames, bytes } = socket;
       const ms = Math.round(clock.monotonicMs() - socket.openedAt);
@@ -196,7 +197,10 @@ export function createSockets(
   };
 }
 
+/** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */
+const abnormalClosure = 1006;
+
 /** Bun closes such sockets itself and reports 1006 with a text, where a lost network has none. */
 function isProtocolError(code: number, reason: string): boolean {
-  return code === 1006 && reason !== "";
+  return code === abnormalClosure && reason !== "";
 }

@@ -60,10 +60,15 @@ export function createUpgrade(options: {
     }
     const refusal = withoutSpace(client);
     if (refusal !== undefined) return refusal;
+    const admits = rooms.admits(identity.appId, client.accounts);
     return andThen(
-      rooms.admits(identity.appId, client.accounts),
+      admits,
       (admission) => {
-        if (admission === "admitted") return enter(request, server, identity, client);
+        if (admission === "admitted") {
+          // Others may have come in while a shared store was asked.
+          const late = admits instanceof Promise ? withoutSpace(client) : undefined;
+          return late ?? enter(request, server, identity, client);
+        }
         const words = { retryAfterMs: fullRetryMs };
         if (admission === "full") return refuse(client, "rooms_full", "rooms_full", words);
         return refuse(client, "rooms_share", "too_many_rooms", words);
@@ -128,7 +133,8 @@ function upgradeRequired(answer: Response): Response {
 export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
   const { url } = request;
   const query = url.slice(url.indexOf("?") + 1);
-  const appId = parseAppId(copied(parameter(query, appIdParameter) ?? ""));
+  const own = url.length > mostKeptUrl ? copied : asItIs;
+  const appId = parseAppId(own(parameter(query, appIdParameter) ?? ""));
   if (appId === undefined) return { detail: "appID must be a UUID." };
   const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
@@ -139,7 +145,7 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   // What is not UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
-  return { appId, side, sid: copied(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
+  return { appId, side, sid: own(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
 }
 
 const maxSidLength = 256;
@@ -161,7 +167,14 @@ function parameter(query: string, pattern: RegExp): string | undefined {
   return new URLSearchParams(`value=${value}`).get("value") ?? undefined;
 }
 
-/** In memory of its own: a part of the URL keeps all 16 KB of it alive, as long as the room. */
+/**
+ * A part of the URL keeps all of it alive, as long as the room: up to 16 KB. One of at most so many
+ * characters takes no more than a copy of its parts would.
+ */
+const mostKeptUrl = 256;
+const asItIs = (text: string): string => text;
+
+/** In memory of its own. */
 function copied(text: string): string {
   return Buffer.from(text).toString();
 }

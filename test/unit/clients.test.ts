@@ -208,3 +208,10 @@ test("of a header full of trusted hops no more than 16 are looked at", () => {
   expect(address).toBe(hops.at(-16) ?? "");
   expect(looked).toEqual(["10.1.0.1", ...hops.slice(-16).reverse()]);
 });
+
+test("addresses without end that count as shared fill neither memory nor log", () => {
+  const { of, shared, sharedCount } = known();
+  for (let i = 0; i < 3_000; i++) of(`10.0.${i >> 8}.${i & 255}`, xff("198.51.100.1"));
+  expect(sharedCount()).toBe(1_024);
+  expect(shared.length).toBeLessThanOrEqual(1_025);
+});
