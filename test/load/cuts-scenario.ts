@@ -26,7 +26,7 @@ export interface CutsReport {
 const serverEnv = { HEARTBEAT: "300ms", RELAY_HOLD: "10s" };
 const silenceMs = 300;
 const retryMs = 10;
-const mailEveryMs = 5;
+const mailEveryMs = 20;
 const ways: readonly Cut[] = ["fin", "reset", "silent"];
 
 /** One side as the scenario drives it, whatever client it is. */
@@ -78,7 +78,7 @@ async function cut(connection: ProxiedConnection, moment: Moment, how: Cut): Pro
 export async function ownClientSurvivesCuts(options: CutsOptions): Promise<CutsReport> {
   await using server = await testServer(serverEnv);
   await using parties = new AsyncDisposableStack();
-  const pairs = Array.from({ length: options.pairs ?? 16 }, () => {
+  const pairs = Array.from({ length: options.pairs ?? 40 }, () => {
     const appId = crypto.randomUUID();
     const [a, b] = (["A", "B"] as const).map((side) => ownParty(server, appId, side));
     for (const party of [a, b]) parties.use(party as OwnParty);
@@ -181,7 +181,7 @@ function ownParty(server: TestServer, appId: string, side: "A" | "B"): OwnParty 
 export async function mailboxClientsSurviveCuts(options: CutsOptions): Promise<CutsReport> {
   await using server = await testServer(serverEnv);
   await using parties = new AsyncDisposableStack();
-  const pairs = Array.from({ length: options.pairs ?? 16 }, () => {
+  const pairs = Array.from({ length: options.pairs ?? 40 }, () => {
     const appId = crypto.randomUUID();
     const [a, b] = (["A", "B"] as const).map((side) => mailboxParty(server, appId, side));
     for (const party of [a, b]) parties.use(party as MailboxParty);

@@ -119,9 +119,12 @@ export class Program implements AsyncDisposable {
 }
 
 /** A port of 127.0.0.1 on which something already listens. */
-export async function takenPort(): Promise<{ readonly port: number } & AsyncDisposable> {
+export async function takenPort(wanted = 0): Promise<{ readonly port: number } & AsyncDisposable> {
   const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve, reject) => {
+    listener.on("error", reject);
+    listener.listen(wanted, "127.0.0.1", resolve);
+  });
   const address = listener.address();
   if (address === null || typeof address === "string") throw new Error("It has no port");
   return {
@@ -130,10 +133,19 @@ export async function takenPort(): Promise<{ readonly port: number } & AsyncDisp
   };
 }
 
-/** A port of 127.0.0.1 on which nothing listened a moment ago. */
+/**
+ * A port of 127.0.0.1 on which nothing listened a moment ago. It is none that systems give to
+ * connections or to who asks for port 0, so that none of the many of other tests takes it meanwhile.
+ */
 export async function freePort(): Promise<number> {
-  await using taken = await takenPort();
-  return taken.port;
+  for (;;) {
+    try {
+      await using taken = await takenPort(10_000 + Math.floor(Math.random() * 20_000));
+      return taken.port;
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
+    }
+  }
 }
 
 /**
