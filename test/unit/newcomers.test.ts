@@ -31,7 +31,8 @@ function setUp() {
     const { link } = fakeLink(flow);
     const openedAt = clock.monotonicMs();
     link.openedAt = openedAt;
-    link.peer = { opened: () => waits.push(clock.monotonicMs() - openedAt) } as unknown as Peer;
+    const opened = () => waits.push(clock.monotonicMs() - openedAt);
+    link.peer = { opened, closed() {} } as unknown as Peer;
     newcomers.add(link);
     return link;
   };
