@@ -90,10 +90,10 @@ export function fixedWindow({
 }
 
 /**
- * Tells a client in its answer how much it may still ask in a minute
+ * Says in an answer how many requests its client has left in this minute
  * (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
  */
-export function tellLimit(headers: Headers, passage: Passage): void {
+export function setRateLimitHeaders(headers: Headers, passage: Passage): void {
   const { remaining, retryAfterMs, limit } = passage;
   if (remaining === undefined) return;
   headers.set("RateLimit-Policy", `"minute";q=${limit};w=${minuteMs / 1000}`);

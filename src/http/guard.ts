@@ -1,6 +1,6 @@
 import type { ClientOf, RequestServer } from "../admission/clients.ts";
 import type { OriginRule } from "../admission/origin.ts";
-import { type Passage, type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
+import { type Passage, type RateLimiter, setRateLimitHeaders } from "../admission/rate-limit.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -29,7 +29,7 @@ export function guard<Server extends RequestServer, Answer extends Response | un
   return (request, server) => {
     const passage = limiter.take(clientOf(request, server).accounts);
     return andThen(fromAllowedOrigin(request, server, passage), (answer) => {
-      if (answer !== undefined) tellLimit(answer.headers, passage);
+      if (answer !== undefined) setRateLimitHeaders(answer.headers, passage);
       return answer;
     });
   };

@@ -65,8 +65,8 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   app.post("/code", async ({ req, env }) => {
     const client = clientOf(req.raw, env);
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
-    const wish = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
-    const ttlMs = wish.success ? wish.data.ttl * 1000 : undefined;
+    const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
+    const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
     return answerMint(await rendezvous.mint({ ttlMs, client }));
   });
 
@@ -84,7 +84,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     return answerIce(await ice.ask(body.appID, body.side, client));
   });
 
-  // For whoever sets up a proxy in front of this server.
+  // For people who set up a proxy in front of this server.
   app.get("/whoami", ({ req, env }) => {
     const { address, header = null, shared } = clientOf(req.raw, env);
     const host = req.raw.headers.get("host");
@@ -92,7 +92,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   });
   return app;
 
-  /** The body as `schema` has it, or a refusal that tells what it must be. */
+  /** The body as `schema` has it, or a refusal that says what it must be. */
   async function read<T>(
     request: Request,
     schema: z.ZodType<T>,
@@ -157,9 +157,9 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     }
   }
 
-  function refuse(counted: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
     tally.refusals[counted]++;
-    return problem(code, words);
+    return problem(code, options);
   }
 }
 

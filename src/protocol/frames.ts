@@ -98,7 +98,7 @@ export const clientFrames = {
     examples: [{ upTo: 1 }],
   },
   telemetry: {
-    does: "Tells how the peer connection went: ice-connected or ice-failed",
+    does: "Reports how the peer connection went: ice-connected or ice-failed",
     schema: z.object({
       event: z.string(),
       mode: z.string().optional(),

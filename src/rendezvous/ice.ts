@@ -24,7 +24,7 @@ export interface IceOptions {
 
 export interface IceSource {
   /**
-   * The ICE servers for whoever sits on this side. Servers with a credential cost their operator
+   * The ICE servers for the peer on this side. Servers with a credential cost their operator
    * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
    * code. Where there are none, nothing is refused.
    */
@@ -49,7 +49,7 @@ export type IceAnswer =
 /** Grants of one side of a room: the first connection and some that come after it broke. */
 export const maxGrantsPerSide = 4;
 
-/** Who is told of which ICE servers. */
+/** Which ICE servers a side gets. */
 export function iceSource(options: IceOptions): IceSource {
   const { rooms, now, iceServers, turnUrls, turnSecrets, turnTtlMs, limiter } = options;
   const free = iceServers.filter(({ credential }) => credential === undefined);

@@ -46,7 +46,7 @@ export interface Rendezvous {
    * 1 s and at most `roomTtlMs`; without `ttlMs` just that. The codes of a shared client are longer:
    * guesses from behind its address cannot be told from typing errors.
    */
-  mint(wish: {
+  mint(request: {
     readonly ttlMs: number | undefined;
     readonly client: RendezvousClient;
   }): MaybePromise<Minted | Unminted>;

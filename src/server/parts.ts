@@ -54,14 +54,14 @@ export interface Parts {
 }
 
 const behindUnknownProxy =
-  "An untrusted proxy tells whom it asks for: all its clients count as one, with the limits of a site. " +
+  "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
 const iceGrants = { perMin: 30, windowMs: 3_600_000 };
-/** Clients a limiter tells apart in one window; later ones share a bucket. */
+/** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
-// Loaded when first asked for: many servers never are, and what is loaded costs time at the start and
+// Loaded when first requested: at many servers nobody does, and what is loaded costs time at the start and
 // memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
 const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
 const loadPage = async () => (await import("../page/page.ts")).page;
@@ -102,7 +102,7 @@ export function buildParts(core: Core): Parts {
       const turn = requests.take();
       const answer =
         turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      // Asked last: each header that is looked up costs a socket as much as its seat.
+      // Checked last: each header that is looked up costs a socket as much as its seat.
       if (answer === undefined || !isLongBodied(request.headers)) return answer;
       return andThen(answer, endConnection);
     },

@@ -33,7 +33,7 @@ export interface RunningServer {
   reloadTls(): Promise<void>;
   /**
    * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
-   * needs, and frees the port. False when that could not be saved, which the log tells.
+   * needs, and frees the port. False when that could not be saved, which is logged.
    */
   stop(): Promise<boolean>;
 }
@@ -45,7 +45,7 @@ const aloneDrainMs = 200;
 /** How long requests in flight may still take when the server stops. */
 const stopGraceMs = 2_000;
 const requestStepMs = 10;
-/** The text of the metrics takes milliseconds to make: once a second, whoever asks. */
+/** The text of the metrics takes milliseconds to make: once a second, however often it is read. */
 const metricsAgeMs = 1_000;
 
 /**
@@ -128,7 +128,7 @@ async function run(
     clock,
     work: () => tally.work(),
     keptMs: config.roomTtlMs + 2 * sweepEveryMs,
-    // At once: in the background it left most of it. 35 ms with 18,000 sockets, and nobody waits.
+    // At once: in the background it left most of it. 35 ms with 18,000 sockets, while it is idle.
     collect: () => Bun.gc(true),
   });
 
@@ -139,7 +139,7 @@ async function run(
     stopCollecting();
     rotation?.stop();
     await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
-    // Listening to the end: who comes meanwhile is told to come back, and not refused.
+    // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
     await answered(listeners.pendingRequests);
     await listeners.stop();
     sockets.stop();

@@ -1,5 +1,9 @@
 import { expect, test } from "bun:test";
-import { fixedWindow, type RateLimiter, tellLimit } from "../../src/admission/rate-limit.ts";
+import {
+  fixedWindow,
+  type RateLimiter,
+  setRateLimitHeaders,
+} from "../../src/admission/rate-limit.ts";
 import type { Account } from "../../src/base/account.ts";
 
 /** A limiter asked by clients of these names, one account each. */
@@ -113,7 +117,7 @@ test("a new window forgets the keys of the old one", () => {
 /** The headers of an answer to the client's next attempt. */
 function toldBy(limit: RateLimiter, accounts: readonly Account[] = [{ key: "a", isSite: false }]) {
   const headers = new Headers();
-  tellLimit(headers, limit.take(accounts));
+  setRateLimitHeaders(headers, limit.take(accounts));
   return Object.fromEntries(headers);
 }
 
