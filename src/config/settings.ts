@@ -63,7 +63,7 @@ export type SettingError =
       readonly fault: string;
     };
 
-export interface SettingGroup {
+interface SettingGroup {
   readonly title: string;
   readonly settings: readonly Setting[];
 }

@@ -23,7 +23,7 @@ export interface HttpEnv {
   Bindings: RequestServer;
 }
 
-export interface App {
+interface App {
   fetch(request: Request, server: RequestServer): MaybePromise<Response>;
 }
 

@@ -108,7 +108,7 @@ export const clientFrames = {
   },
 } as const satisfies Record<string, ClientFrame>;
 
-export type ClientFrameType = keyof typeof clientFrames;
+type ClientFrameType = keyof typeof clientFrames;
 export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];
@@ -120,7 +120,7 @@ export const relayTypes = clientFrameTypes.filter(
 
 /** What is counted apart; `other` is every type the protocol does not know. */
 export const frameTypes = [...clientFrameTypes, "other"] as const;
-export type FrameType = (typeof frameTypes)[number];
+type FrameType = (typeof frameTypes)[number];
 
 const typeByName = new Map<string, FrameType>(clientFrameTypes.map((type) => [type, type]));
 

@@ -131,7 +131,7 @@ interface DoctorSocket extends Disposable {
 }
 
 /** Both sides of one room. */
-export interface Pair {
+interface Pair {
   readonly a: DoctorSocket;
   readonly b: DoctorSocket;
 }
