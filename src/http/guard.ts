@@ -25,7 +25,7 @@ export function guard<Server extends RequestServer, Answer extends Response | un
   { limiter, allowsOrigin, clientOf, tally, connectionLog }: GuardOptions,
   handle: (request: Request, server: Server) => MaybePromise<Answer>,
 ): (request: Request, server: Server) => MaybePromise<Answer | Response> {
-  if (limiter === undefined || limiter.perMin === 0) return fromAllowedOrigin;
+  if (limiter === undefined || limiter.perWindow === 0) return fromAllowedOrigin;
   return (request, server) => {
     const passage = limiter.take(clientOf(request, server).accounts);
     return andThen(fromAllowedOrigin(request, server, passage), (answer) => {

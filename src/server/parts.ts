@@ -56,7 +56,7 @@ const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
-const iceGrants = { perMin: 30, windowMs: 3_600_000 };
+const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
@@ -110,7 +110,7 @@ export function buildParts(core: Core): Parts {
 
 /** Who a client is, and how much it may take. */
 function buildAdmission({ config, clock, log }: Core) {
-  const limiter = (limit: { perMin: number; windowMs?: number }) =>
+  const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const known = clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
@@ -124,8 +124,8 @@ function buildAdmission({ config, clock, log }: Core) {
     clientOf,
     sharedClients: known.sharedCount,
     allowsOrigin: originRule(config),
-    httpLimit: limiter({ perMin: config.httpRatePerMin }),
-    wsLimit: limiter({ perMin: config.wsRatePerMin }),
+    httpLimit: limiter({ perWindow: config.httpRatePerMin }),
+    wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
     socketLimits: socketLimits({
       max: config.maxSockets || socketsWithinOpenFiles(),
