@@ -1,8 +1,9 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Client, ClientOf } from "../admission/clients.ts";
-import { type AppId, type Code, parseAppId, parseSide, type Side } from "../base/ids.ts";
+import { type AppId, type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
+import { anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
@@ -33,19 +34,15 @@ export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 export const iceBody = z.object({
   appID: z
     .string()
-    .transform((text, context): AppId => parsed(parseAppId(text), "must be a UUID", context))
+    .transform((text, context): AppId => {
+      const parsed = parseAppId(text);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: "custom", message: "must be a UUID" });
+      return z.NEVER;
+    })
     .meta({ format: "uuid" }),
-  side: z
-    .string()
-    .transform((text, context): Side => parsed(parseSide(text), "must be A or B", context))
-    .meta({ enum: ["A", "B", "a", "b"] }),
+  side: anySide,
 });
-
-function parsed<T>(value: T | undefined, message: string, context: z.core.$RefinementCtx): T {
-  if (value !== undefined) return value;
-  context.addIssue({ code: "custom", message });
-  return z.NEVER;
-}
 
 const notACode =
   'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';

@@ -52,7 +52,8 @@ function relayed(example: object = {}) {
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
 /** Whatever was sent may be acknowledged; what was not is clamped away. */
 const anySeq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const anySide = z
+/** A side as clients name it: in either case. */
+export const anySide = z
   .string()
   .transform((text, ctx): Side => {
     const parsed = parseSide(text);
