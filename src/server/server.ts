@@ -7,6 +7,7 @@ import { memoryEngine } from "../engine/memory/memory.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
+import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
 import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, listen } from "./listeners.ts";
@@ -96,17 +97,11 @@ async function openEngine(
   return { engine: restored.engine, node: undefined, restored };
 }
 
-/** Listens, and does what a server does by the clock, until it is stopped. */
-async function run(
-  core: Core,
-  { sockets, openSockets, answer, watchGuessing }: Parts,
-  tls: Tls | undefined,
-  restored: Restored | undefined,
-): Promise<RunningServer> {
-  const { config, engine, clock, tally, log } = core;
-  const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
+/** Opens a server of Bun's, as often as a certificate changes. */
+function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
+  return (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
     Bun.serve<PeerSocket>({
-      hostname: config.host,
+      hostname: core.config.host,
       port: socket.port,
       reusePort: socket.reusePort,
       ...(socket.tls ? { tls: socket.tls } : {}),
@@ -115,13 +110,26 @@ async function run(
       // to read from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,
-      websocket: sockets.handler,
+      websocket: handler,
       error(error) {
         core.onError(error);
         return new Response(null, { status: 500 });
       },
     });
-  const listeners = await listenOrPutBack(() => listen(config, tls, serve), restored);
+}
+
+/** Listens, and does what a server does by the clock, until it is stopped. */
+async function run(
+  core: Core,
+  { sockets, openSockets, answer, watchGuessing }: Parts,
+  tls: Tls | undefined,
+  restored: Restored | undefined,
+): Promise<RunningServer> {
+  const { config, engine, clock, tally, log } = core;
+  const listeners = await listenOrPutBack(
+    () => listen(config, tls, bunServer(core, sockets, answer)),
+    restored,
+  );
   const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () => andThen(engine.sweep(), watchGuessing));
   const stopCollecting = collectWhenIdle({
