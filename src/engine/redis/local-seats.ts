@@ -1,12 +1,20 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { Newcomer, Seat, SeatListener } from "../engine.ts";
+import type { Newcomer, RelayOutcome, RelayType, Seat, SeatListener } from "../engine.ts";
 import type { Numbered, SeatAddress, SeatMessage } from "./messages.ts";
 
 /** The occupant of the other side, as this node knows it. */
 export interface PeerSeat {
   readonly token: number;
   readonly node: string;
+}
+
+/** A frame whose publisher waits for what becomes of it. */
+export interface OutgoingFrame {
+  readonly type: RelayType;
+  readonly frame: string;
+  readonly resolve: (outcome: RelayOutcome) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Most frames kept that came ahead of their turn; later ones are pulled from the ring. */
@@ -31,10 +39,8 @@ export class LocalSeat implements Seat {
   next: number | undefined;
   /** The number of the last frame that it sent to the other side by way of Redis. */
   lastSent = 0;
-  /** Frames of its own on their way to Redis. */
-  sending = 0;
-  /** False when its connection had more unsent than it should at the last frame. */
-  writable = true;
+  /** Frames of its own that go to Redis in the next call; undefined while none is under way either. */
+  outgoing: OutgoingFrame[] | undefined;
   /** The highest seq read from its mailbox. */
   lastRead = 0;
   /** When its lease ends, ms of the monotonic clock. */
@@ -51,7 +57,7 @@ export class LocalSeat implements Seat {
   private waiting: SeatMessage[] | undefined = [];
 
   constructor(
-    { appId, side, sid, accounts, listener }: Newcomer,
+    { appId, side, sid, accounts, listener }: Omit<Newcomer, "startsRelay">,
     public token: number,
   ) {
     this.appId = appId;
@@ -61,9 +67,9 @@ export class LocalSeat implements Seat {
     this.listener = listener;
   }
 
-  /** A message that it was taken over is still waiting. Its peer may know already. */
-  get isReplaced(): boolean {
-    return this.waiting?.some(({ kind }) => kind === "replaced") ?? false;
+  /** The taker does not know yet that it has the seat. */
+  get isNew(): boolean {
+    return this.waiting !== undefined;
   }
 
   get hasBegun(): boolean {

@@ -84,17 +84,16 @@ export class RedisNode {
     return rest;
   }
 
-  /** Asks for a seat; for one that is taken anew, with the last seq it read and whether relay had begun. */
+  /** Asks for a seat; for one that is taken anew, with the last seq it has read. */
   runTake(
-    { appId, side, sid, accounts }: Omit<Newcomer, "listener">,
+    { appId, side, sid, accounts }: Omit<Newcomer, "listener" | "startsRelay">,
     how: Claimable,
+    begins: "never" | "unheld" | "always",
     lastRead = 0,
-    hasBegun = false,
   ): Promise<Reply> {
     const claim = typeof how === "object" ? how.dead : how;
     const who = [sid, accountWords(accounts), claim, this.options.limits.maxRooms];
-    const before = [lastRead, hasBegun ? 1 : 0];
-    const args = [...who, takeoverGuardMs, takeoverGuardMaxMs, ...before];
+    const args = [...who, takeoverGuardMs, takeoverGuardMaxMs, lastRead, begins];
     return this.run(roomScripts.take, { appId, side }, args);
   }
 
@@ -197,7 +196,12 @@ export class RedisNode {
   private async retake(seat: LocalSeat): Promise<void> {
     const { clock, leaseMs } = this.options;
     const askedAt = clock.monotonicMs();
-    const reply = await this.runTake(seat, "free", seat.lastRead, seat.hasBegun);
+    const reply = await this.runTake(
+      seat,
+      "free",
+      seat.hasBegun ? "always" : "never",
+      seat.lastRead,
+    );
     if (isNoSpace(reply[0])) return this.cutOff(seat);
     if (reply[0] !== "taken") return this.replaced(seat, "same_sid");
     const token = numberAt(reply, 1);

@@ -282,10 +282,16 @@ local function vacate(of, at)
   tellWaiter(of, "vacant")
 end
 
-local function finish(keepAll)
+-- Brings the sums up to date with what this script has changed so far.
+local function countNow()
   if room.started and recount then
     account()
+    recount = false
   end
+end
+
+local function finish(keepAll)
+  countNow()
   local sets, drops = {}, {}
   for field, value in pairs(changed) do
     if value then
@@ -383,6 +389,7 @@ local function deliver(to, kind, frame, maxFrames, maxBytes)
     cost = cost * 2
   end
   if cost > counted then
+    countNow()
     local rings = tonumber(redis.call("HGET", useKey, "*8") or 0)
     local more = cost - counted
     if rings + more > maxRings or pastShare("*f", room[otherOf[to] .. "accounts"], more, maxRings) then
