@@ -10,7 +10,7 @@ export type SeatMessage =
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
   /** Relay to the seat has begun: frames come with numbers above `after`. */
   | { readonly kind: "begun"; readonly after: number }
-  | ({ readonly kind: "frame"; readonly fromToken: number; readonly fromNode: string } & Numbered)
+  | ({ readonly kind: "frame" } & Numbered)
   /** Is the seat's connection alive? */
   | { readonly kind: "probe"; readonly question: string; readonly node: string };
 
@@ -51,7 +51,7 @@ export function parseMessage(text: string): NodeMessage | undefined {
 }
 
 function seatMessage(kind: string, rest: string[], frame: string): SeatMessage | undefined {
-  const [first = "", second = "", third = "", fourth = ""] = rest;
+  const [first = "", second = ""] = rest;
   switch (kind) {
     case "mail":
     case "congested":
@@ -67,17 +67,8 @@ function seatMessage(kind: string, rest: string[], frame: string): SeatMessage |
       return { kind, after: Number(first) };
     case "probe":
       return { kind, question: first, node: second };
-    case "frame": {
-      const type = fourth as RelayType;
-      return {
-        kind,
-        number: Number(first),
-        fromToken: Number(second),
-        fromNode: third,
-        type,
-        frame,
-      };
-    }
+    case "frame":
+      return { kind, number: Number(first), type: second as RelayType, frame };
     default:
       return undefined;
   }

@@ -104,8 +104,10 @@ async function publishTogether(
   if (reply[0] === "full") return frames.map(() => "hold_full");
   if (reply[0] !== "published") return [];
   seat.lastSent = Math.max(seat.lastSent, numberAt(reply, 1));
-  await fetchHere(node, seat);
-  return frames.map((_, i) => outcomeOf(reply[i + 2]));
+  const outcomes = frames.map((_, i) => outcomeOf(reply[i + 2]));
+  const delivered = frames.filter((_, i) => outcomes[i] === "delivered");
+  deliverHere(node, seat, delivered, numberAt(reply, 1));
+  return outcomes;
 }
 
 function outcomeOf(word: unknown): RelayOutcome {
@@ -120,12 +122,23 @@ const publishOutcomes: readonly RelayOutcome[] = [
   "hold_share",
 ];
 
-/** Brings what the seat has sent to a receiver on this node: the next frames then need no Redis. */
-async function fetchHere(node: RedisNode, seat: LocalSeat): Promise<void> {
+/**
+ * Hands frames, of which the last has the number `last`, to a receiver on this node without waiting
+ * for Redis to bring them: those behind them then need no Redis.
+ */
+function deliverHere(
+  node: RedisNode,
+  seat: LocalSeat,
+  frames: readonly OutgoingFrame[],
+  last: number,
+): void {
   const peer = node.peerHere(seat);
-  if (peer === undefined || peer.isNew) return;
-  if (peer.next === undefined) await start(node, peer, false);
-  else if (peer.next <= seat.lastSent) await pull(node, peer);
+  if (peer === undefined || peer.token !== seat.peer?.token) return;
+  for (const [i, { type, frame }] of frames.entries()) {
+    const number = last - frames.length + 1 + i;
+    const message = { kind: "frame", number, type, frame } as const;
+    peer.deliver(message, (due) => node.handle(peer, due));
+  }
 }
 
 async function start(node: RedisNode, seat: LocalSeat, discard: boolean): Promise<void> {

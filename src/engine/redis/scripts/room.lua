@@ -375,7 +375,7 @@ end
 local function deliver(to, kind, frame, maxFrames, maxBytes)
   local out = number(to .. "out") + 1
   note(to .. "out", out)
-  tell(to, "frame", out .. " " .. (room[otherOf[to] .. "token"] or "0") .. " " .. (room[otherOf[to] .. "node"] or "-") .. " " .. kind .. "\n" .. frame)
+  tell(to, "frame", out .. " " .. kind .. "\n" .. frame)
   local ring, ringMs = ringKey[to], math.max(relayHold, 5000)
   local bytes, counted = number(to .. "ringBytes") + #frame, number(to .. "ringCost")
   local count = redis.call("RPUSH", ring, out .. " " .. kind .. " " .. frame)
