@@ -161,9 +161,12 @@ export class Peer implements SeatListener {
     this.peerThere = undefined;
     this.tell(() => this.welcome(isPeerThere, iceServers));
     if (isPeerThere) this.peerJoined();
-    if (!this.identity.mailboxClient && !taken.mailWaits) this.mailAfter = taken.lastSeq;
-    // Mail may have come while the welcome waited for its ICE servers.
-    if (this.identity.v2) this.pump?.pull();
+    if (taken.mailWaits) this.pump?.mailStored();
+    else if (!this.identity.mailboxClient) {
+      this.mailAfter = taken.lastSeq;
+      // Mail may have come while the welcome waited for its ICE servers.
+      this.openPump?.openAfter(taken.lastSeq);
+    }
     if (taken.held === 0) {
       if (!taken.started) void engine.relay.start(seat, false);
     } else {
@@ -230,8 +233,7 @@ export class Peer implements SeatListener {
   }
 
   mailStored(): void {
-    // Before the welcome is out, nothing is; what waits is read then.
-    if (this.peerThere === undefined) this.pump?.pull();
+    this.pump?.mailStored();
   }
 
   replaced(why: "same_sid" | "dead"): void {
