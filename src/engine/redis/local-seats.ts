@@ -53,8 +53,10 @@ export class LocalSeat implements Seat {
   healing: Promise<void> | undefined;
   pulling: Promise<void> | undefined;
   private early: Map<number, Numbered> | undefined;
-  /** Messages that wait until the taker knows that it has the seat. */
-  private waiting: SeatMessage[] | undefined = [];
+  /** A message that it was taken over has come, and may still wait. Its peer may know already. */
+  isReplaced = false;
+  /** What waits until the taker knows that it has the seat. */
+  private waiting: (() => void)[] | undefined = [];
 
   constructor(
     { appId, side, sid, accounts, listener }: Omit<Newcomer, "startsRelay">,
@@ -78,15 +80,21 @@ export class LocalSeat implements Seat {
 
   /** Handles a message, now or when the taker knows that it has the seat. */
   deliver(message: SeatMessage, handle: (message: SeatMessage) => void): void {
-    if (this.waiting) this.waiting.push(message);
-    else handle(message);
+    if (message.kind === "replaced") this.isReplaced = true;
+    this.whenOpen(() => handle(message));
+  }
+
+  /** Runs `act` now, or when the taker knows that it has the seat. */
+  whenOpen(act: () => void): void {
+    if (this.waiting) this.waiting.push(act);
+    else act();
   }
 
   /** The taker knows that it has the seat. */
-  open(handle: (message: SeatMessage) => void): void {
+  open(): void {
     const { waiting } = this;
     this.waiting = undefined;
-    for (const message of waiting ?? []) handle(message);
+    for (const act of waiting ?? []) act();
   }
 
   /** Relay has begun: frames up to `after` are not for this seat. Answers what can be handed on. */

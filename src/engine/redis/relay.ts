@@ -27,7 +27,10 @@ export function redisRelay(node: RedisNode): Relay {
       if (!own.isHeld) return "replaced";
       const receiver = receiverHere(node, own);
       if (receiver === undefined) return publishThroughRedis(node, own, frame, type);
-      return receiver.listener.relayed(frame, type) ? "delivered" : "congested";
+      if (!receiver.isNew)
+        return receiver.listener.relayed(frame, type) ? "delivered" : "congested";
+      receiver.whenOpen(() => handOn(node, receiver, [{ type, frame }]));
+      return "delivered";
     },
     start: (seat, discard) => start(node, ownSeat(seat), discard),
     drained(seat) {
@@ -61,7 +64,7 @@ export function catchUp(node: RedisNode, seat: LocalSeat, last: number): void {
 /** The receiver of frames that need no Redis. */
 function receiverHere(node: RedisNode, seat: LocalSeat): LocalSeat | undefined {
   const peer = node.peerHere(seat);
-  if (peer?.next === undefined || peer.isNew || seat.outgoing !== undefined) return undefined;
+  if (peer?.next === undefined || peer.isReplaced || seat.outgoing !== undefined) return undefined;
   return peer.next > seat.lastSent && !peer.hasGap ? peer : undefined;
 }
 
@@ -169,7 +172,11 @@ async function fetchRing(node: RedisNode, seat: LocalSeat): Promise<void> {
   handOn(node, seat, due);
 }
 
-function handOn(node: RedisNode, seat: LocalSeat, frames: readonly Numbered[]): void {
+function handOn(
+  node: RedisNode,
+  seat: LocalSeat,
+  frames: readonly Omit<Numbered, "number">[],
+): void {
   let writable = true;
   for (const { frame, type } of frames) {
     if (seat.isHeld) writable = seat.listener.relayed(frame, type);

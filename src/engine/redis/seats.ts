@@ -21,7 +21,7 @@ export function redisSeats(node: RedisNode): Seats {
     for (const message of early) seat.deliver(message, handle);
     node.seats.add(seat);
     // Not before the taker has its answer, which is a few promises away.
-    clock.after(0, () => seat.open(handle));
+    clock.after(0, () => seat.open());
     return {
       outcome: "taken",
       seat,
