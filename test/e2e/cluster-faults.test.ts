@@ -206,6 +206,23 @@ test("a Redis restarted empty: live rooms are there again, with relay and mail",
   expect(await back.next()).toEqual(roomFull);
 });
 
+test("a Redis emptied while connected: the side that finds out has the other come back at once", async () => {
+  await using redis = await TestRedis.start();
+  // No lease is renewed while this test runs.
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "10m", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A");
+  await using b = await TestClient.open(two.ws, appId, "B");
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  await redis.ask("FLUSHALL");
+  a.send({ type: "ice", finds: "out" });
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  b.send({ type: "offer", sdp: "anew" });
+  expect(await a.nextOf("offer")).toEqual({ type: "offer", sdp: "anew" });
+});
+
 test("with appendfsync always a Redis killed and restarted has all the mail that was answered", async () => {
   await using redis = await TestRedis.start({ durable: true });
   const env = { REDIS_URL: redis.url, HEARTBEAT: "2s", DRAIN: "0" };

@@ -6,7 +6,8 @@ import type { RelayType } from "../engine.ts";
 export type SeatMessage =
   | { readonly kind: "joined"; readonly peerToken: number; readonly peerNode: string }
   | { readonly kind: "left"; readonly peerToken: number }
-  | { readonly kind: "mail" | "congested" | "drained" }
+  /** `vanished`: the other side found that Redis has forgotten the room, and took its seat anew. */
+  | { readonly kind: "mail" | "congested" | "drained" | "vanished" }
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
   /** Relay to the seat has begun: frames come with numbers above `after`. */
   | { readonly kind: "begun"; readonly after: number }
@@ -56,6 +57,7 @@ function seatMessage(kind: string, rest: string[], frame: string): SeatMessage |
     case "mail":
     case "congested":
     case "drained":
+    case "vanished":
       return { kind };
     case "left":
       return { kind, peerToken: Number(first) };
@@ -97,7 +99,10 @@ export function parseRingEntry(entry: string): Numbered {
   };
 }
 
-export function seatMessageText(kind: "congested" | "drained", to: SeatAddress): string {
+export function seatMessageText(
+  kind: "congested" | "drained" | "vanished",
+  to: SeatAddress,
+): string {
   return `${kind} ${to.appId} ${to.side} ${to.token}`;
 }
 

@@ -12,7 +12,7 @@ import {
   type Waiter,
 } from "../engine.ts";
 import { type LocalSeat, LocalSeats } from "./local-seats.ts";
-import { parseMessage, Questions, type SeatMessage } from "./messages.ts";
+import { parseMessage, Questions, type SeatMessage, seatMessageText } from "./messages.ts";
 import type { Agreement } from "./node-settings.ts";
 import { type Keys, keysUnder, roomScripts, type Script } from "./scripts/scripts.ts";
 import { numberAt, type Reply, Store, StoreFull, type StoreOptions, textAt } from "./store.ts";
@@ -196,6 +196,7 @@ export class RedisNode {
   private async retake(seat: LocalSeat): Promise<void> {
     const { clock, leaseMs } = this.options;
     const askedAt = clock.monotonicMs();
+    const { appId, side, peer } = seat;
     const reply = await this.runTake(
       seat,
       "free",
@@ -207,7 +208,7 @@ export class RedisNode {
     const token = numberAt(reply, 1);
     if (!seat.isHeld) {
       // It was left meanwhile.
-      await this.run(roomScripts.leave, { appId: seat.appId, side: seat.side, token });
+      await this.run(roomScripts.leave, { appId, side, token });
       return;
     }
     this.seats.remove(seat);
@@ -221,6 +222,10 @@ export class RedisNode {
     const peerToken = numberAt(reply, 7);
     seat.peer = peerToken === 0 ? undefined : { token: peerToken, node: textAt(reply, 8) };
     if (seat.peer) seat.listener.peerJoined();
+    else if (peer) {
+      const to = { appId, side: otherSide(side), token: peer.token };
+      void this.tell(peer.node, seatMessageText("vanished", to));
+    }
     seat.listener.mailStored();
   }
 }

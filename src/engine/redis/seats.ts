@@ -125,6 +125,8 @@ export function handleSeatMessage(node: RedisNode, seat: LocalSeat, message: Sea
       return listener.peerCongested();
     case "drained":
       return listener.peerDrained();
+    case "vanished":
+      return void node.runAsOwner(seat, roomScripts.renew).catch(() => {});
     case "replaced":
       return node.replaced(seat, message.why);
     case "begun":
