@@ -26,6 +26,8 @@ export interface Engine {
   now(): number;
   /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
   ready(): MaybePromise<string | undefined>;
+  /** What is refused by an engine that can serve, in words for an operator; undefined for nothing. */
+  warning(): string | undefined;
   /**
    * Collects what has expired. Nothing depends on when: expiry is checked at every use. Never
    * rejects.
