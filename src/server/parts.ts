@@ -193,6 +193,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     basePath: config.basePath,
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
+    warning: () => engine.warning(),
     loadMetrics: async () =>
       (await loadMetrics())({
         tally,

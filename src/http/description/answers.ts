@@ -28,6 +28,9 @@ export const whoamiAnswer = z.strictObject({
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
 
-export const readyAnswer = z.strictObject({ ready: z.literal(true) });
+export const readyAnswer = z.strictObject({
+  ready: z.literal(true),
+  warning: z.string().optional().describe("What it refuses all the same"),
+});
 
 export const unreadyAnswer = z.strictObject({ ready: z.literal(false), reason: z.string() });
