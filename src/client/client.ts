@@ -27,6 +27,8 @@ export interface Welcome {
   readonly peer: boolean;
   readonly heartbeatMs: number;
   readonly maxMessageBytes: number;
+  /** What the server's log calls the room; missing unless it logs rooms. */
+  readonly room?: string;
   /** For RTCPeerConnection. `iceServers` asks for fresh ones. */
   readonly iceServers?: readonly IceServer[];
 }
@@ -42,6 +44,7 @@ export interface Fault {
   readonly code:
     | "bad_json"
     | "bad_field"
+    | "unknown_type"
     | "mailbox_full"
     | "mail_share"
     | "hold_share"

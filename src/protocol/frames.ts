@@ -122,6 +122,9 @@ export const relayTypes = clientFrameTypes.filter(
 export const frameTypes = [...clientFrameTypes, "other"] as const;
 export type FrameType = (typeof frameTypes)[number];
 
+/** In words for the client. */
+export const knownTypes = `The type is none of ${clientFrameTypes.join(", ")}.`;
+
 const typeByName = new Map<string, FrameType>(clientFrameTypes.map((type) => [type, type]));
 
 /** The one JSON object that `text` is, or undefined. */
@@ -173,6 +176,7 @@ export const serverFrames = {
       peer: z.boolean().describe("The other side is there"),
       heartbeatMs: z.int(),
       maxMessageBytes: z.int(),
+      room: z.string().optional().describe("The room in the log, where that tells of rooms"),
       iceServers: z.array(iceServer).optional(),
     },
     examples: [{ side: "A", peer: false, heartbeatMs: 20_000, maxMessageBytes: 1_048_576 }],
@@ -204,6 +208,7 @@ export const serverFrames = {
       code: z.enum([
         "bad_json",
         "bad_field",
+        "unknown_type",
         "mailbox_full",
         "mail_share",
         "hold_share",

@@ -1,6 +1,5 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel } from "../base/clock.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
 
@@ -41,8 +40,8 @@ export class Inbox extends FrameBudget {
       SignalingContext,
       "clock" | "wsMaxMsgBytes" | "framesPerSec" | "largeFrames" | "queued"
     >,
-    /** Gets each frame when its turn has come. */
-    private readonly handler: { handle(text: string): MaybePromise<void> },
+    /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
+    private readonly handler: { handle(text: string): unknown },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {
@@ -71,7 +70,7 @@ export class Inbox extends FrameBudget {
     const direct = !this.held && !this.busy && this.waiting === undefined;
     if (direct && this.admits(text)) {
       const done = this.handle(text);
-      if (done !== undefined) this.await(done);
+      if (done instanceof Promise) this.await(done);
       return undefined;
     }
     const refusal = this.refusal(text);
@@ -141,7 +140,7 @@ export class Inbox extends FrameBudget {
     return text.length > largeFrameLength && this.options.framesPerSec > 0;
   }
 
-  private handle(text: string): MaybePromise<void> {
+  private handle(text: string): unknown {
     if (!this.isLarge(text)) return this.handler.handle(text);
     const { clock, largeFrames } = this.options;
     const startedAt = clock.monotonicMs();
@@ -152,7 +151,7 @@ export class Inbox extends FrameBudget {
     }
   }
 
-  private await(done: Promise<void>): void {
+  private await(done: Promise<unknown>): void {
     this.busy = true;
     const next = () => {
       this.busy = false;
@@ -171,7 +170,7 @@ export class Inbox extends FrameBudget {
       this.count(-text.length - bytesPerFrame);
       try {
         const done = this.handle(text);
-        if (done !== undefined) this.await(done);
+        if (done instanceof Promise) this.await(done);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
         this.options.clock.after(0, () => this.run());
