@@ -16,6 +16,8 @@ import { parseSide, type Side } from "../base/ids.ts";
  *     server → B     deliver {seq, from, payload}
  *     B → server     delivered {upTo}             dropped from the mailbox
  *     A → server     telemetry {event, …}         counted
+ *     A → server     ping *                       asks whether the server can still be reached
+ *     server → A     pong *
  *     server → A     error {code, detail, id?} *  a frame was not used
  *     server → A     peer_left *                  B is gone
  *     server → A     draining {retryAfterMs} *    then the socket is closed: closes.ts
@@ -105,6 +107,11 @@ export const clientFrames = {
       reason: z.string().optional(),
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
+  },
+  ping: {
+    does: "Asks for a pong, which a web page can see; with nt.v2 alone",
+    schema: z.object({}),
+    examples: [{}],
   },
 } as const satisfies Record<string, ClientFrame>;
 
@@ -220,6 +227,7 @@ export const serverFrames = {
     examples: [{ code: "peer_absent", detail: "The other side is not there." }],
   },
   peer_left: { when: "The other side went", isV2: true, fields: {}, examples: [{}] },
+  pong: { when: "A ping came", isV2: true, fields: {}, examples: [{}] },
   draining: {
     when: "The server is about to go: connect again after retryAfterMs",
     isV2: true,
@@ -249,6 +257,7 @@ export function serverFrame<T extends Exclude<ServerFrameType, "deliver">>(
 export const roomFull = serverFrame("room_full", {});
 export const peerJoined = serverFrame("peer_joined", {});
 export const peerLeft = serverFrame("peer_left", {});
+export const pong = serverFrame("pong", {});
 
 /** `payload` is JSON text and goes out exactly as it is. */
 export function mailFrame(

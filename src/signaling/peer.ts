@@ -14,6 +14,7 @@ import {
   parseObject,
   peerJoined,
   peerLeft,
+  pong,
   type RelayType,
   roomFull,
   serverFrame,
@@ -313,6 +314,8 @@ export class Peer implements SeatListener {
         return this.delivered(seat, frame);
       case "telemetry":
         return this.telemetry(seat, frame);
+      case "ping":
+        return this.ping();
       case "other":
         this.tellFault("unknown_type", knownTypes);
         return "ignored";
@@ -403,6 +406,12 @@ export class Peer implements SeatListener {
     if (fields === undefined) return "bad_field";
     const upTo = Math.min(fields.upTo ?? fields.seq ?? 0, this.pump?.sentUpTo ?? 0);
     return once(this.context.engine.mailboxes.ack(seat, upTo), "handled");
+  }
+
+  private ping(): FrameOutcome {
+    if (!this.identity.v2) return "ignored";
+    this.connection.send(pong);
+    return "handled";
   }
 
   /** Counts what a client says about its peer connection; its words never become labels. */

@@ -17,6 +17,7 @@ test("a v1 client gets the documented frames and no other, whatever happens", as
     { type: "telemetry", event: "ice-connected", mode: 3 },
     { type: "telemetry", event: "ice-failed" },
     { type: "who knows" },
+    { type: "ping" },
     { type: "offer", sdp: "for nobody" },
     { type: "send", to: "C", payload: "x" },
     { type: "send", to: "B" },
@@ -143,6 +144,20 @@ test.each([[{ type: "candidate" }], [{ type: 7 }], [{}]])(
     expect(await pair.b.settled()).toEqual([]);
   },
 );
+
+test("a v2 client that pings hears a pong each time, in order with the rest, and nobody else does", async () => {
+  await using server = await testServer();
+  await using pair = await openPair(server, { a: { v2: true } });
+  pair.a.send({ type: "ping" });
+  pair.a.send({ type: "send", to: "B", payload: 1, id: "m" });
+  pair.a.send({ type: "PING", id: "whatever" });
+  expect(await pair.a.settled()).toEqual([
+    { type: "pong" },
+    { type: "stored", id: "m", seq: 1 },
+    { type: "pong" },
+  ]);
+  expect(await pair.b.settled()).toEqual([{ type: "send", seq: 1, from: "A", payload: 1 }]);
+});
 
 test("a send with an id is stored once and answered each time", async () => {
   await using server = await testServer();

@@ -291,6 +291,7 @@ test("at level trace each frame has a line: what it was and what became of it", 
     { type: "delivered", upTo: 0 },
     { type: "send", to: "secret", payload: "secret" },
     { type: "secret" },
+    { type: "ping" },
     "secret",
   ]) {
     a.send(frame);
@@ -304,6 +305,7 @@ test("at level trace each frame has a line: what it was and what became of it", 
     "delivered 29 handled",
     "send 48 bad_field",
     "other 17 ignored",
+    "ping 15 handled",
     "other 6 malformed",
   ]);
   const [join] = journal(server, "join");
