@@ -115,7 +115,9 @@ export function buildParts(core: Core): Parts {
       const turn = requests.take();
       const answer =
         turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      return isLongBodied(request.headers) ? andThen(answer, endConnection) : answer;
+      // Asked last: each header that is looked up costs a socket as much as its seat.
+      if (answer === undefined || !isLongBodied(request.headers)) return answer;
+      return andThen(answer, endConnection);
     },
   };
 }
