@@ -1,6 +1,6 @@
 import type { Server } from "bun";
 import { type ClientOf, clients } from "../admission/clients.ts";
-import { originRule } from "../admission/origin.ts";
+import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { turnBudget } from "../admission/turn-budget.ts";
@@ -14,6 +14,7 @@ import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf } from "../http/app.ts";
 import { endConnection, isLongBodied } from "../http/body.ts";
 import { guard } from "../http/guard.ts";
+import { ProblemResponse } from "../http/problem.ts";
 import { guessWatch } from "../rendezvous/guess-watch.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
 import { rendezvous } from "../rendezvous/rendezvous.ts";
@@ -53,6 +54,8 @@ export interface Parts {
   watchGuessing(): void;
 }
 
+const originRefused =
+  "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const behindUnknownProxy =
   "An untrusted proxy tells whom it asks for: all its clients count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
@@ -82,14 +85,24 @@ export function buildParts(core: Core): Parts {
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
-    if (wsPaths.has(pathOf(request))) return upgrade(request, server);
-    const answer = app.fetch(request, server);
-    if (connectionLog === undefined) return answer;
+    const isUpgrade = wsPaths.has(pathOf(request));
+    const answer = isUpgrade ? upgrade(request, server) : app.fetch(request, server);
+    return connectionLog === undefined ? answer : logRefusal(request, server, answer, isUpgrade);
+  }
+
+  function logRefusal(
+    request: Request,
+    server: Server<PeerSocket>,
+    answer: MaybePromise<Response | undefined>,
+    isUpgrade: boolean,
+  ): MaybePromise<Response | undefined> {
     return andThen(answer, (response) => {
-      if (response.status >= 400) {
-        const { address } = clientOf(request, server);
-        connectionLog.refusedRequest(request, response.status, address);
-      }
+      if (response === undefined || response.status < 400) return response;
+      const { status } = response;
+      const why = response instanceof ProblemResponse ? response : undefined;
+      const route = isUpgrade ? pathOf(request) : app.routeOf(request);
+      const refusal = { route, status, code: why?.code, detail: why?.detail };
+      connectionLog?.refused(request, refusal, clientOf(request, server).address);
       return response;
     });
   }
@@ -124,7 +137,9 @@ function buildAdmission({ config, clock, log }: Core) {
   return {
     clientOf,
     sharedClients: known.sharedCount,
-    allowsOrigin: originRule(config),
+    allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
+      log.warn(originRefused, { origin }),
+    ),
     httpLimit: limiter({ perMin: config.httpRatePerMin }),
     wsLimit: limiter({ perMin: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
@@ -133,7 +148,7 @@ function buildAdmission({ config, clock, log }: Core) {
       perClient: config.socketsPerClient,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
-    connectionLog: config.logLevel === "debug" ? connectionLog(log, config.logClient) : undefined,
+    connectionLog: connectionLog(log, config),
   };
 }
 
@@ -142,10 +157,12 @@ type Admission = ReturnType<typeof buildAdmission>;
 /** The sockets, and the way to them. */
 function buildSockets(core: Core, admission: Admission, ice: IceSource) {
   const { config, engine, clock, tally } = core;
+  const { socketLimits, connectionLog } = admission;
   const context: SignalingContext = {
     engine,
     clock,
     tally,
+    connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     framesPerSec: config.framesPerSec,
@@ -156,8 +173,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     ),
     iceServers: ice.offer,
   };
-  const { socketLimits, connectionLog } = admission;
-  const sockets = createSockets(context, config, socketLimits, core.onError, connectionLog);
+  const sockets = createSockets(context, config, socketLimits, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
@@ -222,6 +238,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     limiter: httpLimit,
     clientOf,
     tally,
+    connectionLog: admission.connectionLog,
     onError: core.onError,
   });
   return { app, guessing: codes.guessing };

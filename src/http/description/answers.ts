@@ -24,6 +24,10 @@ export const whoamiAnswer = z.strictObject({
     .string()
     .nullable()
     .describe("The Host header, by which the server knows pages of its own"),
+  room: z
+    .string()
+    .optional()
+    .describe("The room of the appID in the log, where that tells of rooms (LOG_LEVEL=debug)"),
 });
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
