@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 
 /**
@@ -28,6 +29,38 @@ export function originRule({
     const origin = parseOrigin(text);
     if (origin === undefined) return false;
     return (isOwn(origin, host) && isNamed(origin)) || listed(origin);
+  };
+}
+
+/** Origins reported in one minute; pages that send more of them learn nothing new. */
+const maxReported = 20;
+const reportedLength = 200;
+const minuteMs = 60_000;
+
+/**
+ * The rule, which tells `report` of each origin that it refuses: once a minute, and of 20 in each at
+ * most. An origin is whatever the client sent: it is made safe to show, and cut.
+ */
+export function reportingRule(
+  rule: OriginRule,
+  monotonicMs: () => number,
+  report: (origin: string) => void,
+): OriginRule {
+  const reported = new Set<string>();
+  let minuteEnds = 0;
+  return (origin, host) => {
+    if (rule(origin, host)) return true;
+    const now = monotonicMs();
+    if (now >= minuteEnds) {
+      reported.clear();
+      minuteEnds = now + minuteMs;
+    }
+    const shown = terminalText((origin ?? "").slice(0, reportedLength));
+    if (reported.size < maxReported && !reported.has(shown)) {
+      reported.add(shown);
+      report(shown);
+    }
+    return false;
   };
 }
 

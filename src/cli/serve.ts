@@ -41,7 +41,8 @@ export const serve: Command = {
       now: systemClock.now,
       render,
     });
-    const greets = isTerminal && render !== jsonLine && ["debug", "info"].includes(config.logLevel);
+    const greets =
+      isTerminal && render !== jsonLine && !["warn", "error"].includes(config.logLevel);
     if (!greets) for (const warning of warnings) log.warn(warning);
     logUncaught(log);
     let reported = 0;

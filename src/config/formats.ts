@@ -9,7 +9,7 @@ import { formatDuration, parseDuration } from "../base/duration.ts";
 export type Format<T> = z.ZodType<T, string>;
 
 /** Levels of the log: each lets itself and all that follow it through. */
-export const logLevels = ["debug", "info", "warn", "error"] as const;
+export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 export const kib = 1_024;
 export const mib = 1_024 * kib;

@@ -164,7 +164,7 @@ const groups = [
         key: "logLevel",
         schema: logLevel,
         default: "info",
-        help: "Lowest level that is logged",
+        help: "Lowest level that is logged. With `debug` connections, codes, pairs and refusals have a line each, with `trace` every frame that a client sends",
       },
       {
         variable: "LOG_FORMAT",

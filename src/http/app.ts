@@ -24,6 +24,8 @@ export interface HttpEnv {
 }
 
 interface App {
+  /** The path of the request if it is one that something is at; there are no parameters in them. */
+  routeOf(request: Request): string | undefined;
   fetch(request: Request, server: RequestServer): MaybePromise<Response>;
 }
 
@@ -53,8 +55,13 @@ export function createApp(options: AppOptions): App {
   });
 
   const limited = guard(options, app.fetch);
+  const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, app.fetch);
   return {
+    routeOf(request) {
+      const path = pathOf(request);
+      return routes.has(path) ? path : undefined;
+    },
     fetch: (request, server) =>
       unlimitedPaths.has(pathOf(request)) ? unlimited(request, server) : limited(request, server),
   };

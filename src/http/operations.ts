@@ -9,6 +9,8 @@ import { problem } from "./problem.ts";
 export interface OperationsOptions {
   /** Undefined while the server can take on work; else why not, in a sentence for an operator. */
   readonly ready: () => MaybePromise<string | undefined>;
+  /** What it refuses although it is ready, likewise. */
+  readonly warning: () => string | undefined;
   /** Called once, with the first scrape. */
   readonly loadMetrics: () => Promise<Metrics>;
   readonly metricsRoute: string;
@@ -18,7 +20,7 @@ export interface OperationsOptions {
 
 /** What an operator's tools ask: is it alive, may it have work, how is it doing. */
 export function operations(options: OperationsOptions): Hono<HttpEnv> {
-  const { ready, loadMetrics, metricsRoute, metricsToken } = options;
+  const { ready, warning, loadMetrics, metricsRoute, metricsToken } = options;
   let loaded: Promise<Metrics> | undefined;
   const app = new Hono<HttpEnv>();
   app.get("/healthz", () => answerJson({ ok: true }));
@@ -26,7 +28,7 @@ export function operations(options: OperationsOptions): Hono<HttpEnv> {
   app.get("/readyz", async () => {
     const reason = await reasonAgainst(ready);
     return reason === undefined
-      ? answerJson({ ready: true })
+      ? answerJson({ ready: true, warning: warning() })
       : answerJson({ ready: false, reason }, 503);
   });
 

@@ -83,8 +83,21 @@ export interface ProblemOptions {
   readonly allow?: string;
 }
 
+/** An answer that still knows its problem, for the log. */
+export class ProblemResponse extends Response {
+  constructor(
+    readonly code: ProblemCode,
+    /** What is wrong with this very request; undefined where the code says it all. */
+    readonly detail: string | undefined,
+    body: string,
+    init: ResponseInit,
+  ) {
+    super(body, init);
+  }
+}
+
 /** An error as `application/problem+json` (RFC 9457), of the type `about:blank`. */
-export function problem(code: ProblemCode, options: ProblemOptions = {}): Response {
+export function problem(code: ProblemCode, options: ProblemOptions = {}): ProblemResponse {
   const [status, title, general] = problems[code];
   const headers = new Headers({ "Content-Type": "application/problem+json", ...commonHeaders });
   if (options.retryAfterMs !== undefined) {
@@ -92,5 +105,5 @@ export function problem(code: ProblemCode, options: ProblemOptions = {}): Respon
   }
   if (options.allow !== undefined) headers.set("Allow", options.allow);
   const body = { status, title, code, detail: options.detail ?? general };
-  return new Response(JSON.stringify(body), { status, headers });
+  return new ProblemResponse(code, options.detail, JSON.stringify(body), { status, headers });
 }

@@ -6,6 +6,7 @@ import type { Guess } from "../engine/engine.ts";
 import { anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
 import type { HttpEnv } from "./app.ts";
@@ -20,6 +21,7 @@ export interface RendezvousOptions {
   readonly ice: IceSource;
   /** The server is about to go: it makes no codes that its successor would not know. */
   readonly draining: () => boolean;
+  readonly connectionLog?: ConnectionLog | undefined;
 }
 
 /** By then a successor listens, or a balancer has noticed. */
@@ -56,7 +58,7 @@ const noIce = {
 
 /** Minting and redeeming codes, and ICE servers for clients that get no welcome. */
 export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
-  const { rendezvous, ice, clientOf, draining, tally } = options;
+  const { rendezvous, ice, clientOf, draining, tally, connectionLog } = options;
   const app = new Hono<HttpEnv>();
 
   app.post("/code", async ({ req, env }) => {
@@ -64,7 +66,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
     const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
     const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
-    return answerMint(await rendezvous.mint({ ttlMs, client }));
+    return answerMint(await rendezvous.mint({ ttlMs, client }), client);
   });
 
   app.post("/redeem", async ({ req, env }) => {
@@ -85,7 +87,9 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   app.get("/whoami", ({ req, env }) => {
     const { address, header = null, shared } = clientOf(req.raw, env);
     const host = req.raw.headers.get("host");
-    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host });
+    const appId = parseAppId(req.query("appID") ?? "");
+    const room = appId && connectionLog?.roomTag(appId);
+    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host, room });
   });
   return app;
 
@@ -102,10 +106,11 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     return body.success ? body.data : refuse("bad_request", "malformed", { detail });
   }
 
-  function answerMint(minted: Minted | Unminted): Response {
+  function answerMint(minted: Minted | Unminted, client: Client): Response {
     switch (minted.outcome) {
       case "minted": {
         const { code, appId, expiresAt } = minted;
+        connectionLog?.minted(appId, client.address);
         const body = { code, appID: appId, expiresAt: rfc3339(expiresAt) };
         return answerJson<z.infer<typeof mintAnswer>>(body);
       }
@@ -122,6 +127,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     switch (guess.outcome) {
       case "taken": {
         const { appId, expiresAt } = guess.entry;
+        connectionLog?.redeemed(appId, client.address);
         const body = { appID: appId, expiresAt: rfc3339(expiresAt) };
         return answerJson<z.infer<typeof redeemAnswer>>(body);
       }

@@ -37,6 +37,7 @@ export const dropReasons = [
   /** The runtime refused to queue a frame: a bug, it must stay 0. */
   "overrun",
 ] as const;
+export type DropReason = (typeof dropReasons)[number];
 
 /** How a connection path ended, as `telemetry` frames report it. */
 export const iceModes = [

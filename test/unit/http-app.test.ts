@@ -88,6 +88,7 @@ function service(settings: Settings = {}) {
     basePath: "",
     draining: () => false,
     ready: () => undefined,
+    warning: () => undefined,
     loadMetrics: async () =>
       metrics({
         tally,
@@ -424,9 +425,13 @@ test("healthz says that the process serves", async () => {
 
 test("readyz says whether, or why not", async () => {
   let reason: string | undefined;
-  const { call } = service({ app: { ready: () => reason } });
+  let warning: string | undefined;
+  const { call } = service({ app: { ready: () => reason, warning: () => warning } });
   const ready = await call("GET", "/readyz");
   expect([ready.status, await ready.json()]).toEqual([200, { ready: true }]);
+  warning = "Redis is full.";
+  const full = await call("GET", "/readyz");
+  expect([full.status, await full.json()]).toEqual([200, { ready: true, warning }]);
   reason = "The server is draining.";
   const draining = await call("GET", "/readyz");
   expect([draining.status, await draining.json()]).toEqual([503, { ready: false, reason }]);

@@ -127,7 +127,8 @@ class Life {
       if (seat !== undefined) return undefined;
       const { side, sid } = step;
       const accounts = [{ key: side, isSite: side === "A" }];
-      const taken = engine.seats.take({ appId, side, sid, accounts, listener }, "free");
+      const newcomer = { appId, side, sid, accounts, startsRelay: false, listener };
+      const taken = engine.seats.take(newcomer, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
       this.seats.set(key, taken.seat);
       return { ...taken, seat: taken.seat.token };
@@ -271,7 +272,8 @@ test("shares are known again: whoever had its share has it still, and gets it ba
   const clock = fakeClock();
   const me = [{ key: "192.0.2.1", isSite: false }];
   const sit = (engine: MemoryEngine, appId: AppId, side: Side): Seat => {
-    const taken = engine.seats.take({ appId, side, sid: "", accounts: me, listener }, "free");
+    const newcomer = { appId, side, sid: "", accounts: me, startsRelay: false, listener };
+    const taken = engine.seats.take(newcomer, "free");
     if (!("seat" in taken)) throw new Error("Got no seat");
     return taken.seat;
   };

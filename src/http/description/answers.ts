@@ -24,10 +24,17 @@ export const whoamiAnswer = z.strictObject({
     .string()
     .nullable()
     .describe("The Host header, by which the server knows pages of its own"),
+  room: z
+    .string()
+    .optional()
+    .describe("The room of the appID in the log, where that tells of rooms (LOG_LEVEL=debug)"),
 });
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
 
-export const readyAnswer = z.strictObject({ ready: z.literal(true) });
+export const readyAnswer = z.strictObject({
+  ready: z.literal(true),
+  warning: z.string().optional().describe("What it refuses all the same"),
+});
 
 export const unreadyAnswer = z.strictObject({ ready: z.literal(false), reason: z.string() });

@@ -20,6 +20,8 @@ export interface Call {
   readonly path: string;
   readonly summary: string;
   readonly description?: string;
+  /** What stands for the optional parameters of the query, by their names. */
+  readonly query?: Readonly<Record<string, z.ZodType>>;
   readonly body?: { readonly schema: z.ZodType; readonly required: boolean };
   /** Bodies to try, by name. */
   readonly examples?: Readonly<Record<string, object>>;
@@ -79,7 +81,8 @@ export const calls: readonly Call[] = [
     id: "whoami",
     method: "get",
     path: "/rendezvous/whoami",
-    summary: "Learn under which address this server counts you",
+    summary: "Learn under which address this server counts you, and how its log names a room",
+    query: { appID: z.uuid().describe("The room to name") },
     answers: { 200: whoamiAnswer },
     problems: [],
   },
@@ -128,12 +131,18 @@ export function openApi(): object {
   };
 }
 
-function operation({ id, summary, description, body, examples = {}, answers, problems }: Call) {
+function operation(call: Call) {
+  const { id, summary, description, query, body, examples = {}, answers, problems } = call;
   const named = Object.entries(examples).map(([name, value]) => [name, { value }]);
   return {
     operationId: id,
     summary,
     ...(description !== undefined && { description }),
+    ...(query !== undefined && {
+      parameters: Object.entries(query).map(([name, schema]) => {
+        return { in: "query", name, schema: jsonSchema(schema) };
+      }),
+    }),
     ...(body !== undefined && {
       requestBody: {
         required: body.required,
