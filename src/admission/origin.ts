@@ -38,8 +38,8 @@ const reportedLength = 200;
 const minuteMs = 60_000;
 
 /**
- * The rule, which tells `report` of each origin that it refuses: once a minute, and of 20 in each at
- * most. An origin is whatever the client sent: it is made safe to show, and cut.
+ * The rule, which reports each origin that it refuses: once a minute, and at most 20 of them in each.
+ * An origin is whatever the client sent: it is made safe to show, and cut.
  */
 export function reportingRule(
   rule: OriginRule,

@@ -130,7 +130,7 @@ export const relayTypes = clientFrameTypes.filter(
 export const frameTypes = [...clientFrameTypes, "other"] as const;
 export type FrameType = (typeof frameTypes)[number];
 
-/** In words for the client. */
+/** A sentence for the client. */
 export const knownTypes = `The type is none of ${clientFrameTypes.join(", ")}.`;
 
 const typeByName = new Map<string, FrameType>(clientFrameTypes.map((type) => [type, type]));
@@ -184,7 +184,7 @@ export const serverFrames = {
       peer: z.boolean().describe("The other side is there"),
       heartbeatMs: z.int(),
       maxMessageBytes: z.int(),
-      room: z.string().optional().describe("The room in the log, where that tells of rooms"),
+      room: z.string().optional().describe("The room in the log, where that names rooms"),
       iceServers: z.array(iceServer).optional(),
     },
     examples: [{ side: "A", peer: false, heartbeatMs: 20_000, maxMessageBytes: 1_048_576 }],

@@ -32,7 +32,7 @@ export interface RendezvousClient {
 }
 
 /** What wrong codes of everybody have come to. */
-export interface Guessing {
+interface Guessing {
   /** Wrong codes within `redeemWindowMs` and the window before it. */
   readonly recentMisses: number;
   /** More than people mistype: 1 % of the shortest codes. */

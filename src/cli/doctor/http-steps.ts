@@ -149,7 +149,7 @@ export async function seesClient(target: Target): Promise<Verdict> {
   }
   return failed(
     `${found}, which is a proxy's address`,
-    "No header tells the client's address. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
+    "No header names the client. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
   );
 }
 

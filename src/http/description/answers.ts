@@ -27,7 +27,7 @@ export const whoamiAnswer = z.strictObject({
   room: z
     .string()
     .optional()
-    .describe("The room of the appID in the log, where that tells of rooms (LOG_LEVEL=debug)"),
+    .describe("The room of the appID in the log, where that names rooms (LOG_LEVEL=debug)"),
 });
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
