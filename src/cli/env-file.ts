@@ -1,16 +1,18 @@
 import { readFile } from "node:fs/promises";
 import type { Env } from "../config/config.ts";
 
-export type Environment =
-  | { readonly env: Env; readonly args: readonly string[] }
-  /** Why it cannot be read, in a sentence for the operator. */
-  | { readonly fault: string };
-
 /**
  * The environment with the variables of `--env-file FILE` in it, and the arguments without it. A
  * variable of the environment itself wins, as with Docker Compose and Node.
  */
-export async function withEnvFile(argv: readonly string[], env: Env): Promise<Environment> {
+export async function withEnvFile(
+  argv: readonly string[],
+  env: Env,
+): Promise<
+  | { readonly env: Env; readonly args: readonly string[] }
+  /** Why it cannot be read, in a sentence for the operator. */
+  | { readonly fault: string }
+> {
   const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));
   if (at === -1) return { env, args: argv };
   const attached = argv[at]?.startsWith("--env-file=") ?? false;
@@ -35,7 +37,7 @@ export async function withEnvFile(argv: readonly string[], env: Env): Promise<En
  * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out.
  * The number of the first line that is none of it.
  */
-export function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
+function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
   const variables: Record<string, string> = {};
   for (const [index, line] of text.split("\n").entries()) {
     if (/^\s*(?:[#;].*)?$/.test(line)) continue;

@@ -97,10 +97,10 @@ async function startOrExplain(
 /** The first signal that asks to stop. The handlers stay: as PID 1 there are no default ones. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let asked = false;
+    let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
-      if (asked) process.exit(1);
-      asked = true;
+      if (isStopping) process.exit(1);
+      isStopping = true;
       resolve(signal);
     };
     process.on("SIGTERM", stop);

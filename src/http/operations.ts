@@ -7,7 +7,7 @@ import type { HttpEnv } from "./app.ts";
 import { problem } from "./problem.ts";
 
 export interface OperationsOptions {
-  /** Undefined while the server can take on work; else why not, in words for an operator. */
+  /** Undefined while the server can take on work; else why not, in a sentence for an operator. */
   readonly ready: () => MaybePromise<string | undefined>;
   /** What it refuses although it is ready, likewise. */
   readonly warning: () => string | undefined;
