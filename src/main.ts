@@ -1,12 +1,12 @@
+import { messageOf } from "./base/errors.ts";
 import { nearest } from "./base/nearest.ts";
 import { version } from "./base/version.ts";
-import type { Command } from "./cli/command.ts";
-import { commands, defaultCommand } from "./cli/commands.ts";
+import { type Command, commands, defaultCommand } from "./cli/commands.ts";
 import { withEnvFile } from "./cli/env-file.ts";
 import { commandHelp, programHelp, settingsHelp } from "./cli/help.ts";
 import { type Env, readConfig } from "./config/config.ts";
 
-/** Does what the arguments name (serves, when they name nothing) and answers the exit code. */
+/** Runs the command that the arguments name, or serves, and answers the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   const environment = await withEnvFile(argv, process.env);
   if ("fault" in environment) return wrongCall(environment.fault);
@@ -36,7 +36,7 @@ function find(name: string): Command | undefined {
 function unknownCommand(name: string): number {
   const names = [...commands.map((command) => command.name), "help", "version"];
   const close = nearest(name, names);
-  const remedy = close === undefined ? "See --help for what there is." : `Did you mean ${close}?`;
+  const remedy = close === undefined ? "See --help for all commands." : `Did you mean ${close}?`;
   return wrongCall(`Unknown command ${JSON.stringify(name)}. ${remedy}`);
 }
 
@@ -54,8 +54,7 @@ async function run(command: Command, args: readonly string[], env: Env): Promise
   try {
     return await command.run(args, env);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`Unexpected error: ${message}\n`);
+    process.stderr.write(`Unexpected error: ${messageOf(error)}\n`);
     const reading = readConfig(env, args);
     const debug = "config" in reading && reading.config.logLevel === "debug";
     if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);

@@ -1,60 +1,66 @@
+import type { Server } from "bun";
 import type { Account } from "../base/account.ts";
 import { type AddressSet, isPrivate, networkOf, parseAddress } from "../base/address.ts";
-import { hopsOfForwarded, hopsOfXForwardedFor } from "./forwarded.ts";
 
-/** Who asks, as far as limits are concerned. */
+/** Who makes a request or opens a socket, as limits count it. */
 export interface Client {
-  /** Under which name it is counted: an IPv4 address, or the /64 of an IPv6 one. */
+  /** The name it is counted under: an IPv4 address, or the /64 of an IPv6 one. */
   readonly key: string;
   /** The /48 of an IPv6 address: what a whole site counts as. Undefined for IPv4. */
   readonly site: string | undefined;
   readonly address: string;
   /** The header that told the address; undefined when it is the socket's own. */
   readonly header: string | undefined;
-  /** Everybody behind a proxy that is not trusted: limits for one client would lock out all. */
+  /** All clients behind an untrusted proxy: the limits of one client would lock them all out. */
   readonly shared: boolean;
-  /** Under which names it is counted, its own first. Never empty. */
+  /** All names it is counted under, its own first. Never empty. */
   readonly accounts: readonly Account[];
 }
 
-export interface ClientsOptions {
-  /** Proxies whose headers are believed. */
-  readonly trusted: AddressSet;
-  /** No header is believed, and nobody ever counts as shared. */
-  readonly ignoreHeaders: boolean;
-  /** The one header that trusted proxies tell the client's address in; empty: the usual two. */
-  readonly clientIpHeader: string;
-  /** Told once for each address that begins to count as shared. */
-  readonly onShared: (address: string) => void;
-}
+/** The server that accepted a request: it knows the address at the other end. */
+export type RequestServer = Pick<Server<unknown>, "requestIP">;
 
-export interface Clients {
-  of(socketAddress: string, headers: Headers): Client;
-  /** How many addresses count as shared. */
-  sharedCount(): number;
-}
+/** Who sent the request that `server` accepted. */
+export type ClientOf = (request: Request, server: RequestServer) => Client;
 
 /** Addresses remembered as shared. They are of private networks only; past this the oldest goes. */
 const maxShared = 1_024;
 
-/** Addresses looked at of late: proxies, and clients that mint, connect and come back. */
+/** Recent socket addresses, of proxies and of clients that come back. */
 const maxRecent = 256;
 
 /** Finds out who the client is behind the proxies in front of this server. */
-export function clients(options: ClientsOptions): Clients {
-  const { trusted, ignoreHeaders, onShared } = options;
-  const ownHeader = options.clientIpHeader.toLowerCase();
+export function clients({
+  trusted,
+  ignoreHeaders,
+  clientIpHeader,
+  onShared,
+}: {
+  /** Proxies whose headers are believed. */
+  readonly trusted: AddressSet;
+  /** No header is believed, and no client counts as shared. */
+  readonly ignoreHeaders: boolean;
+  /** The one header in which trusted proxies tell the client's address; empty: the usual two. */
+  readonly clientIpHeader: string;
+  /** Called once for each address that begins to count as shared, of the first 1,024. */
+  readonly onShared: (address: string) => void;
+}) {
+  const ownHeader = clientIpHeader.toLowerCase();
   const shared = new Set<string>();
   const recent = new Map<string, Seen>();
+  let tellsOfShared = true;
 
   function share(address: string): void {
+    if (tellsOfShared) onShared(address);
     shared.add(address);
-    if (shared.size > maxShared) shared.delete(shared.values().next().value ?? "");
-    onShared(address);
+    if (shared.size <= maxShared) return;
+    shared.delete(shared.values().next().value ?? "");
+    // One host of a private network can come from as many addresses as it likes.
+    tellsOfShared = false;
   }
 
-  /** The header in which a proxy tells who asked, and its hops, the nearest first. */
-  function told(headers: Headers): Told | undefined {
+  /** The header that tells the client's address, and its hops, the nearest first. */
+  function forwardedBy(headers: Headers): Forwarded | undefined {
     if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
       const value = headers.get(ownHeader);
       return value === null ? undefined : { header: ownHeader, hops: [parseAddress(value.trim())] };
@@ -81,39 +87,40 @@ export function clients(options: ClientsOptions): Clients {
   }
 
   return {
-    of(socketAddress, headers) {
+    of(socketAddress: string, headers: Headers): Client {
       const { client, isTrusted, isPrivate } = recent.get(socketAddress) ?? look(socketAddress);
       if (ignoreHeaders) return client;
       const { address } = client;
       if (isTrusted) {
-        const behind = told(headers);
+        const behind = forwardedBy(headers);
         if (behind === undefined) return client;
         return clientAt(walk(address, behind.hops, trusted), behind.header, false);
       }
       if (!isPrivate) return client;
       if (!shared.has(address)) {
-        if (told(headers) === undefined) return client;
+        if (forwardedBy(headers) === undefined) return client;
         share(address);
       }
       return clientAt(address, undefined, true);
     },
+    /** How many addresses count as shared. */
     sharedCount: () => shared.size,
   };
 }
 
-/** What an address on a socket is, whoever else the headers tell of. */
+/** What is known of a socket's address, without any header. */
 interface Seen {
   readonly client: Client;
   readonly isTrusted: boolean;
   readonly isPrivate: boolean;
 }
 
-interface Told {
+interface Forwarded {
   readonly header: string;
   readonly hops: Iterable<string | undefined>;
 }
 
-/** Trusted hops behind each other that are looked at; no chain of proxies is as long. */
+/** Trusted hops in a row that are followed; no chain of proxies is as long. */
 const maxHops = 16;
 
 /**
@@ -142,4 +149,79 @@ function clientAt(address: string, header: string | undefined, isShared: boolean
   const accounts: Account[] = [{ key, isSite: isShared }];
   if (site !== undefined) accounts.push({ key: site, isSite: true });
   return { key, site, address, header, shared: isShared, accounts };
+}
+
+/**
+ * The hops that `X-Forwarded-For` names, the nearest proxy's word first; `undefined` where one is no
+ * address (a hidden or malformed one: nothing to its left can be believed). Reads no further to the
+ * left than the caller asks: what stands there is up to the client, and can be 16 KiB long.
+ */
+export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
+  for (let end = value.length; end >= 0; ) {
+    const comma = lastComma(value, end);
+    yield parseHop(value.slice(comma + 1, end).trim());
+    end = comma;
+  }
+}
+
+/**
+ * The hops that `Forwarded` names by `for=` (RFC 7239 section 4), the nearest proxy's first,
+ * as far as the caller asks. Quotes are paired from the right: one that a client leaves open cannot
+ * swallow what the next proxy appends.
+ */
+export function* hopsOfForwarded(value: string): Generator<string | undefined> {
+  for (let end = value.length; end >= 0; ) {
+    const { start, parts } = lastElement(value, end);
+    const pair = parts.find((text) => /^for=/i.test(text));
+    yield pair === undefined ? undefined : parseHop(unquote(pair.slice(4)));
+    end = start - 1;
+  }
+}
+
+/** An address with or without a port, IPv6 in brackets where there is one (RFC 7239 section 6). */
+function parseHop(text: string): string | undefined {
+  if (text.length > maxHopLength) return undefined;
+  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1];
+  if (bracketed !== undefined) return parseAddress(bracketed);
+  const ipv4 = /^([\d.]+):\d+$/.exec(text)?.[1];
+  return parseAddress(ipv4 ?? text);
+}
+
+/** `[`, an IPv6 address that ends like an IPv4 one (45 characters), `]:`, a port. */
+const maxHopLength = 64;
+
+/** Where the comma before `end` stands; -1 where there is none. */
+function lastComma(value: string, end: number): number {
+  return end === 0 ? -1 : value.lastIndexOf(",", end - 1);
+}
+
+/** The element that ends before `end`: from the last comma outside quotes, cut at its semicolons. */
+function lastElement(value: string, end: number): { start: number; parts: readonly string[] } {
+  const parts: string[] = [];
+  let quoted = false;
+  let partEnd = end;
+  let i = end - 1;
+  for (; i >= 0; i--) {
+    const character = value[i];
+    if (character === '"' && !(quoted && isEscaped(value, i))) quoted = !quoted;
+    if (quoted || (character !== "," && character !== ";")) continue;
+    parts.push(value.slice(i + 1, partEnd).trim());
+    partEnd = i;
+    if (character === ",") return { start: i + 1, parts: parts.reverse() };
+  }
+  // A quote that nothing opens: none of this can be believed.
+  if (quoted) return { start: 0, parts: [] };
+  parts.push(value.slice(0, partEnd).trim());
+  return { start: 0, parts: parts.reverse() };
+}
+
+/** Whether an odd number of backslashes stands before it (RFC 9110 section 5.6.4). */
+function isEscaped(value: string, at: number): boolean {
+  let first = at;
+  while (value[first - 1] === "\\") first--;
+  return (at - first) % 2 === 1;
+}
+
+function unquote(text: string): string {
+  return text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
 }

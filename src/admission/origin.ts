@@ -1,19 +1,5 @@
 import { isIP } from "node:net";
-
-export interface OriginOptions {
-  /** Every origin is welcome. */
-  readonly dev: boolean;
-  /**
-   * Lower case: `https://app.example.com` (exactly this scheme, host and port), `example.com` (this
-   * host over any scheme and port), `*.example.com` (its subdomains, not itself), `*` (everyone).
-   */
-  readonly corsOrigins: readonly string[];
-  /**
-   * The server's own host names, lower case. Empty: any, which lets pages in whose name was made to
-   * lead here (DNS rebinding).
-   */
-  readonly serverNames: readonly string[];
-}
+import type { Config } from "../config/config.ts";
 
 /**
  * Whether a page of this Origin may use this server; `host` is the request's Host header. The one
@@ -22,10 +8,16 @@ export interface OriginOptions {
 export type OriginRule = (origin: string | null, host: string | null) => boolean;
 
 /**
- * No Origin is allowed (no browser sent it), and so is the server's own, under one of its names. Everything else, `null`
- * and what is no origin at all (RFC 6454 section 6.1) included, is up to `dev` and the list.
+ * Allows requests without an Origin (no browser sent them) and those of the server's own pages.
+ * Every other origin, `null` and what is no origin at all (RFC 6454 section 6.1) included, is up to
+ * `dev` and the list. Without `serverNames` an own page may have come under any name, also under one
+ * that an attacker's DNS points here (DNS rebinding).
  */
-export function originRule({ dev, corsOrigins, serverNames }: OriginOptions): OriginRule {
+export function originRule({
+  dev,
+  corsOrigins,
+  serverNames,
+}: Pick<Config, "dev" | "corsOrigins" | "serverNames">): OriginRule {
   if (dev || corsOrigins.includes("*")) return () => true;
   const listed = originList(corsOrigins);
   const names = new Set(serverNames);
@@ -39,7 +31,7 @@ export function originRule({ dev, corsOrigins, serverNames }: OriginOptions): Or
   };
 }
 
-/** No DNS server says where these lead (localhost: RFC 6761 section 6.3). */
+/** These names do not come from DNS (localhost: RFC 6761 section 6.3). */
 function cannotBeRebound(hostname: string): boolean {
   return hostname === "localhost" || hostname.startsWith("[") || isIP(hostname) !== 0;
 }

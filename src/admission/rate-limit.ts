@@ -1,16 +1,5 @@
 import { type Account, limitOf } from "../base/account.ts";
 
-export interface FixedWindowOptions {
-  /** How often one client may pass in a window of a minute, a site 16 times that; 0: always. */
-  readonly perMin: number;
-  /** A window of this many ms in place of the minute; `perMin` is how often in that one, then. */
-  readonly windowMs?: number;
-  /** Monotonic, ms; the limiter knows no other time. */
-  readonly monotonicMs: () => number;
-  /** Accounts counted apart in one window. Those that come later in it pass. */
-  readonly maxKeys: number;
-}
-
 export interface Passage {
   readonly ok: boolean;
   /** How often the client may still pass in this window; undefined where there is no limit. */
@@ -40,11 +29,24 @@ const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0, li
 /**
  * Up to `perMin` passages a client and minute, up to 16 times that for a site. The first attempt
  * after a window begins the next one for all and forgets what was counted: memory is bounded by
- * `maxKeys` and needs no sweeper. Past `maxKeys` nobody is refused who has no count of its own:
- * a flood of addresses locks no newcomer out.
+ * `maxKeys` and needs no sweeper. Past `maxKeys` an account without a count passes, so that a flood
+ * of addresses locks no newcomer out.
  */
-export function fixedWindow(options: FixedWindowOptions): RateLimiter {
-  const { perMin, windowMs = minuteMs, monotonicMs, maxKeys } = options;
+export function fixedWindow({
+  perMin,
+  windowMs = minuteMs,
+  monotonicMs,
+  maxKeys,
+}: {
+  /** Passages of one client in a window of a minute, 16 times that of a site; 0: no limit. */
+  readonly perMin: number;
+  /** A window of this many ms in place of the minute; `perMin` counts passages in that one then. */
+  readonly windowMs?: number;
+  /** Monotonic, ms. */
+  readonly monotonicMs: () => number;
+  /** Accounts counted apart in one window. Those that come later in it pass. */
+  readonly maxKeys: number;
+}): RateLimiter {
   let counts = new Map<string, number>();
   let uncounted = 0;
   let startedAt = Number.NEGATIVE_INFINITY;

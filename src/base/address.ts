@@ -79,7 +79,7 @@ export function parseAddressSet(list: string): AddressSet | undefined {
   return (address) => blocks.check(address, address.includes(":") ? "ipv6" : "ipv4");
 }
 
-/** RFC 1918, RFC 4193, RFC 6598, link-local and loopback addresses: nobody comes from there alone. */
+/** RFC 1918, RFC 4193, RFC 6598, link-local and loopback addresses: many clients may share one. */
 export const isPrivate: AddressSet = parseAddressSet("private") ?? (() => false);
 
 function addBlock(blocks: BlockList, cidr: string): boolean {

@@ -1,9 +1,7 @@
 /** Stops a timer; calling it twice is harmless. */
 export type Cancel = () => void;
 
-/**
- * The only door to time and chance, so that tests can stand in for both.
- */
+/** All time comes from here and all chance from a `Random`, so that tests can replace both. */
 export interface Clock {
   /** Wall clock, ms since the Unix epoch. May jump when the machine's clock is set. */
   now(): number;

@@ -1,12 +1,12 @@
 import { formatDuration } from "../base/duration.ts";
 import type { Config } from "../config/config.ts";
-import { inUrl, isAnyAddress } from "./own-address.ts";
+import { inUrl, isAnyAddress } from "./network.ts";
 
 export interface BannerFacts {
   readonly version: string;
-  /** The one it got: never 0. */
+  /** The port it listens on: never 0. */
   readonly port: number;
-  /** Addresses other machines may use, when it listens on all. */
+  /** Addresses for other machines, when it listens on all. */
   readonly lanAddresses: readonly string[];
   readonly config: Pick<
     Config,
@@ -24,7 +24,7 @@ export interface BannerFacts {
   readonly warnings: readonly string[];
 }
 
-/** What a person at a terminal wants to know of a server that has just begun to listen. */
+/** What a terminal shows of a server that has just begun to listen. */
 export function banner(facts: BannerFacts): string {
   const { config, warnings } = facts;
   const { codeDigits, codeDigitsMax } = config;
@@ -45,7 +45,7 @@ export function banner(facts: BannerFacts): string {
   ].join("\n");
 }
 
-/** A phone reaches the machine by its address, not as localhost. */
+/** The URL has the machine's address where there is one: a phone cannot use localhost. */
 function invitation(facts: BannerFacts): string {
   const [lan] = facts.lanAddresses;
   const url = urlOf(lan ?? hosts(facts)[0] ?? facts.config.host, facts);

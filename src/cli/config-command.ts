@@ -1,38 +1,43 @@
+import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
 import {
   type Config,
-  describeSource,
   type Env,
+  problemList,
   readConfig,
   type Setting,
   settings,
+  settingValue,
 } from "../config/config.ts";
-import type { Command } from "./command.ts";
-import { problemList } from "./problems.ts";
+import type { Command } from "./commands.ts";
 
 export const config: Command = {
   name: "config",
-  summary: "Print what would be used, and where each value comes from",
+  summary: "Print the settings in effect, and where each value comes from",
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const { text, warnings, exitCode } = configReport(env, args);
+    const { text, memory, warnings, exitCode } = configReport(env, args);
     const output = exitCode === 0 ? process.stdout : process.stderr;
     output.write(text);
+    if (memory !== undefined) output.write(`\n${memory}\n`);
     for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
     return exitCode;
   },
 };
 
-export interface ConfigReport {
+/** The settings in effect. A secret is shown as `***`. */
+export function configReport(
+  env: Env,
+  args: readonly string[],
+): {
   /** Lines of variable, value and source; or all problems. */
   readonly text: string;
+  /** What traffic may make the server hold, in one line. */
+  readonly memory?: string;
   readonly warnings: readonly string[];
   readonly exitCode: 0 | 1;
-}
-
-/** What is in effect. Shows of a secret only that there is one. */
-export function configReport(env: Env, args: readonly string[]): ConfigReport {
+} {
   const reading = readConfig(env, args);
   if ("problems" in reading) {
     const text = problemList("The server cannot start with these settings:", reading.problems);
@@ -41,14 +46,35 @@ export function configReport(env: Env, args: readonly string[]): ConfigReport {
   const rows = settings.flatMap((setting) => {
     if (setting.noMeaning !== undefined) return [];
     const source = reading.sources.get(setting.variable) ?? { from: "default" };
-    return [[setting.variable, effective(setting, reading.config), describeSource(source)]];
+    const from = source.from === "default" ? source.from : `${source.from} ${source.name}`;
+    return [[setting.variable, effective(setting, reading.config), from]];
   });
-  return { text: aligned(rows), warnings: reading.warnings, exitCode: 0 };
+  const memory = memoryBounds(reading.config);
+  return { text: aligned(rows), memory, warnings: reading.warnings, exitCode: 0 };
+}
+
+/**
+ * The budgets, of which the process holds up to twice as much, and what the runtime keeps without
+ * showing it: for each socket a buffer as large as its largest message, complete or not.
+ */
+function memoryBounds(values: Config): string {
+  const { mailTotalBytes, wsBufferTotalBytes, wsMaxMsgBytes, maxSockets } = values;
+  const sockets = maxSockets || socketsWithinOpenFiles();
+  return (
+    `Memory: up to ${mib(mailTotalBytes)} of mail${values.redisUrl === "" ? "" : ", in Redis"} ` +
+    `(MAIL_TOTAL_BYTES), ${mib(2 * wsBufferTotalBytes)} unsent or not yet handled ` +
+    `(2 × WS_BUFFER_TOTAL), and ${mib(wsMaxMsgBytes * sockets)} of large messages ` +
+    `(WS_MAX_MSG × ${sockets.toLocaleString("en")} sockets).`
+  );
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 1_048_576).toLocaleString("en", { maximumFractionDigits: 2 })} MiB`;
 }
 
 /** The value in use, in the form an operator would write it. */
-function effective(setting: Setting & { readonly key: string }, values: Config): string {
-  const value: unknown = values[setting.key as keyof Config];
+function effective(setting: Setting & { readonly key: string }, config: Config): string {
+  const value = settingValue(config, setting);
   const byDefault = setting.schema.safeParse(setting.default);
   const isDefault = byDefault.success && Bun.deepEquals(byDefault.data, value);
   if (isDefault) return setting.default === "" ? "(empty)" : setting.default;

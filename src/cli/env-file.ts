@@ -3,12 +3,12 @@ import type { Env } from "../config/config.ts";
 
 export type Environment =
   | { readonly env: Env; readonly args: readonly string[] }
-  /** Why there is none, in a sentence for whoever typed it. */
+  /** Why it cannot be read, in a sentence for the operator. */
   | { readonly fault: string };
 
 /**
- * The environment with the variables of `--env-file FILE` in it, and the arguments without it. What
- * the environment says itself wins, as with Docker Compose and Node.
+ * The environment with the variables of `--env-file FILE` in it, and the arguments without it. A
+ * variable of the environment itself wins, as with Docker Compose and Node.
  */
 export async function withEnvFile(argv: readonly string[], env: Env): Promise<Environment> {
   const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));
@@ -24,7 +24,7 @@ export async function withEnvFile(argv: readonly string[], env: Env): Promise<En
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
   const variables = parseEnvFile(text);
   if (typeof variables === "number") {
-    return { fault: `Line ${variables} of --env-file ${path} is no VARIABLE=value.` };
+    return { fault: `Line ${variables} of --env-file ${path} is not VARIABLE=value.` };
   }
   const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
   return { env: { ...variables, ...Object.fromEntries(given) }, args };

@@ -1,18 +1,17 @@
+import { codeOf, messageOf } from "../base/errors.ts";
 import { terminalText } from "../base/terminal-text.ts";
-import { type Config, readConfig } from "../config/config.ts";
-import type { Command } from "./command.ts";
-import { connectDirectly } from "./direct.ts";
-import { isLoopback, ownAddress } from "./own-address.ts";
-import { problemList } from "./problems.ts";
+import { type Config, problemList, readConfig } from "../config/config.ts";
+import type { Command } from "./commands.ts";
+import { connectDirectly, isLoopback, ownAddress } from "./network.ts";
 
 const timeoutMs = 3_000;
 
 /** For images that hold nothing but this program, and for units that restart what hangs. */
 export const healthcheck: Command = {
   name: "healthcheck",
-  summary: "Ask the server that runs with the same settings whether it is well",
+  summary: "Ask the server with the same settings whether it is healthy",
   usage: "[--ready] [FLAGS]",
-  options: [["--ready", "Ask whether it takes on new clients, not only whether it lives"]],
+  options: [["--ready", "Ask whether it accepts new clients, not only whether it runs"]],
   takesSettings: true,
   async run(args, env) {
     connectDirectly();
@@ -22,7 +21,7 @@ export const healthcheck: Command = {
     );
     const fault =
       "problems" in reading
-        ? problemList("The health cannot be asked for with these settings:", reading.problems)
+        ? problemList("The server cannot be asked with these settings:", reading.problems)
         : await unhealthy(reading.config, args.includes("--ready") ? "/readyz" : "/healthz");
     if (fault === undefined) return 0;
     process.stderr.write(`${fault.trimEnd()}\n`);
@@ -30,13 +29,13 @@ export const healthcheck: Command = {
   },
 };
 
-/** Why the server is not well, on one line. Undefined when it is. Takes 3 s at most. */
+/** Why the server is not healthy, on one line. Undefined when it is. Takes 3 s at most. */
 export async function unhealthy(
   config: Pick<Config, "host" | "port" | "tlsCertFile">,
   path: "/healthz" | "/readyz",
 ): Promise<string | undefined> {
   if (config.port === 0) {
-    return "PORT=0 lets the server choose, and nobody else knows its port. Set PORT to a certain one.";
+    return "PORT=0 lets the server choose a port, so it is unknown here. Set PORT to a certain one.";
   }
   const host = ownAddress(config.host);
   const url = `${config.tlsCertFile === "" ? "http" : "https"}://${host}:${config.port}${path}`;
@@ -44,7 +43,7 @@ export async function unhealthy(
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(timeoutMs),
       redirect: "manual",
-      // Nobody stands between this machine and itself, and no certificate names a loopback address.
+      // No certificate names a loopback address, and nothing between can read along there.
       tls: { rejectUnauthorized: !isLoopback(host) },
     });
     const body = await answer.text();
@@ -56,12 +55,13 @@ export async function unhealthy(
 }
 
 function whyNot(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === "TimeoutError") return `nothing within ${timeoutMs / 1_000} s`;
-  const code = "code" in error ? String(error.code) : "";
+  if (error instanceof Error && error.name === "TimeoutError") {
+    return `nothing within ${timeoutMs / 1_000} s`;
+  }
+  const code = codeOf(error);
   if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "nothing listens there";
   if (code === "ECONNRESET" || code === "ConnectionClosed") {
     return "the connection was closed; do TLS_CERT_FILE and TLS_KEY_FILE say the same as the server's?";
   }
-  return error.message;
+  return messageOf(error);
 }

@@ -1,7 +1,7 @@
 import { flagOf, isSwitch, type Setting, settingGroups, settings } from "../config/config.ts";
-import type { Command } from "./command.ts";
+import type { Command } from "./commands.ts";
 
-/** What most operators set. */
+/** The settings that `--help` shows. */
 const usual = [
   "PORT",
   "TLS_CERT_FILE",
@@ -13,29 +13,29 @@ const usual = [
   "REDIS_URL",
 ];
 
-/** How the program is called and what is usually set, for a terminal of 80 columns. */
+/** What `--help` prints, for a terminal of 80 columns. */
 export function programHelp(commands: readonly Command[], byDefault: Command): string {
   const rows = commands.map(({ name, summary }): Row => {
     return [name, name === byDefault.name ? `${summary} (the default)` : summary];
   });
-  const told: readonly Row[] = [
-    ["help [COMMAND]", "Print this, or what a command takes; also --help"],
-    ["help settings", "Print everything that can be set"],
+  const more: readonly Row[] = [
+    ["help [COMMAND]", "Print this, or the options of a command; also --help"],
+    ["help settings", "Print all settings"],
     ["version", "Print the version; also --version"],
   ];
   return [
     "Usage: nt-signal [COMMAND] [FLAGS]",
     "",
     "Commands:",
-    ...columns([...rows, ...told]),
+    ...columns([...rows, ...more]),
     "",
     "Examples:",
     "  nt-signal",
     "      Try it: the page at http://localhost:1234 connects two browsers",
     "  nt-signal --cors-origins https://app.example.com --state-file /var/lib/nt/state",
-    "      Behind a proxy on the same machine, for the pages of one site",
+    "      Serve the pages of one site, behind a proxy on the same machine",
     "  nt-signal doctor https://signal.example.com",
-    "      Find out what is wrong with it, from outside",
+    "      Check a server from outside and explain what is wrong",
     "",
     ...usualSettings(),
   ].join("\n");
@@ -52,7 +52,7 @@ export function commandHelp(command: Command): string {
   ].join("\n");
 }
 
-/** Everything that can be set. */
+/** What `help settings` prints. */
 export function settingsHelp(): string {
   return [
     "Settings, each with its default.",
@@ -85,8 +85,8 @@ function settingLines(setting: Setting): readonly string[] {
   const flag = flagOf(setting.variable);
   const value = setting.default === "" ? "" : ` [${setting.default}]`;
   const names = isSwitch(setting) ? `${flag}, --no-${flag.slice(2)}` : `${flag} VALUE`;
-  const said = `${setting.help.replaceAll("`", "")}. Must be ${setting.schema.description}.`;
-  return [`  ${names}${value}`, ...wrapped(said, 72).map((line) => `      ${line}`)];
+  const text = `${setting.help.replaceAll("`", "")}. Must be ${setting.schema.description}.`;
+  return [`  ${names}${value}`, ...wrapped(text, 72).map((line) => `      ${line}`)];
 }
 
 type Row = readonly [left: string, right: string];

@@ -1,10 +1,10 @@
 import type { Clock } from "../base/clock.ts";
 
-/** What of a stream is needed; `process.stdout` is one. */
+/** The part of a stream such as `process.stdout` that is used. */
 export interface LineStream {
   /**
-   * False: it holds the text and takes more after `drain`. `done` hears when the text is written or
-   * of the error that it met; after that the stream may be tried again.
+   * False: it holds the text and takes more after `drain`. `done` is called when the text is written
+   * or has failed; after that the stream may be tried again.
    */
   write(text: string, done: (error?: Error | null) => void): boolean;
   on(event: "drain" | "error", listener: () => void): unknown;
@@ -66,7 +66,7 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
     if (lines.length > 0) put(lines.join(""), lines.length);
     if (!isFull) settled();
   });
-  // `done` has heard of it; without a listener the process would end.
+  // `done` gets the same error; without a listener here the process would end.
   stream.on("error", () => {});
 
   return {

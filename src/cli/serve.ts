@@ -1,22 +1,20 @@
 import { networkInterfaces } from "node:os";
 import { systemClock } from "../base/clock.ts";
+import { StartError } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
 import { version } from "../base/version.ts";
-import { type Config, readConfig } from "../config/config.ts";
+import { type Config, problemList, readConfig } from "../config/config.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
-import { createLog, type Log } from "../telemetry/log.ts";
+import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
 import { banner } from "./banner.ts";
-import type { Command } from "./command.ts";
-import { lanAddresses } from "./lan-addresses.ts";
+import type { Command } from "./commands.ts";
 import { logOutput } from "./log-output.ts";
-import { logStyle } from "./log-style.ts";
-import { problemList } from "./problems.ts";
-import { startFault } from "./start-faults.ts";
+import { lanAddresses } from "./network.ts";
 
-/** How long the last lines of the log may take to be read. */
+/** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
-/** How often lost lines are told of, and a log that failed is tried again at the latest. */
-const tellLostEveryMs = 1_000;
+/** How often lost lines are reported; a log that failed is tried again then at the latest. */
+const reportLostEveryMs = 1_000;
 
 /** Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. */
 export const serve: Command = {
@@ -33,7 +31,7 @@ export const serve: Command = {
     }
     const { config, warnings } = reading;
     const isTerminal = process.stdout.isTTY === true;
-    const render = logStyle(config.logFormat, isTerminal, env);
+    const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);
     const node = config.redisUrl === "" ? undefined : newNodeId();
     const log = createLog({
@@ -41,18 +39,17 @@ export const serve: Command = {
       level: config.logLevel,
       write: output.write,
       now: systemClock.now,
-      ...(render === undefined ? {} : { render }),
+      render,
     });
-    const greets =
-      isTerminal && render !== undefined && ["debug", "info"].includes(config.logLevel);
+    const greets = isTerminal && render !== jsonLine && ["debug", "info"].includes(config.logLevel);
     if (!greets) for (const warning of warnings) log.warn(warning);
-    outliveFaults(log);
-    let told = 0;
-    systemClock.every(tellLostEveryMs, () => {
+    logUncaught(log);
+    let reported = 0;
+    systemClock.every(reportLostEveryMs, () => {
       const lost = output.lost();
-      // What tells of it may be lost as well: then there is more to tell the next time.
-      if (lost > told) log.warn("log lines lost", { lines: lost - told, sinceStart: lost });
-      told = lost;
+      // This line may be lost as well, and is counted in the next report then.
+      if (lost > reported) log.warn("log lines lost", { lines: lost - reported, sinceStart: lost });
+      reported = lost;
     });
 
     const stopped = stopSignal();
@@ -82,7 +79,7 @@ function greeting(config: Config, { port }: RunningServer, warnings: readonly st
   return `${banner({ version, port, lanAddresses: addresses, config, warnings })}\n`;
 }
 
-/** Undefined when the operator has been told what to put right. */
+/** Undefined when the server cannot start and the operator was shown why. */
 async function startOrExplain(
   config: Config,
   options: ServerOptions,
@@ -90,9 +87,8 @@ async function startOrExplain(
   try {
     return await startServer(config, options);
   } catch (error) {
-    const fault = startFault(error, config);
-    if (fault === undefined) throw error;
-    process.stderr.write(`${fault.message}\n`);
+    if (!(error instanceof StartError)) throw error;
+    process.stderr.write(`${error.message}\n`);
     return undefined;
   }
 }
@@ -111,8 +107,8 @@ function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-/** One event gone wrong must not end every other connection. */
-function outliveFaults(log: Log): void {
+/** An error in one event must not end all connections. */
+function logUncaught(log: Log): void {
   process.on("uncaughtException", (error) => log.error("uncaught exception", describe(error)));
   process.on("unhandledRejection", (reason) => log.error("unhandled rejection", describe(reason)));
 }

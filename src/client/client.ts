@@ -39,7 +39,13 @@ export interface IceServer {
 }
 
 export interface Fault {
-  readonly code: string;
+  readonly code:
+    | "bad_json"
+    | "bad_field"
+    | "mailbox_full"
+    | "mail_share"
+    | "hold_share"
+    | "peer_absent";
   readonly detail: string;
   /** Of the mail that is meant. */
   readonly id?: string;
@@ -81,11 +87,17 @@ export interface ClientOptions {
   readonly WebSocket?: new (url: string, protocol: string) => WebSocket;
 }
 
-type ServerFrame =
+/** Every frame that a client of `nt.v2` with a `sid` gets. */
+export type ServerFrame =
   | RelayFrame
   | ({ readonly type: "welcome" } & Welcome)
   | { readonly type: "peer_joined" | "peer_left" | "room_full" }
-  | { readonly type: "deliver"; readonly seq: number; readonly payload: unknown }
+  | {
+      readonly type: "deliver";
+      readonly seq: number;
+      readonly from: Side;
+      readonly payload: unknown;
+    }
   | { readonly type: "stored"; readonly id: string; readonly seq: number }
   | ({ readonly type: "error" } & Fault)
   | { readonly type: "draining"; readonly retryAfterMs: number };
@@ -262,6 +274,12 @@ export class SignalingClient {
         return this.faulted(frame);
       case "draining":
         this.retryNotBeforeMs = frame.retryAfterMs;
+        return;
+      case "room_full":
+        return;
+      default:
+        // Of a server that is newer than this client.
+        frame satisfies never;
     }
   }
 
@@ -365,6 +383,12 @@ export interface IceAnswer extends Answered {
   readonly expiresAt?: string;
 }
 
+/** Why a call was refused (RFC 9457). */
+interface Problem {
+  readonly code: string;
+  readonly detail: string;
+}
+
 async function post(url: string, body: object): Promise<Answered> {
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) }).catch(
@@ -375,7 +399,7 @@ async function post(url: string, body: object): Promise<Answered> {
     const answeredAt = Number.isNaN(told) ? Date.now() : told;
     return { ...((await answer.json()) as object), answeredAt };
   }
-  const problem = (await answer?.json().catch(() => undefined)) as Partial<Fault> | undefined;
+  const problem = (await answer?.json().catch(() => undefined)) as Partial<Problem> | undefined;
   const seconds = Number(answer?.headers.get("retry-after") ?? Number.NaN);
   throw new RendezvousError(
     problem?.code ?? "unreachable",

@@ -1,27 +1,32 @@
 import { editDistance } from "../base/nearest.ts";
 import { type GivenFlag, readFlags } from "./flags.ts";
-import type { SettingError } from "./problem.ts";
 import { applyRules, type Draft } from "./rules.ts";
-import type { Setting } from "./setting.ts";
-import { type Config, settings } from "./settings.ts";
-import type { Source } from "./source.ts";
+import { type Config, type Setting, type SettingError, settings } from "./settings.ts";
 
 export { flagOf, isSwitch } from "./flags.ts";
-export { describeProblem, type SettingError } from "./problem.ts";
-export { settingsTable } from "./readme.ts";
-export type { Setting } from "./setting.ts";
-export { type Config, settingGroups, settings } from "./settings.ts";
-export { describeSource, type Source } from "./source.ts";
+export {
+  type Config,
+  type Setting,
+  type SettingError,
+  settingGroups,
+  settings,
+  settingValue,
+} from "./settings.ts";
 
 /** Environment variables by name; what it holds beside the settings is ignored. */
 export type Env = Readonly<Record<string, string | undefined>>;
+
+/** Where a setting's value came from, by the name that was used there. */
+export type Source =
+  | { readonly from: "flag" | "environment"; readonly name: string }
+  | { readonly from: "default" };
 
 export type ConfigReading =
   | {
       readonly config: Config;
       /** Sentences for the log of a server that starts all the same. */
       readonly warnings: readonly string[];
-      /** By variable. A default that another setting changed still counts as one. */
+      /** By variable. A default that another setting changed is still a default. */
       readonly sources: ReadonlyMap<string, Source>;
     }
   | { readonly problems: readonly SettingError[] };
@@ -29,7 +34,7 @@ export type ConfigReading =
 /**
  * Reads every setting from its flag in `args`, else its variable, else one of the variable's
  * aliases, else its default. Space around a value is dropped, and an empty variable is one that was
- * not given. What a flag overrides is not looked at. Tells all problems, not only the first.
+ * not given. A variable that a flag overrides is not checked. Gives all problems, not only the first.
  */
 export function readConfig(env: Env, args: readonly string[] = []): ConfigReading {
   const flags = readFlags(args);
@@ -47,7 +52,7 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
     const parsed = setting.schema.safeParse(chosen?.text ?? setting.default);
     if (!parsed.success) {
       for (const issue of parsed.error.issues) {
-        problems.push(problem(setting, chosen, issue.message));
+        problems.push(wrongValue(setting, chosen, issue.message));
       }
     }
     if (setting.noMeaning === undefined) {
@@ -70,6 +75,19 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
   return { config: Object.freeze(draft.values) as Config, warnings, sources };
 }
 
+/** The problem on one line: `PORT="abc": a whole number from 0 to 65535`. */
+export function describeProblem(problem: SettingError): string {
+  if ("fault" in problem) return `${problem.variable}: ${problem.fault}`;
+  const { variable, value, allowed } = problem;
+  const given = value === undefined ? " (not set)" : `=${JSON.stringify(value)}`;
+  return `${variable}${given}: ${allowed}`;
+}
+
+/** All of them under a heading, for a person to read, the last line break included. */
+export function problemList(heading: string, problems: readonly SettingError[]): string {
+  return `${heading}\n${problems.map((problem) => `  ${describeProblem(problem)}\n`).join("")}`;
+}
+
 const knownNames = settings.flatMap(({ variable, aliases = [] }) => [variable, ...aliases]);
 
 /**
@@ -89,7 +107,7 @@ function mistyped(env: Env): string[] {
         editDistance(name, candidate) <= reach,
     );
     if (meant !== undefined)
-      warnings.push(`${name} is no setting and is ignored. Is ${meant} meant?`);
+      warnings.push(`${name} is not a setting and is ignored. Did you mean ${meant}?`);
   }
   return warnings;
 }
@@ -100,7 +118,7 @@ interface Given {
   readonly text: string;
 }
 
-/** What is said of a setting: by its flag alone, or by its variable before its aliases. */
+/** The values given for a setting: its flag's alone, or its variable's before its aliases'. */
 function givenValues(setting: Setting, flag: GivenFlag | undefined, env: Env): Given[] {
   if (flag !== undefined) return [{ source: { from: "flag", name: flag.flag }, text: flag.text }];
   return [setting.variable, ...(setting.aliases ?? [])].flatMap((name) => {
@@ -109,17 +127,21 @@ function givenValues(setting: Setting, flag: GivenFlag | undefined, env: Env): G
   });
 }
 
-/** Two names of one setting with two values: whichever was taken, the other would be ignored. */
+/** Other names of the same setting with another value: one of the two would be ignored. */
 function disagreements(setting: Setting, chosen: Given, others: readonly Given[]): SettingError[] {
   const name = chosen.source.name;
   return others
     .filter((other) => other.text !== chosen.text)
     .map((other) =>
-      problem(setting, other, `the same as ${name}, which sets the same thing; keep one of them`),
+      wrongValue(
+        setting,
+        other,
+        `the same as ${name}, which sets the same thing; keep one of them`,
+      ),
     );
 }
 
-function problem(setting: Setting, given: Given | undefined, allowed: string): SettingError {
+function wrongValue(setting: Setting, given: Given | undefined, allowed: string): SettingError {
   return {
     variable: given?.source.name ?? setting.variable,
     value: setting.secret ? "***" : given?.text,

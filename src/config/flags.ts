@@ -1,21 +1,13 @@
 import { nearest } from "../base/nearest.ts";
 import { boolean } from "./formats.ts";
-import type { WrongArgument } from "./problem.ts";
-import type { Setting } from "./setting.ts";
-import { settings } from "./settings.ts";
+import { type Setting, type SettingError, settings } from "./settings.ts";
 
-/** What the command line says of one setting. */
+/** The flag of one setting on the command line. */
 export interface GivenFlag {
   /** As it was written: `--port`, `--no-dev`. */
   readonly flag: string;
   /** Without space around it. Empty only where the setting's default is. */
   readonly text: string;
-}
-
-export interface Flags {
-  /** By the setting's variable. */
-  readonly given: ReadonlyMap<string, GivenFlag>;
-  readonly problems: readonly WrongArgument[];
 }
 
 /** The flag of a variable or alias: `--room-ttl` of `ROOM_TTL`. */
@@ -30,36 +22,40 @@ export function isSwitch(setting: Setting): boolean {
 
 interface KnownFlag {
   readonly setting: Setting;
-  /** `--no-dev` and the like: it brings its own value. */
-  readonly says: "false" | undefined;
+  /** The value that the flag means by itself, as `--no-dev` does. */
+  readonly ownValue: "false" | undefined;
 }
 
 const known: ReadonlyMap<string, KnownFlag> = new Map(
   settings.flatMap((setting) =>
     [setting.variable, ...(setting.aliases ?? [])].flatMap((name): [string, KnownFlag][] => {
       const flag = flagOf(name);
-      const plain: [string, KnownFlag] = [flag, { setting, says: undefined }];
+      const plain: [string, KnownFlag] = [flag, { setting, ownValue: undefined }];
       if (!isSwitch(setting)) return [plain];
-      return [plain, [`--no-${flag.slice(2)}`, { setting, says: "false" }]];
+      return [plain, [`--no-${flag.slice(2)}`, { setting, ownValue: "false" }]];
     }),
   ),
 );
 
 /**
  * Reads `--port 9000`, `--port=9000`, `--dev`, `--dev=false`, `--no-dev`: one flag for every
- * variable and alias. Whether the values are right is not its business. A word that starts with
- * "--" is never the value of the flag before it.
+ * variable and alias. The values are not checked here. A word that starts with "--" is never the
+ * value of the flag before it.
  */
-export function readFlags(args: readonly string[]): Flags {
+export function readFlags(args: readonly string[]): {
+  /** By the setting's variable. */
+  readonly given: ReadonlyMap<string, GivenFlag>;
+  readonly problems: readonly SettingError[];
+} {
   const given = new Map<string, GivenFlag>();
-  const problems: WrongArgument[] = [];
+  const problems: SettingError[] = [];
   const waiting = [...args];
   for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
     const { flag, attached } = split(word);
     const meant = known.get(flag);
     if (meant === undefined) {
       problems.push({ variable: flag, fault: unknown(flag) });
-      // What follows was meant as its value: no second problem, and it may be a secret.
+      // The next word is its value: it makes no second problem, and may be a secret.
       const hasValue = flag.startsWith("--") && attached === undefined;
       if (hasValue && waiting[0]?.startsWith("-") === false) waiting.shift();
       continue;
@@ -81,12 +77,12 @@ function split(word: string): { flag: string; attached: string | undefined } {
 
 /** Takes the value out of `waiting` where the flag has none attached. */
 function textOf(
-  { setting, says }: KnownFlag,
+  { setting, ownValue }: KnownFlag,
   attached: string | undefined,
   waiting: string[],
-): string | Pick<WrongArgument, "fault"> {
-  if (says !== undefined) {
-    if (attached === undefined) return says;
+): string | { readonly fault: string } {
+  if (ownValue !== undefined) {
+    if (attached === undefined) return ownValue;
     return { fault: `takes no value; write ${flagOf(setting.variable)}=${attached}` };
   }
   const next = waiting[0];
@@ -100,7 +96,7 @@ function textOf(
 }
 
 function unknown(word: string): string {
-  if (!word.startsWith("-")) return "is no flag; settings are written like --port 9000";
+  if (!word.startsWith("-")) return "is not a flag; settings are written like --port 9000";
   const close = nearest(word, known.keys());
   return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
 }

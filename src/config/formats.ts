@@ -1,54 +1,94 @@
 import { z } from "zod";
 import { parseAddressSet } from "../base/address.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
-import { type LogLevel, logLevels } from "../base/log-level.ts";
 
 /**
  * How a setting's text is read. The schema's description says what is allowed, in words that
- * follow "must be" and never repeat the value.
+ * follow "must be".
  */
 export type Format<T> = z.ZodType<T, string>;
 
+/** Levels of the log: each lets itself and all that follow it through. */
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+
+export const kib = 1_024;
+export const mib = 1_024 * kib;
+export const gib = 1_024 * mib;
+
 /**
- * A format whose one fault is `allowed`: `read` answers undefined for text it cannot take. `hint`
- * says more of a certain text; it must not repeat one that may be a secret.
+ * A format from a function that answers undefined for text it cannot take. `fault` is what an
+ * operator is told of such text, in words that follow "must be": it must not repeat the text, which
+ * may be a secret.
  */
-function format<T>(
+export function format<T>(
   allowed: string,
   read: (text: string) => T | undefined,
-  hint: (text: string) => string = () => "",
+  fault: (text: string) => string = () => allowed,
 ): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
-      if (value !== undefined) return value;
-      context.issues.push({ code: "custom", message: allowed + hint(text), input: text });
+      if (value !== undefined) return Object.freeze(value) as T;
+      context.issues.push({ code: "custom", message: fault(text), input: "" });
       return z.NEVER;
     })
     .describe(allowed);
 }
 
+/** Text that matches as a whole. */
+export function text(pattern: RegExp, allowed: string): Format<string> {
+  return format(allowed, (given) => (pattern.test(given) ? given : undefined));
+}
+
 /** Decimal digits only; both bounds are allowed values. */
 export function wholeNumber(min: number, max: number): Format<number> {
-  return format(`a whole number from ${min} to ${max}`, (text) => {
+  const fault = `a whole number from ${min} to ${max}`;
+  return format(`from ${min} to ${inWords(max)}`, number(min, max), () => fault);
+}
+
+/** As `wholeNumber`, of bytes. */
+export function byteCount(min: number, max: number): Format<number> {
+  const fault = `a whole number of bytes from ${min} to ${max} (${inUnits(max)})`;
+  return format(`from ${inUnits(min)} to ${inUnits(max)}`, number(min, max), () => fault);
+}
+
+function number(min: number, max: number): (text: string) => number | undefined {
+  return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
     return value >= min && value <= max ? value : undefined;
-  });
+  };
+}
+
+/** `10 million` of 10,000,000; all digits where a million does not divide it. */
+function inWords(value: number): string {
+  if (value > 0 && value % 1e9 === 0) return `${value / 1e9} billion`;
+  return value > 0 && value % 1e6 === 0 ? `${value / 1e6} million` : String(value);
+}
+
+/** `16 KiB`, `1 TiB`, `1025 bytes`. */
+function inUnits(bytes: number): string {
+  let value = bytes;
+  for (const unit of ["bytes", "KiB", "MiB", "GiB"]) {
+    if (value === 0 || value % 1_024 !== 0) return `${value} ${unit}`;
+    value /= 1_024;
+  }
+  return `${value} TiB`;
 }
 
 /** ms, rounded up to whole ones. The bounds are durations too, and allowed values. */
 export function duration(min: string, max: string): Format<number> {
   const lowest = boundMs(min);
   const highest = boundMs(max);
-  const allowed = `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`;
+  const bounds = `from ${formatDuration(lowest)} to ${formatDuration(highest)}`;
   return format(
-    allowed,
+    bounds,
     (text) => {
       const ms = parseDuration(text) ?? Number.NaN;
       return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
     },
-    (text) => (/^\d+$/.test(text) ? `, with its unit: ${text}s, ${text}m` : ""),
+    (text) =>
+      `a duration ${bounds}${/^\d+$/.test(text) ? `, with its unit: ${text}s, ${text}m` : ""}`,
   );
 }
 
@@ -58,44 +98,41 @@ function boundMs(text: string): number {
   return ms;
 }
 
-const truths: Readonly<Record<string, boolean>> = {
-  true: true,
-  yes: true,
-  on: true,
-  1: true,
-  false: false,
-  no: false,
-  off: false,
-  0: false,
-};
+const booleans = new Map([
+  ...["true", "yes", "on", "1"].map((word) => [word, true] as const),
+  ...["false", "no", "off", "0"].map((word) => [word, false] as const),
+]);
 
 /** Any case. */
 export const boolean: Format<boolean> = format(
   "true or false (also yes, on, 1, and no, off, 0)",
-  (text) => (Object.hasOwn(truths, text.toLowerCase()) ? truths[text.toLowerCase()] : undefined),
+  (text) => booleans.get(text.toLowerCase()),
 );
 
 /** One of these words, in any case. */
-export function oneOf<W extends string>(words: readonly W[]): Format<W> {
+export function oneOf<const W extends string>(words: readonly W[]): Format<W> {
   return format(`one of ${words.join(", ")}`, (text) =>
     words.find((word) => word === text.toLowerCase()),
   );
 }
 
 /** Any case; "warning" is understood as warn. */
-export const logLevel: Format<LogLevel> = format("one of debug, info, warn, error", (text) => {
-  const lower = text.toLowerCase();
-  return logLevels.find((level) => level === lower || (level === "warn" && lower === "warning"));
-});
-
-export const listenHost: Format<string> = format(
-  "a host name or an IP address, without scheme and path",
-  (text) => (/^[^\s/]+$/.test(text) ? text : undefined),
+export const logLevel: Format<(typeof logLevels)[number]> = format(
+  `one of ${logLevels.join(", ")}`,
+  (text) => {
+    const lower = text.toLowerCase();
+    return logLevels.find((level) => level === lower || (level === "warn" && lower === "warning"));
+  },
 );
 
-export const filePath: Format<string> = format("the path of a file", (text) => text);
+export const listenHost = text(
+  /^[^\s/]+$/,
+  "a host name or an IP address, without scheme and path",
+);
 
-/** A path the server answers on that is none of `taken`, and no pattern to a router. */
+export const filePath = text(/^/, "the path of a file");
+
+/** A path that is none of `taken`, and no pattern to a router. */
 export function route(taken: readonly string[]): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
@@ -104,32 +141,25 @@ export function route(taken: readonly string[]): Format<string> {
   );
 }
 
-/** Proxies to trust, as `parseAddressSet` reads them; kept as they were written, tidied. */
+/** What `parseAddressSet` reads, in lower case and without spaces. */
 export const proxies: Format<string> = format(
   "none, or a comma-separated list of loopback, private, IP addresses and CIDR blocks (10.0.0.0/8)",
   (text) => {
     const list = text.toLowerCase().replaceAll(/\s/g, "");
-    const lonely = list === "none" || !list.split(",").includes("none");
-    return lonely && parseAddressSet(list) !== undefined ? list : undefined;
+    const isAlone = list === "none" || !list.split(",").includes("none");
+    return isAlone && parseAddressSet(list) !== undefined ? list : undefined;
   },
 );
 
 /** A field name (RFC 9110 section 5.1), or none. */
-export const headerName: Format<string> = format("the name of a header", (text) =>
-  /^[\w!#$%&'*+.^`|~-]*$/.test(text) ? text : undefined,
-);
+export const headerName = text(/^[\w!#$%&'*+.^`|~-]*$/, "the name of a header");
 
 /** 0 stands for "auto". */
-export const socketCount: Format<number> = format(
-  "auto, or a whole number from 1 to 10000000",
-  (text) => {
-    if (text.toLowerCase() === "auto") return 0;
-    const value = /^\d+$/.test(text) ? Number(text) : 0;
-    return value >= 1 && value <= 10_000_000 ? value : undefined;
-  },
+export const socketCount: Format<number> = format("auto, or from 1 to 10 million", (text) =>
+  text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text),
 );
 
-/** What stands before every path, without a slash at its end; empty, or "/" alone: nothing. */
+/** The prefix of every path, without a slash at its end. Empty, or "/" alone: none. */
 export const basePath: Format<string> = format(
   'a path like /signal: parts that start with "/", of letters, digits and . _ ~ - only',
   (text) => {
@@ -138,9 +168,122 @@ export const basePath: Format<string> = format(
   },
 );
 
+const tokenAllowed =
+  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding";
+
 /** A bearer token (RFC 6750 section 2.1), or none. */
 export const token: Format<string> = format(
-  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
+  tokenAllowed,
   (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
-  (text) => `; character ${text.search(/[^\w.~+/-]/) + 1} is none of them`,
+  (text) => `${tokenAllowed}; character ${text.search(/[^\w.~+/-]/) + 1} is none of them`,
 );
+
+// ---- Web origins and host names ----
+
+const originsAllowed =
+  "a comma-separated list of origins (https://app.example.com), host names (app.example.com), " +
+  "wildcards (*.example.com), or * for all";
+
+/**
+ * Web origins in lower case and as browsers write them: `scheme://host` with a port only where it
+ * isn't the scheme's own, `host`, `*.host`, or `*`. Blank entries are skipped, but at least one is
+ * no blank.
+ */
+export const origins: Format<readonly string[]> = format(
+  originsAllowed,
+  (text) => listOf(text, parseOriginEntry),
+  (text) => {
+    const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
+    if (wrong.length === 0) return originsAllowed;
+    return `${originsAllowed}; wrong: ${wrong.map((entry) => JSON.stringify(entry)).join(", ")}`;
+  },
+);
+
+/** Host names in lower case, as browsers write them. */
+export const hostNames: Format<readonly string[]> = format(
+  "a comma-separated list of host names (signal.example.com), without scheme and port",
+  (text) => listOf(text, parseHost),
+);
+
+/** The parts of a comma-separated list, without space around them; blank ones are skipped. */
+export function splitList(text: string): readonly string[] {
+  return text
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "");
+}
+
+/** Undefined when an entry is wrong, and for a list of nothing but commas. */
+export function listOf(
+  text: string,
+  read: (entry: string) => string | undefined,
+): readonly string[] | undefined {
+  const entries = splitList(text);
+  if (entries.length === 0 && text !== "") return undefined;
+  const known = entries.map(read).filter((entry) => entry !== undefined);
+  return known.length === entries.length ? known : undefined;
+}
+
+function parseOriginEntry(text: string): string | undefined {
+  const entry = text.toLowerCase();
+  if (entry === "*") return entry;
+  if (entry.startsWith("*.")) {
+    const host = parseHost(entry.slice(2));
+    return host === undefined ? undefined : `*.${host}`;
+  }
+  return entry.includes("://") ? parseOrigin(entry) : parseHost(entry);
+}
+
+/** A slash at the end is forgiven; anything more of a path, a query or a user name is not. */
+function parseOrigin(entry: string): string | undefined {
+  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@*\s\\]+)\/?$/.exec(entry) ?? [];
+  if (scheme === undefined || authority === undefined) return undefined;
+  const host = URL.parse(entry)?.host ?? "";
+  return host === "" ? undefined : `${scheme}://${host}`;
+}
+
+/** Undefined for a host with a port: that is meant for one scheme, which has to be named. */
+function parseHost(text: string): string | undefined {
+  const host = text.toLowerCase();
+  if (!/^(?:[^/?#@*:\s\\[\]]+|\[[0-9a-f:.]+\])$/.test(host)) return undefined;
+  return URL.parse(`http://${host}`)?.hostname;
+}
+
+// ---- Redis ----
+
+const redisUrlAllowed =
+  "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
+  "password written as %40";
+
+/** Empty: no Redis. */
+export const redisUrl: Format<string> = format(
+  redisUrlAllowed,
+  (text) => (text === "" || redisUrlFault(text) === undefined ? text : undefined),
+  (text) => `${redisUrlAllowed}; ${redisUrlFault(text)}`,
+);
+
+function redisUrlFault(text: string): string | undefined {
+  if (!/^rediss?:\/\//.test(text)) return "it does not begin with redis:// or rediss://";
+  const url = URL.parse(text);
+  if (url === null || url.hostname === "") {
+    return "it names no host, or a password has a character that must be written as %40";
+  }
+  if (/^(\/\d{0,5})?$/.test(url.pathname)) return undefined;
+  return "what follows the port is not a database number";
+}
+
+/** `host:port` of each; the port is 26379 where none is given. */
+export const redisHosts: Format<readonly string[]> = format(
+  "a comma-separated list of host[:port]",
+  (text) => {
+    const hosts = text === "" ? [] : text.split(",").map((host) => hostAndPort(host.trim()));
+    const known = hosts.filter((host) => host !== undefined);
+    return known.length === hosts.length ? known : undefined;
+  },
+);
+
+function hostAndPort(text: string): string | undefined {
+  const url = URL.parse(`redis://${text}`);
+  if (url === null || url.hostname === "" || url.host !== text) return undefined;
+  return `${url.hostname}:${url.port || 26379}`;
+}

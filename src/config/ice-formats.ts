@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Format } from "./formats.ts";
+import { type Format, format, listOf, splitList } from "./formats.ts";
 
 /** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
 export interface IceServer {
@@ -18,7 +18,7 @@ const serversAllowed =
   '[{"urls":"stun:stun.example.com"}], with username and credential where one has turn: URLs';
 
 const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
-  message: "has a URL that is no stun: or turn: URL",
+  message: "has a URL that is not a stun: or turn: URL",
 });
 
 const serverList = z.array(
@@ -29,11 +29,11 @@ const serverList = z.array(
           error: "has no urls",
         }),
         username: z
-          .string("has a username that is no text")
+          .string("has a username that is not a string")
           .min(1, "has an empty username")
           .optional(),
         credential: z
-          .string("has a credential that is no text")
+          .string("has a credential that is not a string")
           .min(1, "has an empty credential")
           .optional(),
       },
@@ -41,7 +41,7 @@ const serverList = z.array(
         error: ({ code }) =>
           code === "unrecognized_keys"
             ? "has other fields than urls, username and credential"
-            : "is no object",
+            : "is not an object",
       },
     )
     .refine(
@@ -51,25 +51,23 @@ const serverList = z.array(
       },
       { message: "has turn: URLs without username and credential" },
     ),
-  "it is no array",
+  "it is not an array",
 );
 
-/** The value is not in any message: a credential may stand in it. */
-export const iceServers: Format<readonly IceServer[]> = z
-  .string()
-  .transform((text, context) => {
-    const read = text.startsWith("[") || text.startsWith("{") ? readServers(text) : readUrls(text);
-    if (typeof read !== "string") return read;
-    context.issues.push({ code: "custom", message: `${serversAllowed}; ${read}`, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(serversAllowed);
+export const iceServers: Format<readonly IceServer[]> = format(
+  serversAllowed,
+  (text) => {
+    const read = readServers(text);
+    return typeof read === "string" ? undefined : read;
+  },
+  (text) => `${serversAllowed}; ${readServers(text)}`,
+);
 
 /** The servers, or what is wrong with them. */
 function readServers(text: string): readonly IceServer[] | string {
+  if (!/^[[{]/.test(text)) return readUrls(text);
   const json = parseJson(text);
-  if (json === undefined) return "it is no valid JSON";
+  if (json === undefined) return "it is not valid JSON";
   const parsed = serverList.safeParse(json);
   if (parsed.success) return parsed.data as IceServer[];
   const [fault] = parsed.error.issues;
@@ -80,59 +78,19 @@ function readServers(text: string): readonly IceServer[] | string {
 function readUrls(text: string): readonly IceServer[] | string {
   const urls = splitList(text);
   const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
-  if (wrong !== -1) return `entry ${wrong + 1} is no stun: URL`;
+  if (wrong !== -1) return `entry ${wrong + 1} is not a stun: URL`;
   return urls.map((entry) => ({ urls: entry }));
 }
 
-const urlsAllowed =
-  "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)";
+export const turnUrls: Format<readonly string[]> = format(
+  "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)",
+  (text) => listOf(text, (entry) => (turnUrl.test(entry) ? entry : undefined)),
+);
 
-export const turnUrls: Format<readonly string[]> = z
-  .string()
-  .transform((text, context) => {
-    const urls = splitList(text);
-    const named = text === "" || urls.length > 0;
-    if (named && urls.every((entry) => turnUrl.test(entry))) return urls;
-    context.issues.push({ code: "custom", message: urlsAllowed, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(urlsAllowed);
-
-const secretsAllowed = "a comma-separated list of secrets";
-
-export const secretList: Format<readonly string[]> = z
-  .string()
-  .transform((text, context) => {
-    const secrets = splitList(text);
-    if (text === "" || secrets.length > 0) return secrets;
-    context.issues.push({ code: "custom", message: secretsAllowed, input: text });
-    return z.NEVER;
-  })
-  .readonly()
-  .describe(secretsAllowed);
-
-export type RoomsWithTurn = "redeemed" | "any";
-
-const roomsAllowed = "redeemed or any";
-
-export const roomsWithTurn: Format<RoomsWithTurn> = z
-  .string()
-  .transform((text, context): RoomsWithTurn => {
-    const lower = text.toLowerCase();
-    if (lower === "redeemed" || lower === "any") return lower;
-    context.issues.push({ code: "custom", message: roomsAllowed, input: text });
-    return z.NEVER;
-  })
-  .describe(roomsAllowed);
-
-/** Blank entries are skipped. */
-function splitList(text: string): readonly string[] {
-  return text
-    .split(",")
-    .map((entry) => entry.trim())
-    .filter((entry) => entry !== "");
-}
+export const secretList: Format<readonly string[]> = format(
+  "a comma-separated list of secrets",
+  (text) => listOf(text, (entry) => entry),
+);
 
 function parseJson(text: string): unknown {
   try {

@@ -1,8 +1,7 @@
 import { shareParts } from "../base/account.ts";
-import type { SettingError } from "./problem.ts";
-import type { Config } from "./settings.ts";
+import type { Config, SettingError } from "./settings.ts";
 
-/** What was read of each setting by itself; what was not valid is missing. */
+/** The settings read so far, each by itself; what was not valid is missing. */
 export interface Draft {
   readonly values: { -readonly [K in keyof Config]?: Config[K] };
   /** The operator gave this one; it isn't the default. */
@@ -16,7 +15,7 @@ export interface Findings {
 
 const fine: Findings = { problems: [], warnings: [] };
 
-/** The rules that concern several settings at once. They may settle defaults in the draft. */
+/** Checks settings that depend on each other, and sets defaults in the draft that follow from others. */
 export function applyRules(draft: Draft): Findings {
   const findings = [
     tlsNeedsBoth(draft),
@@ -44,7 +43,10 @@ function tlsNeedsBoth({ given }: Draft): Findings {
   return { ...fine, problems: [{ variable: missing, value: undefined, allowed }] };
 }
 
-/** What is in Redis is not in a file, a file of authorities is for TLS, and sentinels know no password. */
+/**
+ * `STATE_FILE` would hold nothing with Redis, `REDIS_CA_FILE` needs TLS, and with sentinels the
+ * primary's password comes from `REDIS_URL`.
+ */
 function redisTakesAll({ values, given }: Draft): Findings {
   const problems: SettingError[] = [];
   if (given.has("redisUrl") && given.has("stateFile")) {
@@ -64,20 +66,20 @@ function redisTakesAll({ values, given }: Draft): Findings {
   return { ...fine, problems };
 }
 
-/** Alone, a server sends its peers away at once: there is no other one for them to go to. */
+/** A single server disconnects its peers at once: there is no other one for them to go to. */
 function drainNeedsOthers({ given }: Draft): Findings {
   if (!given.has("drainMs") || given.has("redisUrl")) return fine;
   const warning =
-    "DRAIN spreads peers over other servers, and without REDIS_URL there are none: all are sent " +
-    "away at once. It only adds to how long a start waits for STATE_FILE.";
+    "DRAIN moves peers to other servers, and without REDIS_URL there are none: all are disconnected " +
+    "at once. It only adds to how long a start waits for STATE_FILE.";
   return { ...fine, warnings: [warning] };
 }
 
-/** A list of origins would mean nothing under a `DEV` that nobody asked for. */
+/** `CORS_ORIGINS` turns `DEV` off unless it was given: `DEV` admits every origin. */
 function pagesAdmitted({ values, given }: Draft): Findings {
   const listed = given.has("corsOrigins");
   if (listed && !given.has("dev")) values.dev = false;
-  if (values.dev !== true) return everybodyListed(values);
+  if (values.dev !== true) return allOriginsListed(values);
   const warning = listed
     ? "Any web page may connect: DEV=true wins over CORS_ORIGINS. Remove DEV to apply the list."
     : "Any web page may connect: DEV is true. Set CORS_ORIGINS to the pages that may, or DEV=false.";
@@ -90,14 +92,14 @@ function pagesAdmitted({ values, given }: Draft): Findings {
   return { ...fine, warnings };
 }
 
-function everybodyListed({ corsOrigins }: Draft["values"]): Findings {
+function allOriginsListed({ corsOrigins }: Draft["values"]): Findings {
   if (!corsOrigins?.includes("*")) return fine;
   const warning =
-    "Any web page may connect: CORS_ORIGINS lists *. In public list the pages that may.";
+    "Any web page may connect: CORS_ORIGINS lists *. On a public server list the pages that may.";
   return { ...fine, warnings: [warning] };
 }
 
-/** A page for everybody to try is a choice of its own where not everybody's pages are let in. */
+/** A server that admits only some origins serves the page only when `DEMO` says so. */
 function demoFollowsDev({ values, given }: Draft): Findings {
   if (!given.has("demo") && values.dev !== undefined) values.demo = values.dev;
   return fine;
@@ -113,9 +115,8 @@ function turnNeedsBoth({ given }: Draft): Findings {
 }
 
 /**
- * The largest message must fit into an empty mailbox, and all the mail and buffers of one
- * connection into what is there for everyone. A mailbox bound that was not given grows as needed:
- * who only raises `WS_MAX_MSG` has made no mistake.
+ * The largest message must fit into an empty mailbox, and the mail and buffers of one connection
+ * into those of all. A mailbox bound that was not given grows with `WS_MAX_MSG`.
  */
 function messagesFit(draft: Draft): Findings[] {
   const { values, given } = draft;
@@ -135,7 +136,7 @@ function messagesFit(draft: Draft): Findings[] {
     // Text that is not all ASCII counts two bytes a character.
     if (share < 2 * wsMaxMsgBytes) {
       warnings.push(
-        `MAIL_TOTAL_BYTES is ${values.mailTotalBytes}, of which one client may hold an eighth: mail ` +
+        `MAIL_TOTAL_BYTES is ${values.mailTotalBytes}, and one client gets an eighth of it: mail ` +
           `of WS_MAX_MSG may not fit. ${2 * shareParts.client * wsMaxMsgBytes} is enough.`,
       );
     }
@@ -158,7 +159,7 @@ function codesCanGrow({ values }: Draft): Findings {
   return { ...fine, problems: [{ variable: "CODE_DIGITS_MAX", value, allowed }] };
 }
 
-/** `METRICS_ROUTE` has no `BASE_PATH` before it, and would hide what has. */
+/** `METRICS_ROUTE` is not below `BASE_PATH`, and must not hide a route that is. */
 function metricsStandApart({ values }: Draft): Findings {
   const { basePath, metricsRoute } = values;
   if (basePath === undefined || metricsRoute === undefined || basePath === "") return fine;

@@ -1,6 +1,10 @@
 import type { Account } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { RelayType } from "../protocol/frames.ts";
+
+/** What kind of frame is relayed. The engine minds offers only. */
+export type { RelayType };
 
 /**
  * The written contract between the rules of signaling and the place where state lives.
@@ -33,9 +37,8 @@ export interface Engine {
 }
 
 /**
- * A shared store gave no answer in time, or none that makes sense. What was asked for may have been
- * done or not, but is not done after this. The message is for operators, and holds nothing of theirs
- * or their clients' that is secret.
+ * A shared store gave no answer in time, or none that makes sense. The change may have been made or
+ * not, but is not made after this. The message is for operators and holds nothing secret.
  */
 export class EngineUnreachable extends Error {
   override readonly name = "EngineUnreachable";
@@ -81,9 +84,8 @@ export interface Codes {
    * Takes the code out: at most one caller ever gets its entry. A miss counts against all of the
    * guesser's accounts; once one of them has `limitOf(account, maxMisses)` within
    * `redeemWindowMs`, the guesser is locked, for one window at first and twice as long each time it
-   * goes on right after: then nothing is taken, right code or wrong. With a `maxMisses` of 0 nobody
-   * is ever locked. When accounts are too many to tell apart, those that come later are not told
-   * apart and not locked.
+   * goes on right after: then nothing is taken, right code or wrong. With a `maxMisses` of 0 no
+   * guesser is ever locked. Past a bound on accounts, further ones are not remembered and not locked.
    *
    * A miss counts for everybody together too: against each live code of the same length, which is
    * withdrawn after as many as it was allowed, and towards `recentMisses`. Check, take and count are
@@ -101,7 +103,7 @@ export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
   /** Unknown, used or expired. */
   | { readonly outcome: "gone" }
-  /** Live, but so many other codes of its length were tried that nobody gets it any more. */
+  /** Live, but no longer given out: too many other codes of its length were tried. */
   | { readonly outcome: "withdrawn" }
   /** `retryAfterMs` until the lock ends, > 0. */
   | { readonly outcome: "locked"; readonly retryAfterMs: number };
@@ -164,7 +166,7 @@ export interface Rooms {
    * Whether a side may join: always where the room exists; else only while there are fewer than
    * `maxRooms` (half of that when its code was not minted here), where rooms that stand empty
    * without mail do not count: they give way. A room that was not minted here is counted to the
-   * accounts of whoever came first, until it is forgotten.
+   * accounts of its first newcomer, until it is forgotten.
    */
   admits(appId: AppId, accounts: readonly Account[]): MaybePromise<Admission>;
   /**
@@ -173,7 +175,7 @@ export interface Rooms {
    */
   establish(seat: Seat): MaybePromise<number | undefined>;
   /**
-   * Counts one grant of ICE servers to whoever holds this side's seat. Of racing calls no more
+   * Counts one grant of ICE servers to the holder of this side's seat. Of racing calls no more
    * than `maxGrants` are `granted` as long as the room is remembered; a refusal counts nothing.
    */
   grantIce(appId: AppId, side: Side, terms: IceTerms): MaybePromise<IceGrant>;
@@ -195,7 +197,7 @@ export interface IceTerms {
 
 export type IceGrant =
   | "granted"
-  /** Nobody holds the seat. */
+  /** The seat is free. */
   | "no_seat"
   | "not_redeemed"
   /** The side has had all of its grants. */
@@ -205,7 +207,7 @@ export type IceGrant =
 
 /**
  * Proof that a connection holds a side of a room. The token is unique in the room and grows with
- * every take: whoever shows an older one is no longer the holder, and nothing it does has effect.
+ * every take: a connection with an older one is no longer the holder, and has no effect.
  */
 export interface Seat {
   readonly appId: AppId;
@@ -213,32 +215,32 @@ export interface Seat {
   readonly token: number;
 }
 
-/** Who wants a seat. */
+/** A connection that asks for a seat. */
 export interface Newcomer {
   readonly appId: AppId;
   readonly side: Side;
   /** The client's session id; empty when it has none. Equal non-empty ids are one client. */
   readonly sid: string;
-  /** To whom it counts what this newcomer makes the engine hold. Empty: to nobody. */
+  /** What this newcomer makes the engine hold counts to these. Empty: to none. */
   readonly accounts: readonly Account[];
   readonly listener: SeatListener;
 }
 
 /**
- * What an engine tells the connection in a seat. Calls come one at a time, never throw, and never
- * come before `take` has answered, after `leave`, or after `replaced` or `cutOff`.
+ * What an engine calls on the connection in a seat. Calls come one at a time and must not throw. None
+ * comes before `take` has answered, after `leave`, or after `replaced` or `cutOff`.
  */
 export interface SeatListener {
   /**
    * A relayed frame for this side, exactly as it was published.
-   * False when the connection has more unsent than it should: the sender had better wait for
+   * False when the connection has more unsent than it should: the sender should wait for
    * `peerDrained`. The frame was accepted all the same.
    */
   relayed(frame: string, type: RelayType): boolean;
   /** The other side took its seat (also when it took it over from itself). */
   peerJoined(): void;
   peerLeft(): void;
-  /** As a publish that is `congested`, where that was not known yet when the publish answered. */
+  /** As the outcome `congested` of a publish, where that was not known when the publish answered. */
   peerCongested(): void;
   /** The other side's connection has room again after a `congested` publish. */
   peerDrained(): void;
@@ -247,8 +249,8 @@ export interface SeatListener {
   /** The seat is another connection's now. `dead`: this one had not answered when asked. */
   replaced(why: "same_sid" | "dead"): void;
   /**
-   * The seat is given up: the store it is kept in cannot be reached, but perhaps from elsewhere.
-   * Nothing more is told, as after `replaced`.
+   * The seat is given up: this node cannot reach the store it is kept in, though another node may.
+   * Nothing is called after it, as after `replaced`.
    */
   cutOff(): void;
   /** Is the connection alive? Asked when a newcomer wants the seat. */
@@ -336,9 +338,6 @@ export interface Relay {
   drained(seat: Seat): void;
 }
 
-/** What kind of frame is relayed. The engine minds offers only. */
-export type RelayType = "offer" | "answer" | "ice" | "sender_ready";
-
 export type RelayOutcome =
   | "delivered"
   /** Delivered, and the receiver has more unsent than it should: wait for `peerDrained`. */
@@ -365,8 +364,8 @@ export interface Mailboxes {
   /**
    * Stores mail from this seat's side in the mailbox of `to`. `to`'s listener hears `mailStored`.
    * With an `id` that this side has used for one of its last `rememberedIds` mails, nothing is
-   * stored and the seq of then is answered. A `strict` sender (one that cannot be told) that was
-   * refused once is refused until the box is half empty.
+   * stored and the earlier seq is answered. A `strict` sender (one that no error frame reaches) that
+   * was refused once is refused until the box is half empty.
    */
   append(seat: Seat, to: Side, mail: NewMail): MaybePromise<Appended>;
   /**

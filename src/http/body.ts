@@ -1,37 +1,50 @@
 import type { MaybePromise } from "../base/maybe-promise.ts";
 
-export type Body =
-  | { readonly outcome: "read"; readonly text: string }
-  /** More than `maxBytes`; the rest was not read. */
-  | { readonly outcome: "too_large" }
-  /** The client went away before its end. */
-  | { readonly outcome: "cut_off" };
-
-const empty: Body = { outcome: "read", text: "" };
+/** Longer bodies are not read; bytes. */
+const maxBodyBytes = 4096;
 
 /**
- * The request's body as text; without one, empty and at once. Never holds more than `maxBytes` and
- * a network packet, whether the length was announced or not. Never rejects.
+ * The request's body as text: empty where there is none, or its client went away before its end.
+ * Undefined when it is longer than 4096 bytes, whether that was announced or not; no more than that
+ * and a network packet is ever held. Never rejects.
  */
-export function readBody(request: Request, maxBytes: number): MaybePromise<Body> {
+export function readBody(request: Request): MaybePromise<string | undefined> {
   const announced = request.headers.get("content-length");
   if (announced === null) {
-    return request.body === null ? empty : readStream(request.body, maxBytes).catch(cutOff);
+    return request.body === null ? "" : readStream(request.body).catch(cutOff);
   }
-  if (announced === "0") return empty;
-  if (Number(announced) > maxBytes) return { outcome: "too_large" };
-  return request.text().then((text): Body => ({ outcome: "read", text }), cutOff);
+  if (announced === "0") return "";
+  return Number(announced) > maxBodyBytes ? undefined : request.text().catch(cutOff);
 }
 
-async function readStream(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Body> {
+function cutOff(): string {
+  return "";
+}
+
+async function readStream(body: AsyncIterable<Uint8Array>): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.byteLength;
-    if (bytes > maxBytes) return { outcome: "too_large" };
+    if (bytes > maxBodyBytes) return undefined;
     chunks.push(chunk);
   }
-  return { outcome: "read", text: new TextDecoder().decode(Buffer.concat(chunks)) };
+  return new TextDecoder().decode(Buffer.concat(chunks));
+}
+
+/** `application/json` with or without parameters (RFC 9110 section 8.3). */
+export function isJson(contentType: string | null): boolean {
+  return contentType?.split(";", 1)[0]?.trim().toLowerCase() === "application/json";
+}
+
+/** Undefined, which JSON has no word for, when the text is none. */
+export function parseJson(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A body up to this is skipped for the sake of the connection, when nobody has read it; bytes. */
@@ -47,8 +60,4 @@ export function isLongBodied(headers: Headers): boolean {
 export function endConnection(response: Response | undefined): Response | undefined {
   response?.headers.set("Connection", "close");
   return response;
-}
-
-function cutOff(): Body {
-  return { outcome: "cut_off" };
 }

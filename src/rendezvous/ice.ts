@@ -2,7 +2,7 @@ import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { IceServer, RoomsWithTurn } from "../config/ice-formats.ts";
+import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 import { turnCredentials } from "./turn-credentials.ts";
 
@@ -17,7 +17,7 @@ export interface IceOptions {
   /** The first signs; at least one where there are `turnUrls`. */
   readonly turnSecrets: readonly string[];
   readonly turnTtlMs: number;
-  readonly turnRooms: RoomsWithTurn;
+  readonly turnRooms: "redeemed" | "any";
   /** How many grants one client may have. */
   readonly limiter: RateLimiter;
 }

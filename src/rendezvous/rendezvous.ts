@@ -17,7 +17,7 @@ export interface RendezvousOptions extends CodeLengthOptions {
   readonly random: Random;
   /** How long a code lives unless asked for less, and how long it rests afterwards. */
   readonly roomTtlMs: number;
-  /** Live and resting codes one client may hold; 0: no more than its share of all. */
+  /** Live and resting codes one client may hold; 0: no limit, and no share of all either. */
   readonly maxPerClient: number;
   /** Misses of one client within the engine's `redeemWindowMs` at which it is locked; 0: no limit. */
   readonly redeemFailures: number;
@@ -92,8 +92,9 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   function quota(isSite: boolean): number {
     const account = { key: "", isSite };
     const { maxDigits, maxCodes, maxPerClient } = options;
+    if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
     const share = shareOf(account, Math.min(maxCodes, 10 ** maxDigits / 2));
-    return maxPerClient === 0 ? share : Math.min(share, limitOf(account, maxPerClient));
+    return Math.min(share, limitOf(account, maxPerClient));
   }
 
   /** The first length from `index` on that serves in spite of guesses, or the last one. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { MemoryEngine } from "../engine/memory/memory.ts";
 import { openStateFile, type StateFile } from "../engine/memory/state-file.ts";
@@ -7,19 +8,20 @@ import type { Log } from "../telemetry/log.ts";
 /** How long a predecessor may need beyond its drain to write the state. */
 const predecessorMs = 5_000;
 
-export interface Heir {
+export interface Restored {
   readonly engine: MemoryEngine;
+  /** Undefined where the state is not saved. */
   readonly stateFile: StateFile | undefined;
 }
 
-/** A new engine; what the predecessor left is in it before anything listens. */
+/** A new engine with the state that the predecessor saved, before anything listens. */
 export async function restoreState(
   { stateFile: path, drainMs }: Config,
   newEngine: () => MemoryEngine,
   clock: Clock,
   log: Log,
   unwanted: AbortSignal | undefined,
-): Promise<Heir> {
+): Promise<Restored> {
   const engine = newEngine();
   if (path === "") return { engine, stateFile: undefined };
   const waitMs = drainMs + predecessorMs;
@@ -40,25 +42,28 @@ export async function restoreState(
   return { engine, stateFile };
 }
 
-/** What was taken over is there for the next start, if this one comes to nothing. */
-export async function listenOrPutBack<T>(start: () => T, heir: Heir | undefined): Promise<T> {
+/** Saves the restored state again when this start fails, for the next one. */
+export async function listenOrPutBack<T>(
+  start: () => T,
+  restored: Restored | undefined,
+): Promise<T> {
   try {
     return start();
   } catch (error) {
-    await heir?.stateFile?.save(heir.engine.snapshot());
-    heir?.stateFile?.release();
+    await restored?.stateFile?.save(restored.engine.snapshot());
+    restored?.stateFile?.release();
     throw error;
   }
 }
 
-/** Leaves the state to a successor. False where it can't be written, which is logged. */
+/** Saves the state for the successor. False where it can't be written, which is logged. */
 export async function saveState(file: StateFile, engine: MemoryEngine, log: Log): Promise<boolean> {
   try {
     await file.save(engine.snapshot());
     return true;
   } catch (error) {
     log.error("the state could not be saved", {
-      reason: error instanceof Error ? error.message : String(error),
+      reason: messageOf(error),
       lost: "the codes, rooms and mail of this server",
       remedy: "Make space for STATE_FILE and let the server write to its directory.",
     });

@@ -1,14 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
 
-export interface IdleCollectionOptions {
-  readonly clock: Pick<Clock, "every" | "after">;
-  /** How much has been done so far: only its growth counts. */
-  readonly work: () => number;
-  readonly collect: () => void;
-  /** ms after which most of what a visitor has left is forgotten. */
-  readonly keptMs: number;
-}
-
 const lookEveryMs = 1_000;
 /** Work between two looks that still counts as idle. */
 const idleWork = 10;
@@ -16,12 +7,23 @@ const idleWork = 10;
 const worthyWork = 10_000;
 
 /**
- * Collects garbage when the work is done. The runtime does so as it allocates: one that falls idle
- * keeps what its busiest moment has left, 35 MB after 20,000 sessions, until somebody comes again. It
- * does so twice: at once, and when the codes and rooms of that work are forgotten.
+ * Collects garbage when the server falls idle: at once, and again when the codes and rooms of that
+ * work are forgotten. The runtime collects only as it allocates, so that an idle server would keep
+ * the garbage of its busiest moment, 35 MB after 20,000 sessions, until new clients come.
  */
-export function collectWhenIdle(options: IdleCollectionOptions): Cancel {
-  const { clock, work, collect, keptMs } = options;
+export function collectWhenIdle({
+  clock,
+  work,
+  collect,
+  keptMs,
+}: {
+  readonly clock: Pick<Clock, "every" | "after">;
+  /** How much has been done so far: only its growth counts. */
+  readonly work: () => number;
+  readonly collect: () => void;
+  /** ms after which most of what a visitor has left is forgotten. */
+  readonly keptMs: number;
+}): Cancel {
   let seen = work();
   let collectedAt = seen;
   let cancelSecond: Cancel = () => {};

@@ -1,40 +1,50 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import type { Server } from "bun";
-import type { Tls } from "../base/tls.ts";
+import { codeOf, StartError } from "../base/errors.ts";
+import type { Config } from "../config/config.ts";
+import type { Tls } from "./tls.ts";
 
-export interface ListenOptions<Data> {
-  readonly tls: Tls | undefined;
-  /** Opens a server. With `reusePort` another one may listen on the same port. */
-  readonly serve: (options: {
-    readonly port: number;
-    readonly reusePort: boolean;
-    readonly tls: Tls | undefined;
-  }) => Server<Data>;
-  readonly port: number;
-}
-
-export interface Listeners {
-  readonly url: URL;
-  readonly port: number;
-  /**
-   * New connections get this certificate from now on; those that stand go on as they are. What the
-   * former socket has not accepted when it closes is reset, unless `net.ipv4.tcp_migrate_req` is 1.
-   */
-  rotate(tls: Tls): void;
-  /** Requests that were accepted and not yet answered. */
-  pendingRequests(): number;
-  /** Refuses new connections, and cuts what is left. */
-  stop(): Promise<void>;
+/**
+ * Throws a `StartError` for a name that does not resolve. Bun's own error for one can be any: it
+ * shows whatever error its thread met last.
+ */
+export async function checkHost(host: string): Promise<void> {
+  if (isIP(host) !== 0) return;
+  try {
+    await lookup(host);
+  } catch {
+    throw new StartError(
+      `HOST="${host}" is not an address of this machine and cannot be resolved. ` +
+        "Use 0.0.0.0 for all addresses of this machine, or 127.0.0.1 for itself alone.",
+    );
+  }
 }
 
 /**
- * The server's listening sockets: one, or after a change of certificate one more each time, for
- * Bun can't change it on a socket that listens. The older ones end when their last connection does.
+ * The server's listening sockets: one, and one more after each change of certificate, because Bun
+ * cannot change it on a socket that listens. The older ones end with their last connection.
+ * `serve` opens a server; with `reusePort` another one may listen on the same port. Throws a
+ * `StartError` for what a setting can cure.
  */
-export function listen<Data>({ tls, serve, port }: ListenOptions<Data>): Listeners {
-  // With reusePort a port that is taken would not be noticed, and half of its clients be had.
+export function listen<Data>(
+  { host, port }: Pick<Config, "host" | "port">,
+  tls: Tls | undefined,
+  serve: (options: {
+    readonly port: number;
+    readonly reusePort: boolean;
+    readonly tls: Tls | undefined;
+  }) => Server<Data>,
+) {
+  // reusePort hides that a port is in use, and the kernel would share its clients between the two.
   const rotates = tls !== undefined;
-  if (rotates && port !== 0) void serve({ port, reusePort: false, tls }).stop(true);
-  let current = serve({ port, reusePort: rotates, tls });
+  let current: Server<Data>;
+  try {
+    if (rotates && port !== 0) void serve({ port, reusePort: false, tls }).stop(true);
+    current = serve({ port, reusePort: rotates, tls });
+  } catch (error) {
+    throw listenFault(error, { host, port }) ?? error;
+  }
   const older = new Set<Server<Data>>();
   const { url } = current;
   const listening = current.port ?? port;
@@ -42,17 +52,56 @@ export function listen<Data>({ tls, serve, port }: ListenOptions<Data>): Listene
   return {
     url,
     port: listening,
-    rotate(renewed) {
+    /**
+     * New connections get this certificate from now on; open ones keep theirs. Connections that the
+     * former socket has not accepted when it closes are reset, unless `net.ipv4.tcp_migrate_req` is 1.
+     */
+    rotate(renewed: Tls): void {
       const next = serve({ port: listening, reusePort: true, tls: renewed });
       const former = current;
       current = next;
       older.add(former);
       void former.stop().then(() => older.delete(former));
     },
+    /** Requests that were accepted and not yet answered. */
     pendingRequests: () =>
       [current, ...older].reduce((sum, server) => sum + server.pendingRequests, 0),
-    async stop() {
+    /** Refuses new connections and closes the open ones. */
+    async stop(): Promise<void> {
       await Promise.all([current, ...older].map((server) => server.stop(true)));
     },
   };
+}
+
+/** What an error from listening means to the operator. Undefined for one that no setting can cure. */
+export function listenFault(
+  error: unknown,
+  { host, port }: Pick<Config, "host" | "port">,
+): StartError | undefined {
+  const code = codeOf(error);
+  if (code.startsWith("ERR_OSSL_")) {
+    return new StartError(
+      `The certificate and key in TLS_CERT_FILE and TLS_KEY_FILE cannot be used (${code}). ` +
+        "Name a certificate and its RSA, ECDSA or Ed25519 key.",
+    );
+  }
+  const syscall = error instanceof Error && "syscall" in error ? error.syscall : undefined;
+  if (syscall !== "listen" && syscall !== "getaddrinfo") return undefined;
+  if (code === "EADDRINUSE") {
+    return new StartError(
+      `Port ${port} is in use. Stop the program that listens on it, ` +
+        "or choose another port with PORT (0 takes any free one).",
+    );
+  }
+  if (code === "EACCES" && port > 0 && port < 1_024) {
+    return new StartError(
+      `This user may not listen on port ${port}. Choose one above 1023 with PORT, ` +
+        "or give the program the capability CAP_NET_BIND_SERVICE.",
+    );
+  }
+  // A name that stops resolving after `checkHost` comes with any code.
+  return new StartError(
+    `Cannot listen on HOST=${JSON.stringify(host)}, port ${port} (${code}). ` +
+      "Set HOST to an address of this machine: 0.0.0.0 for all of IPv4, :: for all there are.",
+  );
 }

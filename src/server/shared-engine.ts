@@ -1,24 +1,13 @@
 import type { Clock, Random } from "../base/clock.ts";
-import { StartError } from "../base/start-error.ts";
+import { StartError } from "../base/errors.ts";
 import { version } from "../base/version.ts";
-import type { Config } from "../config/config.ts";
-import { settings } from "../config/settings.ts";
+import { type Config, settings, settingValue } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
-import { checkRedis } from "../engine/redis/preflight.ts";
-import type { RedisTarget } from "../engine/redis/primary.ts";
+import { checkRedis, type RedisTarget } from "../engine/redis/primary.ts";
 import { redisEngine } from "../engine/redis/redis.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
-
-export interface SharedEngineParts {
-  readonly node: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly tally: Tally;
-  readonly log: Log;
-  readonly limits: EngineLimits;
-}
 
 /**
  * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
@@ -26,8 +15,24 @@ export interface SharedEngineParts {
  * renewal may come late.
  * Throws a `StartError` for a Redis that will not do.
  */
-export async function sharedEngine(config: Config, parts: SharedEngineParts): Promise<Engine> {
-  const { node, clock, random, tally, log, limits } = parts;
+export async function sharedEngine(
+  config: Config,
+  {
+    node,
+    clock,
+    random,
+    tally,
+    log,
+    limits,
+  }: {
+    readonly node: string;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly tally: Tally;
+    readonly log: Log;
+    readonly limits: EngineLimits;
+  },
+): Promise<Engine> {
   const { redisTimeoutMs: timeoutMs } = config;
   const redis: RedisTarget = {
     url: config.redisUrl,
@@ -80,34 +85,15 @@ export async function sharedEngine(config: Config, parts: SharedEngineParts): Pr
   });
 }
 
-/** What is true of a room on one node and not on another if they differ. */
-const agreedKeys: readonly (keyof Config)[] = [
-  "roomTtlMs",
-  "relayHoldMs",
-  "heartbeatMs",
-  "maxRooms",
-  "maxCodes",
-  "codeDigits",
-  "codeDigitsMax",
-  "codesPerClient",
-  "redeemFailures",
-  "redeemWindowMs",
-  "mailboxMaxMails",
-  "mailboxMaxBytes",
-  "mailTotalBytes",
-  "wsMaxMsgBytes",
-];
-
+/** Nodes compare these, and warn where they differ. */
 function agreed(config: Config): NodeSettings {
-  const values = settings.flatMap((setting) =>
-    agreedKeys
-      .filter((key) => setting.noMeaning === undefined && setting.key === key)
-      .map((key) => [setting.variable, String(config[key])] as const),
-  );
+  const values = settings
+    .filter((setting) => setting.sameOnAllNodes)
+    .map((setting) => [setting.variable, String(settingValue(config, setting))] as const);
   return { version, ...Object.fromEntries(values) };
 }
 
-/** Lets one line through in ten seconds: what one step is refused, all are. */
+/** Logs at most one refusal in ten seconds: a Redis that refuses one command refuses most. */
 function seldom(clock: Clock, say: (text: string) => void): (text: string) => void {
   let nextAt = 0;
   return (text) => {

@@ -5,6 +5,7 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { LargeFrames } from "./large-frames.ts";
 
@@ -26,4 +27,52 @@ export interface SignalingContext {
     side: Side,
     client?: Client,
   ) => MaybePromise<readonly IceServer[]>;
+}
+
+/** Who connects: what the upgrade request said, checked. */
+export interface PeerIdentity {
+  readonly appId: AppId;
+  readonly side: Side;
+  /** Empty when the client has none. */
+  readonly sid: string;
+  /** The URL had a `sid`, be it empty: mail is called `deliver`. Otherwise a plain client. */
+  readonly mailboxClient: boolean;
+  /** The client offered `nt.v2`. */
+  readonly v2: boolean;
+}
+
+/** Why a connection is not read from for a while. It is read again when no reason is left. */
+export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
+export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
+
+/** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
+export interface Connection {
+  /** Sends a frame of the server's own. Answers its size in bytes. */
+  send(text: string): number;
+  /** Sends a relayed frame, in order with `send`. Answers its size in bytes. */
+  relay(text: string): number;
+  /** More is unsent than should be: whoever sends to this connection had better wait. */
+  readonly congested: boolean;
+  /** Bytes that were sent and may not have been read yet: an upper bound, proven by pongs. */
+  unreadBytes(): number;
+  /** The last round trip that was measured, in ms; 0: none yet. */
+  readonly roundTripMs: number;
+  /** When it was last heard, or took some of what was queued for it, in ms of the monotonic clock. */
+  readonly heardAt: number;
+  /** True while unsent bytes are few enough for mail to be pulled. */
+  hasRoom(): boolean;
+  /** Frames relayed to this connection's side reach it from now on. */
+  joinTopic(): void;
+  leaveTopic(): void;
+  ping(nonce: string): void;
+  pause(reason: PauseReason): void;
+  resume(reason: PauseReason): void;
+  /** Reads for a turn although paused, so that a sign of life can be seen. */
+  readForATurn(): void;
+  /** Closes with the code and text of the reason. */
+  close(reason: ServerClose): void;
+  /** Cuts the connection without a closing handshake. */
+  terminate(reason: CloseReason): void;
+  /** Set once the server has begun to end it. */
+  readonly closeReason: CloseReason | undefined;
 }

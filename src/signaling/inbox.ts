@@ -1,10 +1,8 @@
 import type { Account } from "../base/account.ts";
-import type { Cancel, Clock } from "../base/clock.ts";
+import type { Cancel } from "../base/clock.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import type { SharedBudget } from "../base/shared-budget.ts";
-import { type Connection, pauseReasons } from "./connection.ts";
+import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
-import type { LargeFrames } from "./large-frames.ts";
 
 /** A connection whose frames have to wait is read from until this many wait … */
 const pauseAtFrames = 32;
@@ -12,21 +10,6 @@ const pauseAtFrames = 32;
 const chunkBytes = 1_048_576;
 /** What a frame that waits takes beside its characters: its string and its place in the queue. */
 const bytesPerFrame = 64;
-
-/** What becomes of a frame whose turn has come. */
-export interface FrameHandler {
-  handle(text: string): MaybePromise<void>;
-}
-
-export interface InboxOptions {
-  readonly clock: Clock;
-  readonly wsMaxMsgBytes: number;
-  /** Frames a second that are handled; 0: no limit, on large frames neither. */
-  readonly framesPerSec: number;
-  readonly largeFrames: LargeFrames;
-  /** Bytes that wait in all inboxes. */
-  readonly queued: SharedBudget;
-}
 
 /** Why a frame is refused: too much waits on its connection, for its client, or in all. */
 export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
@@ -54,8 +37,12 @@ export class Inbox extends FrameBudget {
 
   constructor(
     private readonly connection: Connection,
-    private readonly options: InboxOptions,
-    private readonly handler: FrameHandler,
+    private readonly options: Pick<
+      SignalingContext,
+      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "largeFrames" | "queued"
+    >,
+    /** Gets each frame when its turn has come. */
+    private readonly handler: { handle(text: string): MaybePromise<void> },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {

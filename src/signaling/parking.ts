@@ -1,14 +1,7 @@
-import type { Cancel, Clock } from "../base/clock.ts";
+import type { Cancel } from "../base/clock.ts";
 import { andThen } from "../base/maybe-promise.ts";
-import type {
-  Busy,
-  Claimable,
-  Engine,
-  Newcomer,
-  NoSpace,
-  Parked,
-  Taken,
-} from "../engine/engine.ts";
+import type { Claimable, Newcomer, Parked } from "../engine/engine.ts";
+import type { SignalingContext } from "./context.ts";
 
 /** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
@@ -26,9 +19,9 @@ export const displacedAfterMs = 3_000;
  *     asking   the occupant is being asked for a sign of life
  *     waiting  the occupant lives; the newcomer stays for its patience
  *     leaving  a later newcomer has its place; it is closed when it has waited long enough
- *     seated, refused   the two ends
+ *     refused  the end, unless it is given the seat or goes away before
  */
-export type ParkingState = "asking" | "waiting" | "leaving" | "seated" | "refused";
+export type ParkingState = "asking" | "waiting" | "leaving" | "refused";
 
 export type ParkingEvent =
   /** Its first complete frame: a zombie never sends one. */
@@ -39,8 +32,7 @@ export type ParkingEvent =
   | "gone"
   /** The occupant left. */
   | "vacant"
-  /** How the claim of the seat went; `other_occupant`: it is busy with somebody not asked yet. */
-  | "taken"
+  /** The seat is not to be had; `other_occupant`: by one that was not asked yet. */
   | "busy"
   | "other_occupant"
   | "patience_over"
@@ -52,7 +44,6 @@ export type ParkingAction =
   | { readonly do: "claim"; readonly how: "free" | "same_sid" | "dead" }
   | { readonly do: "wait" }
   | { readonly do: "leave" }
-  | { readonly do: "sit" }
   | { readonly do: "refuse" };
 
 interface Step {
@@ -64,8 +55,7 @@ const nothing: ParkingAction = { do: "nothing" };
 
 /** The whole rule. Pure: the caller carries out the action. */
 export function parkingStep(state: ParkingState, event: ParkingEvent): Step {
-  if (state === "seated" || state === "refused") return { state, action: nothing };
-  if (event === "taken") return { state: "seated", action: { do: "sit" } };
+  if (state === "refused") return { state, action: nothing };
   if (event === "patience_over") return { state: "refused", action: { do: "refuse" } };
   if (state === "leaving") return { state, action: nothing };
   switch (event) {
@@ -96,9 +86,9 @@ export function claimable(how: "free" | "same_sid" | "dead", occupant: number): 
 }
 
 interface ParkingOutcome {
-  seated(taken: Taken): void;
+  /** Take the seat if it is to be had so. If not, the answer is `busy`. */
+  claim(how: Claimable): void;
   refused(displaced: boolean): void;
-  noSpace(result: NoSpace): void;
   /** The engine cannot be reached. */
   unreachable(): void;
 }
@@ -119,7 +109,7 @@ export class Parking {
   constructor(
     private readonly newcomer: Newcomer,
     private occupant: number,
-    private readonly context: { readonly engine: Engine; readonly clock: Clock },
+    private readonly context: Pick<SignalingContext, "engine" | "clock">,
     private readonly outcome: ParkingOutcome,
   ) {
     this.startedAt = context.clock.monotonicMs();
@@ -149,6 +139,19 @@ export class Parking {
     this.on("first_frame");
   }
 
+  /** The seat that was claimed is held by this occupant. */
+  busy(occupant: number): void {
+    this.claiming = false;
+    const other = occupant !== this.occupant;
+    this.occupant = occupant;
+    this.on(other ? "other_occupant" : "busy");
+    const how = this.claimNext;
+    this.claimNext = undefined;
+    // The one found dead was the former occupant.
+    if (how !== undefined) this.claim(other && how === "dead" ? "free" : how);
+  }
+
+  /** It was given the seat, or is gone. */
   stop(): void {
     this.stopped = true;
     this.cancel?.();
@@ -172,7 +175,6 @@ export class Parking {
         return this.refuseIn(this.startedAt + displacedAfterMs - this.context.clock.monotonicMs());
       case "refuse":
         return this.outcome.refused(this.displaced);
-      case "sit":
       case "nothing":
         return;
       default:
@@ -198,29 +200,12 @@ export class Parking {
       return;
     }
     this.claiming = true;
-    const taken = this.context.engine.seats.take(this.newcomer, claimable(how, this.occupant));
-    void andThen(taken, (result) => this.claimed(result), this.failed);
+    this.outcome.claim(claimable(how, this.occupant));
   }
 
   private readonly failed = (): void => {
     if (!this.stopped) this.outcome.unreachable();
   };
-
-  private claimed(result: Taken | Busy | NoSpace): void {
-    this.claiming = false;
-    if (result.outcome === "taken") {
-      this.on("taken");
-      return this.outcome.seated(result);
-    }
-    if (result.outcome !== "busy") return this.outcome.noSpace(result);
-    const other = result.token !== this.occupant;
-    this.occupant = result.token;
-    this.on(other ? "other_occupant" : "busy");
-    const how = this.claimNext;
-    this.claimNext = undefined;
-    // The one found dead was the former occupant.
-    if (how !== undefined) this.claim(other && how === "dead" ? "free" : how);
-  }
 
   private refuseIn(ms: number): void {
     this.cancel?.();

@@ -1,106 +1,90 @@
+import type { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import type { Account } from "../base/account.ts";
-import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
-import type { NoSpace, RelayType, Seat, SeatListener, Taken } from "../engine/engine.ts";
-import { type Connection, closeCodes, pauseReasons } from "./connection.ts";
-import type { SignalingContext } from "./context.ts";
-import { handleFrame } from "./frames.ts";
-import { type FrameHandler, Inbox } from "./inbox.ts";
-import { Parking } from "./parking.ts";
+import type { Appended, RelayOutcome, Seat, SeatListener, Taken } from "../engine/engine.ts";
+import type { ServerClose } from "../protocol/closes.ts";
+import {
+  clientFrames,
+  type FrameFault,
+  maxMailIdLength,
+  parseObject,
+  peerJoined,
+  peerLeft,
+  type RelayType,
+  roomFull,
+  serverFrame,
+  typeOf,
+} from "../protocol/frames.ts";
+import { iceFailures, iceModes, type Tally } from "../telemetry/tally.ts";
+import { Arrival } from "./arrival.ts";
+import {
+  type Connection,
+  type PeerIdentity,
+  pauseReasons,
+  type SignalingContext,
+} from "./context.ts";
+import { Inbox } from "./inbox.ts";
 import { largeFrame, Prober } from "./prober.ts";
-import { drainingFrame, peerJoined, peerLeft, roomFull, welcomeFrame } from "./protocol.ts";
-import { Pump } from "./pump.ts";
+import { Pump, sayHello } from "./pump.ts";
+import { rawMember } from "./raw-member.ts";
 import { Returning } from "./returning.ts";
 
-/** Who connects: what the upgrade request said, checked. */
-export interface PeerIdentity {
-  readonly appId: AppId;
-  readonly side: Side;
-  /** Empty when the client has none. */
-  readonly sid: string;
-  /** The URL had a `sid`, be it empty: mail is called `deliver`. Otherwise a plain client. */
-  readonly mailboxClient: boolean;
-  /** The client offered `nt.v2`. */
-  readonly v2: boolean;
-}
+type Fields = Record<string, unknown>;
 
 const noAccounts: readonly Account[] = [];
 
-/** What the server closes a peer for, and the code that tells it whether to come back. */
-const refusalCodes = {
-  busy: closeCodes.policy,
-  displaced: closeCodes.policy,
-  parked_overflow: closeCodes.policy,
-  client_buffers_full: closeCodes.tryAgainLater,
-  buffers_full: closeCodes.tryAgainLater,
-  mailbox_full: closeCodes.tryAgainLater,
-  mail_share: closeCodes.tryAgainLater,
-  rooms_full: closeCodes.tryAgainLater,
-  rooms_share: closeCodes.tryAgainLater,
-  unreachable: closeCodes.tryAgainLater,
-} as const;
-
-const tooManyWait = "too many frames while waiting";
+const tooMuchHeld =
+  "What this address has sent and nobody has fetched is as much as one address may have waiting.";
 
 /**
- * A connection and what it may do.
- *
- *     new --first frame, opened--> joining
- *     joining --taken--> seated      joining --busy--> parked --seat free--> seated
- *     any --closed, replaced, refused--> gone
- *
- * While it is new it has no seat, and neither it nor the other side is told anything.
+ * A connection and what it may do: it has an arrival, then a seat, and neither once it is gone.
  */
-export class Peer implements SeatListener, FrameHandler {
-  state: "new" | "joining" | "parked" | "seated" | "gone" = "new";
-  seat: Seat | undefined;
+export class Peer implements SeatListener {
+  private arrival: Arrival | undefined;
+  private seat: Seat | undefined;
   private openPump: Pump | undefined;
-  private joinsAt = 0;
   /** Whether the other side is there, while this one has its seat but no welcome yet. */
   private peerThere: boolean | undefined;
   /** Set while held frames wait to see whether this peer was restarted. */
-  returning: Returning | undefined;
-  private parking: Parking | undefined;
+  private returning: Returning | undefined;
   private prober: Prober | undefined;
   /** Made with the first frame: most sockets are idle most of the time, and there are many. */
   private inbox: Inbox | undefined;
   /** Mail after this seq may be sent without a hello; undefined: none may. */
   private mailAfter: number | undefined;
-  /** A complete frame has come. */
-  private hasSpoken = false;
   private sentLargeFrame = false;
 
   constructor(
-    readonly identity: PeerIdentity,
-    readonly connection: Connection,
-    readonly context: SignalingContext,
+    private readonly identity: PeerIdentity,
+    private readonly connection: Connection,
+    private readonly context: SignalingContext,
     /** Who is behind the connection, where somebody counts. */
     private readonly client?: Client,
-  ) {}
+  ) {
+    const { appId, side, sid } = identity;
+    const accounts = client?.accounts ?? noAccounts;
+    const newcomer = { appId, side, sid, accounts, listener: this };
+    this.arrival = new Arrival(newcomer, connection, context, this);
+  }
 
   // ---- what the socket says ----
 
   /** The client can hear what it is told. Its first frame says so as well; later calls do nothing. */
-  opened(): void {
-    if (this.state !== "new") return;
-    this.state = "joining";
-    this.joinsAt = this.context.clock.monotonicMs();
-    this.join();
+  join(): void {
+    this.arrival?.join();
   }
 
   /** A complete frame, in the order in which they came. */
   received(text: string): void {
-    if (this.state === "new") this.opened();
-    if (this.state === "gone") return;
+    this.arrival?.spoke();
+    if (this.isGone) return;
     this.prober?.showsLife();
-    this.hasSpoken = true;
     if (text.length >= largeFrame) this.sentLargeFrame = true;
     this.inbox ??= this.newInbox();
     const refusal = this.inbox.push(text);
-    if (refusal === undefined) this.parking?.frame();
-    else this.refuse(refusal, refusal === "parked_overflow" ? tooManyWait : "buffers full");
+    if (refusal !== undefined) this.refuse(refusal);
   }
 
   pong(data: string): void {
@@ -119,106 +103,86 @@ export class Peer implements SeatListener, FrameHandler {
   }
 
   closed(): void {
-    if (this.state === "gone") return;
     const { seat } = this;
+    if (this.isGone) return;
     this.end();
     if (seat) void this.context.engine.seats.leave(seat);
   }
 
-  /** The server is going. Those who can be told learn it before their socket closes. */
+  /** The server is going. Clients of `nt.v2` learn it before their socket closes. */
   draining(retryAfterMs: number): void {
-    const told = this.identity.v2 && this.state === "seated";
-    if (told) this.connection.send(drainingFrame(retryAfterMs));
+    if (this.seat) this.tell(() => serverFrame("draining", { retryAfterMs }));
   }
 
-  // ---- joining ----
+  private get isGone(): boolean {
+    return this.seat === undefined && this.arrival === undefined;
+  }
 
-  private join(): void {
-    const joined = this.context.engine.seats.take(this.newcomer(), "free");
-    void andThen(
-      joined,
-      (result): void => {
-        if (result.outcome === "taken") return this.sitDown(result);
-        if (this.state === "gone") return;
-        if (result.outcome !== "busy") return this.noSpace(result);
-        this.park(result.token);
-      },
-      () => this.storeUnreachable(),
+  private newInbox(): Inbox {
+    const inbox = new Inbox(
+      this.connection,
+      this.context,
+      this,
+      this.client?.accounts ?? noAccounts,
     );
+    if (this.arrival?.isParked) inbox.park();
+    else if (this.arrival || this.peerThere !== undefined) inbox.hold();
+    return inbox;
   }
 
-  private newcomer() {
-    const { appId, side, sid } = this.identity;
-    return { appId, side, sid, accounts: this.client?.accounts ?? noAccounts, listener: this };
-  }
+  // ---- what becomes of the arrival ----
 
-  private park(occupant: number): void {
-    this.state = "parked";
+  parked(): void {
     this.inbox?.park();
-    this.context.tally.parkedSockets++;
-    this.parking = new Parking(this.newcomer(), occupant, this.context, {
-      seated: (taken) => this.sitDown(taken),
-      refused: (displaced) => {
-        const text = `side ${this.identity.side} busy`;
-        this.refuse(displaced ? "displaced" : "busy", text);
-      },
-      noSpace: (result) => this.noSpace(result),
-      unreachable: () => this.storeUnreachable(),
-    });
-    this.parking.start();
-    // A frame may have come before an engine elsewhere has said that the seat is taken.
-    if (this.hasSpoken) this.parking.frame();
   }
 
-  private sitDown(taken: Taken): void {
-    const { clock, engine, tally } = this.context;
-    this.leaveParking();
-    if (this.state === "gone") {
-      void engine.seats.leave(taken.seat);
-      return;
-    }
-    this.state = "seated";
+  seated(taken: Taken): void {
+    this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();
-    if (taken.firstPair) tally.pairs++;
-    tally.joinSeconds.observe((clock.monotonicMs() - this.joinsAt) / 1000);
     this.peerThere = taken.peer;
     void andThen(this.iceServers(), (iceServers) => {
       if (this.seat === taken.seat) this.begin(taken, iceServers);
     });
   }
 
-  /** Undefined when the client is told of none. Those who can't be told of have no use for them. */
+  /** Undefined when the client is told of none. Only `nt.v2` clients get ICE servers. */
   private iceServers(): MaybePromise<readonly IceServer[] | undefined> {
     const { appId, side, v2 } = this.identity;
     return v2 ? this.context.iceServers?.(appId, side, this.client) : undefined;
   }
 
   private begin(taken: Taken, iceServers: readonly IceServer[] | undefined): void {
-    const { engine } = this.context;
-    const peer = this.greet(iceServers);
+    const { clock, engine } = this.context;
+    const { seat } = taken;
+    const isPeerThere = this.peerThere === true;
+    this.peerThere = undefined;
+    this.tell(() => this.welcome(isPeerThere, iceServers));
+    if (isPeerThere) this.peerJoined();
     if (!this.identity.mailboxClient && !taken.mailWaits) this.mailAfter = taken.lastSeq;
     // Mail may have come while the welcome waited for its ICE servers.
     if (this.identity.v2) this.pump?.pull();
-    if (taken.held === 0) void engine.relay.start(taken.seat, false);
-    else this.awaitReturn(taken.seat, peer);
+    if (taken.held === 0) void engine.relay.start(seat, false);
+    else {
+      this.returning = new Returning(clock, (discard) => engine.relay.start(seat, discard));
+      if (isPeerThere) this.returning.peerThere();
+    }
     this.inbox?.release();
   }
 
-  /** A frame whose turn has come. */
-  handle(text: string): MaybePromise<void> {
-    return handleFrame(this, text);
-  }
-
-  private newInbox(): Inbox {
-    const inbox = new Inbox(this.connection, this.context, this, this.client?.accounts ?? []);
-    if (this.state === "parked") inbox.park();
-    else if (this.state !== "seated" || this.peerThere !== undefined) inbox.hold();
-    return inbox;
+  private welcome(peer: boolean, iceServers: readonly IceServer[] | undefined): string {
+    const { heartbeatMs, wsMaxMsgBytes } = this.context;
+    return serverFrame("welcome", {
+      side: this.identity.side,
+      peer,
+      heartbeatMs,
+      maxMessageBytes: wsMaxMsgBytes,
+      ...(iceServers?.length && { iceServers }),
+    });
   }
 
   /** Brings this side's mail; undefined without a seat. Made when there is first use for it. */
-  get pump(): Pump | undefined {
+  private get pump(): Pump | undefined {
     const { seat, connection } = this;
     if (this.openPump || seat === undefined) return this.openPump;
     const { engine, tally } = this.context;
@@ -226,25 +190,6 @@ export class Peer implements SeatListener, FrameHandler {
     this.openPump = new Pump(engine.mailboxes, seat, connection, frameType, tally);
     if (this.mailAfter !== undefined) this.openPump.openAfter(this.mailAfter);
     return this.openPump;
-  }
-
-  private greet(iceServers: readonly IceServer[] | undefined): boolean {
-    const { side, v2 } = this.identity;
-    const { heartbeatMs, wsMaxMsgBytes } = this.context;
-    const peer = this.peerThere === true;
-    this.peerThere = undefined;
-    if (v2) {
-      const welcome = { side, peer, heartbeatMs, maxMessageBytes: wsMaxMsgBytes };
-      this.connection.send(welcomeFrame({ ...welcome, ...(iceServers?.length && { iceServers }) }));
-    }
-    if (peer) this.peerJoined();
-    return peer;
-  }
-
-  private awaitReturn(seat: Seat, peer: boolean): void {
-    const { clock, engine } = this.context;
-    this.returning = new Returning(clock, (discard) => engine.relay.start(seat, discard));
-    if (peer) this.returning.peerThere();
   }
 
   // ---- what the engine says ----
@@ -260,7 +205,7 @@ export class Peer implements SeatListener, FrameHandler {
       return;
     }
     this.connection.send(roomFull);
-    if (this.identity.v2) this.connection.send(peerJoined);
+    this.tell(() => peerJoined);
     this.returning?.peerThere();
   }
 
@@ -270,7 +215,7 @@ export class Peer implements SeatListener, FrameHandler {
       return;
     }
     this.peerDrained();
-    if (this.identity.v2) this.connection.send(peerLeft);
+    this.tell(() => peerLeft);
   }
 
   peerCongested(): void {
@@ -290,11 +235,11 @@ export class Peer implements SeatListener, FrameHandler {
     this.context.tally.takeovers[why]++;
     this.end();
     if (why === "dead") this.connection.terminate("dead");
-    else this.connection.close(closeCodes.normal, "replaced", "replaced");
+    else this.connection.close("replaced");
   }
 
   cutOff(): void {
-    this.storeUnreachable();
+    this.refuse("unreachable");
   }
 
   probed(): Promise<boolean> {
@@ -302,34 +247,183 @@ export class Peer implements SeatListener, FrameHandler {
     return this.prober.ask(this.identity.mailboxClient || this.sentLargeFrame);
   }
 
-  // ---- ends ----
+  // ---- its frames ----
+
+  /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
+  handle(text: string): MaybePromise<void> {
+    const { seat } = this;
+    if (seat === undefined) return;
+    const { tally } = this.context;
+    const bytes = Buffer.byteLength(text);
+    const frame = parseObject(text);
+    const type = frame === undefined ? "other" : typeOf(frame);
+    tally.framesIn[type]++;
+    tally.bytesIn[type] += bytes;
+    tally.frameSizeIn.observe(bytes);
+    if (frame === undefined) {
+      return this.drop(
+        "malformed",
+        "bad_json",
+        "A frame must be one JSON object with a type, in UTF-8.",
+      );
+    }
+    switch (type) {
+      case "hello":
+        return this.hello(seat, frame);
+      case "send":
+        return this.send(seat, frame, text);
+      case "delivered":
+        return this.delivered(seat, frame);
+      case "telemetry":
+        return this.telemetry(seat, frame);
+      case "other":
+        return;
+      default:
+        return this.relay(seat, type, text);
+    }
+  }
+
+  private relay(seat: Seat, type: RelayType, text: string): MaybePromise<void> {
+    const started = this.returning?.relays(type === "offer");
+    if (started instanceof Promise) return started.then(() => this.relay(seat, type, text));
+    const outcome = this.context.engine.relay.publish(seat, text, type);
+    if (outcome instanceof Promise) return outcome.then((late) => this.published(type, late));
+    return this.published(type, outcome);
+  }
+
+  private published(type: RelayType, outcome: RelayOutcome): void {
+    switch (outcome) {
+      case "delivered":
+      case "held":
+        return;
+      case "congested":
+        return this.peerCongested();
+      case "no_peer":
+      case "hold_full": {
+        const detail = `The other side is not there: the ${type} was dropped.`;
+        return this.drop(outcome, "peer_absent", detail);
+      }
+      case "hold_share":
+        return this.drop(outcome, "hold_share", `${tooMuchHeld} The ${type} was dropped.`);
+      case "replaced":
+        this.context.tally.drops.replaced++;
+        return;
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  private hello(seat: Seat, frame: Fields): MaybePromise<void> {
+    const fields = this.read("hello", clientFrames.hello.schema, frame);
+    if (this.pump === undefined) return;
+    return sayHello(this.context.engine.mailboxes, seat, this.pump, fields?.deliveredUpTo);
+  }
+
+  private send(seat: Seat, frame: Fields, text: string): MaybePromise<void> {
+    const { v2 } = this.identity;
+    const { schema } = clientFrames.send;
+    const known = v2 ? frame : { to: frame["to"], payload: frame["payload"] };
+    const fields = this.read("send", schema, known, idOf(frame));
+    const payload = fields && rawMember(text, "payload");
+    if (fields === undefined || payload === undefined) return;
+    const { to, id } = fields;
+    const mail = { payload, id, strict: !v2 };
+    return andThen(this.context.engine.mailboxes.append(seat, to, mail), (result) =>
+      this.appended(result, id),
+    );
+  }
+
+  private appended(result: Appended, id: string | undefined): void {
+    switch (result.outcome) {
+      case "stored":
+        if (id !== undefined) this.connection.send(serverFrame("stored", { id, seq: result.seq }));
+        return;
+      case "full":
+        this.drop("mailbox_full", "mailbox_full", "The mailbox is full: send again later.", id);
+        return this.sendAwayV1("mailbox_full");
+      case "share_full":
+        this.drop("mail_share", "mail_share", `${tooMuchHeld} Send again later.`, id);
+        return this.sendAwayV1("mail_share");
+      case "replaced":
+        this.context.tally.drops.replaced++;
+        return;
+      default:
+        return result satisfies never;
+    }
+  }
 
   /** A client that cannot be told otherwise learns by the close that its mail was not stored. */
-  mailRefused(why: "mailbox_full" | "mail_share"): void {
-    const text = why === "mailbox_full" ? "mailbox full" : "this address has too much mail waiting";
-    this.refuse(why, text);
+  private sendAwayV1(why: "mailbox_full" | "mail_share"): void {
+    if (!this.identity.v2) this.refuse(why);
   }
 
-  private noSpace({ outcome }: NoSpace): void {
-    if (outcome === "full") this.refuse("rooms_full", "no space for another room");
-    else this.refuse("rooms_share", "this address holds as many rooms as it may");
+  private delivered(seat: Seat, frame: Fields): MaybePromise<void> {
+    const fields = this.read("delivered", clientFrames.delivered.schema, frame);
+    if (fields === undefined) return;
+    const upTo = Math.min(fields.upTo ?? fields.seq ?? 0, this.pump?.sentUpTo ?? 0);
+    return this.context.engine.mailboxes.ack(seat, upTo);
   }
 
-  /** Another server may well reach what this one cannot. */
-  private storeUnreachable(): void {
-    if (this.state !== "gone") this.refuse("unreachable", "store unreachable");
+  /** Counts what a client says about its peer connection; its words never become labels. */
+  private telemetry(seat: Seat, frame: Fields): MaybePromise<void> {
+    const fields = this.read("telemetry", clientFrames.telemetry.schema, frame);
+    const { engine, tally } = this.context;
+    if (fields?.event === "ice-failed") {
+      tally.failed[labelOf(fields.reason, iceFailures, "ice-failed")]++;
+    }
+    if (fields?.event !== "ice-connected") return;
+    return andThen(engine.rooms.establish(seat), (ageMs) => {
+      if (ageMs === undefined) return;
+      tally.established[labelOf(fields.mode, iceModes, "unspecified")]++;
+      tally.firstFlowSeconds.observe(ageMs / 1000);
+    });
   }
 
-  private refuse(reason: keyof typeof refusalCodes, text: string): void {
+  /** The fields of a frame; undefined, and dropped, when there is a fault in them. */
+  private read<S extends z.ZodObject>(
+    type: string,
+    schema: S,
+    frame: Fields,
+    id?: string,
+  ): z.output<S> | undefined {
+    const parsed = schema.safeParse(frame);
+    if (parsed.success) return parsed.data;
+    // Which field is wrong, and how. Never the value: it may be a secret.
+    const faults = parsed.error.issues.map(({ path, message }) =>
+      [path.join("."), message].filter(Boolean).join(" "),
+    );
+    return this.drop("bad_field", "bad_field", `${type}: ${faults.join("; ")}.`, id);
+  }
+
+  /** Counts a frame that goes no further, and says so to a client that can be told. */
+  private drop(
+    reason: keyof Tally["drops"],
+    code: FrameFault,
+    detail: string,
+    id?: string,
+  ): undefined {
+    this.context.tally.drops[reason]++;
+    this.tell(() => serverFrame("error", { code, detail, id }));
+  }
+
+  /** Sends what only clients of `nt.v2` get. */
+  private tell(frame: () => string): void {
+    if (this.identity.v2) this.connection.send(frame());
+  }
+
+  // ---- ends ----
+
+  /** Gives up the seat, or the wish for one, and closes the connection. */
+  refuse(reason: ServerClose): void {
     const { seat } = this;
     this.end();
     if (seat) void this.context.engine.seats.leave(seat);
-    this.connection.close(refusalCodes[reason], text, reason);
+    this.connection.close(reason);
   }
 
   private end(): void {
-    this.leaveParking();
-    this.state = "gone";
+    this.arrival?.stop();
+    this.arrival = undefined;
     this.seat = undefined;
     this.openPump = undefined;
     this.returning?.stop();
@@ -338,11 +432,19 @@ export class Peer implements SeatListener, FrameHandler {
     this.context.tally.drops.parked += this.inbox?.discard() ?? 0;
     this.connection.leaveTopic();
   }
+}
 
-  private leaveParking(): void {
-    if (this.parking === undefined) return;
-    this.parking.stop();
-    this.parking = undefined;
-    this.context.tally.parkedSockets--;
-  }
+/** The id of a frame whose other fields are wrong, if it is one that may be sent back. */
+function idOf({ id }: Fields): string | undefined {
+  return typeof id === "string" && id.length <= maxMailIdLength ? id : undefined;
+}
+
+/** The label that a client's word stands for: one of a closed set. */
+function labelOf<L extends string>(
+  word: string | undefined,
+  labels: readonly L[],
+  unsaid: L,
+): L | "other" {
+  const name = word?.trim().toLowerCase() ?? "";
+  return name === "" ? unsaid : (labels.find((label) => label === name) ?? "other");
 }

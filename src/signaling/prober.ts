@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../base/clock.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection } from "./context.ts";
 
 /** How long an occupant that nothing was sent to has to show life, in ms. */
 const answerMs = 1_000;

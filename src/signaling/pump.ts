@@ -1,8 +1,8 @@
 import { andThen } from "../base/maybe-promise.ts";
 import type { Mail, Mailboxes, Seat } from "../engine/engine.ts";
+import { mailFrame } from "../protocol/frames.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { Connection } from "./connection.ts";
-import { mailFrame } from "./protocol.ts";
+import type { Connection } from "./context.ts";
 
 /** How much mail is read in one go, bytes of payload. */
 const batchBytes = 65_536;

@@ -1,6 +1,11 @@
-import { type LogLevel, logLevels } from "../base/log-level.ts";
+import { terminalText } from "../base/terminal-text.ts";
+import type { Config } from "../config/config.ts";
+import { logLevels } from "../config/formats.ts";
 
-/** What a log line tells beside its message: flat, so that it can be filtered by key. */
+/** How much is logged: a level lets itself and all that come after it through. */
+export type LogLevel = (typeof logLevels)[number];
+
+/** The fields of a log line beside its message: flat, so that it can be filtered by key. */
 export type Fields = {
   readonly [key: string]: string | number | boolean | null | undefined;
 } & { readonly time?: never; readonly level?: never; readonly msg?: never };
@@ -11,21 +16,8 @@ export type Fields = {
  */
 export type Log = Readonly<Record<LogLevel, (msg: string, fields?: Fields) => void>>;
 
-export interface LogOptions {
-  /** Lines below this level are not written. */
-  readonly level: LogLevel;
-  /** Takes a whole line, its line break included. */
-  readonly write: (line: string) => void;
-  /** ms since the Unix epoch. */
-  readonly now: () => number;
-  /** Which of several nodes writes: a field of every line. Undefined for a server alone. */
-  readonly node?: string | undefined;
-  /** JSON unless told otherwise. */
-  readonly render?: RenderLine;
-}
-
-/** What there is to tell of one event. */
-export interface Entry {
+/** One event. */
+interface Entry {
   /** ms since the Unix epoch. */
   readonly at: number;
   readonly level: LogLevel;
@@ -37,21 +29,83 @@ export interface Entry {
 export type RenderLine = (entry: Entry) => string;
 
 /** A log of one line an event. */
-export function createLog(options: LogOptions): Log {
-  const { render = jsonLine, node } = options;
-  const lowest = logLevels.indexOf(options.level);
+export function createLog({
+  node,
+  level,
+  write,
+  now,
+  render = jsonLine,
+}: {
+  /** Lines below this level are not written. */
+  readonly level: LogLevel;
+  /** Takes a whole line, its line break included. */
+  readonly write: (line: string) => void;
+  /** ms since the Unix epoch. */
+  readonly now: () => number;
+  /** Which of several nodes writes: a field of every line. Undefined for a server alone. */
+  readonly node?: string | undefined;
+  readonly render?: RenderLine;
+}): Log {
+  const lowest = logLevels.indexOf(level);
   const at = (level: LogLevel) => {
     if (logLevels.indexOf(level) < lowest) return () => {};
     return (msg: string, own?: Fields) => {
       const fields = node === undefined ? own : { node, ...own };
-      options.write(render({ at: options.now(), level, msg, fields }));
+      write(render({ at: now(), level, msg, fields }));
     };
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
+/**
+ * How lines are written. Colours are for terminals only, and for those whose user has not set
+ * NO_COLOR to anything (no-color.org).
+ */
+export function lineRenderer(
+  format: Config["logFormat"],
+  isTerminal: boolean,
+  noColor: string | undefined,
+): RenderLine {
+  const isPretty = format === "pretty" || (format === "auto" && isTerminal);
+  return isPretty ? prettyLines({ colour: isTerminal && !noColor }) : jsonLine;
+}
+
 /** Line breaks inside values are escaped, so that no value can pass for a line of its own. */
-function jsonLine(entry: Entry): string {
+export function jsonLine(entry: Entry): string {
   const time = new Date(entry.at).toISOString();
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
+}
+
+const colours: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
+const grey = 90;
+
+/**
+ * Lines for people: local time, level, message, then `key=value` for each field. As in JSON no value
+ * can break its line or, by a control character, take over the terminal.
+ */
+function prettyLines({ colour }: { readonly colour: boolean }): RenderLine {
+  const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
+  return ({ at, level, msg, fields }: Entry) => {
+    const given = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
+    const parts = [
+      paint(grey, timeOfDay(at)),
+      paint(colours[level], level.toUpperCase().padEnd(5)),
+      terminalText(msg),
+      ...given.map(([key, value]) => `${paint(grey, `${key}=`)}${shown(value)}`),
+    ];
+    return `${parts.join(" ")}\n`;
+  };
+}
+
+function timeOfDay(at: number): string {
+  const date = new Date(at);
+  const [hours, minutes, seconds] = [date.getHours(), date.getMinutes(), date.getSeconds()];
+  const clock = [hours, minutes, seconds].map((part) => String(part).padStart(2, "0")).join(":");
+  return `${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** Quoted where it would be hard to see where the value ends. */
+function shown(value: unknown): string {
+  const text = String(value);
+  return terminalText(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text));
 }

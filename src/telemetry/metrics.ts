@@ -2,9 +2,19 @@ import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
 import type { Sizes } from "../engine/engine.ts";
 import type { Distribution, Tally } from "./tally.ts";
 
-export interface MetricsOptions {
+export type Metrics = ReturnType<typeof metrics>;
+
+/** Series of Node.js that stay 0 on Bun, its version of Node.js, and memory that is only reserved. */
+const meaningless =
+  /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
+
+/**
+ * The reference server's metrics under their names, and more. Nothing is counted here: each series
+ * is read from its place when Prometheus asks, so it exists, at 0, from the start.
+ */
+export function metrics(options: {
   readonly tally: Tally;
-  /** Undefined while a shared store is unreachable: then nobody knows, and no series says. */
+  /** Undefined while a shared store is unreachable: its series are left out then. */
   readonly sizes: () => Sizes | undefined;
   /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
@@ -16,47 +26,29 @@ export interface MetricsOptions {
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
-  /** The text is made anew when it is as old as this, ms: whoever asks meanwhile gets the same. */
+  /** How long one text is served before the next is made, ms. */
   readonly maxAgeMs: number;
   /** What the process is and how much it may hold. */
-  readonly process: ProcessFacts;
-}
-
-export interface ProcessFacts {
-  readonly version: string;
-  readonly bun: string;
-  readonly engine: "memory" | "redis";
-  /** Which of several nodes this is; undefined for a server alone. */
-  readonly node?: string | undefined;
-  /** Sockets that may be open at a time. */
-  readonly maxSockets: number;
-  readonly sockets: () => number;
-  readonly socketClients: () => number;
-  /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
-  readonly sharedClients: () => number;
-  /** What wrong codes have come to. */
-  readonly guessing: () => {
-    readonly recentMisses: number;
-    readonly shows: boolean;
-    readonly digits: number;
+  readonly process: {
+    readonly version: string;
+    readonly bun: string;
+    readonly engine: "memory" | "redis";
+    /** Which of several nodes this is; undefined for a server alone. */
+    readonly node?: string | undefined;
+    /** Sockets that may be open at a time. */
+    readonly maxSockets: number;
+    readonly sockets: () => number;
+    readonly socketClients: () => number;
+    /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
+    readonly sharedClients: () => number;
+    /** What wrong codes have come to. */
+    readonly guessing: () => {
+      readonly recentMisses: number;
+      readonly shows: boolean;
+      readonly digits: number;
+    };
   };
-}
-
-export interface Metrics {
-  /** The Prometheus text format, at most `maxAgeMs` old: it takes milliseconds to make. */
-  text(): Promise<string>;
-  readonly contentType: string;
-}
-
-/** Series of Node.js that stay 0 on Bun, its version of Node.js, and memory that is only reserved. */
-const meaningless =
-  /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
-
-/**
- * The server's numbers under the reference server's names, and more. Nothing is counted here: each
- * series is read from its place when Prometheus asks, so it exists, at 0, from the start.
- */
-export function metrics(options: MetricsOptions): Metrics {
+}) {
   const { tally, sizes, limiters, process, monotonicMs, maxAgeMs } = options;
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
@@ -90,11 +82,11 @@ export function metrics(options: MetricsOptions): Metrics {
     ...buckets(tally.frameSizeOut, { dir: "out" }),
   ]);
   histogram("nt_ws_rtt_seconds", "Round trips of pings", () => buckets(tally.roundTripSeconds));
-  counter("nt_drops_total", "What clients sent that went no further, by reason", () =>
+  counter("nt_drops_total", "Frames and mails from clients that were dropped, by reason", () =>
     by("reason", tally.drops),
   );
   counter("nt_closes_total", "Connections ended, by reason", () => by("reason", tally.closes));
-  counter("nt_refusals_total", "Requests and upgrades turned away, by reason", () =>
+  counter("nt_refusals_total", "Requests and upgrades refused, by reason", () =>
     by("reason", tally.refusals),
   );
   counter("nt_takeovers_total", "Occupied seats given to a newcomer, by reason", () =>
@@ -130,16 +122,18 @@ export function metrics(options: MetricsOptions): Metrics {
   counter("nt_code_misses_total", "Redeems of unknown, used or expired codes, by digits", () =>
     by("digits", tally.codeMisses),
   );
-  gauge("nt_code_misses_recent", "Such redeems in this REDEEM_WINDOW and the one before", () =>
+  gauge("nt_code_misses_recent", "Failed redeems in this REDEEM_WINDOW and the one before", () =>
     one(process.guessing().recentMisses),
   );
-  gauge("nt_codes_guessed", "1 while they are more than people mistype", () =>
+  gauge("nt_codes_guessed", "1 while failed redeems are more than mistyping explains", () =>
     one(process.guessing().shows ? 1 : 0),
   );
-  gauge("nt_code_digits", "Fewest digits of a new code, as guesses go", () =>
+  gauge("nt_code_digits", "Digits of the shortest new code, given recent failed redeems", () =>
     one(process.guessing().digits),
   );
-  counter("nt_pairs_total", "Times that a room had both its sides", () => one(tally.pairs));
+  counter("nt_pairs_total", "Times that both sides of a room came together", () =>
+    one(tally.pairs),
+  );
   size("nt_codes_live", "Codes that can be redeemed", "codesLive");
   size("nt_codes_resting", "Codes used or expired, not yet free", "codesResting");
   size("nt_code_clients", "Clients and sites that hold codes", "codeClients");
@@ -147,15 +141,11 @@ export function metrics(options: MetricsOptions): Metrics {
   size("nt_peers_active", "Seats taken", "peers");
   size("nt_mailboxes", "Mailboxes", "mailboxes");
   size("nt_mails", "Mails stored", "mails");
-  size("nt_mailbox_bytes", "Bytes that stored mail counts", "mailBytes");
-  size("nt_mail_id_bytes", "Bytes that remembered ids of mail count", "idBytes");
+  size("nt_mailbox_bytes", "Bytes of stored mail", "mailBytes");
+  size("nt_mail_id_bytes", "Bytes of remembered ids of mail", "idBytes");
   size("nt_held_frames", "Frames held for absent sides", "heldFrames");
-  size("nt_held_bytes", "Bytes that held frames count", "heldBytes");
-  size(
-    "nt_ring_bytes",
-    "Bytes that frames count which Redis keeps until they have arrived",
-    "ringBytes",
-  );
+  size("nt_held_bytes", "Bytes of held frames", "heldBytes");
+  size("nt_ring_bytes", "Bytes of frames that Redis keeps until they have arrived", "ringBytes");
   size(
     "nt_guessers",
     "Clients and sites whose failed redeems are remembered, at most 100,000",
@@ -169,31 +159,33 @@ export function metrics(options: MetricsOptions): Metrics {
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
   gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));
-  gauge("nt_shared_clients", "Proxies that tell of clients and are not in TRUST_PROXY", () =>
+  gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
   );
   const { version, bun, engine, node } = process;
   const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };
-  gauge("nt_build_info", "What is running", () => [{ value: 1, labels: build }]);
+  gauge("nt_build_info", "Version, runtime, engine and node", () => [{ value: 1, labels: build }]);
   gauge("nt_limiter_keys", "Clients and sites a rate limit counts apart", () =>
     ofEach("limiter", limiters(), (limiter) => limiter.size()),
   );
-  counter("nt_limiter_uncounted_total", "Passages of clients too many to be counted apart", () =>
-    ofEach("limiter", limiters(), (limiter) => limiter.uncounted()),
+  counter(
+    "nt_limiter_uncounted_total",
+    "Passages of clients that a full rate limit could not count",
+    () => ofEach("limiter", limiters(), (limiter) => limiter.uncounted()),
   );
-  counter("nt_http_deferred_total", "Requests that waited for the end of a crowded turn", () =>
+  counter("nt_http_deferred_total", "Requests that waited because one turn had too many", () =>
     one(options.deferredRequests()),
   );
 
   if (engine === "redis") {
     const { store } = tally;
-    gauge("nt_store_up", "Whether Redis is connected, and what it publishes is heard", () =>
+    gauge("nt_store_up", "1 while Redis is connected and its messages arrive", () =>
       one(store.isUp ? 1 : 0),
     );
-    counter("nt_store_reconnects_total", "Times that Redis was connected again", () =>
+    counter("nt_store_reconnects_total", "Times that Redis was reconnected", () =>
       one(store.reconnects),
     );
-    counter("nt_store_refusals_total", "What Redis said no to, by kind", () =>
+    counter("nt_store_refusals_total", "Commands that Redis refused, by kind", () =>
       by("kind", store.refusals),
     );
     histogram("nt_store_round_trip_seconds", "Round trips to Redis", () =>
@@ -204,7 +196,8 @@ export function metrics(options: MetricsOptions): Metrics {
   let kept: Promise<string> | undefined;
   let keptSince = 0;
   return {
-    text() {
+    /** The Prometheus text format, at most `maxAgeMs` old: it takes milliseconds to make. */
+    text(): Promise<string> {
       if (kept !== undefined && monotonicMs() - keptSince < maxAgeMs) return kept;
       held = sizes();
       keptSince = monotonicMs();

@@ -1,21 +1,10 @@
+import { closeReasons } from "../protocol/closes.ts";
+import { frameTypes } from "../protocol/frames.ts";
+
 /**
  * What may be counted. Every label comes from one of the closed sets here, never from a client.
  * Counts are plain numbers, raised where things happen and copied into metrics at a scrape.
  */
-
-/** Frame types as clients send them; `other` is everything the protocol doesn't know. */
-export const frameTypes = [
-  "offer",
-  "answer",
-  "ice",
-  "sender_ready",
-  "hello",
-  "send",
-  "delivered",
-  "telemetry",
-  "other",
-] as const;
-export type FrameType = (typeof frameTypes)[number];
 
 /** Why something a client sent went no further. */
 export const dropReasons = [
@@ -48,36 +37,6 @@ export const dropReasons = [
   /** The runtime refused to queue a frame: a bug, it must stay 0. */
   "overrun",
 ] as const;
-
-/** Why a connection ended. */
-export const closeReasons = [
-  /** The client closed it, or its network did. */
-  "client",
-  /** It stopped answering pings. */
-  "dead",
-  "replaced",
-  "busy",
-  "displaced",
-  "slow_peer",
-  "buffers_full",
-  /** As that, for the share of one client or site. */
-  "client_buffers_full",
-  "mailbox_full",
-  /** It has its share of the space for all mail, and cannot be told otherwise. */
-  "mail_share",
-  "rooms_full",
-  /** It has its share of the rooms. */
-  "rooms_share",
-  /** The store that seats are kept in was unreachable. */
-  "unreachable",
-  "parked_overflow",
-  /** More pings and pongs than anybody needs. */
-  "control_frames",
-  /** Frames over the size limit, bad UTF-8, protocol errors: closed by the runtime. */
-  "protocol",
-  "shutdown",
-] as const;
-export type CloseReason = (typeof closeReasons)[number];
 
 /** How a connection path ended, as `telemetry` frames report it. */
 export const iceModes = [
@@ -204,10 +163,19 @@ export class Tally {
   pausedSockets = 0;
   parkedSockets = 0;
 
-  /** Everything done for clients, by number: connections, codes and frames. */
+  /**
+   * Everything done for clients, by number: connections, codes and frames, large ones and those that
+   * were queued in vain for what they leave behind.
+   */
   work(): number {
-    let frames = 0;
+    const bytes = this.frameSizeIn.sum + bytesADroppedFrame * this.drops.parked;
+    let frames = bytes / bytesOfWork;
     for (const count of this.frameSizeIn.counts) frames += count;
     return this.connections + this.codesMinted + this.codesRedeemed + frames;
   }
 }
+
+/** So many bytes of large frames leave as much garbage as a small frame does. */
+const bytesOfWork = 4_096;
+/** Frames that were queued and dropped are not measured: this is what a large one has. */
+const bytesADroppedFrame = 65_536;

@@ -1,7 +1,8 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
-import { closeCodes, type PauseReason, pauseReasons } from "../signaling/connection.ts";
+import { closes, closeText, type ServerClose } from "../protocol/closes.ts";
+import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
@@ -28,6 +29,11 @@ const turnEveryMs = 5_000;
  */
 const turnStepMs = 50;
 
+/** A socket that is to be closed has this long to take what is unsent; then it is cut. */
+export const closingMs = 5_000;
+/** The runtime keeps what is unsent to a client that has sent a close frame for this long at most. */
+export const lingerMs = 8_000;
+
 /**
  * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
  * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
@@ -41,13 +47,16 @@ export function backpressureLimit(limits: FlowLimits): number {
 /**
  * Slow receivers slow their own senders down and nobody else.
  *
- *     receiver  easy    --unsent > high mark-->   congested   its sender is paused
- *               congested --unsent ≤ low mark-->    easy      its sender is resumed
- *               any     --no byte taken in time-> closed 1013
- *     sender    reading --told to pause-->        paused    frames already read are still forwarded
- *               paused  --every 5 s, probe-->     turn      read until the next press
- *               turn    --told to pause-->        paused
- *               paused, turn --no reason left-->  reading
+ *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
+ *               congested --unsent ≤ low mark-->    writable    its sender is resumed
+ *               any       --no byte taken in time-> closing 1013
+ *               any       --close-->                closing     nothing is sent or read any more
+ *               closing   --all was taken-->        closed
+ *               closing   --time, no space-->       cut
+ *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
+ *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
+ *               turn      --told to pause-->        paused
+ *               paused, turn --no reason left-->    reading
  */
 export class Flow {
   readonly highMark: number;
@@ -56,10 +65,11 @@ export class Flow {
   /** Sockets with something unsent when last looked at. */
   private readonly behind = new Set<PeerSocket>();
   private readonly unsent: SharedBudget;
-  private readonly pausedLinks = new Set<PeerSocket>();
+  private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
   private readonly ticksToTurn: number;
+  private readonly ticksToCut: number;
   private tick = 0;
   /** Paused sockets whose turn of this round is still to come. */
   private awaitingTurn: PeerSocket[] = [];
@@ -69,7 +79,7 @@ export class Flow {
 
   constructor(
     limits: FlowLimits,
-    private readonly tally: Tally,
+    readonly tally: Tally,
     private readonly clock: Clock,
   ) {
     const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
@@ -80,6 +90,7 @@ export class Flow {
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
     this.ticksToClose = Math.ceil(limits.slowPeerTimeoutMs / this.tickMs);
     this.ticksToTurn = Math.max(1, Math.floor(turnEveryMs / this.tickMs));
+    this.ticksToCut = Math.ceil(closingMs / this.tickMs);
     this.stopTicking = clock.every(this.tickMs, () => this.onTick());
   }
 
@@ -89,36 +100,36 @@ export class Flow {
   }
 
   /** Unsent bytes of a socket; remembers them. */
-  look(link: PeerSocket): number {
-    const unsent = link.ws?.getBufferedAmount() ?? 0;
-    if (unsent === link.unsent) return unsent;
-    if (unsent < link.unsent || link.unsent === 0) link.progressTick = this.tick;
-    const grows = unsent > link.unsent;
-    this.count(link, unsent);
-    if (unsent === 0) this.behind.delete(link);
-    else this.behind.add(link);
-    if (grows) this.keepShares(link);
+  look(socket: PeerSocket): number {
+    const unsent = socket.ws?.getBufferedAmount() ?? 0;
+    if (unsent === socket.unsent) return unsent;
+    if (unsent < socket.unsent || socket.unsent === 0) socket.progressTick = this.tick;
+    const grows = unsent > socket.unsent;
+    this.count(socket, unsent);
+    if (unsent === 0) this.behind.delete(socket);
+    else this.behind.add(socket);
+    if (grows) this.keepShares(socket);
     return unsent;
   }
 
-  private count(link: PeerSocket, unsent: number): void {
-    this.unsent.add(link.client.accounts, unsent - link.unsent);
+  private count(socket: PeerSocket, unsent: number): void {
+    this.unsent.add(socket.client.accounts, unsent - socket.unsent);
     this.tally.bufferedBytes = this.unsent.used;
-    link.unsent = unsent;
+    socket.unsent = unsent;
   }
 
   /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
-  private keepShares(link: PeerSocket): void {
+  private keepShares(socket: PeerSocket): void {
     const { unsent } = this;
-    const overdrawn = unsent.overdrawn(link.client.accounts);
+    const overdrawn = unsent.overdrawn(socket.client.accounts);
     if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
     else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */
-  sent(link: PeerSocket, bytes: number): void {
+  sent(socket: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
-    this.look(link);
+    this.look(socket);
   }
 
   /** A relayed frame went out; what of it stays unsent shows only after this turn. */
@@ -127,95 +138,148 @@ export class Flow {
   }
 
   /** The socket has taken bytes. */
-  drained(link: PeerSocket): void {
-    link.progressTick = this.tick;
-    this.relieve(link);
+  drained(socket: PeerSocket): void {
+    socket.progressTick = this.tick;
+    this.relieve(socket);
   }
 
   /** Lets those who wait for this socket go on, if it has room again. */
-  private relieve(link: PeerSocket): void {
-    const relieved = this.look(link) <= this.lowMark;
-    const wasPressed = link.congested;
-    if (relieved) link.congested = false;
-    if (relieved) link.peer?.drained(wasPressed);
+  private relieve(socket: PeerSocket): void {
+    const unsent = this.look(socket);
+    if (socket.closing !== undefined) {
+      if (unsent === 0) this.finish(socket, socket.closing.reason);
+      return;
+    }
+    const relieved = unsent <= this.lowMark;
+    const wasCongested = socket.congested;
+    if (relieved) socket.congested = false;
+    if (relieved) socket.peer?.drained(wasCongested);
   }
 
-  pause(link: PeerSocket, reason: PauseReason): void {
-    const reading = link.paused === 0 || link.turn;
-    if (link.paused === 0) this.pausedLinks.add(link);
-    link.paused |= reason;
-    link.turn = false;
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (reading) link.ws?.pause();
+  pause(socket: PeerSocket, reason: PauseReason): void {
+    if (socket.closeReason !== undefined) return;
+    const reading = socket.paused === 0 || socket.turn;
+    if (socket.paused === 0) this.paused.add(socket);
+    socket.paused |= reason;
+    socket.turn = false;
+    this.tally.pausedSockets = this.paused.size;
+    if (reading) socket.ws?.pause();
   }
 
-  resume(link: PeerSocket, reason: PauseReason): void {
-    if ((link.paused & reason) === 0) return;
-    link.paused &= ~reason;
-    if (link.paused !== 0) return;
-    this.pausedLinks.delete(link);
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (!link.turn) link.ws?.resume();
-    link.turn = false;
+  resume(socket: PeerSocket, reason: PauseReason): void {
+    if ((socket.paused & reason) === 0) return;
+    socket.paused &= ~reason;
+    if (socket.paused !== 0) return;
+    this.paused.delete(socket);
+    this.tally.pausedSockets = this.paused.size;
+    if (!socket.turn) socket.ws?.resume();
+    socket.turn = false;
   }
 
-  readForATurn(link: PeerSocket): void {
-    if (link.paused === 0 || link.turn) return;
-    link.turn = true;
-    link.ws?.resume();
+  readForATurn(socket: PeerSocket): void {
+    if (socket.paused === 0 || socket.turn) return;
+    socket.turn = true;
+    socket.ws?.resume();
   }
 
   /** A frame was not queued although the limits leave room for all that can come: never silently. */
-  overrun(link: PeerSocket): void {
+  overrun(socket: PeerSocket): void {
     this.tally.drops.overrun++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    socket.close("slow_peer");
   }
 
-  /** The socket is closing or closed. */
-  forget(link: PeerSocket): void {
-    if (link.unsent > 0) this.count(link, 0);
-    this.behind.delete(link);
-    this.pausedLinks.delete(link);
-    this.tally.pausedSockets = this.pausedLinks.size;
-    if (link.paused !== 0 && !link.turn) link.ws?.resume();
-    link.paused = 0;
-    link.turn = false;
+  /**
+   * Closes the socket once it has taken what is unsent. A client that reads nothing reads no close
+   * frame behind it either, and the runtime would keep all of it, for as long as that client likes,
+   * and show nothing. Until then it counts, and nothing is read.
+   */
+  close(socket: PeerSocket, reason: ServerClose): void {
+    const unsent = socket.ws?.getBufferedAmount() ?? 0;
+    if (unsent === 0) return this.finish(socket, reason);
+    this.endPause(socket);
+    socket.ws?.pause();
+    this.count(socket, unsent);
+    this.behind.add(socket);
+    socket.closing = { reason, cutAt: this.tick + this.ticksToCut };
+  }
+
+  private finish(socket: PeerSocket, reason: ServerClose): void {
+    this.forget(socket);
+    socket.ws?.close(closes[reason].code, closeText(reason, socket.identity.side));
+  }
+
+  /**
+   * The socket is closed. What was unsent to a client that closed it by itself counts on for as long
+   * as the runtime keeps it.
+   */
+  closed(socket: PeerSocket, abruptly: boolean): void {
+    const { unsent } = socket;
+    this.forget(socket);
+    if (abruptly || unsent === 0) return;
+    this.count(socket, unsent);
+    this.clock.after(lingerMs, () => this.count(socket, 0));
+  }
+
+  /** It is closed, or will be at once. */
+  forget(socket: PeerSocket): void {
+    if (socket.unsent > 0) this.count(socket, 0);
+    this.behind.delete(socket);
+    this.endPause(socket);
+    if (socket.closing !== undefined) socket.ws?.resume();
+    socket.closing = undefined;
+  }
+
+  /** Nobody has to wait for this socket any more, nor it for others. */
+  private endPause(socket: PeerSocket): void {
+    this.paused.delete(socket);
+    this.tally.pausedSockets = this.paused.size;
+    if (socket.paused !== 0 && !socket.turn) socket.ws?.resume();
+    socket.paused = 0;
+    socket.turn = false;
+    socket.congested = false;
   }
 
   private onTick(): void {
     this.tick++;
-    for (const link of this.behind) {
-      this.relieve(link);
-      const idle = this.tick - link.progressTick;
-      if (link.unsent > 0 && idle >= this.ticksToClose) this.closeSlow(link);
+    for (const socket of this.behind) {
+      this.relieve(socket);
+      if (socket.closing === undefined) this.closeIfSlow(socket);
+      else if (this.tick >= socket.closing.cutAt) socket.terminate("slow_peer");
     }
     if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
-    this.awaitingTurn = [...this.pausedLinks];
+    this.awaitingTurn = [...this.paused];
     this.turnsPerStep = Math.ceil((this.awaitingTurn.length * turnStepMs) / turnEveryMs);
     this.nextTurns();
   }
 
   private nextTurns(): void {
-    for (const link of this.awaitingTurn.splice(0, this.turnsPerStep)) {
+    for (const socket of this.awaitingTurn.splice(0, this.turnsPerStep)) {
       // One that sends too fast is read again soon by itself; a turn would let it send more.
-      if ((link.paused & pauseReasons.rate) === 0) this.readForATurn(link);
+      if ((socket.paused & pauseReasons.rate) === 0) this.readForATurn(socket);
     }
     if (this.awaitingTurn.length === 0) return;
     this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
   }
 
-  private closeSlow(link: PeerSocket): void {
+  private closeIfSlow(socket: PeerSocket): void {
+    if (socket.unsent === 0 || this.tick - socket.progressTick < this.ticksToClose) return;
     this.tally.drops.slow_peer++;
-    link.close(closeCodes.tryAgainLater, "slow peer", "slow_peer");
+    socket.close("slow_peer");
   }
 
-  /** Of all sockets, or of one account's. */
+  /**
+   * Makes space for what is unsent in all, or to one account's sockets: those that are closing are
+   * cut, and if that is not enough, the fullest of the others is closed.
+   */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: PeerSocket | undefined;
-    for (const link of this.behind) {
-      if (of !== undefined && !link.client.accounts.some(({ key }) => key === of.key)) continue;
-      if (fullest === undefined || link.unsent > fullest.unsent) fullest = link;
+    for (const socket of this.behind) {
+      if (of !== undefined && !socket.client.accounts.some(({ key }) => key === of.key)) continue;
+      if (socket.closing !== undefined) socket.terminate(reason);
+      else if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
-    fullest?.close(closeCodes.tryAgainLater, "buffers full", reason);
+    const { used, most } = this.unsent;
+    const isFull = of === undefined ? used > most : this.unsent.overdrawn([of]) !== undefined;
+    if (isFull) fullest?.close(reason);
   }
 }

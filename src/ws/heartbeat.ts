@@ -31,28 +31,28 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
     at = (at + 1) % slots;
     const monotonicMs = clock.monotonicMs();
     const ping = `beat-${monotonicMs}`;
-    for (const link of wheel[at] ?? []) beat(link, ping, monotonicMs);
+    for (const socket of wheel[at] ?? []) beat(socket, ping, monotonicMs);
   });
 
   return {
-    add(link: PeerSocket): void {
-      link.slot = joined++ % slots;
-      wheel[link.slot]?.add(link);
+    add(socket: PeerSocket): void {
+      socket.slot = joined++ % slots;
+      wheel[socket.slot]?.add(socket);
     },
     /** Every socket that is open. */
-    *links(): Generator<PeerSocket> {
+    *all(): Generator<PeerSocket> {
       for (const slot of wheel) yield* slot;
     },
-    remove(link: PeerSocket): void {
-      wheel[link.slot]?.delete(link);
+    remove(socket: PeerSocket): void {
+      wheel[socket.slot]?.delete(socket);
     },
     stop,
   };
 }
 
-function beat(link: PeerSocket, ping: string, monotonicMs: number): void {
-  if (link.paused !== 0) link.heardAt = monotonicMs;
-  const silent = link.heardAt < link.beatAt && monotonicMs - link.heardAt >= leastSilenceMs;
-  if (silent) link.terminate("dead");
-  else link.beats(ping, monotonicMs);
+function beat(socket: PeerSocket, ping: string, monotonicMs: number): void {
+  if (socket.paused !== 0) socket.heardAt = monotonicMs;
+  const silent = socket.heardAt < socket.beatAt && monotonicMs - socket.heardAt >= leastSilenceMs;
+  if (silent) socket.terminate("dead");
+  else socket.beats(ping, monotonicMs);
 }

@@ -1,12 +1,19 @@
 import type { Server, ServerWebSocket } from "bun";
 import type { Client } from "../admission/clients.ts";
-import type { CloseCode, Connection, PauseReason } from "../signaling/connection.ts";
-import type { Peer, PeerIdentity } from "../signaling/peer.ts";
-import type { CloseReason } from "../telemetry/tally.ts";
+import type { CloseReason, ServerClose } from "../protocol/closes.ts";
+import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
+import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 
 /** What a socket carries from its upgrade on. */
 export type Socket = ServerWebSocket<PeerSocket>;
+
+/** A close that waits. */
+interface Closing {
+  readonly reason: ServerClose;
+  /** Flow control's tick at which the socket is cut. */
+  readonly cutAt: number;
+}
 
 /**
  * One socket as signaling sees it, with what flow control and heartbeat remember of it. A flat
@@ -23,7 +30,7 @@ export class PeerSocket implements Connection {
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
-  /** Why it ended, where the server knows; else the socket's own word counts. */
+  /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
   /** Its place on the heartbeat's wheel. */
@@ -52,6 +59,8 @@ export class PeerSocket implements Connection {
   paused = 0;
   /** Paused, but being read for a turn. */
   turn = false;
+  /** Its close, while that waits until what is unsent was taken. */
+  closing: Closing | undefined;
 
   constructor(
     readonly identity: PeerIdentity,
@@ -141,15 +150,25 @@ export class PeerSocket implements Connection {
     this.flow.readForATurn(this);
   }
 
-  close(code: CloseCode, text: string, reason: CloseReason): void {
-    this.closeReason ??= reason;
-    this.flow.forget(this);
-    this.ws?.close(code, text);
+  close(reason: ServerClose): void {
+    if (this.closeReason !== undefined) return;
+    this.ends(reason);
+    this.flow.close(this, reason);
+    // The runtime tells it only once the socket is closed.
+    this.peer?.closed();
   }
 
   terminate(reason: CloseReason): void {
-    this.closeReason ??= reason;
+    this.ends(reason);
     this.flow.forget(this);
     this.ws?.terminate();
+  }
+
+  /** From now on nothing is sent, and nobody waits for it. The first reason counts; answers that. */
+  ends(reason: CloseReason): CloseReason {
+    if (this.closeReason !== undefined) return this.closeReason;
+    this.closeReason = reason;
+    this.flow.tally.closes[reason]++;
+    return reason;
   }
 }

@@ -1,20 +1,19 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
-import { closeCodes } from "../signaling/connection.ts";
-import type { SignalingContext } from "../signaling/context.ts";
-import { Peer, type PeerIdentity } from "../signaling/peer.ts";
+import { Newcomers } from "../signaling/arrival.ts";
+import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
+import { Peer } from "../signaling/peer.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
-import { Newcomers } from "./newcomers.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */
   readonly handler: WebSocketHandler<PeerSocket>;
   /** What an upgraded socket will carry. */
-  link(identity: PeerIdentity, client: Client, server: Server<PeerSocket>): PeerSocket;
+  newSocket(identity: PeerIdentity, client: Client, server: Server<PeerSocket>): PeerSocket;
   /**
    * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
    * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
@@ -44,7 +43,7 @@ export function createSockets(
   limits: FlowLimits,
   socketLimits: SocketLimits,
   onError: (error: unknown) => void,
-  journal?: ConnectionLog,
+  connectionLog?: ConnectionLog,
 ): Sockets {
   const { tally, clock } = context;
   const flow = new Flow(limits, tally, clock);
@@ -67,7 +66,7 @@ export function createSockets(
   let turnEnds = false;
 
   /** Counts a ping or pong. */
-  function countControl(link: PeerSocket): void {
+  function countControl(socket: PeerSocket): void {
     if (!turnEnds) {
       turnEnds = true;
       setImmediate(() => {
@@ -75,12 +74,14 @@ export function createSockets(
         turn++;
       });
     }
-    if (link.controlsTurn !== turn) {
-      link.controlsTurn = turn;
-      link.controls = 0;
+    if (socket.controlsTurn !== turn) {
+      socket.controlsTurn = turn;
+      socket.controls = 0;
     }
-    if (++link.controls <= maxControlsPerTurn) return;
-    link.close(closeCodes.policy, "too many control frames", "control_frames");
+    if (++socket.controls <= maxControlsPerTurn) return;
+    socket.close("control_frames");
+    // Behind unread pongs the close would wait, and they would go on to grow.
+    if (socket.closing !== undefined) socket.terminate("control_frames");
   }
 
   const handler: WebSocketHandler<PeerSocket> = {
@@ -93,68 +94,72 @@ export function createSockets(
     perMessageDeflate: false,
 
     open(ws: Socket) {
-      const link = ws.data;
-      link.ws = ws;
+      const socket = ws.data;
+      socket.ws = ws;
       tally.connections++;
       open++;
-      socketLimits.opened(link.client.accounts);
-      link.openedAt = clock.monotonicMs();
-      link.heardAt = link.openedAt;
-      if (journal) {
-        link.id = (tally.connections % 36 ** 6).toString(36);
-        journal.joined(link.id, link.identity.appId, link.identity.side, link.client.address);
+      socketLimits.opened(socket.client.accounts);
+      socket.openedAt = clock.monotonicMs();
+      socket.heardAt = socket.openedAt;
+      if (connectionLog) {
+        socket.id = (tally.connections % 36 ** 6).toString(36);
+        connectionLog.joined(
+          socket.id,
+          socket.identity.appId,
+          socket.identity.side,
+          socket.client.address,
+        );
       }
-      heartbeat.add(link);
-      newcomers.add(link);
+      heartbeat.add(socket);
+      if (socket.peer) newcomers.add(socket.peer);
     },
 
     message(ws: Socket, message) {
-      const link = ws.data;
-      link.heardAt = clock.monotonicMs();
-      link.frames++;
-      if (journal) link.bytes += Buffer.byteLength(message);
-      link.peer?.received(textOf(message));
+      const socket = ws.data;
+      socket.heardAt = clock.monotonicMs();
+      socket.frames++;
+      if (connectionLog) socket.bytes += Buffer.byteLength(message);
+      socket.peer?.received(textOf(message));
     },
 
     ping(ws: Socket) {
-      const link = ws.data;
-      countControl(link);
-      link.heardAt = clock.monotonicMs();
+      const socket = ws.data;
+      countControl(socket);
+      socket.heardAt = clock.monotonicMs();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
-      link.peer?.opened();
+      socket.peer?.join();
     },
 
     pong(ws: Socket, data) {
-      const link = ws.data;
-      countControl(link);
-      link.heardAt = clock.monotonicMs();
+      const socket = ws.data;
+      countControl(socket);
+      socket.heardAt = clock.monotonicMs();
       const text = data.toString();
-      if (link.beatAnswered(text, link.heardAt)) {
-        tally.roundTripSeconds.observe(link.roundTripMs / 1000);
+      if (socket.beatAnswered(text, socket.heardAt)) {
+        tally.roundTripSeconds.observe(socket.roundTripMs / 1000);
       }
-      link.peer?.pong(text);
+      socket.peer?.pong(text);
     },
 
     drain(ws: Socket) {
-      const link = ws.data;
-      link.heardAt = clock.monotonicMs();
-      link.peer?.progressed();
-      flow.drained(link);
+      const socket = ws.data;
+      socket.heardAt = clock.monotonicMs();
+      socket.peer?.progressed();
+      flow.drained(socket);
     },
 
     close(ws: Socket, code, reason) {
-      const link = ws.data;
+      const socket = ws.data;
       open--;
-      socketLimits.closed(link.client.accounts);
-      heartbeat.remove(link);
-      flow.forget(link);
-      link.peer?.closed();
-      const why = link.closeReason ?? (isProtocolError(code, reason) ? "protocol" : "client");
-      tally.closes[why]++;
-      const { appId, side } = link.identity;
-      const { id, frames, bytes } = link;
-      const ms = Math.round(clock.monotonicMs() - link.openedAt);
-      journal?.left(id, { appId, side, why, ms, frames, bytes });
+      socketLimits.closed(socket.client.accounts);
+      heartbeat.remove(socket);
+      const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
+      flow.closed(socket, code === abnormalClosure);
+      socket.peer?.closed();
+      const { appId, side } = socket.identity;
+      const { id, frames, bytes } = socket;
+      const ms = Math.round(clock.monotonicMs() - socket.openedAt);
+      connectionLog?.left(id, { appId, side, why, ms, frames, bytes });
     },
 
     error(error) {
@@ -164,26 +169,26 @@ export function createSockets(
 
   return {
     handler,
-    link(identity, client, server) {
-      const link = new PeerSocket(identity, client, server, flow);
-      link.peer = new Peer(identity, link, context, client);
-      return link;
+    newSocket(identity, client, server) {
+      const socket = new PeerSocket(identity, client, server, flow);
+      socket.peer = new Peer(identity, socket, context, client);
+      return socket;
     },
     async drain(spreadMs, pass) {
-      const links = [...heartbeat.links()];
-      for (const link of links) link.peer?.draining(retryAfterDrainMs);
+      const all = [...heartbeat.all()];
+      for (const socket of all) socket.peer?.draining(retryAfterDrainMs);
       const steps = Math.max(1, Math.ceil(spreadMs / drainStepMs));
-      const perStep = Math.ceil(links.length / steps);
-      for (let from = 0; from < links.length; from += perStep) {
+      const perStep = Math.ceil(all.length / steps);
+      for (let from = 0; from < all.length; from += perStep) {
         if (from > 0) await pass(drainStepMs);
-        for (const link of links.slice(from, from + perStep)) {
-          link.close(closeCodes.goingAway, "server going away", "shutdown");
+        for (const socket of all.slice(from, from + perStep)) {
+          socket.close("shutdown");
         }
       }
       for (let waited = 0; open > 0 && waited < closingGraceMs; waited += drainStepMs) {
         await pass(drainStepMs);
       }
-      for (const link of heartbeat.links()) link.terminate("shutdown");
+      for (const socket of heartbeat.all()) socket.terminate("shutdown");
     },
     stop() {
       heartbeat.stop();
@@ -192,7 +197,10 @@ export function createSockets(
   };
 }
 
+/** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */
+const abnormalClosure = 1006;
+
 /** Bun closes such sockets itself and reports 1006 with a text, where a lost network has none. */
 function isProtocolError(code: number, reason: string): boolean {
-  return code === 1006 && reason !== "";
+  return code === abnormalClosure && reason !== "";
 }

@@ -1,31 +1,16 @@
 import type { Server } from "bun";
-import type { Client } from "../admission/clients.ts";
-import type { OriginRule } from "../admission/origin.ts";
-import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { Client, ClientOf } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
-import type { PeerIdentity } from "../signaling/peer.ts";
-import { v2 } from "../signaling/protocol.ts";
+import { v2 } from "../protocol/frames.ts";
+import type { PeerIdentity } from "../signaling/context.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
-
-export interface UpgradeOptions {
-  readonly sockets: Sockets;
-  readonly rooms: Rooms;
-  readonly allowsOrigin: OriginRule;
-  readonly wsLimit: RateLimiter;
-  readonly socketLimits: SocketLimits;
-  /** The server is about to go: whoever comes now is better off with its successor. */
-  readonly draining: () => boolean;
-  readonly clientOf: (request: Request) => Client;
-  readonly tally: Pick<Tally, "refusals">;
-  readonly journal: Pick<ConnectionLog, "refused"> | undefined;
-}
 
 /** Undefined when the request became a socket. */
 export type Upgrade = (
@@ -45,73 +30,75 @@ const agreed = { "Sec-WebSocket-Protocol": v2 };
 const declined = { "Sec-WebSocket-Protocol": "" };
 
 /**
- * The door to the sockets: everything is checked before a socket exists, the rate first. What is
- * refused for any other reason has counted towards it too.
+ * Turns a request into a socket. Everything is checked before that exists; the rate and the origin
+ * are by then.
  */
-export function createUpgrade(options: UpgradeOptions): Upgrade {
-  const { sockets, rooms, allowsOrigin, wsLimit, clientOf, tally, journal } = options;
+export function createUpgrade(options: {
+  readonly sockets: Sockets;
+  readonly rooms: Rooms;
+  readonly socketLimits: SocketLimits;
+  /** The server is about to go: whoever comes now is better off with its successor. */
+  readonly draining: () => boolean;
+  readonly clientOf: ClientOf;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly connectionLog: Pick<ConnectionLog, "refused"> | undefined;
+}): Upgrade {
+  const { sockets, rooms, clientOf, tally, connectionLog } = options;
 
   return (request, server) => {
-    const limited = wsLimit.perMin > 0 ? overRate(request) : undefined;
-    if (limited !== undefined) return limited;
-    const { headers } = request;
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
-    const origin = headers.get("origin");
-    if (origin !== null && !allowsOrigin(origin, headers.get("host"))) {
-      return refuse(request, "origin", "origin_refused");
-    }
-    if (headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return upgradeRequired(refuse(request, "not_upgrade", "upgrade_required"));
+    const client = clientOf(request, server);
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return upgradeRequired(refuse(client, "not_upgrade", "upgrade_required"));
     }
     if (options.draining()) {
-      return refuse(request, "draining", "draining", { retryAfterMs: drainingRetryMs });
+      return refuse(client, "draining", "draining", { retryAfterMs: drainingRetryMs });
     }
     const identity = readIdentity(request);
     if ("detail" in identity) {
-      return refuse(request, "bad_request", "malformed", identity);
+      return refuse(client, "bad_request", "malformed", identity);
     }
-    const client = clientOf(request);
-    const refusal = withoutSpace(request, client);
+    const refusal = withoutSpace(client);
     if (refusal !== undefined) return refusal;
+    const admits = rooms.admits(identity.appId, client.accounts);
     return andThen(
-      rooms.admits(identity.appId, client.accounts),
+      admits,
       (admission) => {
-        if (admission === "admitted") return enter(request, server, identity, client);
+        if (admission === "admitted") {
+          // Others may have come in while a shared store was asked.
+          const late = admits instanceof Promise ? withoutSpace(client) : undefined;
+          return late ?? enter(request, server, identity, client);
+        }
         const words = { retryAfterMs: fullRetryMs };
-        if (admission === "full") return refuse(request, "rooms_full", "rooms_full", words);
-        return refuse(request, "rooms_share", "too_many_rooms", words);
+        if (admission === "full") return refuse(client, "rooms_full", "rooms_full", words);
+        return refuse(client, "rooms_share", "too_many_rooms", words);
       },
       () => {
         const words = { retryAfterMs: unreachableRetryMs };
-        return refuse(request, "unreachable", "store_unreachable", words);
+        return refuse(client, "unreachable", "store_unreachable", words);
       },
     );
   };
 
   function refuse(
-    request: Request,
+    client: Client,
     why: Refusal,
     code: ProblemCode,
     words?: ProblemOptions,
   ): Response {
     tally.refusals[why]++;
-    journal?.refused(why, clientOf(request).address);
+    connectionLog?.refused(why, client.address);
     return problem(code, words);
   }
 
-  function overRate(request: Request): Response | undefined {
-    const passage = wsLimit.take(clientOf(request).accounts);
-    return passage.ok ? undefined : refuse(request, "rate_limited", "rate_limited", passage);
-  }
-
-  function withoutSpace(request: Request, client: Client): Response | undefined {
+  function withoutSpace(client: Client): Response | undefined {
     const space = options.socketLimits.admits(client.accounts);
     if (space === "full") {
-      return refuse(request, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
+      return refuse(client, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
     }
     if (space === "client_full") {
       const words = { retryAfterMs: fullRetryMs };
-      return refuse(request, "sockets_per_client", "too_many_sockets", words);
+      return refuse(client, "sockets_per_client", "too_many_sockets", words);
     }
     return undefined;
   }
@@ -122,13 +109,13 @@ export function createUpgrade(options: UpgradeOptions): Upgrade {
     identity: PeerIdentity,
     client: Client,
   ): Response | undefined {
-    const data = sockets.link(identity, client, server);
+    const data = sockets.newSocket(identity, client, server);
     const upgraded = request.headers.has("sec-websocket-protocol")
       ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
     const detail = "The WebSocket handshake is not valid.";
-    return refuse(request, "bad_request", "malformed", { detail });
+    return refuse(client, "bad_request", "malformed", { detail });
   }
 }
 
@@ -139,16 +126,15 @@ function upgradeRequired(answer: Response): Response {
   return answer;
 }
 
-/** The reason why an upgrade request cannot be granted, in words for its sender. */
-export interface BadUpgrade {
-  readonly detail: string;
-}
-
-/** Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols. */
-export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
+/**
+ * Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols; or says what is
+ * wrong with them, in words for their sender.
+ */
+export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
   const { url } = request;
   const query = url.slice(url.indexOf("?") + 1);
-  const appId = parseAppId(copied(parameter(query, appIdParameter) ?? ""));
+  const own = url.length > mostKeptUrl ? copied : asItIs;
+  const appId = parseAppId(own(parameter(query, appIdParameter) ?? ""));
   if (appId === undefined) return { detail: "appID must be a UUID." };
   const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
@@ -159,7 +145,7 @@ export function readIdentity(request: Request): PeerIdentity | BadUpgrade {
   // What is not UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
-  return { appId, side, sid: copied(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
+  return { appId, side, sid: own(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
 }
 
 const maxSidLength = 256;
@@ -181,7 +167,14 @@ function parameter(query: string, pattern: RegExp): string | undefined {
   return new URLSearchParams(`value=${value}`).get("value") ?? undefined;
 }
 
-/** In memory of its own: a part of the URL keeps all 16 KB of it alive, as long as the room. */
+/**
+ * A part of the URL keeps all of it alive, as long as the room: up to 16 KB. One of at most so many
+ * characters takes no more than a copy of its parts would.
+ */
+const mostKeptUrl = 256;
+const asItIs = (text: string): string => text;
+
+/** In memory of its own. */
 function copied(text: string): string {
   return Buffer.from(text).toString();
 }

@@ -1,14 +1,14 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { readmePath, withSection } from "../../docs/section.ts";
+import { writeSection } from "../../docs/generate.ts";
 import { comparison, markdown, type Report, reportOf } from "./report.ts";
 import { bench, rowNames } from "./run.ts";
 
 // Measures the server beside a floor: npm run bench -- --only relay,open --reps 3
-// A table comes out at the end, and a JSON file. --readme writes the table into README.md, --beside
-// BINARY puts another build in the floor's place, --compare FILE tells what changed since that JSON
-// file was written.
+// A table comes out at the end, and a JSON file. --write puts the table into docs/performance.md,
+// --beside BINARY puts another build in the floor's place, --compare FILE tells what changed since
+// that JSON file was written.
 
 const { values } = parseArgs({
   options: {
@@ -17,7 +17,7 @@ const { values } = parseArgs({
     reps: { type: "string" },
     seconds: { type: "string", default: "2" },
     out: { type: "string", default: join(import.meta.dir, "../../dist/bench.json") },
-    readme: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
     beside: { type: "string" },
     compare: { type: "string" },
   },
@@ -47,7 +47,7 @@ const earlier =
         )) as Report);
 const { beside } = values;
 if (beside !== undefined && !(await Bun.file(beside).exists())) fail(`--beside: no ${beside}.`);
-if (beside !== undefined && values.readme) fail("--readme is for figures beside the floor.");
+if (beside !== undefined && values.write) fail("--write is for figures beside the floor.");
 
 try {
   const onRun = (what: string) => process.stderr.write(`${what}\n`);
@@ -59,12 +59,7 @@ try {
   await Bun.write(values.out, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(`${markdown(report, beside === undefined ? "floor" : "other build")}\n`);
   if (earlier !== undefined) process.stdout.write(`\n${comparison(earlier, report)}\n`);
-  if (values.readme) {
-    const text = await Bun.file(readmePath).text();
-    const updated = withSection(text, "figures", markdown(report));
-    if (updated === undefined) fail("README.md has no section for the figures.");
-    await Bun.write(readmePath, updated);
-  }
+  if (values.write) await writeSection("performance.md", "figures", markdown(report));
 } catch (error) {
   fail(error instanceof Error ? error.message : String(error));
 }

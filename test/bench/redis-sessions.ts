@@ -5,7 +5,7 @@ import { cpuSeconds } from "./process-facts.ts";
 import { startSubject } from "./subject.ts";
 import { sessionSlots } from "./workloads/session-slots.ts";
 
-// What a whole session costs a node and its Redis, for the README's "Sizing":
+// What a whole session costs a node and its Redis, for "Sizing" in docs/performance.md:
 // bun test/bench/redis-sessions.ts
 
 const seconds = 5;

@@ -3,7 +3,7 @@ import { newAppId } from "../../src/base/ids.ts";
 import { entryCostBytes } from "../../src/engine/engine.ts";
 import type { EngineUnderTest, MakeEngine } from "./engine-contract.ts";
 import { contractLimits } from "./engine-contract.ts";
-import { join, mail, pair, type Seated, sit } from "./seating.ts";
+import { join, mail, pair, publishCongested, type Seated, sit } from "./seating.ts";
 
 export function holdContract(make: MakeEngine): void {
   const { relayHoldMs } = contractLimits;
@@ -169,7 +169,9 @@ export function holdContract(make: MakeEngine): void {
       const { appId, a } = await left(under);
       const b = await sit(under.engine, appId, "B");
       b.listener.congested = true;
-      expect(await publish(under, a, "1", "2")).toEqual(["held", "congested"]);
+      await a.listener.hears("peerJoined");
+      expect(await publish(under, a, "1")).toEqual(["held"]);
+      await publishCongested(under.engine, a, "2");
       await b.listener.hears(...relayed("1", "2"));
     });
   });

@@ -41,7 +41,7 @@ class Record {
 
 /** A connection in a seat: `relayed <frame>`, `peerJoined`, `replaced <why>`, … */
 export class RecordingListener extends Record implements SeatListener {
-  /** Its buffer is past the mark: it asks senders to wait. */
+  /** Its buffer is past the mark: senders have to wait. */
   congested = false;
   alive: () => Promise<boolean> = () => Promise.resolve(true);
 
@@ -56,7 +56,7 @@ export class RecordingListener extends Record implements SeatListener {
     this.hear("peerLeft");
   }
   peerCongested(): void {
-    this.hear("peerPressed");
+    this.hear("peerCongested");
   }
   peerDrained(): void {
     this.hear("peerDrained");

@@ -126,8 +126,8 @@ describe("messages that got lost", () => {
     if (two === undefined) throw new Error("no second node");
     const appId = newAppId();
     const b = await join(two, appId, "B");
-    const deaf = b.seat as unknown as { tell: () => void };
-    deaf.tell = () => {};
+    const deaf = b.seat as unknown as { deliver: () => void };
+    deaf.deliver = () => {};
     const a = await join(one, appId, "A");
     await b.listener.until("peerJoined");
     await one.mailboxes.append(a.seat, "B", mail("1"));
@@ -213,6 +213,34 @@ describe("a subscriber at another server than the commands", () => {
     await join(two, appId, "B");
     await a.listener.until("peerJoined");
     expect(await second.ask("EXISTS", `${nodes.prefix}{${appId}}`)).toBe(1);
+  });
+});
+
+describe("a probe of a seat on another node", () => {
+  test("waits for an occupant that takes its time, since the node says that it is asking", async () => {
+    await using nodes = await redisNodes(redis, 2);
+    const [one, two] = nodes.engines;
+    if (two === undefined) throw new Error("no second node");
+    const { seat, listener } = await join(one, newAppId(), "A");
+    // Longer than a node that says nothing is waited for.
+    listener.alive = () => Bun.sleep(2_000).then(() => true);
+    expect(await two.seats.probe(seat.appId, "A", seat.token)).toBe("alive");
+  });
+
+  test("is answered at once by a node that has no such seat", async () => {
+    const slow = (ms: number, run: () => void) => systemClock.after(ms * 100, run);
+    const clock = { ...systemClock, after: slow };
+    await using nodes = await redisNodes(redis, 1, {}, { clock });
+    await using others = await redisNodes(redis, 1, {}, { prefix: nodes.prefix });
+    const [asker] = nodes.engines;
+    const [other] = others.engines;
+    const elsewhere = await join(other, newAppId(), "A");
+    const { seat } = await join(asker, newAppId(), "A");
+    const room = (appId: string) => `${nodes.prefix}{${appId}}`;
+    const node = String(await redis.ask("HGET", room(elsewhere.seat.appId), "Anode"));
+    await redis.ask("HSET", room(seat.appId), "Atoken", "5", "Anode", node);
+    const answer = Promise.resolve(asker.seats.probe(seat.appId, "A", 5));
+    expect(await within("the answer", answer)).toBe("dead");
   });
 });
 

@@ -1,6 +1,6 @@
 import { afterAll } from "bun:test";
 import { redisMissing, TestRedis } from "../support/redis.ts";
-import { oneRedisNode, redisNodesApart } from "../support/redis-engine.ts";
+import { oneRedisNode, redisNodesApart, redisNodesInTurn } from "../support/redis-engine.ts";
 import { engineContract } from "./engine-contract.ts";
 
 if (!redisMissing) {
@@ -8,4 +8,5 @@ if (!redisMissing) {
   afterAll(() => redis[Symbol.asyncDispose]());
   engineContract("Redis, one node", (limits) => oneRedisNode(redis, limits));
   engineContract("Redis, two nodes, the sides apart", (limits) => redisNodesApart(redis, limits));
+  engineContract("Redis, two nodes in turn", (limits) => redisNodesInTurn(redis, limits));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import type { MakeEngine } from "./engine-contract.ts";
-import { join, mail, pair, sit } from "./seating.ts";
+import { join, mail, pair, publishCongested, sit } from "./seating.ts";
 
 export function relayContract(make: MakeEngine): void {
   describe("relay", () => {
@@ -76,24 +76,20 @@ export function relayContract(make: MakeEngine): void {
       expect(await b.listener.until("mailStored")).toEqual([]);
     });
 
-    test("congested tells the sender to wait, though the frame was accepted", async () => {
+    test("a sender learns that its peer is congested, though its frames are accepted, and when it no longer is", async () => {
       await using under = await make();
       const { a, b } = await pair(under.engine);
       b.listener.congested = true;
-      expect(await under.engine.relay.publish(a.seat, "one", "ice")).toBe("congested");
-      expect(await under.engine.relay.publish(a.seat, "two", "ice")).toBe("congested");
+      for (const frame of ["one", "two"]) {
+        await publishCongested(under.engine, a, frame);
+        await b.listener.hears(`relayed ${frame}`);
+      }
       b.listener.congested = false;
-      expect(await under.engine.relay.publish(a.seat, "three", "ice")).toBe("delivered");
-      await b.listener.hears("relayed one", "relayed two", "relayed three");
-    });
-
-    test("drained tells the other side that there is room again", async () => {
-      await using under = await make();
-      const { a, b } = await pair(under.engine);
-      b.listener.congested = true;
-      await under.engine.relay.publish(a.seat, "one", "ice");
       under.engine.relay.drained(b.seat);
       await a.listener.hears("peerDrained");
+      expect(await under.engine.relay.publish(a.seat, "three", "ice")).toBe("delivered");
+      await b.listener.hears("relayed three");
+      expect(a.listener.unheard).toEqual([]);
     });
 
     test("drained is harmless when nobody is on the other side", async () => {

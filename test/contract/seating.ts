@@ -1,3 +1,4 @@
+import { expect } from "bun:test";
 import type { Account } from "../../src/base/account.ts";
 import { type AppId, type Code, newAppId, type Side } from "../../src/base/ids.ts";
 import type {
@@ -70,6 +71,16 @@ export async function pair(
   const b = await join(engine, appId, "B");
   await a.listener.until("peerJoined");
   return { appId, a, b };
+}
+
+/**
+ * Publishes to a peer that is congested. The sender learns of that by the answer or, where it was not
+ * known yet, by the next that it hears.
+ */
+export async function publishCongested(engine: Engine, { seat, listener }: Seated, frame: string) {
+  const outcome = await engine.relay.publish(seat, frame, "ice");
+  if (outcome === "delivered") await listener.hears("peerCongested");
+  else expect(outcome).toBe("congested");
 }
 
 /** Mail without an id from a client that can be told. */

@@ -114,7 +114,7 @@ const broken: readonly BrokenSetup[] = [
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
-    found: "so it sees everybody",
+    found: "so it sees all clients",
     remedy: "TRUST_PROXY",
   },
   {
@@ -223,7 +223,7 @@ for (const transport of ["udp", "tcp"] as const) {
     const { failure, warnings, told } = await examination(server.http);
     expect({ failure, warnings }).toEqual({ failure: "", warnings: "" });
     expect(told).toContain(`TURN: ${turn.url(transport)} relays\n`);
-    expect(told).toContain(`STUN: stun:127.0.0.1:${turn.port} tells addresses\n`);
+    expect(told).toContain(`STUN: stun:127.0.0.1:${turn.port} answers with an address\n`);
     await turn.logged(/refreshed.*lifetime=0/);
   });
 }

@@ -200,13 +200,13 @@ describe("a proxy", () => {
       return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
     });
     const { failure, told } = await examination(proxy.url);
-    expect(failure).toContain("what is no code was redeemed");
+    expect(failure).toContain("something that is no code was redeemed");
     expect(failure).toContain("cache");
     expect(told + failure).not.toContain("98761234");
   });
 
   test.each([
-    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees everybody"],
+    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees all clients"],
     [{ address: "127.0.0.1", header: null, shared: false }, "which is a proxy's address"],
   ])("that the server does not trust is found out: %p", async (whoami, cause) => {
     await using server = await testServer();

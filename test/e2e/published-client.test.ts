@@ -40,18 +40,46 @@ test("browserWSWithReconnect joins, hears room_full and relays both ways", async
   }
 });
 
-test("browserWSWithReconnect comes back by itself and meets its peer again", async () => {
-  await using server = await testServer();
-  const appId = crypto.randomUUID();
+/** A published socket, and the sockets it has opened so far. */
+function connected(url: string) {
   const sockets: WebSocket[] = [];
-  const wsConstructor = function connect(url: string) {
-    const socket = new WebSocket(url);
+  const wsConstructor = function connect(address: string) {
+    const socket = new WebSocket(address);
     sockets.push(socket);
     return socket;
   };
+  return { socket: browserWSWithReconnect(url, { wsConstructor } as object), sockets };
+}
+
+/** As the published CLI does: says hello once its socket is open, and listens from then on. */
+async function helloFrom(server: { readonly ws: string }, appId: string, side: string) {
+  const { socket, sockets } = connected(`${server.ws}/ws?appID=${appId}&side=${side}`);
+  const opened = new Promise((resolve) => sockets[0]?.addEventListener("open", resolve));
+  await within("a socket to open", opened);
+  const heard = nextOf(socket);
+  socket.send({ type: "hello", side });
+  return { socket, heard };
+}
+
+test("15 of 15 that listen once they are open hear room_full, the receiver first, then the sender", async () => {
+  await using server = await testServer();
+  for (let i = 0; i < 15; i++) {
+    const appId = crypto.randomUUID();
+    const receiver = await helloFrom(server, appId, "B");
+    await server.metricBecomes("nt_peers_active", (peers) => peers === 1);
+    const sender = await helloFrom(server, appId, "A");
+    const told = await Promise.all([receiver.heard, sender.heard]);
+    expect(told).toEqual([{ type: "room_full" }, { type: "room_full" }]);
+    for (const { socket } of [receiver, sender]) socket.close();
+    await server.metricBecomes("nt_peers_active", (peers) => peers === 0);
+  }
+});
+
+test("browserWSWithReconnect comes back by itself and meets its peer again", async () => {
+  await using server = await testServer();
+  const appId = crypto.randomUUID();
   await using b = await TestClient.open(server.ws, appId, "B");
-  const options = { wsConstructor } as object;
-  const a = browserWSWithReconnect(`${server.ws}/ws?appID=${appId}&side=A`, options);
+  const { socket: a, sockets } = connected(`${server.ws}/ws?appID=${appId}&side=A`);
   try {
     expect(await nextOf(a)).toEqual({ type: "room_full" });
     expect(await b.next()).toEqual({ type: "room_full" });

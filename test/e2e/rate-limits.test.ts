@@ -112,6 +112,18 @@ test("upgrades count whatever they are refused for", async () => {
   }
 });
 
+test("a page of an allowed origin may read why its upgrade is refused, also for its rate", async () => {
+  const env = { WS_RATE_PER_MIN: "1", CORS_ORIGINS: "https://app.example.com" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  for (const status of [426, 429]) {
+    const headers = { origin: "https://app.example.com" };
+    const refused = await fetch(`${server.http}/ws`, { headers });
+    expect(refused.status).toBe(status);
+    expect(refused.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+    expect(refused.headers.get("ratelimit")).toBe('"minute";r=0;t=60');
+  }
+});
+
 test("a forwarded address changes nothing where no proxy is trusted: anyone can write one", async () => {
   const env = { HTTP_RATE_PER_MIN: "1", TRUST_PROXY: "none" };
   await using server = await testServer(env, { clock: fakeClock() });

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { relayTypes } from "../../src/protocol/frames.ts";
 import { openPair } from "../support/client.ts";
 import { opcodes, RawClient } from "../support/raw-client.ts";
 import { testServer } from "../support/server.ts";
@@ -55,9 +56,10 @@ test("WS_MAX_MSG counts bytes, not characters", async () => {
 test("bursts arrive complete and in order, both ways at once", async () => {
   await using server = await testServer();
   await using pair = await openPair(server);
-  const types = ["offer", "answer", "ice", "sender_ready"];
   const burst = (from: string) =>
-    Array.from({ length: 1_000 }, (_, n) => JSON.stringify({ n, from, type: types[n % 4] }));
+    Array.from({ length: 1_000 }, (_, n) =>
+      JSON.stringify({ n, from, type: relayTypes[n % relayTypes.length] }),
+    );
   for (const text of burst("a")) pair.a.send(text);
   for (const text of burst("b")) pair.b.send(text);
   expect(await pair.b.nextTexts(1_000)).toEqual(burst("a"));

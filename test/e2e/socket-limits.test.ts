@@ -1,6 +1,7 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
+import { deployments } from "../support/deployments.ts";
 import { encodeFrame, opcodes, RawClient, upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
@@ -99,22 +100,26 @@ test("three networks of one site leave half of MAX_SOCKETS to the others", async
   expect(await tryAll(["203.0.113.1", "2001:db8:2::1"])).toBe(6);
 });
 
-test.each([
-  [{ MAX_SOCKETS: "5", SOCKETS_PER_CLIENT: "0" }, 503],
-  [{ SOCKETS_PER_CLIENT: "5" }, 429],
-  [{ MAX_SOCKETS: "40" }, 429],
-])("of 60 upgrades at once %p lets five in, and no more", async (env, refusal) => {
-  await using server = await testServer(env);
-  const opened = await Promise.allSettled(
-    Array.from({ length: 60 }, () => RawClient.open(server.ws)),
-  );
-  const inside = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  const refused = opened.flatMap((result) =>
-    result.status === "rejected" ? [String(result.reason)] : [],
-  );
-  expect(inside).toHaveLength(5);
-  for (const reason of refused) expect(reason).toEndWith(`refused with ${refusal}`);
-  await Promise.all(inside.map((peer) => peer[Symbol.asyncDispose]()));
+describe.each(deployments)("on %s", (_, open) => {
+  test.each([
+    [{ MAX_SOCKETS: "5", SOCKETS_PER_CLIENT: "0" }, 503],
+    [{ SOCKETS_PER_CLIENT: "5" }, 429],
+    [{ MAX_SOCKETS: "40" }, 429],
+  ])("of 60 upgrades at once %p lets five in, and no more", async (env, refusal) => {
+    await using deployment = await open(env);
+    const opened = await Promise.allSettled(
+      Array.from({ length: 60 }, () => RawClient.open(deployment.a.ws)),
+    );
+    const inside = opened.flatMap((result) =>
+      result.status === "fulfilled" ? [result.value] : [],
+    );
+    const refused = opened.flatMap((result) =>
+      result.status === "rejected" ? [String(result.reason)] : [],
+    );
+    expect(inside).toHaveLength(5);
+    for (const reason of refused) expect(reason).toEndWith(`refused with ${refusal}`);
+    await Promise.all(inside.map((peer) => peer[Symbol.asyncDispose]()));
+  });
 });
 
 test("a hundred that come and go use nothing up", async () => {

@@ -63,7 +63,7 @@ test("all wrong settings are told at once, each with what would be right, and it
     expect.stringMatching(/^ {2}HEARTBEAT="20": a duration from/),
     expect.stringMatching(/^ {2}LOG_LEVEL="loud": one of debug, info, warn, error$/),
     expect.stringMatching(/^ {2}PORT="http": a whole number from 0 to 65535$/),
-    expect.stringMatching(/^ {2}WS_MAX_MSG="-1": a whole number from/),
+    expect.stringMatching(/^ {2}WS_MAX_MSG="-1": a whole number of bytes from/),
   ]);
   expect(program.stdout).toBe("");
 });

@@ -224,7 +224,7 @@ test("a server that cannot listen leaves the state to the next", async () => {
   await before.stop();
   await using taken = await takenPort();
   const refused = testServer({ STATE_FILE: folder.file, PORT: String(taken.port) });
-  await expect(refused).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await expect(refused).rejects.toThrow(/^Port \d+ is in use/);
   await using after = await testServer({ STATE_FILE: folder.file });
   expect((await after.redeem(code)).status).toBe(200);
 });

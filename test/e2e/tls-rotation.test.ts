@@ -316,12 +316,12 @@ test("a port that is taken is noticed with TLS too, also after a renewal", async
   await using renewed = await selfSigned();
   await using server = await testServer(envOf(used));
   const second = () => testServer({ ...envOf(used), PORT: String(server.port) });
-  await expect(second()).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await expect(second()).rejects.toThrow(/^Port \d+ is in use/);
   await install(renewed, used);
   await server.reloadTls();
-  await expect(second()).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await expect(second()).rejects.toThrow(/^Port \d+ is in use/);
   const plain = testServer({ PORT: String(server.port) });
-  await expect(plain).rejects.toMatchObject({ code: "EADDRINUSE" });
+  await expect(plain).rejects.toThrow(/^Port \d+ is in use/);
   // Nobody was turned to the ones that did not start.
   for (let i = 0; i < 5; i++) expect(await met(server.port)).toBe(renewed.cert);
 });

@@ -1,3 +1,4 @@
+import { frameTypes } from "../../src/protocol/frames.ts";
 import type { Chance } from "../support/chance.ts";
 import { opcodes } from "../support/raw-client.ts";
 import { anyValue, broken, nested, object } from "./json.ts";
@@ -13,9 +14,7 @@ export interface FrameCase {
 /** As the server under test is set up: one more is too much. */
 export const wsMaxMsgBytes = 262_144;
 
-const types = "offer answer ice sender_ready hello send delivered telemetry OFFER Send x".split(
-  " ",
-);
+const types = [...frameTypes, "OFFER", "Send", "x"];
 const fields: Readonly<Record<string, readonly string[]>> = {
   hello: ["deliveredUpTo", "sessionId", "side"],
   send: ["to", "payload", "id"],

@@ -4,7 +4,7 @@ import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
 import { scrape } from "./server.ts";
 
-/** What a socket and a room take, as the README tells operators to reckon. */
+/** What a socket and a room take, as docs/performance.md tells operators to reckon. */
 const socketBytes = 4_000;
 const roomBytes = 3_000;
 /** What is spent may be twice what is counted, and so much more. */

@@ -26,8 +26,8 @@ export async function examination(
   const sound = await examine(target, wishes, clock, (step, verdict) => {
     steps.push(step);
     const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
-    told += `${step}: ${verdict.told}\n${more}\n`;
-    if (!verdict.ok) failure ||= `${step}: ${verdict.told}. ${verdict.remedy}`;
+    told += `${step}: ${verdict.found}\n${more}\n`;
+    if (!verdict.ok) failure ||= `${step}: ${verdict.found}. ${verdict.remedy}`;
     else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
   });
   return { sound, steps, failure, warnings, told };

@@ -1,4 +1,10 @@
-import type { CloseCode, Connection, PauseReason } from "../../src/signaling/connection.ts";
+import {
+  type CloseReason,
+  closes,
+  closeText,
+  type ServerClose,
+} from "../../src/protocol/closes.ts";
+import type { Connection, PauseReason } from "../../src/signaling/context.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
@@ -12,6 +18,7 @@ export class FakeConnection implements Connection {
   heardAt = -60_000;
   room = true;
   congested = false;
+  closeReason: CloseReason | undefined;
 
   send(text: string): number {
     this.sent.push(text);
@@ -44,10 +51,12 @@ export class FakeConnection implements Connection {
   readForATurn(): void {
     this.calls.push("read for a turn");
   }
-  close(code: CloseCode, text: string): void {
-    this.calls.push(`close ${code} ${text}`);
+  close(reason: ServerClose): void {
+    this.closeReason ??= reason;
+    this.calls.push(`close ${closes[reason].code} ${closeText(reason, "A")}`);
   }
-  terminate(): void {
+  terminate(reason: CloseReason): void {
+    this.closeReason ??= reason;
     this.calls.push("terminate");
   }
 }

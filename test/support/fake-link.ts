@@ -83,6 +83,10 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accou
     flow,
   );
   link.ws = ws as unknown as Socket;
-  link.peer = { drained: (congested: boolean) => drained.push(congested) } as unknown as Peer;
+  const closed = () => {};
+  link.peer = {
+    drained: (congested: boolean) => drained.push(congested),
+    closed,
+  } as unknown as Peer;
   return { link, ws, drained };
 }

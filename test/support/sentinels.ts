@@ -148,7 +148,7 @@ export class Sentinels implements AsyncDisposable {
     port: number,
     about: (ask: Resp["ask"]) => ReturnType<Resp["ask"]>,
   ): Promise<string | string[]> {
-    const to = { host: "127.0.0.1", port, tls: false, ca: undefined, timeoutMs: 1_000 };
+    const to = { host: "127.0.0.1", port, secure: false, ca: undefined, timeoutMs: 1_000 };
     let resp: Resp | undefined;
     try {
       resp = await openResp(to);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
 import { type BannerFacts, banner } from "../../src/cli/banner.ts";
-import { lanAddresses } from "../../src/cli/lan-addresses.ts";
+import { lanAddresses } from "../../src/cli/network.ts";
 import { type Env, readConfig } from "../../src/config/config.ts";
 
 function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {

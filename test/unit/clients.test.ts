@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type ClientsOptions, clients } from "../../src/admission/clients.ts";
+import { clients } from "../../src/admission/clients.ts";
 import { parseAddressSet } from "../../src/base/address.ts";
 
 interface Settings {
@@ -13,7 +13,7 @@ function known({ trust = "loopback", clientIpHeader = "" }: Settings = {}) {
   const trusted = parseAddressSet(trust);
   if (trusted === undefined) throw new Error(`"${trust}" is no set of addresses`);
   const shared: string[] = [];
-  const options: ClientsOptions = {
+  const options: Parameters<typeof clients>[0] = {
     trusted,
     ignoreHeaders: trust === "none",
     clientIpHeader,
@@ -207,4 +207,11 @@ test("of a header full of trusted hops no more than 16 are looked at", () => {
   const { address } = all.of("10.1.0.1", new Headers(xff(hops.join(","))));
   expect(address).toBe(hops.at(-16) ?? "");
   expect(looked).toEqual(["10.1.0.1", ...hops.slice(-16).reverse()]);
+});
+
+test("addresses without end that count as shared fill neither memory nor log", () => {
+  const { of, shared, sharedCount } = known();
+  for (let i = 0; i < 3_000; i++) of(`10.0.${i >> 8}.${i & 255}`, xff("198.51.100.1"));
+  expect(sharedCount()).toBe(1_024);
+  expect(shared.length).toBeLessThanOrEqual(1_025);
 });

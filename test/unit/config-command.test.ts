@@ -48,6 +48,14 @@ test("settings that cannot be used are listed instead, and it fails", () => {
   ]);
 });
 
+test("how much memory traffic may take is told in one line", () => {
+  const env = { MAX_SOCKETS: "2000", WS_MAX_MSG: "262144", WS_BUFFER_TOTAL: "67108864" };
+  expect(configReport(env, []).memory).toBe(
+    "Memory: up to 256 MiB of mail (MAIL_TOTAL_BYTES), 128 MiB unsent or not yet handled " +
+      "(2 × WS_BUFFER_TOTAL), and 500 MiB of large messages (WS_MAX_MSG × 2,000 sockets).",
+  );
+});
+
 test("warnings are told beside", () => {
   expect(configReport({ WS_READ_BUF: "1" }, ["--no-dev"]).warnings).toEqual([
     expect.stringContaining("WS_READ_BUF"),

@@ -208,10 +208,27 @@ test.skipIf(systemd.missing)("the systemd unit is sound, and exposes little", as
   }
 });
 
-test("every file in deploy/ is told of in its README", async () => {
-  const readme = await read("deploy/README.md");
-  const files = (await readdir(join(project, "deploy"))).filter((name) => name !== "README.md");
-  for (const name of files) expect(readme).toContain(`](${name}`);
+test("what package.json and CI run is there", async () => {
+  const [manifest, ci] = await Promise.all([read("package.json"), read(".ci/run")]);
+  const named = [...`${manifest} ${ci}`.matchAll(/\b(?:src|test|deploy|docs)\/[\w./-]+/g)];
+  const paths = [...new Set(named.map(([path]) => path))];
+  expect(paths).toContain("deploy/release/release.ts");
+  expect(paths).toContain("docs/generate.ts");
+  for (const path of paths) expect([path, await isThere(path)]).toEqual([path, true]);
+});
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(join(project, path)).then(
+    () => true,
+    () => false,
+  );
+}
+
+test("docs/deployment.md tells of every file in deploy/", async () => {
+  const text = await read("docs/deployment.md");
+  for (const name of await readdir(join(project, "deploy"))) {
+    expect(text).toContain(`](../deploy/${name})`);
+  }
 });
 
 /** Draft 4 writes `id` for what ajv knows as `$id`; nothing refers to them. */

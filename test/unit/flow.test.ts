@@ -1,10 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import type { Account } from "../../src/base/account.ts";
-import { pauseReasons } from "../../src/signaling/connection.ts";
+import { pauseReasons } from "../../src/signaling/context.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
-import { backpressureLimit, Flow, type FlowLimits } from "../../src/ws/flow.ts";
+import {
+  backpressureLimit,
+  closingMs,
+  Flow,
+  type FlowLimits,
+  lingerMs,
+} from "../../src/ws/flow.ts";
 import { fakeClock } from "../support/clock.ts";
-import { fakeLink } from "../support/fake-link.ts";
+import { type FakeLink, fakeLink } from "../support/fake-link.ts";
 
 const { slowPeer, inbox } = pauseReasons;
 
@@ -100,7 +106,7 @@ describe("a receiver", () => {
     clock.advance(29_000);
     expect(ws.calls).toEqual([]);
     clock.advance(2_000);
-    expect(ws.calls).toEqual([closedAsSlow]);
+    expect(link.closeReason).toBe("slow_peer");
     expect(tally.drops.slow_peer).toBe(1);
   });
 
@@ -233,9 +239,22 @@ describe("all sockets together", () => {
     last.link.send(text(200));
     expect([small, big, last].flatMap(({ ws }) => ws.calls)).toEqual([]);
     last.link.send(text(1));
-    expect(big.ws.calls).toEqual(["close 1013 buffers full"]);
+    expect(big.link.closeReason).toBe("buffers_full");
     expect([...small.ws.calls, ...last.ws.calls]).toEqual([]);
-    expect(tally.bufferedBytes).toBe(501);
+    // What the runtime still has for it counts.
+    expect(tally.bufferedBytes).toBe(1_001);
+  });
+
+  test("and cut, if more is unsent before it has taken its own", () => {
+    const { tally, add } = setUp({ wsBufferTotalBytes: 1_000 });
+    const [big, last] = [add(), add()];
+    big.link.send(text(700));
+    last.link.send(text(301));
+    expect(big.ws.calls).toEqual(["pause"]);
+    last.link.send(text(1));
+    expect(big.ws.calls).toEqual(["pause", "resume", "terminate"]);
+    expect(tally.closes.buffers_full).toBe(1);
+    expect(tally.bufferedBytes).toBe(302);
   });
 
   test("bufferedBytes is what all sockets have unsent, as last seen", () => {
@@ -286,8 +305,21 @@ describe("all sockets together", () => {
     const { link, ws } = add();
     link.relay(text(1_001));
     link.relay(text(1));
-    expect(ws.calls).toEqual(["close 1013 buffers full"]);
+    expect(link.closeReason).toBe("buffers_full");
+    expect(ws.buffered).toBe(1_001);
     expect(tally.drops.overrun).toBe(0);
+  });
+
+  test("nobody waits for a socket that is closed, nor is it told to wait", () => {
+    const { tally, add } = setUp({ wsBufferTotalBytes: 3_000 });
+    const { link } = add();
+    link.relay(text(2_000));
+    link.relay(text(1_001));
+    expect(link.congested).toBe(true);
+    link.relay(text(1));
+    expect([link.closeReason, link.congested]).toEqual(["buffers_full", false]);
+    link.pause(slowPeer);
+    expect(tally.pausedSockets).toBe(0);
   });
 
   test("a stopped flow looks at nobody", () => {
@@ -297,6 +329,54 @@ describe("all sockets together", () => {
     flow.stop();
     clock.advance(300_000);
     expect(ws.calls).toEqual([]);
+  });
+});
+
+describe("a socket that is closed", () => {
+  const close = ({ link }: FakeLink) => link.close("busy");
+
+  test("is closed at once when it has taken everything", () => {
+    const { add } = setUp();
+    const one = add();
+    close(one);
+    expect(one.ws.calls).toEqual(["close 1008 side A busy"]);
+  });
+
+  test("has time to take what is unsent, so that it reads why, and counts meanwhile", () => {
+    const { clock, flow, tally, add } = setUp();
+    const one = add();
+    one.link.send(text(100));
+    close(one);
+    expect(one.link.send(text(1))).toBe(0);
+    clock.advance(closingMs - 1_000);
+    expect([one.ws.calls, tally.bufferedBytes]).toEqual([["pause"], 100]);
+    one.ws.buffered = 0;
+    flow.drained(one.link);
+    expect(one.ws.calls).toEqual(["pause", "resume", "close 1008 side A busy"]);
+    expect(tally.bufferedBytes).toBe(0);
+    clock.advance(closingMs);
+    expect(one.ws.calls).toHaveLength(3);
+  });
+
+  test("is cut when that takes too long", () => {
+    const { clock, tally, add } = setUp();
+    const one = add();
+    one.link.send(text(100));
+    close(one);
+    clock.advance(closingMs + 1_000);
+    expect(one.ws.calls).toEqual(["pause", "resume", "terminate"]);
+    expect([tally.bufferedBytes, tally.closes.busy]).toEqual([0, 1]);
+  });
+
+  test("by its client counts for as long as the runtime keeps what it did not read", () => {
+    const { clock, flow, tally, add } = setUp();
+    const [closed, broken] = [add(), add()];
+    for (const { link } of [closed, broken]) link.send(text(100));
+    flow.closed(closed.link, false);
+    flow.closed(broken.link, true);
+    expect(tally.bufferedBytes).toBe(100);
+    clock.advance(lingerMs);
+    expect(tally.bufferedBytes).toBe(0);
   });
 });
 
@@ -313,10 +393,10 @@ describe("of all that may be unsent", () => {
     for (const [i, { link }] of own.entries()) link.send(text(200 + (i === 2 ? 0 : -i)));
     expect(own.flatMap(({ ws }) => ws.calls)).toEqual([]);
     own[4]?.link.send(text(10));
-    expect(own.map(({ ws }) => ws.calls)).toEqual([[], [], [], [], ["close 1013 buffers full"]]);
+    expect(own.map(({ ws }) => ws.calls)).toEqual([[], [], [], [], ["pause"]]);
     expect(other.ws.calls).toEqual([]);
     expect(own[4]?.link.closeReason).toBe("client_buffers_full");
-    expect(tally.bufferedBytes).toBe(900 + 200 + 199 + 200 + 197);
+    expect(tally.bufferedBytes).toBe(900 + 200 + 199 + 200 + 197 + 206);
   });
 
   test("a site has half, however many networks it has", () => {
@@ -324,9 +404,10 @@ describe("of all that may be unsent", () => {
     const all = Array.from({ length: 20 }, (_, i) => addOf(client(`net ${i}`), site));
     for (const { link } of all) {
       link.send(text(500));
-      expect(tally.bufferedBytes).toBeLessThanOrEqual(4_000);
+      // And what is unsent to one that closes.
+      expect(tally.bufferedBytes).toBeLessThanOrEqual(4_500);
     }
-    expect(all.filter(({ ws }) => ws.closed)).toHaveLength(12);
+    expect(all.filter(({ link }) => link.closeReason === undefined)).toHaveLength(8);
   });
 
   test("one socket's buffer is never more than a share", () => {
@@ -335,7 +416,7 @@ describe("of all that may be unsent", () => {
     link.send(text(2_000));
     expect(ws.calls).toEqual([]);
     link.send(text(1));
-    expect(ws.calls).toEqual(["close 1013 buffers full"]);
+    expect(link.closeReason).toBe("client_buffers_full");
   });
 
   test("what is sent at last leaves nothing behind that counts against its client", () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { hopsOfForwarded, hopsOfXForwardedFor } from "../../src/admission/forwarded.ts";
+import { hopsOfForwarded, hopsOfXForwardedFor } from "../../src/admission/clients.ts";
 
 test.each([
   ["192.0.2.1", ["192.0.2.1"]],

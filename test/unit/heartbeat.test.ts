@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { pauseReasons } from "../../src/signaling/connection.ts";
+import { pauseReasons } from "../../src/signaling/context.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
 import { leastSilenceMs, startHeartbeat } from "../../src/ws/heartbeat.ts";

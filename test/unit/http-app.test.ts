@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Client } from "../../src/admission/clients.ts";
+import type { Client, RequestServer } from "../../src/admission/clients.ts";
 import { originRule } from "../../src/admission/origin.ts";
 import { fixedWindow } from "../../src/admission/rate-limit.ts";
 import { cryptoRandom } from "../../src/base/clock.ts";
@@ -29,6 +29,9 @@ function clientOf({ headers }: Request): Client {
   const address = headers.get("x-test-client") ?? "192.0.2.1";
   return someClient(address, address.startsWith("shared"));
 }
+
+/** What accepted a request when no socket has. */
+const noSocket: RequestServer = { requestIP: () => null };
 
 /** The whole app over a memory engine, without a socket; only the test moves its clock. */
 function service(settings: Settings = {}) {
@@ -113,7 +116,8 @@ function service(settings: Settings = {}) {
   });
 
   async function call(method: string, path: string, init: RequestInit = {}) {
-    return await app.fetch(new Request(`http://signal.example.net${path}`, { method, ...init }));
+    const request = new Request(`http://signal.example.net${path}`, { method, ...init });
+    return await app.fetch(request, noSocket);
   }
   const mint = (body?: string, headers: Record<string, string> = {}) =>
     call("POST", "/rendezvous/code", { headers, ...(body !== undefined && { body }) });
@@ -317,7 +321,7 @@ test("a body without end is read no further than the limit", async () => {
     headers: { "Content-Type": "application/json" },
     body: endless,
   });
-  await expectProblem(await app.fetch(request), 413, "body_too_large");
+  await expectProblem(await app.fetch(request, noSocket), 413, "body_too_large");
   expect(pulled).toBeLessThan(16 * 1024);
 });
 
@@ -596,7 +600,7 @@ async function exchange(port: number, text: string): Promise<string> {
 /** The app behind a real listener. */
 function listening(settings: Settings = {}) {
   const { app } = service(settings);
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (it) => app.fetch(it) });
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: app.fetch });
   return {
     exchange: (text: string) => exchange(server.port ?? 0, text),
     [Symbol.asyncDispose]: () => server.stop(true),

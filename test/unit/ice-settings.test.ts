@@ -38,16 +38,16 @@ test("a plain list of stun: URLs is one of ICE servers", () => {
 });
 
 test.each([
-  ["stun:a.example.com,turn:b.example.com", "entry 2 is no stun: URL"],
-  ["{}", "it is no array"],
-  ['[{"urls":"stun:a.example.com"},]', "it is no valid JSON"],
-  ['["stun:a.example.com"]', "entry 1 is no object"],
-  ['[{"urls":"https://x.example.com"}]', "entry 1 has a URL that is no stun: or turn: URL"],
+  ["stun:a.example.com,turn:b.example.com", "entry 2 is not a stun: URL"],
+  ["{}", "it is not an array"],
+  ['[{"urls":"stun:a.example.com"},]', "it is not valid JSON"],
+  ['["stun:a.example.com"]', "entry 1 is not an object"],
+  ['[{"urls":"https://x.example.com"}]', "entry 1 has a URL that is not a stun: or turn: URL"],
   ['[{"urls":[]}]', "entry 1 has no urls"],
   ['[{"urls":"turn:x.example.com"}]', "entry 1 has turn: URLs without username and credential"],
   [
     '[{"urls":"stun:x.example.com?transport=udp"}]',
-    "entry 1 has a URL that is no stun: or turn: URL",
+    "entry 1 has a URL that is not a stun: or turn: URL",
   ],
   ['[{"url":"stun:x.example.com"}]', "entry 1 has no urls"],
   ['[{"urls":"stun:x.example.com","x":1}]', "entry 1 has other fields than urls, username"],

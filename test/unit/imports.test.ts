@@ -17,7 +17,7 @@ const floors: readonly (readonly string[])[] = [
   ["http", "ws", "page"],
   ["rendezvous", "signaling"],
   ["engine", "telemetry", "admission"],
-  ["config", "base", "client"],
+  ["config", "protocol", "base", "client"],
 ];
 
 /** Doors that the floors alone would close, and why they are open. */
@@ -25,6 +25,7 @@ const doors: readonly (readonly [from: RegExp, to: RegExp, why: string])[] = [
   [/^ws\//, /^http\/problem\.ts$/, "a refused upgrade is answered as any other refused request"],
   [/^telemetry\/metrics/, /^engine\/engine\.ts$/, "what an engine holds is told in its own words"],
   [/^config/, /^base\//, "settings are read into the types of the base"],
+  [/^protocol\//, /^base\/ids\.ts$/, "frames name rooms and sides as the base does"],
   [/^base\/version\.ts$/, /^\.\.\/package\.json$/, "the version stands in one place"],
 ];
 
@@ -113,6 +114,7 @@ function wrongImport(file: string, specifier: string): string | undefined {
 /** An engine is a plug: it knows its contract, and nothing of who uses it or of other engines. */
 function wrongEngineImport(file: string, target: string): string | undefined {
   const engine = dirname(file);
+  if (file === "engine/engine.ts" && target === "protocol/frames.ts") return undefined;
   const allowed = target === "engine/engine.ts" || target.startsWith("base/");
   if (allowed || (engine !== "engine" && dirname(target).startsWith(engine))) return undefined;
   return `imports ${target}: an engine knows its contract and the base, and nothing else`;
@@ -171,6 +173,9 @@ test.each([
     "base and config stand side by side",
   ],
   ["src/base/ids.ts", 'import type { Tally } from "../telemetry/tally.ts";', "downward only"],
+  ["src/base/ids.ts", 'import { v2 } from "../protocol/frames.ts";', "side by side"],
+  ["src/protocol/frames.ts", 'import { Config } from "../config/config.ts";', "side by side"],
+  ["src/protocol/closes.ts", 'import { Tally } from "../telemetry/tally.ts";', "downward only"],
   ["src/config/rules.ts", 'export { x } from "../engine/engine.ts";', "downward only"],
   ["src/signaling/peer.ts", 'import { problem } from "../http/problem.ts";', "downward only"],
   ["src/signaling/peer.ts", 'import { x } from "../rendezvous/rendezvous.ts";', "side by side"],
@@ -184,10 +189,11 @@ test.each([
     'import type { Config } from "../../config/config.ts";',
     "its contract",
   ],
-  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailbox.ts";', "its contract"],
+  ["src/engine/memory/a.ts", 'import { v2 } from "../../protocol/frames.ts";', "its contract"],
+  ["src/engine/redis/a.ts", 'import { Mailbox } from "../memory/mailboxes.ts";', "its contract"],
   ["src/engine/engine.ts", 'import { x } from "./memory/memory.ts";', "its contract"],
   ["src/telemetry/tally.ts", 'import { Sizes } from "../engine/engine.ts";', "side by side"],
-  ["src/page/page.ts", 'import { roomFull } from "../signaling/protocol.ts";', "in a browser"],
+  ["src/page/page.ts", 'import { roomFull } from "../protocol/frames.ts";', "in a browser"],
   ["src/ws/peer-socket.ts", 'import { x } from "../helpers/x.ts";', "no floor"],
   ["src/helpers/x.ts", 'import { x } from "../base/ids.ts";', "no floor"],
   ["src/ws/upgrade.ts", 'const { Hono } = await import("hono");', "business of http/"],

@@ -1,9 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { logOutput } from "../../src/cli/log-output.ts";
-import { logStyle } from "../../src/cli/log-style.ts";
-import { createLog, type RenderLine } from "../../src/telemetry/log.ts";
-import { logClient } from "../../src/telemetry/log-client.ts";
-import { prettyLines } from "../../src/telemetry/log-pretty.ts";
+import { logClient } from "../../src/telemetry/connection-log.ts";
+import { createLog, lineRenderer, type RenderLine } from "../../src/telemetry/log.ts";
 import { fakeClock } from "../support/clock.ts";
 
 function lines(render: RenderLine, write: (log: ReturnType<typeof createLog>) => void): string {
@@ -13,7 +11,7 @@ function lines(render: RenderLine, write: (log: ReturnType<typeof createLog>) =>
   return told.join("");
 }
 
-const plain = prettyLines({ colour: false });
+const plain = lineRenderer("pretty", false, undefined);
 
 describe("pretty lines", () => {
   test("tell time, level, message and fields", () => {
@@ -36,7 +34,7 @@ describe("pretty lines", () => {
   });
 
   test("are coloured only when asked", () => {
-    const coloured = prettyLines({ colour: true });
+    const coloured = lineRenderer("pretty", true, undefined);
     expect(lines(coloured, (log) => log.warn("m"))).toContain("\u001b[33mWARN \u001b[0m");
     expect(lines(plain, (log) => log.warn("m"))).not.toContain("\u001b");
   });
@@ -50,8 +48,9 @@ test.each([
   ["pretty", false, {}, "plain"],
   ["json", true, {}, "json"],
 ] as const)("LOG_FORMAT=%s, terminal %p, %p: %s", (format, isTerminal, env, expected) => {
-  const line = logStyle(format, isTerminal, env)?.({ at: 0, level: "info", msg: "m", fields: {} });
-  const style = line === undefined ? "json" : line.includes("\u001b") ? "coloured" : "plain";
+  const render = lineRenderer(format, isTerminal, "NO_COLOR" in env ? env.NO_COLOR : undefined);
+  const line = render({ at: 0, level: "info", msg: "m", fields: {} });
+  const style = line.startsWith("{") ? "json" : line.includes("\u001b") ? "coloured" : "plain";
   expect(style).toBe(expected);
 });
 

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import type { LogLevel } from "../../src/base/log-level.ts";
-import { createLog, type Log } from "../../src/telemetry/log.ts";
+import { createLog, type Log, type LogLevel } from "../../src/telemetry/log.ts";
 
 function recorder(level: LogLevel): { log: Log; lines: string[] } {
   const lines: string[] = [];

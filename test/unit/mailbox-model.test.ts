@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { newAppId } from "../../src/base/ids.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import { maxWatermark } from "../../src/protocol/frames.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { Peer } from "../../src/signaling/peer.ts";
-import { maxWatermark } from "../../src/signaling/protocol.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { fakeClock } from "../support/clock.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
@@ -148,7 +148,7 @@ class Run {
     const identity = { appId: this.appId, side, sid: "", mailboxClient, v2 };
     const peer = new Peer(identity, connection, this.context);
     if (this.sender === undefined && this.receiver === undefined) this.enterRoom();
-    peer.opened();
+    peer.join();
     return { peer, connection };
   }
 

@@ -1,13 +1,9 @@
 import { expect, test } from "bun:test";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import { closeReasons } from "../../src/protocol/closes.ts";
+import { frameTypes } from "../../src/protocol/frames.ts";
 import { metrics } from "../../src/telemetry/metrics.ts";
-import {
-  closeReasons,
-  dropReasons,
-  frameTypes,
-  refusals,
-  Tally,
-} from "../../src/telemetry/tally.ts";
+import { Distribution, dropReasons, refusals, Tally } from "../../src/telemetry/tally.ts";
 
 const nothing = memoryEngine({
   now: () => 0,
@@ -25,7 +21,7 @@ const nothing = memoryEngine({
   dropped: () => undefined,
 }).sizes();
 
-function server() {
+function server(engine: "memory" | "redis" = "memory") {
   const tally = new Tally();
   const state = { sizes: nothing, limiterSize: 0, monotonicMs: 0, walks: 0 };
   const limiter = { size: () => state.limiterSize, uncounted: () => 0 };
@@ -44,7 +40,7 @@ function server() {
     process: {
       version: "0",
       bun: "0",
-      engine: "memory",
+      engine,
       maxSockets: 1,
       sockets: () => 0,
       socketClients: () => 0,
@@ -86,6 +82,26 @@ test("every series is there from the start, at 0", async () => {
   expect(names).toContain("nt_ws_rtt_seconds_count");
   expect(names).toContain("nt_session_time_to_first_flow_seconds_sum");
 });
+
+test("every count of the tally is in a metric", async () => {
+  const { tally, text } = server("redis");
+  const counts = new Set<number>();
+  fill(tally, counts);
+  const shown = [...(await text()).matchAll(/ (\d+)$/gm)].map(([, value]) => Number(value));
+  expect(counts.size).toBeGreaterThan(50);
+  expect([...counts.difference(new Set(shown))]).toEqual([]);
+});
+
+/** Gives every count, and every sum of a distribution, a value of its own. */
+function fill(part: object, counts: Set<number>): void {
+  for (const [key, value] of Object.entries(part)) {
+    const count = 7_000_000 + counts.size;
+    if (value instanceof Distribution) value.observe(count);
+    else if (typeof value === "number") Object.assign(part, { [key]: count });
+    else if (typeof value === "object") fill(value, counts);
+    if (value instanceof Distribution || typeof value === "number") counts.add(count);
+  }
+}
 
 test("counts show what was counted up to the scrape, however often it comes", async () => {
   const { tally, value } = server();

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { socketsWithinOpenFiles } from "../../src/admission/open-files.ts";
+import { socketsWithinOpenFiles } from "../../src/admission/socket-limits.ts";
 
-const source = join(import.meta.dir, "../../src/admission/open-files.ts");
+const source = join(import.meta.dir, "../../src/admission/socket-limits.ts");
 
 /** What a process that may open so many files has to say. */
 async function socketsWith(openFiles: number): Promise<number> {

@@ -1,14 +1,9 @@
 import { expect, test } from "bun:test";
-import {
-  type FixedWindowOptions,
-  fixedWindow,
-  type RateLimiter,
-  tellLimit,
-} from "../../src/admission/rate-limit.ts";
+import { fixedWindow, type RateLimiter, tellLimit } from "../../src/admission/rate-limit.ts";
 import type { Account } from "../../src/base/account.ts";
 
 /** A limiter asked by clients of these names, one account each. */
-function limiter(options: Partial<FixedWindowOptions>) {
+function limiter(options: Partial<Parameters<typeof fixedWindow>[0]>) {
   const time = { monotonicMs: 1_000_000 };
   const limit = fixedWindow({
     perMin: 2,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
+import { LocalSeat } from "../../src/engine/redis/local-seats.ts";
 import { parseMessage, parseRingEntry } from "../../src/engine/redis/messages.ts";
-import { LocalSeat } from "../../src/engine/redis/seat.ts";
 import { RecordingListener } from "../contract/listener.ts";
 
 function newSeat() {
@@ -14,30 +14,30 @@ const numbers = (frames: readonly { readonly number: number }[]) => frames.map((
 test("frames are handed on in order and once, in whatever order and however often they come", () => {
   const seat = newSeat();
   expect(numbers(seat.begin(4))).toEqual([]);
-  expect(numbers(seat.come(frame(6)))).toEqual([]);
+  expect(numbers(seat.receive(frame(6)))).toEqual([]);
   expect(seat.hasGap).toBe(true);
-  expect(numbers(seat.come(frame(4)))).toEqual([]);
-  expect(numbers(seat.come(frame(5)))).toEqual([5, 6]);
-  expect(numbers(seat.come(frame(6)))).toEqual([]);
-  expect(numbers(seat.come(frame(5)))).toEqual([]);
-  expect(numbers(seat.come(frame(7)))).toEqual([7]);
+  expect(numbers(seat.receive(frame(4)))).toEqual([]);
+  expect(numbers(seat.receive(frame(5)))).toEqual([5, 6]);
+  expect(numbers(seat.receive(frame(6)))).toEqual([]);
+  expect(numbers(seat.receive(frame(5)))).toEqual([]);
+  expect(numbers(seat.receive(frame(7)))).toEqual([7]);
   expect(seat.hasGap).toBe(false);
 });
 
 test("frames that come before it is known where relay begins wait for that", () => {
   const seat = newSeat();
-  for (const number of [3, 1, 2]) expect(numbers(seat.come(frame(number)))).toEqual([]);
+  for (const number of [3, 1, 2]) expect(numbers(seat.receive(frame(number)))).toEqual([]);
   expect(numbers(seat.begin(1))).toEqual([2, 3]);
 });
 
 test("what was pulled fills gaps, and what is in neither place is lost and passed over", () => {
   const seat = newSeat();
   seat.begin(0);
-  expect(numbers(seat.come(frame(9)))).toEqual([]);
+  expect(numbers(seat.receive(frame(9)))).toEqual([]);
   const caught = seat.catchUp([frame(4), frame(5), frame(9)]);
   expect(numbers(caught.due)).toEqual([4, 5, 9]);
   expect(caught.lost).toBe(3 + 3);
-  expect(numbers(seat.come(frame(10)))).toEqual([10]);
+  expect(numbers(seat.receive(frame(10)))).toEqual([10]);
 });
 
 test("a message tells its seat, and a frame keeps every character", () => {

@@ -323,6 +323,24 @@ test("where codes cannot be longer, those behind an unknown proxy are as long as
   expect((await minted(undefined, client("10.0.0.1", true))).code).toHaveLength(5);
 });
 
+test("sixty clients that do so at once cost the others a digit, and neither codes nor time", async () => {
+  let draws = 0;
+  const random = (below: number) => {
+    draws++;
+    return cryptoRandom(below);
+  };
+  const { mint, redeem, engine } = meetingPoint({ maxPerClient: 100, random });
+  for (let i = 0; i < 60 * 110; i++) {
+    const looping = client(`loop ${i % 60}`);
+    const answer = await mint({ ttlMs: undefined, client: looping });
+    if (answer.outcome === "minted") await redeem(answer.code, looping);
+  }
+  expect(engine.sizes()).toMatchObject({ codesLive: 0, codesResting: 6_000 });
+  const others = await mint({ ttlMs: undefined, client: client("other") });
+  expect(others).toHaveProperty("code", expect.stringMatching(/^[0-9]{5}$/));
+  expect(draws).toBeLessThan(3 * 6_000);
+});
+
 test("a client that mints and redeems in a loop leaves the others their short codes", async () => {
   const { mint, redeem, engine } = meetingPoint({ maxPerClient: 100 });
   const looping = client("loop");
@@ -469,7 +487,7 @@ test("one client that mistypes shows no attack, and codes are short again two wi
 });
 
 test("a client holds an eighth of all codes at most, a site a half, whatever it may hold otherwise", async () => {
-  const { mint, minted } = meetingPoint({ maxCodes: 80 });
+  const { mint, minted } = meetingPoint({ maxCodes: 80, maxPerClient: 1_000 });
   const subscriber = (i: number): RendezvousClient => ({
     accounts: [
       { key: `net ${i}`, isSite: false },
@@ -484,4 +502,10 @@ test("a client holds an eighth of all codes at most, a site a half, whatever it 
   for (let i = 0; i < 10; i++) await minted();
   expect(await mint({ ttlMs: undefined, client: me })).toMatchObject({ outcome: "client_full" });
   await minted(undefined, client("other"));
+});
+
+test("without a limit on a client's codes it has no share of all either", async () => {
+  const { mint, minted } = meetingPoint({ maxCodes: 80, maxPerClient: 0 });
+  for (let i = 0; i < 80; i++) await minted();
+  expect(await mint({ ttlMs: undefined, client: me })).toMatchObject({ outcome: "codes_full" });
 });

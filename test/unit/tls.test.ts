@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { StartError } from "../../src/base/start-error.ts";
-import { loadTls, type TlsFiles } from "../../src/base/tls.ts";
+import { StartError } from "../../src/base/errors.ts";
+import { loadTls } from "../../src/server/tls.ts";
 
 let folder: string;
 const at = (name: string) => join(folder, name);
@@ -42,11 +42,11 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function files(cert: string, key: string): TlsFiles {
+function files(cert: string, key: string) {
   return { tlsCertFile: at(cert), tlsKeyFile: at(key) };
 }
 
-async function refusal(named: TlsFiles): Promise<string> {
+async function refusal(named: ReturnType<typeof files>): Promise<string> {
   const error = await loadTls(named).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(StartError);
   return error instanceof StartError ? error.message : "";

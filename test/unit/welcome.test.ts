@@ -33,7 +33,7 @@ function room() {
     const connection = new FakeConnection();
     const identity = { appId, side, sid: "", mailboxClient: true, v2 };
     const peer = new Peer(identity, connection, context);
-    peer.opened();
+    peer.join();
     const heard = () => connection.sent.map((text) => JSON.parse(text) as { type: string });
     return { peer, connection, heard };
   };

@@ -1,22 +1,21 @@
 import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { terminalText } from "../../base/terminal-text.ts";
-import type { Command } from "../command.ts";
-import { connectDirectly } from "../direct.ts";
+import type { Command } from "../commands.ts";
+import { connectDirectly } from "../network.ts";
 import type { Wishes } from "./examine.ts";
-import { parseTarget, type Target } from "./target.ts";
-import type { Verdict } from "./verdict.ts";
+import { parseTarget, type Target, type Verdict } from "./target.ts";
 
 const nameWidth = 11;
 
 export const doctor: Command = {
   name: "doctor",
-  summary: "Try a server from a client's side, and tell what is wrong with it",
+  summary: "Check a server as its clients see it, and explain what is wrong",
   usage: "URL [--origin URL] [--idle 60s] [--insecure]",
   options: [
-    ["--origin URL", "Try whether pages of this origin may connect"],
-    ["--idle 60s", "Try whether a silent connection lasts that long"],
-    ["--insecure", "Go on with a certificate that nobody vouches for"],
+    ["--origin URL", "Check that pages of this origin may connect"],
+    ["--idle 60s", "Check that a silent connection stays open that long"],
+    ["--insecure", "Accept a certificate that is not trusted"],
   ],
   takesSettings: false,
   async run(args) {
@@ -26,7 +25,7 @@ export const doctor: Command = {
       return 2;
     }
     connectDirectly();
-    // Loaded here: whoever serves needs none of it.
+    // Loaded when it is needed: the server needs none of it.
     const { examine } = await import("./examine.ts");
     let warnings = 0;
     const isSound = await examine(call.target, call, systemClock, (step, verdict) => {
@@ -56,17 +55,17 @@ function readCall(args: readonly string[]): Call | string {
   }
   if (url === undefined) return "The URL of the server is missing.";
   const target = parseTarget(url, given.has("--insecure"));
-  if (target === undefined) return `${JSON.stringify(url)} is no URL of a server.`;
+  if (target === undefined) return `${JSON.stringify(url)} is not the URL of a server.`;
 
   const page = given.get("--origin");
   const origin = page === undefined ? undefined : URL.parse(page)?.origin;
   if (page !== undefined && (origin === undefined || origin === "null")) {
-    return `--origin ${JSON.stringify(page)} is no origin of a page: https://app.example.com.`;
+    return `--origin ${JSON.stringify(page)} is not an origin such as https://app.example.com.`;
   }
   const idle = given.get("--idle");
   const idleMs = idle === undefined ? undefined : parseDuration(idle);
   if (idle !== undefined && !(idleMs !== undefined && idleMs > 0 && idleMs <= maxIdleMs)) {
-    return `--idle ${JSON.stringify(idle)} is no duration up to 1h: 60s.`;
+    return `--idle ${JSON.stringify(idle)} is not a duration up to 1h, such as 60s.`;
   }
   return { target, origin, idleMs };
 }
@@ -78,9 +77,9 @@ function splitOption(arg: string): readonly string[] {
   return at === -1 ? [arg] : [arg.slice(0, at), arg.slice(at + 1)];
 }
 
-/** The server examined has a say in these words, and none over the terminal. */
+/** The texts may quote the examined server, which must not control the terminal. */
 function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
-  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.told)}`;
+  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.found)}`;
   const more = verdict.ok ? verdict.warning : verdict.remedy;
   if (more === undefined) return [line];
   return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(more)}`];

@@ -1,5 +1,15 @@
 import type { Clock } from "../../base/clock.ts";
-import { checksCertificate, resolvesName, speaksTls } from "./connection-steps.ts";
+import {
+  announcesRoom,
+  checksCertificate,
+  measuresRoundTrip,
+  opensSocket,
+  relaysBytes,
+  resolvesName,
+  speaksTls,
+  staysOpen,
+  upgradeAdmits,
+} from "./connection-steps.ts";
 import {
   admitsOrigin,
   isReady,
@@ -13,53 +23,41 @@ import {
   seesHost,
   tellsIceServers,
 } from "./http-steps.ts";
-import {
-  announcesRoom,
-  measuresRoundTrip,
-  opensSocket,
-  relaysBytes,
-  staysOpen,
-  upgradeAdmits,
-} from "./socket-steps.ts";
-import type { Target } from "./target.ts";
-import { servesIce } from "./turn-steps.ts";
-import { failed, type Verdict } from "./verdict.ts";
+import { servesIce } from "./ice-steps.ts";
+import { failed, type Target, type Verdict } from "./target.ts";
 
-/** What is tried only when asked for. */
+/** Steps that are taken only when asked for. */
 export interface Wishes {
-  /** A page's origin that has to be admitted. */
+  /** A page's origin that has to be allowed. */
   readonly origin?: string | undefined;
   /** For how long a connection on which nothing is said has to stay open. */
   readonly idleMs?: number | undefined;
 }
 
-/** Hears of each step as it ends. */
-export type Tell = (step: string, verdict: Verdict<unknown>) => void;
-
-const tlsTimeoutMs = 10_000;
 const iceTimeoutMs = 5_000;
 
 /**
- * Does what two clients do, step by step, and ends at the first failure that leaves the steps after
- * it without meaning. Whether all passed. Counts as no missed guess, and as one code for a minute.
+ * Does what two clients do, step by step, and reports each step as it ends. Stops at a failure that
+ * makes the following steps pointless. Answers whether all passed. Mints one code for a minute; no
+ * step counts as a failed redeem.
  */
 export async function examine(
   target: Target,
   { origin, idleMs }: Wishes,
   clock: Clock,
-  tell: Tell,
+  report: (step: string, verdict: Verdict<unknown>) => void,
 ): Promise<boolean> {
   let allPassed = true;
   const step = async <T>(name: string, found: Promise<Verdict<T>>): Promise<Verdict<T>> => {
     const verdict = await found;
-    tell(name, verdict);
+    report(name, verdict);
     if (!verdict.ok) allPassed = false;
     return verdict;
   };
 
   if (!(await step("Name", resolvesName(target))).ok) return false;
   if (target.secure) {
-    const trusted = await step("Certificate", checksCertificate(target, clock, tlsTimeoutMs));
+    const trusted = await step("Certificate", checksCertificate(target, clock));
     if (!trusted.ok) return false;
   }
   if (!(await step("Ready", answersPlainly())).ok) return false;
@@ -76,7 +74,7 @@ export async function examine(
 
   async function answersPlainly(): Promise<Verdict> {
     const ready = await isReady(target);
-    if (ready.ok || target.secure || !(await speaksTls(target, clock, tlsTimeoutMs))) return ready;
+    if (ready.ok || target.secure || !(await speaksTls(target, clock))) return ready;
     const https = target.http.replace("http:", "https:");
     return failed(`port ${target.port} speaks TLS, not plain HTTP`, `Try ${https}`);
   }
@@ -103,7 +101,7 @@ export async function examine(
     if (idleMs !== undefined) await step("Idle", staysOpen(pair, idleMs, clock));
   }
 
-  /** The proxy's route for WebSockets may treat the Host in another way than the one for HTTP. */
+  /** A proxy may treat the Host header differently on its route for WebSockets. */
   async function ownPages(room: Minted): Promise<Verdict> {
     const seen = await seesHost(target);
     if (!seen.ok || (await upgradeAdmits(target, room.appId, target.origin, clock))) return seen;

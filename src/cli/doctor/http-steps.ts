@@ -1,7 +1,13 @@
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { inUrl, isLoopback } from "../own-address.ts";
-import type { Target } from "./target.ts";
-import { connectionFault, type Failed, failed, passed, type Verdict } from "./verdict.ts";
+import { inUrl, isLoopback } from "../network.ts";
+import {
+  connectionFault,
+  type Failed,
+  failed,
+  passed,
+  type Target,
+  type Verdict,
+} from "./target.ts";
 
 /** An answer, read to its end. */
 interface Answer {
@@ -30,15 +36,15 @@ const timeoutMs = 10_000;
 const severalServers =
   "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
 
-/** Whether the server takes on clients. Health may be unreachable behind a proxy: only a warning. */
+/** Whether the server accepts clients. A proxy may hide /readyz: that is only a warning. */
 export async function isReady(target: Target): Promise<Verdict> {
   const answer = await ask(target, `${target.http}/readyz`);
   if ("ok" in answer) return answer;
   const isReady = (given: Answer) => given.status === 200 && fieldOf(given.json, "ready") === true;
-  if (isReady(answer)) return passed("the server takes on clients");
+  if (isReady(answer)) return passed("the server accepts clients");
   if (target.basePath === "" || answer.status === 503) return wrongAnswer(answer, target);
   const atRoot = await ask(target, `${target.origin}/readyz`);
-  if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server takes on clients");
+  if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server accepts clients");
   return passed(
     "cannot be asked through this URL",
     "Proxies often keep /readyz to themselves; nothing is wrong if the rest passes.",
@@ -68,7 +74,7 @@ export async function redeems(target: Target, { code, appId }: Minted): Promise<
 
 /**
  * Whether redeems come from the server and not from a cache. What is asked is no code at all, so
- * that it does not count as a miss of this client, as a second redeem would.
+ * that it does not count as a failed redeem of this client, as a second redeem would.
  */
 export async function redeemsAnew(target: Target): Promise<Verdict> {
   const answer = await redeem(target, "not a code");
@@ -76,7 +82,7 @@ export async function redeemsAnew(target: Target): Promise<Verdict> {
   if (answer.status === 400) return passed("each redeem is answered anew");
   if (answer.status !== 200) return wrongAnswer(answer, target);
   return failed(
-    "what is no code was redeemed",
+    "something that is no code was redeemed",
     "A cache may answer for the server: pass POST requests on.",
   );
 }
@@ -92,7 +98,7 @@ export interface IceServer {
   readonly credential: string | undefined;
 }
 
-/** The ICE servers that side A, whose socket is open, is told of. */
+/** The ICE servers that side A gets, whose socket is open. */
 export async function tellsIceServers(
   target: Target,
   { appId }: Minted,
@@ -100,7 +106,7 @@ export async function tellsIceServers(
   const url = `${target.http}/rendezvous/ice`;
   const answer = await ask(target, url, { method: "POST", body: { appID: appId, side: "A" } });
   if ("ok" in answer) return answer;
-  if (answer.status === 404) return { ...passed("this server has none to tell of"), value: [] };
+  if (answer.status === 404) return { ...passed("this server has none"), value: [] };
   const given = fieldOf(answer.json, "iceServers");
   if (answer.status !== 200 || !Array.isArray(given)) return wrongAnswer(answer, target);
   const servers = given.map((entry): IceServer => {
@@ -112,42 +118,42 @@ export async function tellsIceServers(
     };
   });
   const urls = servers.flatMap((server) => server.urls);
-  const told = urls.length === 0 ? "none are set" : urls.join(", ");
+  const found = urls.length === 0 ? "none are set" : urls.join(", ");
   const hint = urls.some((text) => /^turns?:/i.test(text))
     ? undefined
     : "Without TURN some pairs of networks never connect: see TURN_URLS.";
-  return { ...passed(told, hint), value: servers };
+  return { ...passed(found, hint), value: servers };
 }
 
 /** Headers that proxies put on answers, and nt-signal does not. */
 const proxyMarks = ["via", "server", "x-served-by", "cf-ray", "x-cache"];
 
-/** Whether the server knows its clients apart, which all its limits for one client rest on. */
+/** Whether the server can tell its clients apart: the limits of one client rest on it. */
 export async function seesClient(target: Target): Promise<Verdict> {
   const answer = await ask(target, `${target.http}/rendezvous/whoami`);
   if ("ok" in answer) return answer;
-  if (answer.status === 404) return passed("the server does not tell whom it sees");
+  if (answer.status === 404) return passed("the server does not say which address it sees");
   const address = fieldOf(answer.json, "address");
   const header = fieldOf(answer.json, "header");
   if (answer.status !== 200 || typeof address !== "string") return wrongAnswer(answer, target);
   const through = typeof header === "string" ? ` through ${header}` : "";
-  const told = `the server sees you as ${address}${through}`;
+  const found = `the server sees you as ${address}${through}`;
   if (fieldOf(answer.json, "shared") === true) {
     return failed(
-      `${told}, and so it sees everybody`,
-      "A proxy that it does not trust stands in front of it. Set TRUST_PROXY to the proxy's address, or to private.",
+      `${found}, and so it sees all clients`,
+      "There is a proxy in front of it that it does not trust. Set TRUST_PROXY to the proxy's address, or to private.",
     );
   }
   if (typeof header === "string" || !comesThroughProxy(target, answer, address)) {
-    return passed(told);
+    return passed(found);
   }
   return failed(
-    `${told}, which is a proxy's address`,
+    `${found}, which is a proxy's address`,
     "No header tells the client's address. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
   );
 }
 
-/** It says so itself; or a server on a public address sees a client that cannot be a public one. */
+/** A header shows it, or a server on a public address sees a loopback one. */
 function comesThroughProxy(target: Target, { headers }: Answer, address: string): boolean {
   if (isMarked(headers)) return true;
   const host = parseAddress(target.host);
@@ -162,14 +168,14 @@ function isMarked(headers: Headers): boolean {
 const hostRemedy =
   "The server knows pages of its own by the Host header. Let the proxy pass it on with its port: in nginx, proxy_set_header Host $http_host.";
 
-/** Whether the server gets the Host that was asked for, by which it knows its own pages. */
+/** Whether the server gets the Host header as it was sent: it knows its own pages by it. */
 export async function seesHost(target: Target): Promise<Verdict> {
   const headers = { origin: target.origin };
   const answer = await ask(target, `${target.http}/rendezvous/whoami`, { headers });
   if ("ok" in answer) return answer;
   if (isOriginRefused(answer)) return failed("the server refuses pages of its own", hostRemedy);
   const host = fieldOf(answer.json, "host");
-  if (typeof host !== "string") return passed("the server does not tell which Host it sees");
+  if (typeof host !== "string") return passed("the server does not say which Host it sees");
   const plain = new URL(target.origin).host;
   const full = `${inUrl(target.host)}:${target.port}`;
   if ([plain, full].includes(host.toLowerCase())) return passed(`the server sees the Host ${host}`);
@@ -179,7 +185,7 @@ export async function seesHost(target: Target): Promise<Verdict> {
   );
 }
 
-/** Whether pages of `origin` may make and redeem codes. */
+/** Whether pages of `origin` may mint and redeem codes. */
 export async function admitsOrigin(target: Target, origin: string): Promise<Verdict> {
   const answer = await ask(target, `${target.http}/rendezvous/redeem`, {
     method: "OPTIONS",
@@ -195,7 +201,7 @@ export async function admitsOrigin(target: Target, origin: string): Promise<Verd
   const headers = answer.headers.get("access-control-allow-headers")?.toLowerCase() ?? "";
   const isFine = answer.status < 300 && /\*|content-type/.test(headers);
   if (isFine && (allowed === origin || allowed === "*")) {
-    return passed(`pages of ${origin} may make and redeem codes`);
+    return passed(`pages of ${origin} may mint and redeem codes`);
   }
   return failed(
     `browsers keep pages of ${origin} from redeeming codes (OPTIONS is answered ${answer.status}, Access-Control-Allow-Origin: ${allowed ?? "none"})`,
@@ -214,7 +220,7 @@ function isOriginRefused({ status, json }: Answer): boolean {
   return status === 403 && fieldOf(json, "code") === "origin_refused";
 }
 
-/** Whether everybody can read the metrics at their usual place. */
+/** Whether the metrics can be read by all, at their usual path. */
 export async function keepsMetrics(target: Target): Promise<Verdict> {
   for (const place of new Set([target.origin, target.http])) {
     const answer = await ask(target, `${place}/metrics`);
@@ -276,13 +282,13 @@ function remedyOf(status: number, headers: Headers, json: unknown, target: Targe
         ? "There is no nt-signal at this path. If it serves below a base path, add that to the URL; if a proxy takes a part of the path away, set BASE_PATH to nothing."
         : `The base path ${target.basePath} may be wrong: it has to be the server's BASE_PATH, or one that the proxy takes away.`;
     case 429:
-      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY everybody shares one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).";
+      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY all clients share one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).";
     case 502:
     case 504:
       return "A proxy answers, but does not reach the server. Is it running, and is the proxy's upstream address right?";
     case 503:
       return (
-        detailOf(json) ?? "The server, or a proxy before it, takes no one on. Try again later."
+        detailOf(json) ?? "The server, or a proxy before it, accepts no clients. Try again later."
       );
     default:
       return (
@@ -297,7 +303,7 @@ function detailOf(json: unknown): string | undefined {
   return typeof detail === "string" ? detail : undefined;
 }
 
-/** A field of what may be no object at all. */
+/** Undefined where `json` is no object or has no such field. */
 export function fieldOf(json: unknown, name: string): unknown {
   if (typeof json !== "object" || json === null || !Object.hasOwn(json, name)) return undefined;
   return (json as Readonly<Record<string, unknown>>)[name];

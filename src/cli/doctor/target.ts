@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { isLoopback } from "../own-address.ts";
+import { codeOf, messageOf } from "../../base/errors.ts";
+import { isLoopback } from "../network.ts";
 
-/** The server to examine, as its clients are told of it. */
+/** The server to examine, by the URL that its clients use. */
 export interface Target {
   /** `https://host:port/base`, without a slash at its end. */
   readonly http: string;
@@ -18,7 +19,7 @@ export interface Target {
   readonly secure: boolean;
   /** `host` is an address: there is no name to look up. */
   readonly isAddress: boolean;
-  /** A certificate nobody vouches for is accepted. */
+  /** An untrusted certificate is accepted. */
   readonly insecure: boolean;
 }
 
@@ -62,4 +63,62 @@ function parseUrl(text: string): URL | undefined {
 
 function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
+/** What one step of an examination found. `T` is what the steps after it need. */
+export type Verdict<T = undefined> = Passed<T> | Failed;
+
+export interface Passed<T> {
+  readonly ok: true;
+  readonly found: string;
+  /** What is not wrong yet. */
+  readonly warning?: string;
+  readonly value: T;
+}
+
+export interface Failed {
+  readonly ok: false;
+  readonly found: string;
+  /** The likely cause, and what to do. */
+  readonly remedy: string;
+}
+
+export function passed(found: string, warning?: string): Passed<undefined> {
+  return { ok: true, found, value: undefined, ...(warning === undefined ? {} : { warning }) };
+}
+
+export function failed(found: string, remedy: string): Failed {
+  return { ok: false, found, remedy };
+}
+
+/** What it means when no answer came at all. */
+export function connectionFault(error: unknown, { host, port, secure }: Target): Failed {
+  const where = `${host}, port ${port}`;
+  const code = error instanceof Error && error.name === "TimeoutError" ? error.name : codeOf(error);
+  if (code === "TimeoutError" || code === "ETIMEDOUT") {
+    return failed(
+      `nothing came from ${where} in time`,
+      "A firewall may swallow packets to this port, or the machine is down. Open the port, and try from another network.",
+    );
+  }
+  if (code === "ECONNREFUSED" || code === "ConnectionRefused") {
+    return failed(
+      `connection refused by ${where}`,
+      "Nothing listens there. Is the server running, on this port, and on an address that others reach (HOST=0.0.0.0)?",
+    );
+  }
+  if (
+    /^(?:ECONNRESET|ConnectionClosed|EPIPE|EPROTO|Malformed_HTTP_Response|ERR_SSL_\w+)$/.test(code)
+  ) {
+    return failed(
+      `${where} does not speak ${secure ? "TLS" : "plain HTTP"} (${code})`,
+      secure
+        ? "If the server has no certificate, and no proxy has one for it, try http:// or ws://."
+        : "See the server's log, and that of whatever proxy stands in front of it.",
+    );
+  }
+  return failed(
+    `no answer from ${where}: ${code || messageOf(error)}`,
+    "Check the URL, and that this machine reaches the server's network.",
+  );
 }

@@ -9,38 +9,20 @@ export interface CodeRecord extends CodeEntry {
   readonly code: Code;
   readonly accounts: readonly Account[];
   readonly restMs: number;
-  /** Nobody gets it any more once there were this many misses of all time at its length. */
+  /** It is withdrawn once there were this many misses of all time at its length. */
   readonly withdrawAt: number;
   state: "live" | "used" | "expired";
   /** When the state changes by itself: live to expired, or resting to forgotten. */
   dueAt: number;
 }
 
-export interface MemoryCodes extends Codes {
-  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim;
-  guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess;
-  /** The record of the code that this room was minted with, while the code lives or rests. */
-  ofRoom(appId: AppId): CodeRecord | undefined;
-  sweep(): void;
-  /** All that live or rest. */
-  records(): readonly CodeRecord[];
-  /** Puts a record back as it was. */
-  restore(record: CodeRecord): void;
-  /** Those of everybody, which `CodeRecord.withdrawAt` is told in. */
-  readonly misses: Pick<MissCounts, "save" | "restore">;
-  sizes(): {
-    readonly codesLive: number;
-    readonly codesResting: number;
-    readonly codeClients: number;
-    readonly guessers: number;
-  };
-}
+export type MemoryCodes = ReturnType<typeof memoryCodes>;
 
 /** Codes of one account that are looked through for the one that is free first. */
 const maxLookedThrough = 128;
 
 /** Codes in Maps. Everything due is carried out before each verb, so counts are exact. */
-export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCodes {
+export function memoryCodes(now: () => number, redeemWindowMs: number) {
   const byCode = new Map<Code, CodeRecord>();
   const byRoom = new Map<AppId, CodeRecord>();
   const byAccount = new Map<string, Set<CodeRecord>>();
@@ -111,7 +93,7 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
 
   return {
     claim,
-    guess(code, accounts, maxMisses) {
+    guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess {
       const at = now();
       const retryAfterMs = maxMisses > 0 ? guesses.lockedFor(accounts, at) : 0;
       if (retryAfterMs > 0) return { outcome: "locked", retryAfterMs };
@@ -129,22 +111,26 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
       return { outcome: "taken", entry: record };
     },
     recentMisses: () => recentMisses,
-    ofRoom(appId) {
+    /** The record of the code that this room was minted with, while the code lives or rests. */
+    ofRoom(appId: AppId): CodeRecord | undefined {
       sweep(now());
       return byRoom.get(appId);
     },
-    sweep() {
+    sweep(): void {
       const at = now();
       sweep(at);
       guesses.sweep(at);
       recentMisses = misses.recent(at);
     },
-    records() {
+    /** All that live or rest. */
+    records(): readonly CodeRecord[] {
       sweep(now());
       return [...byCode.values()];
     },
+    /** Puts a record back as it was. */
     restore: add,
-    misses,
+    /** Misses at all codes, by which `CodeRecord.withdrawAt` goes. */
+    misses: misses as Pick<MissCounts, "save" | "restore">,
     sizes() {
       sweep(now());
       return {
@@ -154,7 +140,7 @@ export function memoryCodes(now: () => number, redeemWindowMs: number): MemoryCo
         guessers: guesses.size(),
       };
     },
-  };
+  } satisfies Codes & Record<string, unknown>;
 }
 
 /** Undefined where there is none for so many recent misses. */

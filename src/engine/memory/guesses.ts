@@ -13,25 +13,16 @@ interface Misses {
   forgetAt: number;
 }
 
-export interface GuessLedger {
-  /** ms until one with these accounts may try again; 0: now. Every `at` is the present, ms. */
-  lockedFor(accounts: readonly Account[], at: number): number;
-  /** Counts a miss; `maxMisses` is how many one client may have. */
-  missed(accounts: readonly Account[], maxMisses: number, at: number): void;
-  sweep(at: number): void;
-  size(): number;
-}
-
-/** Accounts told apart. Later ones are not remembered: their misses count for everybody together only. */
+/** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 const maxAccounts = 100_000;
 /** A lock is at most this many windows long. */
 const maxLockWindows = 64;
 
 /**
- * Failed redeems by account. Which misses its limit within a window is locked: first for one window,
- * then for two, four, … if it goes on right after the lock.
+ * Failed redeems by account. An account with as many as its limit within a window is locked: first for
+ * one window, then for two, four, … if it goes on right after the lock.
  */
-export function guessLedger(windowMs: number): GuessLedger {
+export function guessLedger(windowMs: number) {
   const known = new Map<string, Misses>();
 
   function missesOf(key: string, at: number): Misses | undefined {
@@ -44,23 +35,25 @@ export function guessLedger(windowMs: number): GuessLedger {
   }
 
   return {
-    lockedFor(accounts, at) {
+    /** ms until one with these accounts may try again; 0: now. Every `at` is the present, ms. */
+    lockedFor(accounts: readonly Account[], at: number): number {
       let longest = 0;
       for (const { key } of accounts) {
         longest = Math.max(longest, (known.get(key)?.lockedUntil ?? 0) - at);
       }
       return longest;
     },
-    missed(accounts, maxMisses, at) {
+    /** Counts a miss; `maxMisses` is how many one client may have. */
+    missed(accounts: readonly Account[], maxMisses: number, at: number): void {
       for (const account of accounts) {
         const misses = missesOf(account.key, at);
         if (misses) count(misses, limitOf(account, maxMisses), windowMs, at);
       }
     },
-    sweep(at) {
+    sweep(at: number): void {
       for (const [key, { forgetAt }] of known) if (at >= forgetAt) known.delete(key);
     },
-    size: () => known.size,
+    size: (): number => known.size,
   };
 }
 

@@ -1,19 +1,11 @@
-import type { Engine, EngineLimits } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import { Budget } from "./budget.ts";
 import { memoryCodes } from "./codes.ts";
 import { memoryMailboxes } from "./mailboxes.ts";
 import { memoryRelay } from "./relay.ts";
-import { type Dropped, ownSeat, roomRegistry } from "./rooms.ts";
+import { type MemoryState, ownSeat, roomRegistry } from "./rooms.ts";
 import { memorySeats } from "./seats.ts";
 import { restoreRecord, type StateRecord, takeSnapshot } from "./snapshot.ts";
-
-export interface MemoryEngineOptions {
-  /** ms since the epoch; never goes back. The engine knows no other time. */
-  readonly now: () => number;
-  readonly limits: EngineLimits;
-  /** Hears of everything that was accepted and then given up. */
-  readonly dropped: Dropped;
-}
 
 export interface MemoryEngine extends Engine {
   /** What a successor needs to go on, once every seat is given up; nothing may change meanwhile. */
@@ -23,11 +15,16 @@ export interface MemoryEngine extends Engine {
 }
 
 /** State in the Maps of one process. Every verb answers in the same turn. */
-export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): MemoryEngine {
+export function memoryEngine({
+  now,
+  limits,
+  dropped,
+}: Pick<MemoryState, "now" | "limits" | "dropped">): MemoryEngine {
   const codes = memoryCodes(now, limits.redeemWindowMs);
   const rooms = roomRegistry(now, limits, codes, dropped);
   const budget = new Budget(limits.mailTotalBytes);
-  const relay = memoryRelay({ now, limits, budget, dropped });
+  const state: MemoryState = { now, limits, dropped, codes, rooms, budget };
+  const relay = memoryRelay(state);
 
   return {
     codes,
@@ -49,9 +46,9 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
         return "granted";
       },
     },
-    seats: memorySeats({ now, rooms, relayHoldMs: limits.relayHoldMs, dropped }),
+    seats: memorySeats(state),
     relay,
-    mailboxes: memoryMailboxes(limits, budget),
+    mailboxes: memoryMailboxes(state),
     now,
     ready: () => undefined,
     sweep() {
@@ -87,7 +84,7 @@ export function memoryEngine({ now, limits, dropped }: MemoryEngineOptions): Mem
       };
     },
     close: () => Promise.resolve(),
-    snapshot: () => takeSnapshot(codes, rooms, now()),
-    restore: (record) => restoreRecord(record, { codes, rooms, limits, budget }),
+    snapshot: () => takeSnapshot(state),
+    restore: (record) => restoreRecord(record, state),
   };
 }

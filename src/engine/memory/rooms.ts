@@ -1,15 +1,15 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId } from "../../base/ids.ts";
 import type { Admission, EngineLimits, NoSpace, Seat, SeatListener, Waiter } from "../engine.ts";
-import { Shares } from "./budget.ts";
+import { type Budget, Shares } from "./budget.ts";
 import type { CodeRecord, MemoryCodes } from "./codes.ts";
-import type { Hold } from "./hold.ts";
-import type { Mailbox, RememberedIds } from "./mailbox.ts";
+import type { Mailbox, RememberedIds } from "./mailboxes.ts";
+import type { Hold } from "./relay.ts";
 import type { TakeoverGuard } from "./takeover-guard.ts";
 
 /**
- * A seat as memory keeps it: what a frame needs is one step away. Way through the room each step was
- * a miss of the processor's cache, together 7 % of relaying in 2,000 rooms.
+ * A seat as memory keeps it, with references to all that a frame needs. Looking them up through the
+ * room missed the processor's cache each time: 7 % of relaying in 2,000 rooms.
  */
 export interface MemorySeat extends Seat {
   readonly room: Room;
@@ -29,7 +29,7 @@ export function ownSeat(seat: Seat): MemorySeat {
   return seat as MemorySeat;
 }
 
-/** One side of a room, whoever sits there. */
+/** One side of a room, with or without an occupant. */
 export interface Place {
   seat: MemorySeat | undefined;
   /** The last occupant's. */
@@ -52,36 +52,34 @@ export interface Room {
   readonly appId: AppId;
   startedAt: number;
   readonly code: CodeRecord | undefined;
-  /** To whom the room counts; to nobody when it was minted here. */
+  /** The accounts the room counts to; none when it was minted here. */
   accounts: readonly Account[];
   readonly A: Place;
   readonly B: Place;
   tokens: number;
   paired: boolean;
   established: boolean;
-  /** When the last side left, ms; undefined while somebody is seated. */
+  /** When the last side left, ms; undefined while a side is seated. */
   emptyAt: number | undefined;
 }
 
-export interface RoomRegistry {
-  /** The room, unless it does not exist or its time is over. */
-  find(appId: AppId): Room | undefined;
-  /** Whether `create` would succeed or the room exists. */
-  admits(appId: AppId, accounts: readonly Account[]): Admission;
-  create(appId: AppId, accounts: readonly Account[]): Room | NoSpace;
-  /** An empty room as `fill` makes it, unless its time is over. Codes have to be there before. */
-  restore(appId: AppId, fill: (room: Room) => void): void;
-  /** A room's first side sits down again. */
-  occupied(room: Room): void;
-  /** A room's last side has left. */
-  emptied(room: Room): void;
-  sweep(): void;
-  readonly all: ReadonlyMap<AppId, Room>;
+/** What the parts of one engine share. */
+export interface MemoryState {
+  /** ms since the epoch; never goes back. The engine knows no other time. */
+  readonly now: () => number;
+  readonly limits: EngineLimits;
+  /** Called for everything that was accepted and then given up. */
+  readonly dropped: Dropped;
+  readonly codes: MemoryCodes;
+  readonly rooms: RoomRegistry;
+  readonly budget: Budget;
 }
 
-export type Dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
+type Dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
 
-/** A refusal costs no look at all rooms: what is over is noticed so late, where space is short. */
+export type RoomRegistry = ReturnType<typeof roomRegistry>;
+
+/** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
 const noticedAfterMs = 1_000;
 
 /** Which rooms there are, and how long an empty one is remembered. */
@@ -90,8 +88,8 @@ export function roomRegistry(
   limits: EngineLimits,
   codes: MemoryCodes,
   dropped: Dropped,
-): RoomRegistry {
-  const all = new Map<AppId, Room>();
+) {
+  const all: Map<AppId, Room> = new Map();
   /** Empty rooms that hold nothing: the first to give way when space is short. */
   const bare = new Map<AppId, Room>();
   /** Empty rooms in which mail waits. */
@@ -122,6 +120,7 @@ export function roomRegistry(
     }
   }
 
+  /** The room, unless it does not exist or its time is over. */
   function find(appId: AppId): Room | undefined {
     const room = all.get(appId);
     if (room === undefined || overAt(room) > now()) return room;
@@ -158,11 +157,13 @@ export function roomRegistry(
   }
 
   return {
-    all,
+    all: all as ReadonlyMap<AppId, Room>,
     find,
-    admits: (appId, accounts) =>
+    sweep,
+    /** Whether `create` would succeed or the room exists. */
+    admits: (appId: AppId, accounts: readonly Account[]): Admission =>
       find(appId) === undefined ? spaceFor(codes.ofRoom(appId), accounts) : "admitted",
-    create(appId, accounts) {
+    create(appId: AppId, accounts: readonly Account[]): Room | NoSpace {
       const code = codes.ofRoom(appId);
       const max = maxRooms(code);
       const space = spaceFor(code, accounts);
@@ -179,7 +180,8 @@ export function roomRegistry(
       all.set(appId, room);
       return room;
     },
-    restore(appId, fill) {
+    /** An empty room as `fill` makes it, unless its time is over. Codes have to be there before. */
+    restore(appId: AppId, fill: (room: Room) => void): void {
       const room = newRoom(appId, now(), codes.ofRoom(appId));
       fill(room);
       shares.take(1, room.accounts);
@@ -187,18 +189,19 @@ export function roomRegistry(
       if (overAt(room) <= now()) forget(room);
       else (mailWaits(room) ? withMail : bare).set(appId, room);
     },
-    occupied(room) {
+    /** A room's first side sits down again. */
+    occupied(room: Room): void {
       if (room.emptyAt === undefined) return;
       room.emptyAt = undefined;
       bare.delete(room.appId);
       withMail.delete(room.appId);
     },
-    emptied(room) {
+    /** A room's last side has left. */
+    emptied(room: Room): void {
       room.emptyAt = now();
       if (overAt(room) <= now()) forget(room);
       else (mailWaits(room) ? withMail : bare).set(room.appId, room);
     },
-    sweep,
   };
 }
 
@@ -239,4 +242,9 @@ function codeKeeps(code: CodeRecord | undefined, at: number): boolean {
 
 function mailWaits(room: Room): boolean {
   return (room.A.mailbox?.size ?? 0) > 0 || (room.B.mailbox?.size ?? 0) > 0;
+}
+
+/** Whether a side that left at `leftAt` (undefined: is here, or was never seen) is past its hold. */
+export function holdIsOver(leftAt: number | undefined, relayHoldMs: number, now: number): boolean {
+  return leftAt !== undefined && now >= leftAt + relayHoldMs;
 }

@@ -1,24 +1,16 @@
 import { otherSide } from "../../base/ids.ts";
 import type { Claimable, Newcomer, Seats, Taken } from "../engine.ts";
-import { holdIsOver } from "./hold.ts";
 import {
-  type Dropped,
+  holdIsOver,
   type MemorySeat,
+  type MemoryState,
   ownSeat,
   type Place,
   type Room,
-  type RoomRegistry,
 } from "./rooms.ts";
 import { TakeoverGuard } from "./takeover-guard.ts";
 
-export interface SeatOptions {
-  readonly now: () => number;
-  readonly rooms: RoomRegistry;
-  readonly relayHoldMs: number;
-  readonly dropped: Dropped;
-}
-
-export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): Seats {
+export function memorySeats({ now, rooms, limits, dropped }: MemoryState): Seats {
   /** Why the newcomer may put the occupant out, or undefined when it may not. */
   function takeover(place: Place, occupant: MemorySeat, newcomer: Newcomer, how: Claimable) {
     if (how === "free") return undefined;
@@ -69,7 +61,8 @@ export function memorySeats({ now, rooms, relayHoldMs, dropped }: SeatOptions): 
   /** Held frames are for the client that was away, and only for as long as the hold lasts. */
   function dropStale(place: Place, sid: string): void {
     if (place.hold === undefined) return;
-    if (holdIsOver(place.leftAt, relayHoldMs, now())) dropped("hold_expired", place.hold.clear());
+    if (holdIsOver(place.leftAt, limits.relayHoldMs, now()))
+      dropped("hold_expired", place.hold.clear());
     else if (place.sid !== sid) dropped("stale", place.hold.clear());
   }
 

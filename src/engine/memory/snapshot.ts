@@ -1,15 +1,13 @@
 import { z } from "zod";
 import type { AppId, Code } from "../../base/ids.ts";
 import { parseAppId, parseCode } from "../../base/ids.ts";
-import type { Budget } from "./budget.ts";
-import type { CodeRecord, MemoryCodes } from "./codes.ts";
-import { Mailbox, type MailboxLimits, RememberedIds } from "./mailbox.ts";
-import type { Place, Room, RoomRegistry } from "./rooms.ts";
+import type { CodeRecord } from "./codes.ts";
+import { Mailbox, RememberedIds } from "./mailboxes.ts";
+import type { MemoryState, Place } from "./rooms.ts";
 
 /**
  * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
- * the moments at which they expire. Seats and held frames belong to sockets, and sockets don't outlive
- * it.
+ * the moments at which they expire. Seats and held frames belong to sockets, which end with it.
  */
 export type StateRecord = z.output<typeof recordSchema>;
 
@@ -42,7 +40,7 @@ const codeSchema = z.object({
   dueAt: ms,
 });
 
-/** Whom it counts to. Nobody in states that were written before there were shares. */
+/** The accounts it counts to. None in states that were written before there were shares. */
 const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]);
 
 const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string(), accounts });
@@ -85,11 +83,8 @@ export const recordSchema = z.union([
 ]);
 
 /** All that is held, codes first, made one by one as they are asked for. */
-export function* takeSnapshot(
-  codes: MemoryCodes,
-  rooms: RoomRegistry,
-  now: number,
-): Iterable<StateRecord> {
+export function* takeSnapshot({ codes, rooms, now }: MemoryState): Iterable<StateRecord> {
+  const at = now();
   for (const record of codes.records()) yield { code: savedRecord(record) };
   yield { misses: [...codes.misses.save()] };
   for (const room of rooms.all.values()) {
@@ -99,12 +94,12 @@ export function* takeSnapshot(
         code: room.code && savedCode(room.code),
         accounts: [...room.accounts],
         startedAt: room.startedAt,
-        emptyAt: room.emptyAt ?? now,
+        emptyAt: room.emptyAt ?? at,
         tokens: room.tokens,
         paired: room.paired,
         established: room.established,
-        A: savedPlace(room.A, now),
-        B: savedPlace(room.B, now),
+        A: savedPlace(room.A, at),
+        B: savedPlace(room.B, at),
       },
     };
   }
@@ -131,18 +126,11 @@ function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
   };
 }
 
-export interface Restoring {
-  readonly codes: MemoryCodes;
-  readonly rooms: RoomRegistry;
-  readonly limits: MailboxLimits;
-  readonly budget: Budget;
-}
-
 /**
- * Puts a record into an engine that nobody uses yet. What has expired meanwhile is left out. Codes come
- * before rooms.
+ * Puts a record into an engine that is not in use yet. What has expired meanwhile is left out. Codes
+ * come before rooms.
  */
-export function restoreRecord(record: StateRecord, into: Restoring): void {
+export function restoreRecord(record: StateRecord, into: MemoryState): void {
   if ("code" in record) return into.codes.restore({ ...record.code });
   if ("misses" in record) return into.codes.misses.restore(record.misses);
   const saved = record.room;
@@ -161,9 +149,9 @@ export function restoreRecord(record: StateRecord, into: Restoring): void {
 }
 
 function restorePlace(
-  place: Room["A"],
+  place: Place,
   saved: z.output<typeof placeSchema>,
-  { limits, budget }: Restoring,
+  { limits, budget }: MemoryState,
 ): void {
   place.sid = saved.sid;
   place.leftAt = saved.leftAt;

@@ -4,7 +4,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
-import { StartError } from "../../base/start-error.ts";
+import { StartError } from "../../base/errors.ts";
 import { recordSchema, type StateRecord } from "./snapshot.ts";
 
 export interface StateFileOptions {
@@ -14,7 +14,7 @@ export interface StateFileOptions {
   readonly waitMs: number;
   /** Ends the wait at once. */
   readonly unwanted?: AbortSignal | undefined;
-  /** Told once, when there is a predecessor to wait for. */
+  /** Called once, when there is a predecessor to wait for. */
   readonly onWait: () => void;
   readonly warn: (text: string) => void;
 }
@@ -114,7 +114,7 @@ async function lockBeside({
   }
 }
 
-/** Nobody else may lock it, which whoever can read it could: not even when it was once made so. */
+/** Only its owner may read it: a process that can read it can lock it. Corrects the mode of an old one. */
 function openDatabase(lockPath: string): Database {
   try {
     closeSync(openSync(lockPath, "a", 0o600));

@@ -1,45 +1,38 @@
 import { type Account, limitOf } from "../../base/account.ts";
-import type { Clock } from "../../base/clock.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import type { Claim, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
-import { EngineUnreachable } from "../engine.ts";
-import type { Keys } from "./keys.ts";
-import { numberAt, textAt } from "./rooms-store.ts";
+import {
+  type Claim,
+  type CodeLimits,
+  type Codes,
+  EngineUnreachable,
+  type Guess,
+  type NewCode,
+} from "../engine.ts";
+import type { RedisNode } from "./node.ts";
 import { globalScripts } from "./scripts/scripts.ts";
-import type { Reply, Store } from "./store.ts";
+import { numberAt, type Reply, textAt } from "./store.ts";
 
-export interface RedisCodesOptions {
-  readonly store: Store;
-  readonly keys: Keys;
-  readonly node: string;
-  readonly timeoutMs: number;
-  readonly clock: Pick<Clock, "after" | "monotonicMs">;
-  /** For how long misses count, and how long a first lock lasts. */
-  readonly redeemWindowMs: number;
-}
-
-export interface RedisCodes extends Codes {
-  /** What somebody else learned of the misses of everybody. */
-  learnRecentMisses(count: number): void;
-}
-
-/** Accounts whose misses are told apart. Later ones count for everybody together only. */
+/** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 const maxGuessers = 100_000;
 /** A lock is at most this many windows long. */
 const maxLockWindows = 64;
 
-export function redisCodes(options: RedisCodesOptions): RedisCodes {
-  const { store, keys, node, timeoutMs, clock, redeemWindowMs } = options;
+export function redisCodes({ store, keys, options }: RedisNode): Codes & {
+  /** Takes over what a sweep has read. */
+  learnRecentMisses(count: number): void;
+} {
+  const { node, timeoutMs, clock, limits } = options;
+  const { redeemWindowMs } = limits;
   const rememberedMs = timeoutMs * 4;
   let operations = 0;
   let recentMisses = 0;
 
   /**
-   * Asks again, once, when no answer came. The script knows the operation by its id: what was done the
-   * first time is answered and not done again. Rejects only when it is too late for either to be
-   * carried out. So no code is lost to an answer nobody got.
+   * Runs it again, once, when no answer came. The script knows the operation by its id: what was done
+   * the first time is answered and not done again. Rejects only when it is too late for either to be
+   * carried out. So no code is lost with a lost answer.
    */
-  async function surely(run: (operation: string) => Promise<Reply>): Promise<Reply> {
+  async function runOnce(run: (operation: string) => Promise<Reply>): Promise<Reply> {
     const operation = keys.operation(`${node}/${++operations}`);
     const first = await run(operation).catch(unreachable);
     if (!(first instanceof EngineUnreachable)) return first;
@@ -56,7 +49,7 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
     { appId, ttlMs, restMs, accounts }: NewCode,
     { maxLive, maxUsed, maxPerClient, maxPerSite, allowances }: CodeLimits,
   ): Promise<Claim> {
-    const reply = await surely((operation) =>
+    const reply = await runOnce((operation) =>
       store.run(
         globalScripts.claim,
         [
@@ -100,7 +93,7 @@ export function redisCodes(options: RedisCodesOptions): RedisCodes {
     maxMisses: number,
   ): Promise<Guess> {
     const limited = maxMisses > 0 ? accounts : [];
-    const reply = await surely((operation) =>
+    const reply = await runOnce((operation) =>
       store.run(
         globalScripts.guess,
         [

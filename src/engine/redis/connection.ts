@@ -11,16 +11,16 @@ export interface RedisConnectionOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
-  /** Makes a fresh connection usable. It is not up before this resolves. */
+  /** Makes a fresh connection usable; it is up when this has resolved. */
   readonly prepare: (client: RedisClient) => Promise<void>;
-  /** `up` false: everything a connection knows, subscriptions included, is gone. */
+  /** `up` false: the connection is gone, with its subscriptions. */
   readonly changed: (up: boolean) => void;
-  /** An attempt to connect came to nothing; `url` is undefined when it was not known where to. */
+  /** An attempt to connect failed; `url` is undefined when no address was known. */
   readonly failed: (error: unknown, url: string | undefined) => void;
   /** How long an answer took, ms. */
   readonly took: (ms: number) => void;
-  /** The server's clock, ms, read between `askedAt` and `answeredAt` of the monotonic clock. */
-  readonly told: (time: number, askedAt: number, answeredAt: number) => void;
+  /** The server's clock, ms, read before `answeredAt` of the monotonic clock. */
+  readonly timeRead: (time: number, answeredAt: number) => void;
 }
 
 /** Commands under way or waiting for a connection, and characters in them, past which more are refused. */
@@ -35,8 +35,8 @@ const connectTrips = 3;
 const prepareTrips = 2;
 
 /**
- * One connection to Redis, kept up. Bun's client is deaf after its own reconnect, knows no deadline
- * for a command and does not notice a server that hangs: here every connection is a fresh client,
+ * One connection to Redis, kept up. Bun's client loses its subscriptions when it reconnects, knows no
+ * deadline for a command and does not notice a server that hangs: here every connection is a fresh client,
  * each command has a deadline, and a ping that stays unanswered ends the connection.
  *
  *     down --connected, prepared-->  up
@@ -52,7 +52,7 @@ export class RedisConnection {
   private underWay = 0;
   private underWayChars = 0;
   private waiting: (() => void)[] = [];
-  /** Given up for their silence while commands were under way; closed when those have failed. */
+  /** Clients given up for not answering while commands were under way; closed when those have failed. */
   private readonly silent = new Set<RedisClient>();
   private downSince: number;
 
@@ -106,7 +106,6 @@ export class RedisConnection {
     if (this.client !== client || this.closed) return client.close();
     this.tries = 0;
     this.up = true;
-    // Ticks of many nodes after one outage spread by themselves: each began at its own moment.
     this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
     changed(true);
     for (const go of this.waiting.splice(0)) go();
@@ -153,7 +152,7 @@ export class RedisConnection {
     if (this.client) this.lost(this.client);
   }
 
-  /** A short outage is waited out; in a long one nobody is kept waiting. */
+  /** A short outage is waited out; in a long one this rejects at once. */
   private async nextClient(): Promise<RedisClient> {
     if (this.closed || this.downForMs() > this.options.timeoutMs) {
       throw new EngineUnreachable("there is no connection");
@@ -174,10 +173,9 @@ export class RedisConnection {
   }
 
   private async ping(client: RedisClient): Promise<void> {
-    const { clock, told } = this.options;
-    const askedAt = clock.monotonicMs();
+    const { clock, timeRead } = this.options;
     const [seconds, micros] = (await this.within(client.send("TIME", []))) as [string, string];
-    told(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), askedAt, clock.monotonicMs());
+    timeRead(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), clock.monotonicMs());
   }
 
   private watch(client: RedisClient, everyMs: number): void {
@@ -214,8 +212,8 @@ export class RedisConnection {
   }
 
   /**
-   * A server that hangs may carry out yet what it was sent. Closing would tell the askers before the
-   * deadline that it was not done.
+   * A server that hangs may still carry out what it was sent. Closing now would make those commands
+   * fail before their deadline, as if they had not been carried out.
    */
   private closeLater(client: RedisClient): void {
     this.silent.add(client);
@@ -226,7 +224,7 @@ export class RedisConnection {
   }
 }
 
-/** Redis answered, and said no. */
+/** Redis answered with an error. */
 export function isRefusal(error: unknown): error is Error {
   return error instanceof Error && "code" in error && error.code === "ERR_REDIS_SERVER_ERROR";
 }

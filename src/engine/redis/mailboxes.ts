@@ -1,23 +1,19 @@
 import type { Side } from "../../base/ids.ts";
-import { type EngineLimits, type Mailboxes, rememberedIds } from "../engine.ts";
-import { numberAt, textAt } from "./rooms-store.ts";
+import { type Mailboxes, rememberedIds } from "../engine.ts";
+import { ownSeat } from "./local-seats.ts";
+import type { RedisNode } from "./node.ts";
 import { roomScripts } from "./scripts/scripts.ts";
-import { ownSeat } from "./seat.ts";
-import type { Tenancy } from "./tenancy.ts";
-
-export interface RedisMailboxesOptions {
-  readonly tenancy: Tenancy;
-  readonly limits: EngineLimits;
-}
+import { numberAt, textAt } from "./store.ts";
 
 /** Mailboxes in lists: an entry is the sender's letter, whom it counts to, a line feed, the payload. */
-export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mailboxes {
+export function redisMailboxes(node: RedisNode): Mailboxes {
+  const { limits } = node.options;
   const bounds = [limits.mailboxMaxMails, limits.mailboxMaxBytes, rememberedIds];
 
   return {
     async append(seat, to, { payload, id = "", strict }) {
       const args = [to, payload, id, strict ? 1 : 0, ...bounds];
-      const reply = await tenancy.runAsOwnerOrDrop(ownSeat(seat), roomScripts.append, args);
+      const reply = await node.runAsOwnerOrDrop(ownSeat(seat), roomScripts.append, args);
       switch (reply[0]) {
         case "stored":
           return { outcome: "stored", seq: numberAt(reply, 1) };
@@ -31,7 +27,7 @@ export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mail
 
     async read(seat, after, maxBytes) {
       const own = ownSeat(seat);
-      const reply = await tenancy.runAsOwner(own, roomScripts.read, [after, maxBytes]);
+      const reply = await node.runAsOwner(own, roomScripts.read, [after, maxBytes]);
       if (reply[0] !== "mails") return [];
       const before = numberAt(reply, 1);
       const mails = reply.slice(2).map((_, i) => {
@@ -44,12 +40,12 @@ export function redisMailboxes({ tenancy, limits }: RedisMailboxesOptions): Mail
     },
 
     async ack(seat, upTo) {
-      await tenancy.runAsOwner(ownSeat(seat), roomScripts.ack, [upTo, 0]);
+      await node.runAsOwner(ownSeat(seat), roomScripts.ack, [upTo, 0]);
     },
 
     async hello(seat, upTo) {
       const own = ownSeat(seat);
-      const reply = await tenancy.runAsOwnerOrDrop(own, roomScripts.ack, [upTo, 1]);
+      const reply = await node.runAsOwnerOrDrop(own, roomScripts.ack, [upTo, 1]);
       if (reply[0] !== "acked") return { moved: 0, before: 0 };
       const [moved, before] = [numberAt(reply, 1), numberAt(reply, 2)];
       own.lastRead = Math.max(own.lastRead, before);

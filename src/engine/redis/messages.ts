@@ -1,7 +1,8 @@
+import type { Cancel, Clock } from "../../base/clock.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import type { RelayType } from "../engine.ts";
 
-/** What a node is told about one of its seats. `room.lua` and `relay.ts` write these. */
+/** A message to a node about one of its seats. `room.lua` writes them, and `seatMessageText`. */
 export type SeatMessage =
   | { readonly kind: "joined"; readonly peerToken: number; readonly peerNode: string }
   | { readonly kind: "left"; readonly peerToken: number }
@@ -36,7 +37,7 @@ export type NodeMessage =
       readonly answer: "asking" | "alive" | "dead" | "gone";
     };
 
-/** Undefined for what is no message of ours: anybody may publish. */
+/** Undefined for a text that no node writes: anybody may publish. */
 export function parseMessage(text: string): NodeMessage | undefined {
   const lineEnd = text.indexOf("\n");
   const words = (lineEnd === -1 ? text : text.slice(0, lineEnd)).split(" ");
@@ -107,4 +108,56 @@ export function parseRingEntry(entry: string): Numbered {
 
 export function seatMessageText(kind: "congested" | "drained", to: SeatAddress): string {
   return `${kind} ${to.appId} ${to.side} ${to.token}`;
+}
+
+/** A node that has not answered `asking` by then is gone, and its seat's holder with it. */
+const silentMs = 1_500;
+/** A node that is asking answers by then: its own probe ends within 5 s. */
+const askingMs = 6_000;
+
+/** Questions to other nodes about their seats that are not answered yet. */
+export class Questions {
+  private asked = 0;
+  private readonly open = new Map<
+    string,
+    { readonly settle: (answer: "alive" | "dead" | "gone") => void; cancel: Cancel }
+  >();
+
+  constructor(
+    private readonly node: string,
+    private readonly clock: Pick<Clock, "after">,
+  ) {}
+
+  /** `send` sends the question with the id that it is given. No answer means dead. */
+  async ask(send: (id: string) => Promise<"asked" | "gone">): Promise<"alive" | "dead" | "gone"> {
+    const id = `${this.node}/${++this.asked}`;
+    const answer = new Promise<"alive" | "dead" | "gone">((settle) => {
+      this.open.set(id, { settle, cancel: this.giveUpAfter(id, silentMs) });
+    });
+    try {
+      if ((await send(id)) === "gone") this.close(id, "gone");
+    } catch (error) {
+      this.close(id, "gone");
+      throw error;
+    }
+    return answer;
+  }
+
+  answered(id: string, answer: "asking" | "alive" | "dead" | "gone"): void {
+    if (answer !== "asking") return this.close(id, answer);
+    const question = this.open.get(id);
+    question?.cancel();
+    if (question) question.cancel = this.giveUpAfter(id, askingMs);
+  }
+
+  private giveUpAfter(id: string, ms: number): Cancel {
+    return this.clock.after(ms, () => this.close(id, "dead"));
+  }
+
+  private close(id: string, answer: "alive" | "dead" | "gone"): void {
+    const question = this.open.get(id);
+    this.open.delete(id);
+    question?.cancel();
+    question?.settle(answer);
+  }
 }

@@ -1,6 +1,5 @@
-import type { Cancel, Clock } from "../../base/clock.ts";
-import type { Keys } from "./keys.ts";
-import type { Store } from "./store.ts";
+import type { Cancel } from "../../base/clock.ts";
+import type { RedisNode } from "./node.ts";
 
 /** What all nodes have to agree on, by the names an operator knows; nothing that is secret. */
 export type NodeSettings = Readonly<Record<string, string>>;
@@ -11,26 +10,27 @@ export interface Difference {
   readonly there: string;
 }
 
+/** What all nodes have to agree on, and what is called when one does not. */
+export interface Agreement {
+  readonly settings: NodeSettings;
+  readonly differs: (node: string, differences: readonly Difference[]) => void;
+}
+
 /** How often a node shows what it is set to. */
 const showEveryMs = 20_000;
-/** How long that stands there after the last node has ended. */
+/** How long that stays there after the last node has ended. */
 const shownMs = 90_000;
 
 /**
  * Each node writes its settings over those of whichever wrote last, and reads these: in a minute or
- * two every node that differs from the others has met one of them. The same difference is told once.
+ * two every node that differs from the others has met one of them. The same difference is reported once.
  */
-export function compareNodes(options: {
-  readonly store: Store;
-  readonly keys: Keys;
-  readonly clock: Clock;
-  readonly node: string;
-  readonly settings: NodeSettings;
-  readonly differs: (node: string, differences: readonly Difference[]) => void;
-}): { readonly compare: () => void; readonly stop: Cancel } {
-  const { store, keys, node, settings, differs } = options;
+export function compareNodes(
+  { store, keys, options: { node, clock } }: RedisNode,
+  { settings, differs }: Agreement,
+): { readonly compare: () => void; readonly stop: Cancel } {
   const shown = JSON.stringify({ node, settings });
-  let told = "";
+  let reported = "";
 
   async function compare(): Promise<void> {
     if (!store.isUp) return;
@@ -39,13 +39,13 @@ export function compareNodes(options: {
     if (other === undefined || other.node === node) return;
     const differences = differencesOf(settings, other.settings);
     const text = JSON.stringify(differences);
-    if (differences.length > 0 && text !== told) differs(other.node, differences);
-    told = differences.length > 0 ? text : told;
+    if (differences.length > 0 && text !== reported) differs(other.node, differences);
+    reported = differences.length > 0 ? text : reported;
   }
 
   return {
     compare: () => void compare(),
-    stop: options.clock.every(showEveryMs, () => void compare()),
+    stop: clock.every(showEveryMs, () => void compare()),
   };
 }
 
@@ -56,7 +56,7 @@ function differencesOf(here: NodeSettings, there: NodeSettings): readonly Differ
     .filter((difference) => difference.here !== difference.there);
 }
 
-/** Undefined for what no node has written. */
+/** Undefined for a text that no node writes. */
 function parse(text: string): { node: string; settings: NodeSettings } | undefined {
   try {
     const { node, settings } = JSON.parse(text) as { node?: unknown; settings?: unknown };

@@ -1,7 +1,6 @@
-import { type Destination, explained, RedisFault } from "./fault.ts";
-import { openResp } from "./resp.ts";
+import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.ts";
 
-/** Where Redis is, as the operator tells it. */
+/** Where Redis is, from the settings. */
 export interface RedisTarget {
   /** Scheme, user, password and database. Its host and port only where there are no sentinels. */
   readonly url: string;
@@ -87,30 +86,133 @@ async function askOne(
   timeoutMs: number,
 ): Promise<Named> {
   const { hostname, port } = new URL(`redis://${address}`);
-  const secure = url.startsWith("rediss:");
-  const to: Destination = {
-    ...{ name: address, secure, ca },
+  const sentinel: Server = {
+    ...{ host: withoutBrackets(hostname), port: Number(port || 26379) },
+    ...{ secure: url.startsWith("rediss:"), ca, user: "", password },
     setting: "REDIS_SENTINELS",
     passwordSetting: "REDIS_SENTINEL_PASSWORD",
   };
-  let resp: Awaited<ReturnType<typeof openResp>> | undefined;
-  try {
-    const host = hostname.replace(/^\[|\]$/g, "");
-    resp = await openResp({ host, port: Number(port || 26379), tls: secure, ca, timeoutMs });
-    if (password !== "") await resp.ask("AUTH", password);
-    const [primary, primaryPort] = await resp.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name);
+  return converse(sentinel, timeoutMs, async (ask) => {
+    const [primary, primaryPort] = await ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name);
     if (primary === undefined || primaryPort === undefined) {
       throw new RedisFault(
         "no primary known",
         `The sentinel at ${address} knows no primary named ${name}. Correct REDIS_SENTINEL_NAME.`,
       );
     }
-    const facts = await resp.ask("SENTINEL", "MASTER", name);
+    const facts = await ask("SENTINEL", "MASTER", name);
     const epoch = Number(facts[facts.indexOf("config-epoch") + 1]);
     return { host: primary, port: primaryPort, epoch };
-  } catch (error) {
-    throw explained(error, to);
-  } finally {
-    resp?.close();
+  });
+}
+
+// ---- what it is good for ----
+
+/** The first version with all that the scripts use. Valkey shows the Redis version it follows. */
+const firstMajor = 7;
+
+/**
+ * Checks Redis before anything relies on it. Rejects with a `RedisFault` for what the operator can
+ * correct, and answers warnings: what a crash of this Redis would lose, where it can be asked.
+ */
+export async function checkRedis(
+  target: RedisTarget,
+  timeoutMs: number,
+): Promise<readonly string[]> {
+  const url = await findPrimary(target, timeoutMs);
+  return askRedis(url, target, timeoutMs, warnings);
+}
+
+/** Why the server at `url` will not do; undefined when it would. Never rejects. */
+export function diagnose(
+  url: string,
+  target: RedisTarget,
+  timeoutMs: number,
+): Promise<RedisFault | undefined> {
+  const nothing = async () => undefined;
+  return askRedis(url, target, timeoutMs, nothing).catch((fault: RedisFault) => fault);
+}
+
+/** Rejects with a `RedisFault`. */
+async function askRedis<T>(
+  url: string,
+  { ca, sentinels }: RedisTarget,
+  timeoutMs: number,
+  about: (ask: Ask) => Promise<T>,
+): Promise<T> {
+  const { protocol, hostname, port, username, password, pathname } = new URL(url);
+  const setting = sentinels === undefined ? "REDIS_URL" : "REDIS_SENTINELS";
+  const server: Server = {
+    ...{ host: withoutBrackets(hostname), port: Number(port || 6379) },
+    ...{ secure: protocol === "rediss:", ca },
+    ...{ user: decodeURIComponent(username), password: decodeURIComponent(password) },
+    ...{ setting, passwordSetting: "REDIS_URL" },
+  };
+  return converse(server, timeoutMs, async (ask) => {
+    if (pathname.length > 1) await ask("SELECT", pathname.slice(1));
+    checkInfo(nameOf(url), setting, String(await ask("INFO")));
+    return about(ask);
+  });
+}
+
+function checkInfo(name: string, setting: string, info: string): void {
+  const field = (key: string) => new RegExp(`^${key}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  const version = field("redis_version");
+  if (Number.parseInt(version, 10) < firstMajor) {
+    throw new RedisFault(
+      "will not do",
+      `Redis at ${name} is version ${version}, and ${firstMajor}.0 is the first that will do. ` +
+        `Upgrade it, or name another one in ${setting}.`,
+    );
   }
+  if (field("role") === "slave") {
+    const primary = `${field("master_host")}:${field("master_port")}`;
+    throw new RedisFault(
+      "is a replica",
+      setting === "REDIS_URL"
+        ? `Redis at ${name} is a read-only replica. Name its primary (${primary}) in REDIS_URL.`
+        : `Redis at ${name}, which the sentinels name, is a replica of ${primary} still. A failover may be under way.`,
+    );
+  }
+  if (field("cluster_enabled") === "1") {
+    throw new RedisFault(
+      "will not do",
+      `Redis at ${name} is a Redis Cluster. Name a single server in ${setting}, with replicas or without.`,
+    );
+  }
+}
+
+async function warnings(ask: Ask): Promise<readonly string[]> {
+  const setting = async (name: string) => (await ask("CONFIG", "GET", name))[1] ?? "";
+  try {
+    const found: string[] = [];
+    const loss = whatACrashLoses(await setting("appendonly"), await setting("appendfsync"));
+    if (loss !== undefined) found.push(loss);
+    const policy = await setting("maxmemory-policy");
+    if (policy !== "noeviction" && (await setting("maxmemory")) !== "0") {
+      found.push(
+        `Redis may throw away rooms and mail when its memory is full (maxmemory-policy ${policy}). ` +
+          "Set maxmemory-policy noeviction.",
+      );
+    }
+    return found;
+  } catch (error) {
+    // Hosted servers often refuse CONFIG.
+    if (error instanceof ReplyError) return [];
+    throw error;
+  }
+}
+
+function whatACrashLoses(appendOnly: string, appendFsync: string): string | undefined {
+  const remedy = "Set appendonly yes and appendfsync always to lose nothing that was answered.";
+  if (appendOnly !== "yes") {
+    return `A crash of Redis loses codes, rooms and mail since its last snapshot, or all of them (appendonly ${appendOnly}). ${remedy}`;
+  }
+  if (appendFsync === "always") return undefined;
+  const span = appendFsync === "everysec" ? "up to two seconds" : "up to half a minute";
+  return `A crash of Redis's machine loses the codes, rooms and mail of ${span} (appendfsync ${appendFsync}). ${remedy}`;
+}
+
+function withoutBrackets(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, "");
 }

@@ -1,29 +1,91 @@
 import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
+import { StartError } from "../../base/errors.ts";
 
 /** An error reply: its first word tells the kind. */
 export class ReplyError extends Error {}
 
-export interface RespOptions {
+/** Why there is no connection that will do, in the words of `/readyz`. */
+export type FaultKind =
+  | "cannot be reached"
+  | "gives no answer"
+  | "closes the connection"
+  | "certificate not trusted"
+  | "wrong password"
+  | "password missing"
+  | "not permitted"
+  | "still loading"
+  | "is a replica"
+  | "no longer primary"
+  | "will not do"
+  | "no primary known"
+  | "subscriber hears nothing";
+
+/** A connection that failed. The message names the server and the remedy, for the log. */
+export class RedisFault extends StartError {
+  constructor(
+    readonly kind: FaultKind,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** A server to talk to, and the settings that correct what is wrong with it. */
+export interface Server {
   readonly host: string;
   readonly port: number;
-  readonly tls: boolean;
+  readonly secure: boolean;
+  /** PEM text that its certificate is checked against; undefined: the usual roots. */
   readonly ca: string | undefined;
-  readonly timeoutMs: number;
+  /** Empty for the default user. */
+  readonly user: string;
+  /** Empty for none. */
+  readonly password: string;
+  /** The setting that holds the address: `REDIS_URL`. */
+  readonly setting: string;
+  /** The setting that holds the password. */
+  readonly passwordSetting: string;
+}
+
+export type Ask = (...words: readonly string[]) => Promise<string | string[]>;
+
+/** Logs in, lets `about` ask, and hangs up. Rejects with a `RedisFault`. */
+export async function converse<T>(
+  server: Server,
+  timeoutMs: number,
+  about: (ask: Ask) => Promise<T>,
+): Promise<T> {
+  const { user, password } = server;
+  let resp: Awaited<ReturnType<typeof openResp>> | undefined;
+  try {
+    resp = await openResp({ ...server, timeoutMs });
+    if (password !== "") await resp.ask("AUTH", ...(user === "" ? [] : [user]), password);
+    return await about(resp.ask);
+  } catch (error) {
+    throw explained(error, server);
+  } finally {
+    resp?.close();
+  }
 }
 
 /**
- * A conversation in RESP2, one command after the other, for what Bun's client does not tell: why a
- * connection comes to nothing. A reply is a text, a list of texts, or `ReplyError`.
+ * A connection in RESP2, one command after the other, to learn what Bun's client does not say: why a
+ * connection fails. A reply is a text, a list of texts, or `ReplyError`.
  */
-export async function openResp(options: RespOptions) {
-  const { host, port, ca, timeoutMs } = options;
-  const socket = options.tls
+export async function openResp({
+  host,
+  port,
+  secure,
+  ca,
+  timeoutMs,
+}: Pick<Server, "host" | "port" | "secure" | "ca"> & { readonly timeoutMs: number }) {
+  const socket = secure
     ? tls.connect({ host, port, ...(ca === undefined ? {} : { ca }), ...serverName(host) })
     : net.connect({ host, port });
   socket.setTimeout(timeoutMs, () => socket.destroy(timedOut()));
-  await once(socket, options.tls ? "secureConnect" : "connect");
+  await once(socket, secure ? "secureConnect" : "connect");
 
   let read = Buffer.alloc(0);
   let wake: (fault?: Error) => void = () => {};
@@ -105,4 +167,82 @@ function serverName(host: string) {
 
 function timedOut(): Error {
   return Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
+}
+
+// ---- faults ----
+
+/** What an error of `openResp`, or an error reply, says about the server. */
+function explained(error: unknown, to: Server): RedisFault {
+  if (error instanceof RedisFault) return error;
+  if (error instanceof ReplyError) return refused(error.message, to);
+  const name = addressOf(to);
+  const { secure, setting } = to;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) {
+    const remedy = to.ca === undefined ? "Name its authority's file in" : "Correct";
+    return new RedisFault(
+      "certificate not trusted",
+      `The certificate of Redis at ${name} is not trusted (${code}). ${remedy} REDIS_CA_FILE.`,
+    );
+  }
+  if (
+    /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|FailedToOpenSocket)$/.test(code)
+  ) {
+    return new RedisFault(
+      "cannot be reached",
+      `Redis at ${name} cannot be reached (${code}). Start it, or correct ${setting}.`,
+    );
+  }
+  const remedy = secure
+    ? "If it does not speak TLS, REDIS_URL has to begin with redis://"
+    : "If it expects TLS, REDIS_URL has to begin with rediss://";
+  return code === "ETIMEDOUT"
+    ? new RedisFault(
+        "gives no answer",
+        `Redis at ${name} gives no answer: it hangs, or a firewall is in between. ${remedy}.`,
+      )
+    : new RedisFault(
+        "closes the connection",
+        `Redis at ${name} ends the connection without an answer. ${remedy}.`,
+      );
+}
+
+function refused(message: string, server: Server): RedisFault {
+  const name = addressOf(server);
+  const { setting, passwordSetting } = server;
+  const [kind = ""] = message.split(" ");
+  switch (kind) {
+    case "WRONGPASS":
+      return new RedisFault(
+        "wrong password",
+        `Redis at ${name} does not accept the user and password in ${passwordSetting}. Correct them.`,
+      );
+    case "NOAUTH":
+      return new RedisFault(
+        "password missing",
+        `Redis at ${name} asks for a password. Put it into ${passwordSetting}${
+          passwordSetting === "REDIS_URL" ? `: redis://:password@${name}` : ""
+        }.`,
+      );
+    case "NOPERM":
+      return new RedisFault(
+        "not permitted",
+        `The user in ${passwordSetting} may not ask Redis at ${name} for INFO. Grant it +@all on its keys and channels.`,
+      );
+    case "LOADING":
+      return new RedisFault(
+        "still loading",
+        `Redis at ${name} is still loading its data. Start again shortly.`,
+      );
+    default:
+      return new RedisFault(
+        "will not do",
+        `Redis at ${name} refuses: ${message}. Correct ${setting} or its rights.`,
+      );
+  }
+}
+
+/** `host:port`, for messages. */
+function addressOf({ host, port }: Server): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

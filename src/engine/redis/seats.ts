@@ -1,42 +1,25 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Seats, Taken, Waiter } from "../engine.ts";
+import { LocalSeat, ownSeat } from "./local-seats.ts";
 import type { SeatMessage } from "./messages.ts";
-import type { Questions } from "./questions.ts";
-import { numberAt, type RunRoomScript, textAt } from "./rooms-store.ts";
+import { isNoSpace, type RedisNode } from "./node.ts";
+import { beginRelay, receiveFrame } from "./relay.ts";
 import { roomScripts } from "./scripts/scripts.ts";
-import { LocalSeat, ownSeat } from "./seat.ts";
-import type { SeatBook } from "./seat-book.ts";
-import type { Reply, Store } from "./store.ts";
-import { isNoSpace, type Tenancy, takeArgs } from "./tenancy.ts";
+import { numberAt, type Reply, textAt } from "./store.ts";
 
-export interface RedisSeatsOptions {
-  readonly store: Store;
-  readonly run: RunRoomScript;
-  readonly node: string;
-  readonly book: SeatBook;
-  readonly waiters: Map<string, Waiter>;
-  readonly questions: Questions;
-  readonly tenancy: Tenancy;
-  readonly clock: Clock;
-  readonly leaseMs: number;
-  readonly maxRooms: number;
-  readonly handle: (seat: LocalSeat, message: SeatMessage) => void;
-}
-
-/** Seats of all nodes. A seat of this node hears through the node's channel, open before any take. */
-export function redisSeats(options: RedisSeatsOptions): Seats {
-  const { store, run, node, book, waiters, questions, tenancy, clock } = options;
+/** Seats of all nodes. The node's channel is open before any take, so that no message is missed. */
+export function redisSeats(node: RedisNode): Seats {
+  const { clock, leaseMs } = node.options;
   let parked = 0;
 
-  function sitDown(reply: Reply, seat: LocalSeat, early: readonly SeatMessage[]): Taken {
+  function seated(reply: Reply, seat: LocalSeat, early: readonly SeatMessage[]): Taken {
     const peerToken = numberAt(reply, 7);
     if (peerToken > 0) seat.peer = { token: peerToken, node: textAt(reply, 8) };
-    seat.renewAt = clock.monotonicMs() + options.leaseMs / 3;
-    const handle = (message: SeatMessage) => options.handle(seat, message);
-    for (const message of early) seat.tell(message, handle);
-    book.add(seat);
+    seat.renewAt = clock.monotonicMs() + leaseMs / 3;
+    const handle = (message: SeatMessage) => node.handle(seat, message);
+    for (const message of early) seat.deliver(message, handle);
+    node.seats.add(seat);
     // Not before the taker has its answer, which is a few promises away.
-    clock.after(0, () => seat.opened(handle));
+    clock.after(0, () => seat.open(handle));
     return {
       outcome: "taken",
       seat,
@@ -50,71 +33,113 @@ export function redisSeats(options: RedisSeatsOptions): Seats {
 
   return {
     async take(newcomer, how) {
-      await store.subscribed();
-      const { appId, side } = newcomer;
-      book.expect(newcomer);
+      await node.store.subscribed();
+      node.seats.expect(newcomer);
       let token = 0;
       let reply: Reply = [];
       let early: readonly SeatMessage[] = [];
       const askedAt = clock.monotonicMs();
       try {
-        const args = takeArgs(newcomer, how, options.maxRooms);
-        reply = await run(roomScripts.take, { appId, side }, args);
+        reply = await node.runTake(newcomer, how);
         if (isNoSpace(reply[0])) return { outcome: reply[0] };
         token = numberAt(reply, 1);
       } finally {
-        early = book.arrived(newcomer, token);
+        early = node.seats.arrived(newcomer, token);
       }
       if (reply[0] === "busy") return { outcome: "busy", token };
       const seat = new LocalSeat(newcomer, token);
-      seat.leasedUntil = askedAt + options.leaseMs;
-      return sitDown(reply, seat, early);
+      seat.leasedUntil = askedAt + leaseMs;
+      return seated(reply, seat, early);
     },
 
     async leave(seat) {
       const own = ownSeat(seat);
       if (!own.isHeld) return false;
       own.isHeld = false;
-      book.remove(own);
+      node.seats.remove(own);
       await own.healing?.catch(() => {});
       try {
-        return numberAt(await run(roomScripts.leave, own), 0) === 1;
+        return numberAt(await node.run(roomScripts.leave, own), 0) === 1;
       } catch {
-        // Its lease will end by itself. Who is here can be told at once.
-        const peer = tenancy.peerHere(own);
-        if (peer) options.handle(peer, { kind: "left", peerToken: own.token });
+        // Its lease will end by itself. A peer on this node hears at once.
+        const peer = node.peerHere(own);
+        if (peer) node.handle(peer, { kind: "left", peerToken: own.token });
         return true;
       }
     },
 
     async probe(appId, side, token) {
-      const here = book.find({ appId, side, token });
-      if (here && here === book.latest(appId, side))
+      const here = node.seats.find({ appId, side, token });
+      if (here && here === node.seats.latest(appId, side))
         return (await here.listener.probed()) ? "alive" : "dead";
-      return questions.ask(async (id) => {
-        const reply = await run(roomScripts.probe, { appId, side, token }, [id]);
+      return node.questions.ask(async (id) => {
+        const reply = await node.run(roomScripts.probe, { appId, side, token }, [id]);
         return reply[0] === "asked" ? "asked" : "gone";
       });
     },
 
-    async park(appId, side, waiter) {
-      const name = `${node}/${++parked}`;
-      waiters.set(name, waiter);
+    async park(appId, side, waiter: Waiter) {
+      const name = `${node.options.node}/${++parked}`;
+      node.waiters.set(name, waiter);
       try {
-        const times = numberAt(await run(roomScripts.park, { appId, side }, [name]), 0);
+        const times = numberAt(await node.run(roomScripts.park, { appId, side }, [name]), 0);
         if (times > 0) return { times, unpark };
       } catch (error) {
-        waiters.delete(name);
+        node.waiters.delete(name);
         throw error;
       }
-      waiters.delete(name);
+      node.waiters.delete(name);
       clock.after(0, () => waiter.vacant());
       return { times: 1, unpark() {} };
 
       function unpark(): void {
-        if (!waiters.delete(name)) return;
-        run(roomScripts.unpark, { appId, side }, [name]).catch(() => {});
+        if (!node.waiters.delete(name)) return;
+        node.run(roomScripts.unpark, { appId, side }, [name]).catch(() => {});
       }
     },
   };
+}
+
+/** Acts on a message for a seat of this node. */
+export function handleSeatMessage(node: RedisNode, seat: LocalSeat, message: SeatMessage): void {
+  const { listener } = seat;
+  if (message.kind === "probe") return void answerProbe(node, seat, message);
+  if (!seat.isHeld) return;
+  switch (message.kind) {
+    case "joined":
+      seat.peerChanges++;
+      if (seat.peer?.token === message.peerToken) return;
+      seat.peer = { token: message.peerToken, node: message.peerNode };
+      return listener.peerJoined();
+    case "left":
+      seat.peerChanges++;
+      if (seat.peer?.token !== message.peerToken) return;
+      seat.peer = undefined;
+      return listener.peerLeft();
+    case "mail":
+      return listener.mailStored();
+    case "congested":
+      return listener.peerCongested();
+    case "drained":
+      return listener.peerDrained();
+    case "replaced":
+      return node.replaced(seat, message.why);
+    case "begun":
+      return beginRelay(seat, message.after);
+    case "frame":
+      return receiveFrame(node, seat, message);
+    default:
+      return message satisfies never;
+  }
+}
+
+async function answerProbe(
+  node: RedisNode,
+  seat: LocalSeat,
+  { question, node: asker }: SeatMessage & { readonly kind: "probe" },
+): Promise<void> {
+  const answer = (word: string) => node.tell(asker, `answer ${question} ${word}`);
+  if (!seat.isHeld) return answer("dead");
+  void answer("asking");
+  await answer((await seat.listener.probed()) ? "alive" : "dead");
 }

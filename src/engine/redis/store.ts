@@ -2,34 +2,40 @@ import type { RedisClient } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
 import { isRefusal, RedisConnection } from "./connection.ts";
-import { RedisFault } from "./fault.ts";
-import { diagnose } from "./preflight.ts";
-import { findPrimary, nameOf, type RedisTarget } from "./primary.ts";
+import { diagnose, findPrimary, nameOf, type RedisTarget } from "./primary.ts";
+import { RedisFault } from "./resp.ts";
 import type { Script } from "./scripts/scripts.ts";
 
 export interface StoreOptions {
   readonly redis: RedisTarget;
+  /** How long Redis is given to answer, ms. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
-  /** Where this process hears what the scripts have to say to it. */
-  readonly channel: string;
-  readonly heard: (message: string) => void;
-  /** Both connections are up, and this process hears; or not. */
-  readonly changed: (up: boolean) => void;
-  /** Why there is no connection: told once a cause, until there is one. */
-  readonly failed: (fault: RedisFault) => void;
-  /** Redis answered, and said no; in its own words, which name keys and nothing that is secret. */
-  readonly refused: (kind: Refused, message: string) => void;
-  /** How long an answer took, ms. */
-  readonly took: (ms: number) => void;
-  /** Added to Redis's clock for everything that expires; only contract tests move it. */
-  readonly offsetMs: () => number;
+  readonly store?: {
+    /** Both connections are up and messages are heard; or no longer. */
+    readonly changed?: (up: boolean) => void;
+    /** Why there is no connection: once a cause, until there is one. */
+    readonly failed?: (fault: RedisFault) => void;
+    /** Redis refused, with its own words, which name keys and nothing that is secret. */
+    readonly refused?: (kind: Refused, message: string) => void;
+    /** How long an answer took, ms. */
+    readonly took?: (ms: number) => void;
+  };
+  /** ms added to Redis's clock for everything that expires. Only contract tests set it. */
+  readonly offsetMs?: () => number;
+}
+
+/** Where scripts and other nodes publish to this process. */
+interface Channel {
+  readonly name: string;
+  heard(message: string): void;
+  changed(up: boolean): void;
 }
 
 export type Reply = readonly unknown[];
 
-/** What Redis says no with, by the first word of its answer. */
+/** Refusals by the first word of Redis's answer. */
 const refusals = {
   OOM: "full",
   READONLY: "replica",
@@ -41,7 +47,7 @@ const refusals = {
 } as const;
 export type Refused = (typeof refusals)[keyof typeof refusals] | "other";
 
-/** Redis is full: what would add to it was refused, and nothing was done. */
+/** Redis is full: the script would have added to it, was refused, and changed nothing. */
 export class StoreFull extends EngineUnreachable {}
 
 /** How often sentinels are asked whether the primary is still the primary. */
@@ -49,16 +55,17 @@ const watchEveryMs = 1_000;
 
 /**
  * Redis, as the engine uses it: scripts one way, and a channel of one's own the other way. It is up
- * when both connections are and a message to itself has come back: then both are at one primary. It
- * says something to itself again and again, and what is not heard in time ends both connections.
+ * when both connections are and an echo, a message to itself, has come back: then both are at one
+ * primary. It sends an echo again and again, and one that does not come in time ends both connections.
  */
 export class Store {
   private readonly commands: RedisConnection;
   private readonly subscriber: RedisConnection;
   private up = false;
-  private hears = false;
+  /** An echo has come back over the present connections. */
+  private subscriberWorks = false;
   private downSince: number;
-  /** The message to itself that has not come back yet. */
+  /** The echo that has not come back yet. */
   private echo: { readonly text: string; readonly cancel: Cancel } | undefined;
   private echoes = 0;
   private echoTimer: Cancel | undefined;
@@ -67,39 +74,43 @@ export class Store {
   private waiting: (() => void)[] = [];
   private readonly stopWatching: Cancel;
   private watching = false;
-  /** Scripts that the server at the other end of this connection has been sent. */
+  /** Scripts whose text was sent over the present connection. */
   private readonly loaded = new Set<Script>();
-  /** The least that Redis's clock can show at tick 0 of ours; told anew with every ping. */
+  /** The least that Redis's clock can show when our monotonic clock is at 0; read with every ping. */
   private origin: number;
 
-  constructor(private readonly options: StoreOptions) {
-    const { channel, redis, timeoutMs, clock, random, took } = options;
+  constructor(
+    private readonly options: StoreOptions,
+    private readonly channel: Channel,
+  ) {
+    const { redis, timeoutMs, clock, random } = options;
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
     const shared = {
-      ...{ ca: redis.ca, timeoutMs, clock, random, took },
+      ...{ ca: redis.ca, timeoutMs, clock, random },
+      took: options.store?.took ?? (() => {}),
       find: () => findPrimary(redis, timeoutMs),
       changed: () => this.connectionChanged(),
       failed: (error: unknown, url: string | undefined) => void this.attemptFailed(error, url),
     };
     this.commands = new RedisConnection({
       ...shared,
-      told: (time, _, answeredAt) => {
+      timeRead: (time, answeredAt) => {
         this.origin = time - answeredAt;
       },
       prepare: isPrimary,
     });
     this.subscriber = new RedisConnection({
       ...shared,
-      told: () => {},
+      timeRead: () => {},
       async prepare(client) {
         await isPrimary(client);
-        await client.subscribe(channel, (text) => heard(text));
+        await client.subscribe(channel.name, (text) => heard(text));
       },
     });
     const heard = (message: string) => {
       if (message === this.echo?.text) this.echoHeard();
-      else options.heard(message);
+      else channel.heard(message);
     };
     this.stopWatching =
       redis.sentinels === undefined
@@ -116,7 +127,7 @@ export class Store {
     return this.commands.isUp;
   }
 
-  /** Undefined while it is up; else why not, in words for an operator that name nothing of theirs. */
+  /** Undefined while it is up; else why not, for an operator, naming no host and nothing secret. */
   reasonDown(): string | undefined {
     if (this.up) return undefined;
     const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
@@ -124,7 +135,7 @@ export class Store {
     return `Redis has been unreachable for ${seconds} s${why}.`;
   }
 
-  /** ms since the Unix epoch by Redis's clock, as last heard of. */
+  /** ms since the Unix epoch by Redis's clock, as last read. */
   now(): number {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
@@ -150,7 +161,7 @@ export class Store {
     });
   }
 
-  /** Resolves when it was tried to connect. */
+  /** Resolves after the first try to connect. */
   async open(): Promise<void> {
     await Promise.all([this.commands.open(), this.subscriber.open()]);
     if (this.commands.isUp && this.subscriber.isUp) await this.subscribed().catch(() => {});
@@ -169,7 +180,7 @@ export class Store {
   }
 
   /**
-   * Runs a script. It changes nothing after the moment at which nobody waits for its answer any more.
+   * Runs a script. It changes nothing once the caller has stopped waiting for its answer.
    * Rejects with `EngineUnreachable` when no answer came, or none that makes sense, and with
    * `StoreFull` when there is no space for what it would add.
    */
@@ -180,7 +191,7 @@ export class Store {
       String(keys.length),
       ...keys,
       String(deadline),
-      String(Math.round(offsetMs())),
+      String(Math.round(offsetMs?.() ?? 0)),
       ...args,
     ];
     const reply = await this.evaluate(script, rest);
@@ -189,23 +200,23 @@ export class Store {
     return reply;
   }
 
-  /** There is no space for what was asked for. */
+  /** Counts a refusal for lack of space, and answers the error to throw. */
   full(message: string): StoreFull {
-    this.options.refused("full", message);
+    this.options.store?.refused?.("full", message);
     return new StoreFull(message);
   }
 
-  async tell(channel: string, message: string): Promise<void> {
+  async publish(channel: string, message: string): Promise<void> {
     await this.commands.send("PUBLISH", [channel, message]);
   }
 
-  /** What stands in Redis for all nodes to see: writes it and answers what stood there. */
+  /** Writes a value for all nodes to see, and answers the one before. */
   async swap(key: string, value: string, ttlMs: number): Promise<string | undefined> {
     const before = await this.commands.send("SET", [key, value, "PX", String(ttlMs), "GET"]);
     return typeof before === "string" ? before : undefined;
   }
 
-  /** The text the first time: the server keeps it, and finds it by its hash from then on. */
+  /** Sends the script's text the first time; from then on the server finds it by its hash. */
   private async evaluate(script: Script, rest: string[]): Promise<unknown> {
     try {
       if (this.loaded.has(script))
@@ -228,7 +239,7 @@ export class Store {
     const kind = refusals[word] ?? "other";
     if (kind === "full" && whenFull) return this.evaluate(whenFull, rest);
     if (kind === "full") throw this.full(message);
-    this.options.refused(kind, message);
+    this.options.store?.refused?.(kind, message);
     // Under the same name there may be another primary by now.
     if (kind === "replica") this.reconnect();
     throw new EngineUnreachable(message);
@@ -241,37 +252,38 @@ export class Store {
 
   private connectionChanged(): void {
     if (!this.commands.isUp) this.loaded.clear();
-    this.hears = false;
+    this.subscriberWorks = false;
     this.echoOver();
-    if (this.commands.isUp && this.subscriber.isUp) this.speakToItself();
-    this.tellChange();
+    if (this.commands.isUp && this.subscriber.isUp) this.sendEcho();
+    this.updateUp();
   }
 
-  private tellChange(): void {
-    const isUp = this.hears && this.commands.isUp && this.subscriber.isUp;
+  private updateUp(): void {
+    const isUp = this.subscriberWorks && this.commands.isUp && this.subscriber.isUp;
     if (isUp === this.up) return;
     this.up = isUp;
     if (isUp) this.fault = undefined;
     else this.downSince = this.options.clock.monotonicMs();
-    this.options.changed(isUp);
+    this.channel.changed(isUp);
+    this.options.store?.changed?.(isUp);
     if (isUp) for (const go of this.waiting.splice(0)) go();
   }
 
-  private speakToItself(): void {
-    const { channel, clock, timeoutMs } = this.options;
+  private sendEcho(): void {
+    const { clock, timeoutMs } = this.options;
     const text = `echo ${++this.echoes}`;
-    const cancel = clock.after(timeoutMs, () => this.deaf());
+    const cancel = clock.after(timeoutMs, () => this.echoMissing());
     this.echo = { text, cancel };
-    // One that cannot be sent is not heard.
-    this.tell(channel, text).catch(() => {});
+    // One that cannot be sent does not come back.
+    this.publish(this.channel.name, text).catch(() => {});
   }
 
   private echoHeard(): void {
     this.echoOver();
-    this.hears = true;
+    this.subscriberWorks = true;
     const { clock, timeoutMs } = this.options;
-    this.echoTimer = clock.after(timeoutMs, () => this.speakToItself());
-    this.tellChange();
+    this.echoTimer = clock.after(timeoutMs, () => this.sendEcho());
+    this.updateUp();
   }
 
   private echoOver(): void {
@@ -280,7 +292,7 @@ export class Store {
     this.echoTimer?.();
   }
 
-  private deaf(): void {
+  private echoMissing(): void {
     const at = [this.commands.url, this.subscriber.url].map((url) => url && nameOf(url));
     this.failedBy(
       new RedisFault(
@@ -292,21 +304,21 @@ export class Store {
     this.reconnect();
   }
 
-  /** A primary that the sentinels name no more may take writes that are lost. */
+  /** Leaves a primary that the sentinels no longer name: it may take writes that are lost. */
   private async followPrimary(): Promise<void> {
     if (this.watching) return;
     this.watching = true;
     try {
       const url = await findPrimary(this.options.redis, this.options.timeoutMs);
-      for (const link of [this.commands, this.subscriber]) {
-        if (link.url === undefined || link.url === url) continue;
-        const [old, now] = [nameOf(link.url), nameOf(url)];
+      for (const connection of [this.commands, this.subscriber]) {
+        if (connection.url === undefined || connection.url === url) continue;
+        const [old, now] = [nameOf(connection.url), nameOf(url)];
         const said = `The sentinels name ${now} as primary, and ${old} no more.`;
         this.failedBy(new RedisFault("no longer primary", said));
-        link.drop();
+        connection.drop();
       }
     } catch {
-      // While no sentinel answers, no failover is known of: the primary stays.
+      // While no sentinel answers, the primary stays.
     } finally {
       this.watching = false;
     }
@@ -335,11 +347,11 @@ export class Store {
   private failedBy(fault: RedisFault): void {
     const known = this.fault?.kind === fault.kind;
     this.fault = fault;
-    if (!known) this.options.failed(fault);
+    if (!known) this.options.store?.failed?.(fault);
   }
 }
 
-/** Whoever may not ask for the role finds out by the first refusal. */
+/** A user that may not ask for the role learns it by the first refusal. */
 async function isPrimary(client: RedisClient): Promise<void> {
   const role: unknown = await client.send("ROLE", []).catch(() => ["master"]);
   if (Array.isArray(role) && role[0] === "master") return;
@@ -347,4 +359,15 @@ async function isPrimary(client: RedisClient): Promise<void> {
     "is a replica",
     "Redis is a read-only replica: it was a primary, or will be.",
   );
+}
+
+/** A number in a reply. Rejects nonsense: keys may hold what another program wrote. */
+export function numberAt(reply: Reply, index: number): number {
+  const value = Number(reply[index]);
+  if (Number.isNaN(value)) throw new EngineUnreachable("it answered nonsense");
+  return value;
+}
+
+export function textAt(reply: Reply, index: number): string {
+  return String(reply[index] ?? "");
 }

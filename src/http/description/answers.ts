@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { iceServer } from "../../protocol/frames.ts";
 
 /** What each call answers when it succeeds. Strict: a field that is not here is a mistake. */
 
@@ -9,13 +10,6 @@ const code = z.string().regex(/^[0-9]{4,8}$/);
 export const mintAnswer = z.strictObject({ code, appID: appId, expiresAt: moment });
 
 export const redeemAnswer = z.strictObject({ appID: appId, expiresAt: moment });
-
-/** As RTCPeerConnection takes it (W3C WebRTC, section 4.2.4). */
-export const iceServer = z.strictObject({
-  urls: z.union([z.string(), z.array(z.string())]),
-  username: z.string().optional(),
-  credential: z.string().optional(),
-});
 
 export const iceAnswer = z.strictObject({
   iceServers: z.array(iceServer),

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { version } from "../../base/version.ts";
-import { iceBody } from "../ice-routes.ts";
 import { type ProblemCode, problemCodes, statusOf } from "../problem.ts";
-import { mintBody, redeemBody } from "../rendezvous-routes.ts";
+import { iceBody, mintBody, redeemBody } from "../rendezvous.ts";
 import {
   aliveAnswer,
   iceAnswer,

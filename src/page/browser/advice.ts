@@ -1,3 +1,6 @@
+import { RendezvousError } from "../../client/client.ts";
+import { span } from "./amounts.ts";
+
 /** How many ICE candidates of each type (RFC 8445 section 5.1.1) are known. */
 export interface CandidateCounts {
   readonly host: number;
@@ -51,8 +54,30 @@ export function advice(attempt: Attempt): string {
 }
 
 const noRelay =
-  "The TURN server gave no address. Look whether it can be reached from here, on which port and over which transport TURN_URLS says it listens.";
+  "The TURN server gave no address. Check that it can be reached from here, on the port and transport in TURN_URLS.";
 
 function total({ host, srflx, prflx, relay }: CandidateCounts): number {
   return host + srflx + prflx + relay;
+}
+
+/** Why minting or redeeming a code failed, for the person who did it. */
+export function faultInWords(error: unknown): string {
+  if (!(error instanceof RendezvousError)) return "Something went wrong. Reload the page.";
+  const when = error.retryAfterMs === undefined ? "later" : `in ${span(error.retryAfterMs)}`;
+  switch (error.code) {
+    case "code_gone":
+      return "This code doesn’t work: it was never made, is used up or has expired. Ask for a new one.";
+    case "code_withdrawn":
+      return "Too many wrong codes were tried, so this one is not safe any more. Ask for a new one.";
+    case "malformed":
+      return "A code has 4 to 8 digits.";
+    case "unreachable":
+      return "The server cannot be reached. Look at your network, then try again.";
+    case "rate_limited":
+    case "too_many_misses":
+    case "shared_misses":
+      return `Too many tries from your address. Try again ${when}.`;
+    default:
+      return `${error.message} (${error.code})`;
+  }
 }

@@ -6,9 +6,9 @@ export class Chat {
   private readonly form = element("say", HTMLFormElement);
   private readonly field = element("text", HTMLInputElement);
 
-  /** `send` gets what was written, and tells how it goes there. */
+  /** `send` answers which way a message takes. */
   constructor(send: (text: string) => "direct" | "mail") {
-    // Whoever has no mouse scrolls it with the arrow keys.
+    // So that the arrow keys scroll it.
     this.messages.tabIndex = 0;
     this.form.onsubmit = (event) => {
       event.preventDefault();

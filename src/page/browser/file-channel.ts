@@ -1,5 +1,3 @@
-import type { Progress } from "./progress.ts";
-
 /**
  * A file over a data channel of its own:
  *
@@ -12,6 +10,15 @@ import type { Progress } from "./progress.ts";
 export interface FileHeader {
   readonly name: string;
   readonly size: number;
+}
+
+/** Follows how a transfer goes; the last call is `done` or `failed`. */
+export interface Progress {
+  /** Bytes so far, of those the header announced. */
+  moved(bytes: number): void;
+  done(): void;
+  /** The channel closed before the end: cancelled, or lost. */
+  failed(): void;
 }
 
 /** What every browser takes in one message (RFC 8841 section 6.1 sets the default). */
@@ -64,7 +71,7 @@ function drained(channel: RTCDataChannel): Promise<void> {
   });
 }
 
-/** Receives a file. `begin` is told what comes, and gives whom to tell of it. */
+/** Receives a file. `begin` gets its header and answers what follows its progress. */
 export function receiveFile(
   channel: RTCDataChannel,
   begin: (header: FileHeader) => Progress & { received(file: Blob): void },

@@ -2,8 +2,8 @@ import { type IceServer, iceServers } from "../../client/client.ts";
 import type { Session } from "./session.ts";
 
 /**
- * The ICE servers to use right now. What a welcome told is used while its credentials last. They
- * are asked for when there are none: who minted the code was welcomed before it was redeemed.
+ * The ICE servers to use right now: those of the welcome while their credentials are valid. Else
+ * they are asked for, as by the side that minted the code: it was welcomed before it was redeemed.
  */
 export class IceServers {
   private known: readonly IceServer[] = [];
@@ -15,7 +15,7 @@ export class IceServers {
   ) {}
 
   /** From a welcome. One without credentials doesn't replace those that still hold. */
-  told(servers: readonly IceServer[]): void {
+  received(servers: readonly IceServer[]): void {
     if (servers.some(hasCredential) || !this.usable()) this.known = servers;
   }
 
@@ -43,7 +43,7 @@ function hasCredential({ credential }: IceServer): boolean {
   return credential !== undefined;
 }
 
-/** ms since the epoch, by the server's clock. Names made by the server begin with the second in which they end. */
+/** ms since the epoch, by the server's clock. User names made by the server begin with that second. */
 function expiry({ username }: IceServer): number {
   const seconds = /^(\d{9,}):/.exec(username ?? "")?.[1];
   return seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;

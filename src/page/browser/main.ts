@@ -1,9 +1,8 @@
 import { mint, redeem, type Side } from "../../client/client.ts";
+import { faultInWords } from "./advice.ts";
 import { element } from "./elements.ts";
-import { faultInWords } from "./faults.ts";
 import { Room } from "./room.ts";
-import { clockAheadMs } from "./server-clock.ts";
-import { type Session, savedSession, saveSession } from "./session.ts";
+import { clockAheadMs, type Session, savedSession, saveSession } from "./session.ts";
 import { Steps } from "./steps.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -30,7 +29,7 @@ function view(name: "start" | "waiting" | "room"): void {
   if (name === "room") element("room-title", HTMLHeadingElement).focus();
 }
 
-/** Back to the beginning; `why` when nobody asked for it. */
+/** Back to the beginning; `why` when this was not the visitor's choice. */
 function start(why = ""): void {
   room?.close();
   room = undefined;

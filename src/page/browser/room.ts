@@ -8,28 +8,15 @@ import { type Attempt, advice, type CandidateCounts } from "./advice.ts";
 import { Chat } from "./chat.ts";
 import { element } from "./elements.ts";
 import { IceServers } from "./ice-servers.ts";
-import type { Path } from "./path.ts";
-import { type LinkEvents, PeerLink } from "./peer-link.ts";
+import { type Path, PeerConnection, type PeerEvents } from "./peer-connection.ts";
 import { type Session, saveSession } from "./session.ts";
 import type { Steps } from "./steps.ts";
 import { Transfers } from "./transfers.ts";
 
-export interface RoomOptions {
-  /** `http(s)://host[/base]` */
-  readonly url: string;
-  readonly session: Session;
-  readonly steps: Steps;
-  readonly relayOnly: boolean;
-  /** The other side is here for the first time. */
-  readonly paired: () => void;
-  /** It cannot go on; in words for whoever sits there. */
-  readonly ended: (why: string) => void;
-}
-
-/** A room with the other side in it, or on its way: signaling, connection, and what they show. */
+/** A room that both sides are in or will be: signaling, connection, and what the page shows of them. */
 export class Room {
   private readonly client: SignalingClient;
-  private readonly link: PeerLink;
+  private readonly peer: PeerConnection;
   private readonly chat = new Chat((text) => this.say(text));
   private readonly transfers = new Transfers();
   private readonly title = element("room-title", HTMLHeadingElement);
@@ -38,7 +25,19 @@ export class Room {
   private readonly choose = element("choose", HTMLButtonElement);
   private paired = false;
 
-  constructor(private readonly options: RoomOptions) {
+  constructor(
+    private readonly options: {
+      /** `http(s)://host[/base]` */
+      readonly url: string;
+      readonly session: Session;
+      readonly steps: Steps;
+      readonly relayOnly: boolean;
+      /** The other side is here for the first time. */
+      readonly paired: () => void;
+      /** It cannot go on; `why` is for the person at this page. */
+      readonly ended: (why: string) => void;
+    },
+  ) {
     const { url, session, relayOnly } = options;
     const iceServers = new IceServers(url, session);
     this.client = new SignalingClient({
@@ -50,7 +49,7 @@ export class Room {
       on: {
         state: (state) => this.stateChanged(state),
         welcome: (welcome) => {
-          iceServers.told(welcome.iceServers ?? []);
+          iceServers.received(welcome.iceServers ?? []);
           this.welcomed(welcome);
         },
         peerJoined: () => this.peerJoined(),
@@ -59,8 +58,8 @@ export class Room {
         mail: (payload, seq) => this.mailed(payload, seq),
       },
     });
-    const on = this.linkEvents();
-    this.link = new PeerLink({
+    const on = this.peerEvents();
+    this.peer = new PeerConnection({
       client: this.client,
       side: session.side,
       iceServers,
@@ -71,21 +70,21 @@ export class Room {
     this.show("Connecting", "Both browsers look for a way to each other.");
     element("again", HTMLButtonElement).onclick = () => {
       this.advise(undefined);
-      this.link.tryAgain();
+      this.peer.tryAgain();
     };
     addEventListener("online", this.networkIsBack);
   }
 
   sendFiles(files: Iterable<File>): void {
     for (const file of files) {
-      const channel = this.link.openFileChannel();
+      const channel = this.peer.openFileChannel();
       if (channel !== undefined) this.transfers.send(file, channel);
     }
   }
 
   close(): void {
     removeEventListener("online", this.networkIsBack);
-    this.link.close();
+    this.peer.close();
     this.client.close();
     this.chat.clear();
     this.transfers.clear();
@@ -120,13 +119,13 @@ export class Room {
   private peerJoined(): void {
     this.options.steps.set("peer", "done", "In the room");
     this.pair();
-    this.link.peerJoined();
+    this.peer.peerJoined();
   }
 
   private peerLeft(): void {
     this.options.steps.set("peer", "active", "Lost the server, or has left");
-    this.link.peerLeft();
-    if (!this.link.isOpen) this.closed();
+    this.peer.peerLeft();
+    if (!this.peer.isOpen) this.closed();
   }
 
   private pair(): void {
@@ -137,7 +136,7 @@ export class Room {
 
   private relayed(frame: RelayFrame): void {
     this.pair();
-    this.link.received(frame);
+    this.peer.received(frame);
   }
 
   private mailed(payload: unknown, seq: number): void {
@@ -146,14 +145,14 @@ export class Room {
   }
 
   private say(text: string): "direct" | "mail" {
-    if (this.link.say(text)) return "direct";
+    if (this.peer.say(text)) return "direct";
     this.client.send(text).catch(() => this.options.ended("The server refused a message."));
     return "mail";
   }
 
   // ---- the connection ----
 
-  private linkEvents(): LinkEvents {
+  private peerEvents(): PeerEvents {
     const { steps } = this.options;
     return {
       described: (type, sent) => {

@@ -1,7 +1,6 @@
 import { size, span } from "./amounts.ts";
 import { element, within } from "./elements.ts";
-import { type FileHeader, receiveFile, sendFile } from "./file-channel.ts";
-import type { Progress } from "./progress.ts";
+import { type FileHeader, type Progress, receiveFile, sendFile } from "./file-channel.ts";
 
 /** How often numbers change on the screen. */
 const showEveryMs = 200;

@@ -1,4 +1,4 @@
--- Counts a grant of ICE servers to whoever holds the side.
+-- Counts a grant of ICE servers to the holder of a side.
 -- ARGV[13…] "1" when the room's code must have been taken, most grants
 -- Answers granted | no_seat | not_redeemed | spent
 if not room[side .. "token"] then

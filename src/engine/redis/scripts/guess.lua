@@ -3,7 +3,7 @@
 -- KEYS live codes, codes in use, accounts with codes, operation, the code's record, accounts with
 --   misses, misses of everybody, then the misses of each of the guesser's accounts
 -- ARGV[3…] code, what the names of rooms' codes begin with, and those of accounts' codes, ms that
---   the operation is remembered, window ms, most accounts told apart, most windows a lock is long,
+--   the operation is remembered, window ms, most accounts counted apart, most windows a lock is long,
 --   then key and limit of each of the guesser's accounts
 -- Answers what and the recent misses, then: taken appId expiresAt | gone | withdrawn | locked ms
 local live, used, clients, operation, record, guessers, allMisses = unpack(KEYS, 1, 7)

@@ -1,4 +1,4 @@
--- Waits for an occupied seat, in the place of whoever waited before.
+-- Waits for an occupied seat, in the place of the one that waited before.
 -- ARGV[13] the waiter: its node, a slash, and what it is called there
 -- Answers how many have waited for this occupant, or 0 when the seat is free
 if not room[side .. "token"] then

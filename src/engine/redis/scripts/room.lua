@@ -315,7 +315,7 @@ local function answer(...)
   finish(false)
   return { stale, expired, forgotten, ... }
 end
--- As `answer`, for scripts after which somebody may not look at the room for long.
+-- As `answer`, for scripts after which the room may not be looked at for long.
 local function answerAndKeep(...)
   if room.started then
     register()

@@ -1,4 +1,5 @@
 import { shareParts } from "../../../base/account.ts";
+import type { AppId, Code } from "../../../base/ids.ts";
 import { entryCostBytes } from "../../engine.ts";
 import ack from "./ack.lua" with { type: "text" };
 import admits from "./admits.lua" with { type: "text" };
@@ -24,7 +25,7 @@ import sweep from "./sweep.lua" with { type: "text" };
 import take from "./take.lua" with { type: "text" };
 import unpark from "./unpark.lua" with { type: "text" };
 
-/** An atomic script: one script, known to the server by the SHA-1 of its text. */
+/** One atomic change, known to the server by the SHA-1 of its text. */
 export interface Script {
   readonly text: string;
   readonly sha: string;
@@ -87,3 +88,40 @@ function script(flags: string, ...parts: readonly string[]): Script {
   const text = [flags, prelude, ...parts].join("\n");
   return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
 }
+
+/** The names of all keys and channels. What belongs together has one hash tag. */
+export function keysUnder(prefix: string) {
+  const shared = `${prefix}{rv}:`;
+  return {
+    prefix,
+    live: `${shared}live`,
+    used: `${shared}used`,
+    clients: `${shared}clients`,
+    guessers: `${shared}guessers`,
+    allMisses: `${shared}misses`,
+    busy: `${shared}busy`,
+    empty: `${shared}empty`,
+    bare: `${shared}bare`,
+    use: `${shared}use`,
+    holds: `${shared}holds`,
+    settings: `${shared}settings`,
+    /** What the names of keys of a kind begin with. */
+    ofRoom: `${shared}room:`,
+    ofClient: `${shared}client:`,
+    code: (code: Code) => `${shared}code:${code}`,
+    misses: (guesser: string) => `${shared}misses:${guesser}`,
+    operation: (id: string) => `${shared}operation:${id}`,
+    node: (id: string) => `${prefix}node:${id}`,
+    /** All that a script about this room may touch, in the order of `room.lua`. */
+    room(appId: AppId): readonly string[] {
+      const room = `${prefix}{${appId}}`;
+      const sides = roomParts.flatMap((part) => [`${room}:${part}A`, `${room}:${part}B`]);
+      const overall = [this.busy, this.empty, this.bare, this.use, this.holds];
+      return [room, ...sides, this.ofRoom + appId, ...overall];
+    },
+  };
+}
+
+const roomParts = ["mail", "hold", "ring", "ids", "order"] as const;
+
+export type Keys = ReturnType<typeof keysUnder>;

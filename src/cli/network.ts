@@ -1,0 +1,55 @@
+import type { NetworkInterfaceInfo } from "node:os";
+
+/** Whether a server on `host` listens on every address of the machine. */
+export function isAnyAddress(host: string): boolean {
+  const bare = withoutBrackets(host);
+  return bare === "0.0.0.0" || bare === "::";
+}
+
+/** `localhost`, 127.0.0.0/8 and ::1. */
+export function isLoopback(host: string): boolean {
+  const bare = withoutBrackets(host).toLowerCase();
+  return bare === "localhost" || bare === "::1" || /^127\.\d+\.\d+\.\d+$/.test(bare);
+}
+
+/** Where this machine reaches a server that listens on `host`, as it stands in a URL. */
+export function ownAddress(host: string): string {
+  const bare = withoutBrackets(host);
+  if (bare === "0.0.0.0") return "127.0.0.1";
+  if (bare === "::") return "[::1]";
+  return inUrl(bare);
+}
+
+/** As a host stands in a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
+export function inUrl(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}
+
+function withoutBrackets(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
+/**
+ * Addresses at which other machines find a server that listens on `host`: none when that is a
+ * certain one, IPv6 only on `::`. Link-local ones need a zone and are left out.
+ */
+export function lanAddresses(
+  host: string,
+  interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,
+): readonly string[] {
+  if (!isAnyAddress(host)) return [];
+  return Object.values(interfaces)
+    .flatMap((infos) => infos ?? [])
+    .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
+    .filter(({ family }) => family === "IPv4" || host.includes(":"))
+    .map(({ address }) => address);
+}
+
+/**
+ * From now on `fetch` goes through no proxy that the environment names (HTTP_PROXY): it is to reach
+ * this machine, or the very server that is examined. It has no option for that.
+ */
+export function connectDirectly(): void {
+  process.env["NO_PROXY"] = "*";
+  process.env["no_proxy"] = "*";
+}

@@ -1,0 +1,53 @@
+import { Hono } from "hono";
+import { answerText } from "./answer.ts";
+import type { HttpEnv } from "./app.ts";
+
+export interface DocumentOptions {
+  /** Empty, or the path that a proxy serves this server under, such as `/signal`. */
+  readonly basePath: string;
+  /** The page to try the server on, with everything it needs in it. Undefined: there is none. */
+  readonly loadPage: (() => Promise<Page>) | undefined;
+}
+
+interface Page {
+  readonly html: string;
+  /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
+  readonly policy: string;
+  /** A JavaScript module: the signaling client, to import. */
+  readonly client: string;
+}
+
+/** How the server describes itself, to tools and to people. Written when first asked for. */
+export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  const openApi = once(async () => (await import("./description/openapi.ts")).openApi());
+  const asyncApi = once(async () => (await import("./description/asyncapi.ts")).asyncApi());
+  app.get(`${basePath}/openapi.json`, async () => answerText(await openApi(), "application/json"));
+  app.get(`${basePath}/asyncapi.json`, async () =>
+    answerText(await asyncApi(), "application/json"),
+  );
+  if (loadPage === undefined) return app;
+
+  app.get(`${basePath}/client.js`, async () => {
+    const { client } = await loadPage();
+    return answerText(client, "text/javascript; charset=utf-8");
+  });
+  app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async () => {
+    const { html, policy } = await loadPage();
+    return answerText(html, "text/html; charset=utf-8", {
+      "Content-Security-Policy": policy,
+      "X-Content-Type-Options": "nosniff",
+      // The link with a code in it is nobody else's business.
+      "Referrer-Policy": "no-referrer",
+    });
+  });
+  return app;
+}
+
+function once(write: () => Promise<object>): () => Promise<string> {
+  let text: Promise<string> | undefined;
+  return () => {
+    text ??= write().then((document) => JSON.stringify(document));
+    return text;
+  };
+}

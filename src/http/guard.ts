@@ -1,0 +1,74 @@
+import type { ClientOf, RequestServer } from "../admission/clients.ts";
+import type { OriginRule } from "../admission/origin.ts";
+import { type Passage, type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
+import type { Tally } from "../telemetry/tally.ts";
+import { problem } from "./problem.ts";
+
+export interface GuardOptions {
+  /** Undefined, like a rate of 0: no limit. */
+  readonly limiter: RateLimiter | undefined;
+  readonly allowsOrigin: OriginRule;
+  readonly clientOf: ClientOf;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly connectionLog?: Pick<ConnectionLog, "refused"> | undefined;
+}
+
+/**
+ * Lets `handle`, be it the HTTP routes or the upgrade, see a request only while its client and the
+ * site it is of ask seldom enough, and only from allowed origins, whose pages may read the answer
+ * whatever it is: CORS (Fetch standard, section 3.3) without credentials. What the origin rule refuses
+ * has counted towards the rate.
+ */
+export function guard<Server extends RequestServer, Answer extends Response | undefined>(
+  { limiter, allowsOrigin, clientOf, tally, connectionLog }: GuardOptions,
+  handle: (request: Request, server: Server) => MaybePromise<Answer>,
+): (request: Request, server: Server) => MaybePromise<Answer | Response> {
+  if (limiter === undefined || limiter.perMin === 0) return fromAllowedOrigin;
+  return (request, server) => {
+    const passage = limiter.take(clientOf(request, server).accounts);
+    return andThen(fromAllowedOrigin(request, server, passage), (answer) => {
+      if (answer !== undefined) tellLimit(answer.headers, passage);
+      return answer;
+    });
+  };
+
+  function fromAllowedOrigin(
+    request: Request,
+    server: Server,
+    passage?: Passage,
+  ): MaybePromise<Answer | Response> {
+    const { headers } = request;
+    const origin = headers.get("origin");
+    if (origin !== null && !allowsOrigin(origin, headers.get("host"))) {
+      return refuse(request, server, "origin");
+    }
+    const answer =
+      passage?.ok === false
+        ? refuse(request, server, "rate_limited", passage)
+        : handle(request, server);
+    return origin === null ? answer : andThen(answer, (it) => share(it, origin));
+  }
+
+  function refuse(
+    request: Request,
+    server: Server,
+    why: "origin" | "rate_limited",
+    passage?: Passage,
+  ): Response {
+    tally.refusals[why]++;
+    connectionLog?.refused(why, clientOf(request, server).address);
+    return problem(why === "origin" ? "origin_refused" : why, passage);
+  }
+}
+
+/** Lets pages of `origin` read the answer. */
+function share<Answer extends Response | undefined>(answer: Answer, origin: string): Answer {
+  answer?.headers.set("Access-Control-Allow-Origin", origin);
+  answer?.headers.set(
+    "Access-Control-Expose-Headers",
+    "Date, RateLimit, RateLimit-Policy, Retry-After",
+  );
+  return answer;
+}

@@ -1,0 +1,169 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import type { Client, ClientOf } from "../admission/clients.ts";
+import { type AppId, type Code, parseAppId, parseSide, type Side } from "../base/ids.ts";
+import type { Guess } from "../engine/engine.ts";
+import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
+import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import type { Refusal, Tally } from "../telemetry/tally.ts";
+import { answerJson } from "./answer.ts";
+import type { HttpEnv } from "./app.ts";
+import { isJson, parseJson, readBody } from "./body.ts";
+import type { mintAnswer, redeemAnswer, whoamiAnswer } from "./description/answers.ts";
+import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
+
+export interface RendezvousOptions {
+  readonly clientOf: ClientOf;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly rendezvous: Rendezvous;
+  readonly ice: IceSource;
+  /** The server is about to go: it makes no codes that its successor would not know. */
+  readonly draining: () => boolean;
+}
+
+/** By then a successor listens, or a balancer has noticed. */
+const drainingRetryMs = 1_000;
+
+/** `ttl` in seconds; what is no positive number is as good as none. */
+export const mintBody = z.object({ ttl: z.number().positive() });
+
+export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
+
+/** Which side of which room asks. */
+export const iceBody = z.object({
+  appID: z
+    .string()
+    .transform((text, context): AppId => parsed(parseAppId(text), "must be a UUID", context))
+    .meta({ format: "uuid" }),
+  side: z
+    .string()
+    .transform((text, context): Side => parsed(parseSide(text), "must be A or B", context))
+    .meta({ enum: ["A", "B", "a", "b"] }),
+});
+
+function parsed<T>(value: T | undefined, message: string, context: z.core.$RefinementCtx): T {
+  if (value !== undefined) return value;
+  context.addIssue({ code: "custom", message });
+  return z.NEVER;
+}
+
+const notACode =
+  'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';
+const notASide =
+  'The body must be a JSON object that names a side of a room: {"appID":"<uuid>","side":"A"}.';
+const noIce = {
+  no_seat: "Nobody is on this side of the room. Open its WebSocket first.",
+  not_redeemed: "The room's code has not been redeemed at this server. Pair by a code first.",
+  spent: `This side has had its ICE servers ${maxGrantsPerSide} times. Pair by a new code.`,
+} as const;
+
+/** Minting and redeeming codes, and ICE servers for clients that get no welcome. */
+export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
+  const { rendezvous, ice, clientOf, draining, tally } = options;
+  const app = new Hono<HttpEnv>();
+
+  app.post("/code", async ({ req, env }) => {
+    const client = clientOf(req.raw, env);
+    if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
+    const wish = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
+    const ttlMs = wish.success ? wish.data.ttl * 1000 : undefined;
+    return answerMint(await rendezvous.mint({ ttlMs, client }));
+  });
+
+  app.post("/redeem", async ({ req, env }) => {
+    const client = clientOf(req.raw, env);
+    const body = await read(req.raw, redeemBody, notACode);
+    if (body instanceof Response) return body;
+    return answerRedeem(await rendezvous.redeem(body.code as Code, client), client);
+  });
+
+  app.post("/ice", async ({ req, env }) => {
+    const client = clientOf(req.raw, env);
+    const body = await read(req.raw, iceBody, notASide);
+    if (body instanceof Response) return body;
+    return answerIce(await ice.ask(body.appID, body.side, client));
+  });
+
+  // For whoever sets up a proxy in front of this server.
+  app.get("/whoami", ({ req, env }) => {
+    const { address, header = null, shared } = clientOf(req.raw, env);
+    const host = req.raw.headers.get("host");
+    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host });
+  });
+  return app;
+
+  /** The body as `schema` has it, or a refusal that tells what it must be. */
+  async function read<T>(
+    request: Request,
+    schema: z.ZodType<T>,
+    detail: string,
+  ): Promise<T | Response> {
+    if (!isJson(request.headers.get("content-type"))) return refuse("bad_request", "not_json");
+    const text = await readBody(request);
+    if (text === undefined) return refuse("bad_request", "body_too_large");
+    const body = schema.safeParse(parseJson(text));
+    return body.success ? body.data : refuse("bad_request", "malformed", { detail });
+  }
+
+  function answerMint(minted: Minted | Unminted): Response {
+    switch (minted.outcome) {
+      case "minted": {
+        const { code, appId, expiresAt } = minted;
+        const body = { code, appID: appId, expiresAt: rfc3339(expiresAt) };
+        return answerJson<z.infer<typeof mintAnswer>>(body);
+      }
+      case "client_full":
+        return refuse("codes_per_client", "client_full", minted);
+      case "codes_full":
+        return refuse("codes_full", "codes_full", minted);
+      default:
+        return minted satisfies never;
+    }
+  }
+
+  function answerRedeem(guess: Guess, client: Client): Response {
+    switch (guess.outcome) {
+      case "taken": {
+        const { appId, expiresAt } = guess.entry;
+        const body = { appID: appId, expiresAt: rfc3339(expiresAt) };
+        return answerJson<z.infer<typeof redeemAnswer>>(body);
+      }
+      case "locked":
+        return refuse("guesses", client.shared ? "shared_misses" : "too_many_misses", guess);
+      case "gone":
+        return refuse("gone", "code_gone");
+      case "withdrawn":
+        return refuse("withdrawn", "code_withdrawn");
+      default:
+        return guess satisfies never;
+    }
+  }
+
+  function answerIce(answer: IceAnswer): Response {
+    switch (answer.outcome) {
+      case "granted": {
+        const { iceServers, expiresAt } = answer;
+        const expiry = expiresAt === undefined ? {} : { expiresAt: rfc3339(expiresAt) };
+        return answerJson({ iceServers, ...expiry });
+      }
+      case "no_seat":
+      case "not_redeemed":
+      case "spent":
+        return refuse("ice", "ice_refused", { detail: noIce[answer.outcome] });
+      case "rate_limited":
+        return refuse("ice", "rate_limited", answer);
+      default:
+        return answer satisfies never;
+    }
+  }
+
+  function refuse(counted: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
+    tally.refusals[counted]++;
+    return problem(code, words);
+  }
+}
+
+/** A moment in ms since the epoch as RFC 3339 has it: UTC, to the millisecond. */
+function rfc3339(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,468 @@
+import { describe, expect, test } from "bun:test";
+import type { Clock } from "../../src/base/clock.ts";
+import { newAppId } from "../../src/base/ids.ts";
+import { SharedBudget } from "../../src/base/shared-budget.ts";
+import type {
+  Busy,
+  Engine,
+  Newcomer,
+  Seat,
+  Seats,
+  Taken,
+  Waiter,
+} from "../../src/engine/engine.ts";
+import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import type { CloseReason } from "../../src/protocol/closes.ts";
+import { Arrival, Newcomers, newcomerWaitMs } from "../../src/signaling/arrival.ts";
+import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import {
+  claimable,
+  displacedAfterMs,
+  type ParkingEvent,
+  type ParkingState,
+  parkingStep,
+  patienceOf,
+} from "../../src/signaling/parking.ts";
+import { Tally } from "../../src/telemetry/tally.ts";
+import { contractLimits } from "../contract/engine-contract.ts";
+import { RecordingListener } from "../contract/listener.ts";
+import { type SitOptions, sit } from "../contract/seating.ts";
+import { fakeClock } from "../support/clock.ts";
+
+describe("the rule", () => {
+  const events = [
+    "first_frame",
+    "alive",
+    "dead",
+    "gone",
+    "vacant",
+    "busy",
+    "other_occupant",
+    "patience_over",
+    "displaced",
+  ] as const satisfies readonly ParkingEvent[];
+
+  /** For each state what each event, in the order above, leads to: the state and the action. */
+  const table: Record<ParkingState, readonly string[]> = {
+    asking: [
+      "asking claim same_sid",
+      "waiting wait",
+      "asking claim dead",
+      "asking claim free",
+      "asking claim free",
+      "asking nothing",
+      "asking probe",
+      "refused refuse",
+      "leaving leave",
+    ],
+    waiting: [
+      "waiting claim same_sid",
+      "waiting nothing",
+      "waiting claim dead",
+      "waiting claim free",
+      "waiting claim free",
+      "waiting nothing",
+      "asking probe",
+      "refused refuse",
+      "leaving leave",
+    ],
+    leaving: [
+      ...Array<string>(5).fill("leaving nothing"),
+      "leaving nothing",
+      "leaving nothing",
+      "refused refuse",
+      "leaving nothing",
+    ],
+    refused: Array<string>(9).fill("refused nothing"),
+  };
+
+  const rows = Object.entries(table).flatMap(([state, outcomes]) =>
+    events.map((event, i) => [state as ParkingState, event, outcomes[i] ?? ""] as const),
+  );
+
+  test.each(rows)("%s, on %s: %s", (state, event, outcome) => {
+    const step = parkingStep(state, event);
+    const how = step.action.do === "claim" ? ` ${step.action.how}` : "";
+    expect(`${step.state} ${step.action.do}${how}`).toBe(outcome);
+  });
+
+  test.each([
+    [1, 5_000],
+    [2, 10_000],
+    [3, 15_000],
+    [4, 15_000],
+    [1_000, 15_000],
+  ])("newcomer number %p waits %p ms beside a living occupant", (times, ms) => {
+    expect(patienceOf(times)).toBe(ms);
+  });
+
+  test("a dead occupant is named by its token", () => {
+    expect(claimable("free", 7)).toBe("free");
+    expect(claimable("same_sid", 7)).toBe("same_sid");
+    expect(claimable("dead", 7)).toEqual({ dead: 7 });
+  });
+});
+
+/** Lets everything happen that hangs on answers already given. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+/** A newcomer, and what became of it. */
+function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
+  const ended: string[] = [];
+  const tally = new Tally();
+  const connection: { closeReason: CloseReason | undefined } = { closeReason: undefined };
+  const context = {
+    engine,
+    clock,
+    tally,
+    heartbeatMs: 20_000,
+    wsMaxMsgBytes: 65_536,
+    framesPerSec: 0,
+    largeFrames: new LargeFrames(clock),
+    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+  };
+  const arrival = new Arrival(newcomer, connection, context, {
+    parked: () => {},
+    seated: ({ seat }) => ended.push(`seated ${seat.token}`),
+    refuse: (reason) => ended.push(reason),
+  });
+  return { arrival, ended, connection, tally };
+}
+
+async function setUp({ sid = "" }: SitOptions = {}) {
+  const clock = fakeClock();
+  const engine = memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} });
+  const appId = newAppId();
+  const occupant = await sit(engine, appId, "A", { sid });
+  /** Lets a newcomer come that finds the seat taken by whoever has this token. */
+  const park = async (newSid = "", token = occupant.seat.token) => {
+    const listener = new RecordingListener();
+    const newcomer = { appId, side: "A", sid: newSid, accounts: [], listener } as const;
+    let takes = 0;
+    const { seats } = engine;
+    const take: Seats["take"] = (who, how) =>
+      takes++ === 0 ? { outcome: "busy", token } : seats.take(who, how);
+    const asked: Engine = { ...engine, seats: Object.assign(Object.create(seats), { take }) };
+    const arrived = arrive(newcomer, asked, clock);
+    arrived.arrival.join();
+    await settle();
+    return { ...arrived, listener };
+  };
+  return { clock, engine, appId, occupant, park };
+}
+
+describe("a newcomer", () => {
+  test("gets the seat of an occupant that is found dead", async () => {
+    const { occupant, park } = await setUp();
+    occupant.listener.alive = () => Promise.resolve(false);
+    const { ended } = await park();
+    expect(ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+    expect(occupant.listener.unheard).toEqual(["probed", "replaced dead"]);
+  });
+
+  test("waits beside a living one: the first 5 s, the second 10 s, the third 15 s", async () => {
+    const { clock, park } = await setUp();
+    for (const ms of [5_000, 10_000, 15_000, 15_000]) {
+      const { ended } = await park();
+      clock.advance(ms - 1);
+      expect(ended).toEqual([]);
+      clock.advance(1);
+      expect(ended).toEqual(["busy"]);
+    }
+  });
+
+  test("counts its patience from the occupant's answer", async () => {
+    const { clock, occupant, park } = await setUp();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    occupant.listener.alive = () => promise;
+    const { ended } = await park();
+    clock.advance(3_000);
+    resolve(true);
+    await settle();
+    clock.advance(4_999);
+    expect(ended).toEqual([]);
+    clock.advance(1);
+    expect(ended).toEqual(["busy"]);
+  });
+
+  test.each(["while it is asked", "after it was found alive"])(
+    "gets the seat when the occupant leaves %s",
+    async (when) => {
+      const { engine, occupant, park } = await setUp();
+      if (when === "while it is asked") occupant.listener.alive = () => new Promise(() => {});
+      const { ended } = await park();
+      await engine.seats.leave(occupant.seat);
+      await settle();
+      expect(ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+    },
+  );
+
+  test("gets the seat when the occupant had left before it parked", async () => {
+    const { engine, occupant, park } = await setUp();
+    await engine.seats.leave(occupant.seat);
+    const { ended } = await park();
+    expect(ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+  });
+
+  test("takes its own client's seat over at its first frame, not before", async () => {
+    const { occupant, park } = await setUp({ sid: "s" });
+    const { arrival, ended } = await park("s");
+    expect(ended).toEqual([]);
+    arrival.spoke();
+    expect(ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+    await occupant.listener.hears("probed", "replaced same_sid");
+  });
+
+  test.each([
+    ["s", "t"],
+    ["s", ""],
+    ["", ""],
+  ])("takes nothing over from sid %p with sid %p, whatever it sends", async (old, sid) => {
+    const { clock, park } = await setUp({ sid: old });
+    const { arrival, ended } = await park(sid);
+    arrival.spoke();
+    arrival.spoke();
+    clock.advance(5_000);
+    expect(ended).toEqual(["busy"]);
+  });
+
+  test("waits like any other while a guard keeps it from its own client's seat", async () => {
+    const { clock, engine, appId, park } = await setUp({ sid: "s" });
+    const heir = await sit(engine, appId, "A", { sid: "s", how: "same_sid" });
+    const { arrival, ended } = await park("s", heir.seat.token);
+    arrival.spoke();
+    clock.advance(5_000);
+    expect(ended).toEqual(["busy"]);
+    expect(heir.listener.unheard).toEqual(["probed"]);
+  });
+
+  test("gets a dead occupant's seat though a guard kept it from taking it by sid", async () => {
+    const { engine, appId, park } = await setUp({ sid: "s" });
+    const heir = await sit(engine, appId, "A", { sid: "s", how: "same_sid" });
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    heir.listener.alive = () => promise;
+    const { arrival, ended } = await park("s", heir.seat.token);
+    arrival.spoke();
+    expect(ended).toEqual([]);
+    resolve(false);
+    await settle();
+    expect(ended).toEqual([`seated ${heir.seat.token + 1}`]);
+  });
+
+  test("asks again when the seat has gone to somebody else meanwhile", async () => {
+    const { engine, appId, occupant, park } = await setUp();
+    occupant.listener.alive = () => new Promise(() => {});
+    await engine.seats.leave(occupant.seat);
+    const quick = await sit(engine, appId, "A");
+    quick.listener.alive = () => Promise.resolve(false);
+    const { ended } = await park("", occupant.seat.token);
+    expect(ended).toEqual([`seated ${quick.seat.token + 1}`]);
+    await quick.listener.hears("probed", "replaced dead");
+  });
+
+  test("that is displaced at once is sent away after 3 s, that no two spin", async () => {
+    const { clock, park } = await setUp();
+    const first = await park();
+    const second = await park();
+    clock.advance(displacedAfterMs - 1);
+    expect(first.ended).toEqual([]);
+    clock.advance(1);
+    expect(first.ended).toEqual(["displaced"]);
+    expect(second.ended).toEqual([]);
+  });
+
+  test("that is displaced after a while is sent away at once", async () => {
+    const { clock, park } = await setUp();
+    const first = await park();
+    clock.advance(displacedAfterMs + 1);
+    await park();
+    clock.advance(0);
+    expect(first.ended).toEqual(["displaced"]);
+  });
+
+  test("that is displaced gets no seat, whatever it sends and whoever leaves", async () => {
+    const { clock, engine, occupant, park } = await setUp({ sid: "s" });
+    const first = await park("s");
+    const second = await park("t");
+    first.arrival.spoke();
+    await engine.seats.leave(occupant.seat);
+    await settle();
+    expect(second.ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+    clock.advance(displacedAfterMs);
+    expect(first.ended).toEqual(["displaced"]);
+  });
+
+  test("that has gone neither takes the seat nor hears of it, and costs nobody a place", async () => {
+    const { clock, engine, occupant, park } = await setUp();
+    const gone = await park();
+    gone.arrival.stop();
+    gone.arrival.spoke();
+    const next = await park();
+    await engine.seats.leave(occupant.seat);
+    await settle();
+    clock.advance(60_000);
+    expect(gone.ended).toEqual([]);
+    expect(next.ended).toEqual([`seated ${occupant.seat.token + 1}`]);
+  });
+});
+
+describe("a newcomer at an engine that takes its time", () => {
+  const busy: Busy = { outcome: "busy", token: 1 };
+
+  /** An engine whose answers a test gives: to `take` by hand, to `probe` by `probed`. */
+  function slowEngine() {
+    const takes: string[] = [];
+    const left: Seat[] = [];
+    const answers: PromiseWithResolvers<Taken | Busy>[] = [];
+    const probed = Promise.withResolvers<"alive" | "dead" | "gone">();
+    let waiter: Waiter | undefined;
+    const seats: Seats = {
+      take: (_, how) => {
+        takes.push(JSON.stringify(how));
+        const answer = Promise.withResolvers<Taken | Busy>();
+        answers.push(answer);
+        return answer.promise;
+      },
+      leave: (seat) => {
+        left.push(seat);
+        return Promise.resolve(true);
+      },
+      probe: () => probed.promise,
+      park: async (_appId, _side, parked) => {
+        waiter = parked;
+        return { times: 1, unpark() {} };
+      },
+    };
+    /** Answers the oldest `take` that waits. */
+    const answer = async (outcome: Taken | Busy) => {
+      answers.shift()?.resolve(outcome);
+      await settle();
+    };
+    const engine = { seats } as unknown as Engine;
+    return { engine, takes, left, answer, probed, vacant: () => waiter?.vacant() };
+  }
+
+  async function parked() {
+    const slow = slowEngine();
+    const listener = new RecordingListener();
+    const newcomer = { appId: newAppId(), side: "A", sid: "s", accounts: [], listener } as const;
+    const arrived = arrive(newcomer, slow.engine, fakeClock());
+    arrived.arrival.join();
+    await slow.answer(busy);
+    slow.takes.length = 0;
+    return { ...slow, ...arrived };
+  }
+
+  test("claims one seat at a time, and again when it became free during a claim", async () => {
+    const { takes, answer, arrival, vacant } = await parked();
+    arrival.spoke();
+    vacant();
+    vacant();
+    expect(takes).toEqual(['"same_sid"']);
+    await answer(busy);
+    expect(takes).toEqual(['"same_sid"', '"free"']);
+    await answer(busy);
+    expect(takes).toHaveLength(2);
+  });
+
+  test("claims the seat of the dead also when that was found during another claim", async () => {
+    const { takes, answer, arrival, probed } = await parked();
+    arrival.spoke();
+    probed.resolve("dead");
+    await settle();
+    await answer(busy);
+    expect(takes).toEqual(['"same_sid"', '{"dead":1}']);
+  });
+
+  test("that has gone meanwhile gives up the seat that it is given", async () => {
+    const { answer, arrival, ended, left } = await parked();
+    arrival.spoke();
+    arrival.stop();
+    const seat: Seat = { appId: newAppId(), side: "A", token: 2 };
+    await answer({
+      outcome: "taken",
+      seat,
+      peer: false,
+      firstPair: false,
+      held: 0,
+      lastSeq: 0,
+      mailWaits: false,
+    });
+    expect(ended).toEqual([]);
+    expect(left).toEqual([seat]);
+  });
+});
+
+describe("a newcomer that says nothing", () => {
+  function setUp() {
+    const clock = fakeClock();
+    let timers = 0;
+    const counting = {
+      ...clock,
+      after(ms: number, run: () => void) {
+        timers++;
+        return clock.after(ms, run);
+      },
+    };
+    const newcomers = new Newcomers(counting);
+    /** How long each waited, in the order in which they were let in. */
+    const waits: number[] = [];
+    const come = () => {
+      const since = clock.monotonicMs();
+      newcomers.add({ join: () => waits.push(clock.monotonicMs() - since) });
+    };
+    return { clock, waits, come, timers: () => timers };
+  }
+
+  test("is let in once, 50 to 55 ms after it came, with one timer for all", () => {
+    const { clock, waits, come, timers } = setUp();
+    for (let ms = 0; ms < 1_000; ms++) {
+      for (let i = 0; i < 10; i++) come();
+      clock.advance(1);
+    }
+    clock.advance(60);
+    expect(waits).toHaveLength(10_000);
+    expect(Math.min(...waits)).toBe(newcomerWaitMs);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(newcomerWaitMs + 5);
+    expect(timers()).toBeLessThanOrEqual(1_000 / 5 + 1);
+    clock.advance(1_000);
+    expect(waits).toHaveLength(10_000);
+  });
+
+  test("waits as long when all others were let in before it came", () => {
+    const { clock, waits, come } = setUp();
+    come();
+    clock.advance(1_000);
+    come();
+    clock.advance(newcomerWaitMs - 1);
+    expect(waits).toHaveLength(1);
+    clock.advance(1);
+    expect(waits).toEqual([newcomerWaitMs, newcomerWaitMs]);
+  });
+});
+
+describe("joining", () => {
+  async function newcomer() {
+    const { clock, engine, appId } = await setUp();
+    const listener = new RecordingListener();
+    return arrive({ appId, side: "B", sid: "", accounts: [], listener }, engine, clock);
+  }
+
+  test("happens once, however often it is asked for", async () => {
+    const { arrival, ended, tally } = await newcomer();
+    arrival.spoke();
+    arrival.join();
+    arrival.spoke();
+    expect(ended).toHaveLength(1);
+    expect(tally.pairs).toBe(1);
+  });
+
+  test("does not happen any more when the connection is being closed", async () => {
+    const { arrival, connection, ended } = await newcomer();
+    connection.closeReason = "shutdown";
+    arrival.join();
+    expect(ended).toEqual([]);
+  });
+});
