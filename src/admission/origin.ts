@@ -73,7 +73,7 @@ interface Origin {
   readonly scheme: string;
   /** Without port, IPv6 in brackets. */
   readonly hostname: string;
-  /** The scheme's default when not told; empty for a scheme that has none. */
+  /** The scheme's default where none is given; empty for a scheme that has none. */
   readonly port: string;
 }
 

@@ -16,9 +16,9 @@ export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
 
 /**
- * A format from a function that answers undefined for text it cannot take. `fault` is what an
- * operator is told of such text, in words that follow "must be": it must not repeat the text, which
- * may be a secret.
+ * A format from a function that answers undefined for text it cannot take. `fault` describes such
+ * text to the operator, in words that follow "must be": it must not repeat the text, which may be a
+ * secret.
  */
 export function format<T>(
   allowed: string,

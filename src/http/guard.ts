@@ -1,6 +1,6 @@
 import type { ClientOf, RequestServer } from "../admission/clients.ts";
 import type { OriginRule } from "../admission/origin.ts";
-import { type Passage, type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
+import { type Passage, type RateLimiter, setRateLimitHeaders } from "../admission/rate-limit.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { problem } from "./problem.ts";
@@ -23,11 +23,11 @@ export function guard<Server extends RequestServer, Answer extends Response | un
   { limiter, allowsOrigin, clientOf, tally }: GuardOptions,
   handle: (request: Request, server: Server) => MaybePromise<Answer>,
 ): (request: Request, server: Server) => MaybePromise<Answer | Response> {
-  if (limiter === undefined || limiter.perMin === 0) return fromAllowedOrigin;
+  if (limiter === undefined || limiter.perWindow === 0) return fromAllowedOrigin;
   return (request, server) => {
     const passage = limiter.take(clientOf(request, server).accounts);
     return andThen(fromAllowedOrigin(request, server, passage), (answer) => {
-      if (answer !== undefined) tellLimit(answer.headers, passage);
+      if (answer !== undefined) setRateLimitHeaders(answer.headers, passage);
       return answer;
     });
   };

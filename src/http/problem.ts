@@ -2,7 +2,7 @@ import { commonHeaders } from "./answer.ts";
 
 /**
  * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), and
- * what it means to whoever sees it. The names are the stable `code` clients may act upon.
+ * its meaning in a sentence for people. The names are the stable `code` clients may act upon.
  */
 const problems = {
   malformed: [400, "Bad Request", "The request cannot be understood."],
@@ -75,9 +75,9 @@ export function statusOf(code: ProblemCode): number {
 }
 
 export interface ProblemOptions {
-  /** What is wrong with this very request, in place of the general words. Never a cause or secret. */
+  /** What is wrong with this very request, in place of the general sentence. Never a cause or secret. */
   readonly detail?: string;
-  /** Told in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
+  /** Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
   readonly retryAfterMs?: number;
   /** For Allow. */
   readonly allow?: string;

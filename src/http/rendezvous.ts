@@ -1,8 +1,9 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Client, ClientOf } from "../admission/clients.ts";
-import { type AppId, type Code, parseAppId, parseSide, type Side } from "../base/ids.ts";
+import { type AppId, type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
+import { anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
@@ -35,19 +36,15 @@ export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 export const iceBody = z.object({
   appID: z
     .string()
-    .transform((text, context): AppId => parsed(parseAppId(text), "must be a UUID", context))
+    .transform((text, context): AppId => {
+      const parsed = parseAppId(text);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: "custom", message: "must be a UUID" });
+      return z.NEVER;
+    })
     .meta({ format: "uuid" }),
-  side: z
-    .string()
-    .transform((text, context): Side => parsed(parseSide(text), "must be A or B", context))
-    .meta({ enum: ["A", "B", "a", "b"] }),
+  side: anySide,
 });
-
-function parsed<T>(value: T | undefined, message: string, context: z.core.$RefinementCtx): T {
-  if (value !== undefined) return value;
-  context.addIssue({ code: "custom", message });
-  return z.NEVER;
-}
 
 const notACode =
   'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';
@@ -67,8 +64,8 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   app.post("/code", async ({ req, env }) => {
     const client = clientOf(req.raw, env);
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
-    const wish = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
-    const ttlMs = wish.success ? wish.data.ttl * 1000 : undefined;
+    const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
+    const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
     return answerMint(await rendezvous.mint({ ttlMs, client }), client);
   });
 
@@ -86,7 +83,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     return answerIce(await ice.ask(body.appID, body.side, client));
   });
 
-  // For whoever sets up a proxy in front of this server.
+  // For people who set up a proxy in front of this server.
   app.get("/whoami", ({ req, env }) => {
     const { address, header = null, shared } = clientOf(req.raw, env);
     const host = req.raw.headers.get("host");
@@ -96,7 +93,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   });
   return app;
 
-  /** The body as `schema` has it, or a refusal that tells what it must be. */
+  /** The body as `schema` has it, or a refusal that says what it must be. */
   async function read<T>(
     request: Request,
     schema: z.ZodType<T>,
@@ -163,9 +160,9 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     }
   }
 
-  function refuse(counted: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
     tally.refusals[counted]++;
-    return problem(code, words);
+    return problem(code, options);
   }
 }
 

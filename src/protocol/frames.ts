@@ -54,7 +54,8 @@ function relayed(example: object = {}) {
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
 /** Whatever was sent may be acknowledged; what was not is clamped away. */
 const anySeq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const anySide = z
+/** A side as clients name it: in either case. */
+export const anySide = z
   .string()
   .transform((text, ctx): Side => {
     const parsed = parseSide(text);
@@ -100,7 +101,7 @@ export const clientFrames = {
     examples: [{ upTo: 1 }],
   },
   telemetry: {
-    does: "Tells how the peer connection went: ice-connected or ice-failed",
+    does: "Reports how the peer connection went: ice-connected or ice-failed",
     schema: z.object({
       event: z.string(),
       mode: z.string().optional(),
@@ -115,7 +116,7 @@ export const clientFrames = {
   },
 } as const satisfies Record<string, ClientFrame>;
 
-export type ClientFrameType = keyof typeof clientFrames;
+type ClientFrameType = keyof typeof clientFrames;
 export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];

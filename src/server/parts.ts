@@ -15,9 +15,8 @@ import { createApp, pathOf } from "../http/app.ts";
 import { endConnection, isLongBodied } from "../http/body.ts";
 import { guard } from "../http/guard.ts";
 import { ProblemResponse } from "../http/problem.ts";
-import { guessWatch } from "../rendezvous/guess-watch.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
-import { rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
 import { connectionLog } from "../telemetry/connection-log.ts";
@@ -57,14 +56,14 @@ export interface Parts {
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const behindUnknownProxy =
-  "An untrusted proxy tells whom it asks for: all its clients count as one, with the limits of a site. " +
+  "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
-const iceGrants = { perMin: 30, windowMs: 3_600_000 };
-/** Clients a limiter tells apart in one window; later ones share a bucket. */
+const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
+/** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
-// Loaded when first asked for: many servers never are, and what is loaded costs time at the start and
+// Loaded when first requested: at many servers nobody does, and what is loaded costs time at the start and
 // memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
 const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
 const loadPage = async () => (await import("../page/page.ts")).page;
@@ -115,7 +114,7 @@ export function buildParts(core: Core): Parts {
       const turn = requests.take();
       const answer =
         turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      // Asked last: each header that is looked up costs a socket as much as its seat.
+      // Checked last: each header that is looked up costs a socket as much as its seat.
       if (answer === undefined || !isLongBodied(request.headers)) return answer;
       return andThen(answer, endConnection);
     },
@@ -124,7 +123,7 @@ export function buildParts(core: Core): Parts {
 
 /** Who a client is, and how much it may take. */
 function buildAdmission({ config, clock, log }: Core) {
-  const limiter = (limit: { perMin: number; windowMs?: number }) =>
+  const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const known = clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
@@ -140,8 +139,8 @@ function buildAdmission({ config, clock, log }: Core) {
     allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
       log.warn(originRefused, { origin }),
     ),
-    httpLimit: limiter({ perMin: config.httpRatePerMin }),
-    wsLimit: limiter({ perMin: config.wsRatePerMin }),
+    httpLimit: limiter({ perWindow: config.httpRatePerMin }),
+    wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
     socketLimits: socketLimits({
       max: config.maxSockets || socketsWithinOpenFiles(),
@@ -209,6 +208,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     basePath: config.basePath,
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
+    warning: () => engine.warning(),
     loadMetrics: async () =>
       (await loadMetrics())({
         tally,

@@ -78,7 +78,9 @@ export class Peer implements SeatListener {
   ) {
     const { appId, side, sid } = identity;
     const accounts = client?.accounts ?? noAccounts;
-    const newcomer = { appId, side, sid, accounts, listener: this };
+    // Where a welcome waits for its ICE servers, frames have to wait for the welcome.
+    const startsRelay = !(identity.v2 && context.iceServers);
+    const newcomer = { appId, side, sid, accounts, startsRelay, listener: this };
     this.arrival = new Arrival(newcomer, connection, context, this);
   }
 
@@ -173,11 +175,15 @@ export class Peer implements SeatListener {
     this.peerThere = undefined;
     this.tell(() => this.welcome(isPeerThere, iceServers));
     if (isPeerThere) this.peerJoined();
-    if (!this.identity.mailboxClient && !taken.mailWaits) this.mailAfter = taken.lastSeq;
-    // Mail may have come while the welcome waited for its ICE servers.
-    if (this.identity.v2) this.pump?.pull();
-    if (taken.held === 0) void engine.relay.start(seat, false);
-    else {
+    if (taken.mailWaits) this.pump?.mailStored();
+    else if (!this.identity.mailboxClient) {
+      this.mailAfter = taken.lastSeq;
+      // Mail may have come while the welcome waited for its ICE servers.
+      this.openPump?.openAfter(taken.lastSeq);
+    }
+    if (taken.held === 0) {
+      if (!taken.started) void engine.relay.start(seat, false);
+    } else {
       this.returning = new Returning(clock, (discard) => engine.relay.start(seat, discard));
       if (isPeerThere) this.returning.peerThere();
     }
@@ -243,8 +249,7 @@ export class Peer implements SeatListener {
   }
 
   mailStored(): void {
-    // Before the welcome is out, nothing is; what waits is read then.
-    if (this.peerThere === undefined) this.pump?.pull();
+    this.pump?.mailStored();
   }
 
   replaced(why: "same_sid" | "dead"): void {
@@ -284,19 +289,14 @@ export class Peer implements SeatListener {
             "A frame must be one JSON object with a type, in UTF-8.",
           )
         : this.use(seat, type, frame, text);
-    return connectionLog?.logsFrames ? this.logFrame(type, bytes, outcome) : outcome;
+    if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcome);
+    return outcome;
   }
 
-  private logFrame(
-    type: FrameType,
-    bytes: number,
-    outcome: MaybePromise<FrameOutcome>,
-  ): MaybePromise<FrameOutcome> {
-    const logged = (what: FrameOutcome) => {
+  private logFrame(type: FrameType, bytes: number, outcome: MaybePromise<FrameOutcome>): void {
+    const logged = (what: FrameOutcome) =>
       this.context.connectionLog?.frame(this.connection.id, this.identity, type, bytes, what);
-      return what;
-    };
-    return andThen(outcome, logged, () => logged("unreachable"));
+    void andThen(outcome, logged, () => logged("unreachable"));
   }
 
   private use(
@@ -328,8 +328,10 @@ export class Peer implements SeatListener {
     const started = this.returning?.relays(type === "offer");
     if (started instanceof Promise) return started.then(() => this.relay(seat, type, text));
     const outcome = this.context.engine.relay.publish(seat, text, type);
-    if (outcome instanceof Promise) return outcome.then((late) => this.published(type, late));
-    return this.published(type, outcome);
+    if (!(outcome instanceof Promise)) return this.published(type, outcome);
+    const done = outcome.then((late) => this.published(type, late));
+    this.inbox?.goesOn(done, text);
+    return done;
   }
 
   private published(type: RelayType, outcome: RelayOutcome): FrameOutcome {

@@ -1,5 +1,5 @@
 import { systemClock } from "../../src/base/clock.ts";
-import { examine, type Wishes } from "../../src/cli/doctor/examine.ts";
+import { examine, type OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { parseTarget } from "../../src/cli/doctor/target.ts";
 
 export interface Examination {
@@ -17,13 +17,13 @@ export async function examination(
   url: string,
   insecure = false,
   clock = systemClock,
-  wishes: Wishes = {},
+  optional: OptionalSteps = {},
 ): Promise<Examination> {
   const target = parseTarget(url, insecure);
   if (target === undefined) throw new Error(`${url} is no target`);
   const steps: string[] = [];
   let [failure, warnings, told] = ["", "", ""];
-  const sound = await examine(target, wishes, clock, (step, verdict) => {
+  const sound = await examine(target, optional, clock, (step, verdict) => {
     steps.push(step);
     const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
     told += `${step}: ${verdict.found}\n${more}\n`;

@@ -13,7 +13,7 @@ import {
 } from "./answers.ts";
 import { jsonSchema } from "./json-schema.ts";
 
-/** One HTTP call, as the document tells of it and a test carries it out. */
+/** One HTTP call, as the document describes it and a test carries it out. */
 export interface Call {
   readonly id: string;
   readonly method: "get" | "post";
@@ -120,7 +120,7 @@ export function openApi(): object {
       title: "nt-signal",
       version,
       summary: "The server that two WebRTC peers meet at: codes and ICE servers.",
-      description: "What crosses the WebSocket is told by /asyncapi.json.",
+      description: "What crosses the WebSocket is described by /asyncapi.json.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "./" }],
