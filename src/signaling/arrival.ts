@@ -133,12 +133,17 @@ export const newcomerWaitMs = 50;
 /** The timer runs no more often than this: a newcomer may wait that much longer, in ms. */
 const timerStepMs = 5;
 
+interface Waiting {
+  readonly since: number;
+  readonly who: { join(): void };
+}
+
 /**
  * Lets each newcomer join `newcomerWaitMs` after its upgrade, unless its first frame came before. All
  * wait equally long, so that they leave in the order in which they came, and one timer serves all.
  */
 export class Newcomers {
-  private waiting: { readonly since: number; readonly who: { join(): void } }[] = [];
+  private waiting: Waiting[] = [];
 
   constructor(private readonly clock: Pick<Clock, "monotonicMs" | "after">) {}
 
@@ -153,10 +158,12 @@ export class Newcomers {
 
   private letIn(): void {
     const before = this.clock.monotonicMs() - newcomerWaitMs;
-    const left = this.waiting.findIndex(({ since }) => since > before);
-    const due = this.waiting.splice(0, left === -1 ? this.waiting.length : left);
+    const { waiting } = this;
+    let left = 0;
+    while (left < waiting.length && (waiting[left] as Waiting).since <= before) left++;
+    this.waiting = waiting.slice(left);
     const first = this.waiting[0];
     if (first !== undefined) this.wakeIn(first.since - before);
-    for (const { who } of due) who.join();
+    for (let i = 0; i < left; i++) (waiting[i] as Waiting).who.join();
   }
 }

@@ -1,6 +1,5 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel } from "../base/clock.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
 
@@ -35,7 +34,7 @@ export class Inbox extends FrameBudget {
   private parked = false;
   private busy = false;
   /** Relayed frames that were handed on in this turn and whose outcomes are awaited. */
-  private together: Promise<void>[] | undefined;
+  private together: Promise<unknown>[] | undefined;
   private togetherCharacters = 0;
   /** Set while frames wait because the connection sends too fast. */
   private slowed: Cancel | undefined;
@@ -46,8 +45,8 @@ export class Inbox extends FrameBudget {
       SignalingContext,
       "clock" | "wsMaxMsgBytes" | "framesPerSec" | "largeFrames" | "queued"
     >,
-    /** Gets each frame when its turn has come. */
-    private readonly handler: { handle(text: string): MaybePromise<void> },
+    /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
+    private readonly handler: { handle(text: string): unknown },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {
@@ -76,7 +75,7 @@ export class Inbox extends FrameBudget {
     const direct = !this.held && !this.busy && this.waiting === undefined;
     if (direct && this.admits(text)) {
       const done = this.handle(text);
-      if (done !== undefined || this.together !== undefined) this.await(done);
+      if (done instanceof Promise) this.await(done);
       return undefined;
     }
     const refusal = this.refusal(text);
@@ -93,10 +92,10 @@ export class Inbox extends FrameBudget {
   }
 
   /**
-   * The relayed frame that is being handled is under way until `done`. Those behind it may be handled in
-   * the same turn: the engine keeps their order.
+   * The relayed frame that is being handled is under way until `done`, which its handler answers. Those
+   * behind it may be handled in the same turn: the engine keeps their order.
    */
-  goesOn(done: Promise<void>, { length }: string): void {
+  goesOn(done: Promise<unknown>, { length }: string): void {
     this.together ??= [];
     this.together.push(done);
     this.togetherCharacters += length;
@@ -156,7 +155,7 @@ export class Inbox extends FrameBudget {
     return text.length > largeFrameLength && this.options.framesPerSec > 0;
   }
 
-  private handle(text: string): MaybePromise<void> {
+  private handle(text: string): unknown {
     if (!this.isLarge(text)) return this.handler.handle(text);
     const { clock, largeFrames } = this.options;
     const startedAt = clock.monotonicMs();
@@ -168,7 +167,7 @@ export class Inbox extends FrameBudget {
   }
 
   /** Hands nothing on until what was handed on in this turn is done, and `done` as well. */
-  private await(done: MaybePromise<void>): void {
+  private await(done?: unknown): void {
     this.busy = true;
     const all = Promise.allSettled([...(this.together ?? []), done]);
     this.together = undefined;
@@ -188,7 +187,7 @@ export class Inbox extends FrameBudget {
     try {
       this.handOn();
     } finally {
-      if (this.together !== undefined) this.await(undefined);
+      if (this.together !== undefined) this.await();
     }
   }
 
@@ -202,7 +201,8 @@ export class Inbox extends FrameBudget {
       this.count(-text.length - bytesPerFrame);
       try {
         const done = this.handle(text);
-        if (done !== undefined || this.togetherIsFull) this.await(done);
+        const goesOn = this.together !== undefined && this.together.at(-1) === done;
+        if ((done instanceof Promise && !goesOn) || this.togetherIsFull) this.await(done);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
         this.options.clock.after(0, () => this.run());

@@ -8,7 +8,7 @@ import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(sentinelMissing);
 
-const settings = { REDIS_TIMEOUT: "500ms", HEARTBEAT: "2s", DRAIN: "0" };
+const settings = { REDIS_TIMEOUT: "1s", HEARTBEAT: "2s", DRAIN: "0" };
 
 /** Two nodes, and a pair with a side on each that sends mail both ways. */
 async function talkingPair(sentinels: Sentinels) {

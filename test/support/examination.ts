@@ -1,5 +1,5 @@
 import { systemClock } from "../../src/base/clock.ts";
-import { examine, type Wishes } from "../../src/cli/doctor/examine.ts";
+import { examine, type OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { parseTarget, type Verdict } from "../../src/cli/doctor/target.ts";
 
 export interface Examination {
@@ -17,7 +17,7 @@ export async function examination(
   url: string,
   insecure = false,
   clock = systemClock,
-  wishes: Wishes = {},
+  optional: OptionalSteps = {},
   resolve?: (host: string) => Promise<readonly string[]>,
 ): Promise<Examination> {
   const target = parseTarget(url, insecure);
@@ -31,6 +31,6 @@ export async function examination(
     if (!verdict.ok) failure ||= `${step}: ${verdict.found}. ${verdict.remedy}`;
     else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
   };
-  const sound = await examine(target, wishes, clock, report, resolve);
+  const sound = await examine(target, optional, clock, report, resolve);
   return { sound, steps, failure, warnings, told };
 }

@@ -67,7 +67,7 @@ function service(settings: Settings = {}) {
       tally,
     }),
     limiter: fixedWindow({
-      perMin: settings.httpRatePerMin ?? 0,
+      perWindow: settings.httpRatePerMin ?? 0,
       monotonicMs: time.monotonicMs,
       maxKeys: 100,
     }),
@@ -82,7 +82,7 @@ function service(settings: Settings = {}) {
       turnSecrets: [],
       turnTtlMs: 60_000,
       turnRooms: "redeemed",
-      limiter: fixedWindow({ perMin: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
+      limiter: fixedWindow({ perWindow: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
     }),
     loadPage: undefined,
     basePath: "",

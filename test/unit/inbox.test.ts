@@ -87,9 +87,11 @@ test("frames wait while one before them is awaited, and keep their order", async
 
 test("relayed frames that wait for others under way go on together, and what follows after all", async () => {
   const { open, answer, settle } = deferred();
-  const { handled, inbox } = setUp((text) =>
-    text === "mail" ? answer() : inbox.goesOn(answer(), text),
-  );
+  const { handled, inbox } = setUp((text) => {
+    const done = answer();
+    if (text !== "mail") inbox.goesOn(done, text);
+    return done;
+  });
   for (const name of ["f0", ...names(3, 1), "mail", "f9"]) inbox.push(name);
   expect(handled).toEqual(["f0"]);
   await settle();
@@ -103,7 +105,11 @@ test("relayed frames that wait for others under way go on together, and what fol
 
 test("no more than 64 frames, or the characters of one frame, are under way together", async () => {
   const { open, answer, settle } = deferred();
-  const { inbox } = setUp((text) => inbox.goesOn(answer(), text));
+  const { inbox } = setUp((text) => {
+    const done = answer();
+    inbox.goesOn(done, text);
+    return done;
+  });
   for (const name of names(66)) inbox.push(name);
   inbox.push("x".repeat(maxFrameBytes - 2));
   for (const name of names(3)) inbox.push(name);

@@ -142,7 +142,7 @@ interface DoctorSocket extends Disposable {
 }
 
 /** Both sides of one room. */
-export interface Pair {
+interface Pair {
   readonly a: DoctorSocket;
   readonly b: DoctorSocket;
 }
@@ -213,12 +213,13 @@ function refusedUpgrade(status: number | undefined, { basePath }: Target): Faile
   }
 }
 
-/** Whether each side is told that the other is there. */
+/** Whether each side hears that the other is there. */
 export async function announcesRoom({ a, b }: Pair): Promise<Verdict> {
   const frames = await Promise.all([a, b].map((side) => side.next(isOfType("room_full"))));
-  if (frames.every((frame) => frame !== undefined)) return passed("each side is told of the other");
+  if (frames.every((frame) => frame !== undefined))
+    return passed("each side hears that the other is there");
   return failed(
-    "the sides are not told of each other",
+    "the sides do not hear of each other",
     "Both sockets may have reached different servers: run one behind this address, or give all of them the same store.",
   );
 }
@@ -362,7 +363,7 @@ function openSocket(target: Target, path: string, clock: Clock): Promise<DoctorS
 }
 
 /**
- * The status that an upgrade of `path` is answered with, which no WebSocket client tells. Undefined
+ * The status that an upgrade of `path` is answered with, which WebSocket clients do not show. Undefined
  * when no HTTP answer comes within `timeoutMs`.
  */
 function upgradeStatus(

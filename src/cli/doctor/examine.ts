@@ -13,6 +13,7 @@ import {
 } from "./connection-steps.ts";
 import {
   admitsOrigin,
+  givesIceServers,
   isReady,
   isReadyAt,
   keepsMetrics,
@@ -23,13 +24,12 @@ import {
   refusedOrigin,
   seesClient,
   seesHost,
-  tellsIceServers,
 } from "./http-steps.ts";
 import { servesIce } from "./ice-steps.ts";
 import { failed, type Target, type Verdict } from "./target.ts";
 
 /** Steps that are taken only when asked for. */
-export interface Wishes {
+export interface OptionalSteps {
   /** A page's origin that has to be allowed. */
   readonly origin?: string | undefined;
   /** For how long a connection on which nothing is said has to stay open. */
@@ -45,7 +45,7 @@ const iceTimeoutMs = 5_000;
  */
 export async function examine(
   target: Target,
-  { origin, idleMs }: Wishes,
+  { origin, idleMs }: OptionalSteps,
   clock: Clock,
   report: (step: string, verdict: Verdict<unknown>) => void,
   resolve = addressesOf,
@@ -96,7 +96,7 @@ export async function examine(
     if (!(await step("Room", announcesRoom(pair))).ok) return;
     if (!(await step("Relay", relaysBytes(pair))).ok) return;
     if (!(await step("Round trip", measuresRoundTrip(pair))).ok) return;
-    const ice = await step("ICE servers", tellsIceServers(target, room));
+    const ice = await step("ICE servers", givesIceServers(target, room));
     for (const server of ice.ok ? ice.value : []) {
       for (const url of server.urls) {
         const asking = { clock, timeoutMs: iceTimeoutMs, insecure: target.insecure };

@@ -48,7 +48,7 @@ export async function isReady(target: Target, address?: string): Promise<Verdict
   const atRoot = await ask(target, `${target.origin}/readyz`, { address });
   if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server accepts clients");
   return passed(
-    "cannot be asked through this URL",
+    "/readyz cannot be reached through this URL",
     "Proxies often keep /readyz to themselves; nothing is wrong if the rest passes.",
   );
 }
@@ -83,8 +83,8 @@ export async function redeems(target: Target, { code, appId }: Minted): Promise<
 }
 
 /**
- * Whether redeems come from the server and not from a cache. What is asked is no code at all, so
- * that it does not count as a failed redeem of this client, as a second redeem would.
+ * Whether redeems are answered by the server and not by a cache. It sends what is no code at all:
+ * that does not count as a failed redeem of this client, as a second redeem would.
  */
 export async function redeemsAnew(target: Target): Promise<Verdict> {
   const answer = await redeem(target, "not a code");
@@ -109,7 +109,7 @@ export interface IceServer {
 }
 
 /** The ICE servers that side A gets, whose socket is open. */
-export async function tellsIceServers(
+export async function givesIceServers(
   target: Target,
   { appId }: Minted,
 ): Promise<Verdict<readonly IceServer[]>> {
@@ -237,7 +237,7 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
     if ("ok" in answer) return answer;
     if (answer.status !== 200 || !/^nt_\w+/m.test(answer.text)) continue;
     const isAtHome = isLoopback(target.host) && !isMarked(answer.headers);
-    if (isAtHome) return passed("/metrics is open, and asked for on the machine itself");
+    if (isAtHome) return passed("/metrics is open, but was read on the machine itself");
     return passed(
       "/metrics is open",
       "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
@@ -246,7 +246,7 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
   return passed("/metrics is not open");
 }
 
-/** Asks one URL of the server, as a client that follows no redirect. */
+/** Requests a URL of the server, as a client that follows no redirect. */
 async function ask(
   target: Target,
   url: string,
@@ -310,7 +310,7 @@ function remedyOf(status: number, headers: Headers, json: unknown, target: Targe
   }
 }
 
-/** The server's own words (RFC 9457). */
+/** What the server says: a problem's detail (RFC 9457), or why it is not ready. */
 function detailOf(json: unknown): string | undefined {
   const detail = fieldOf(json, "detail") ?? fieldOf(json, "reason");
   return typeof detail === "string" ? detail : undefined;
