@@ -193,6 +193,27 @@ describe("a Redis that is full", () => {
   });
 });
 
+test("what was held for a seat whose lease had ended comes when the seat is taken anew", async () => {
+  // Nothing is renewed, as on a node that was stopped for a while.
+  const clock = { ...systemClock, every: () => () => {} };
+  await using slow = await redisNodes(redis, 1, {}, { leaseMs: 100, clock });
+  await using sound = await redisNodes(redis, 1, {}, { prefix: slow.prefix });
+  const [[one], [two]] = [sound.engines, slow.engines];
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  await a.listener.until("peerJoined");
+  await until("the end of the lease", async () => {
+    return (await one.relay.publish(a.seat, "held", "ice")) === "held";
+  });
+  await a.listener.until("peerLeft");
+  await two.mailboxes.ack(b.seat, 0);
+  await a.listener.until("peerJoined");
+  await b.listener.until("mailStored");
+  expect(await one.relay.publish(a.seat, "next", "ice")).toBe("delivered");
+  await b.listener.hears("relayed held", "relayed next");
+});
+
 describe("a subscriber at another server than the commands", () => {
   test("is no readiness: both connect anew, to one", async () => {
     await using first = await TestRedis.start();
