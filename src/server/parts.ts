@@ -63,7 +63,7 @@ const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
-// Loaded when first requested: at many servers nobody does, and what is loaded costs time at the start and
+// Loaded when first requested: on many servers never, and what is loaded costs time at the start and
 // memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
 const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
 const loadPage = async () => (await import("../page/page.ts")).page;
