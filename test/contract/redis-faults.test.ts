@@ -337,6 +337,26 @@ describe("a seat", () => {
     await old.listener.until("replaced same_sid");
     expect(await one.relay.publish(old.seat, "late", "ice")).toBe("replaced");
   });
+
+  test("whose peer's was taken by another while their node was cut off is kept: it is asked for first", async () => {
+    // Far enough away that its lease is looked at while Redis is being asked for it.
+    await using network = startProxy(redis.port, 30);
+    const options = { leaseMs: 1_200, timeoutMs: 500 };
+    await using others = await redisNodes(redis, 1, {}, options);
+    const away = { ...options, prefix: others.prefix, redis: at(network.http) };
+    await using nodes = await redisNodes(redis, 1, {}, away);
+    const [[one], [two]] = [nodes.engines, others.engines];
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(one, appId, "B");
+    network.down("silent");
+    const isTaken = async () => (await tryToSit(two, appId, "A")).answer.outcome === "taken";
+    await until("the lease to be over", isTaken);
+    network.resetSilent();
+    network.up();
+    await a.listener.until("replaced same_sid");
+    expect(await b.listener.until("peerJoined")).not.toContain("cutOff");
+  });
 });
 
 test("a room that is flushed and taken anew at once gives out no token twice", async () => {
