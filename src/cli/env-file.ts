@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { Env } from "../config/config.ts";
 
 /**
@@ -21,7 +20,9 @@ export async function withEnvFile(
     return { fault: "--env-file needs the path of a file with a VARIABLE=value a line." };
   }
   const args = argv.toSpliced(at, attached ? 1 : 2);
-  const text = await readFile(path, "utf8").catch(() => undefined);
+  const text = await Bun.file(path)
+    .text()
+    .catch(() => undefined);
   if (text === undefined)
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
   const variables = parseEnvFile(text);

@@ -12,7 +12,7 @@ import { listenOrPutBack, type Restored, restoreState, saveState } from "./hando
 import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, listen } from "./listeners.ts";
 import { buildParts, type Core, type Parts } from "./parts.ts";
-import { loadTls, type Tls, watchTls } from "./tls.ts";
+import type { Tls } from "./tls.ts";
 
 export interface ServerOptions {
   readonly log: Log;
@@ -48,6 +48,8 @@ const stopGraceMs = 2_000;
 const requestStepMs = 10;
 /** The text of the metrics takes milliseconds to make: once a second, however often it is read. */
 const metricsAgeMs = 1_000;
+/** Loaded where a certificate is named: with Node's crypto it is 1 MB. */
+const certificates = () => import("./tls.ts");
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.
@@ -55,7 +57,7 @@ const metricsAgeMs = 1_000;
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { log, clock = systemClock, random = cryptoRandom } = options;
-  const tls = await loadTls(config);
+  const tls = config.tlsCertFile === "" ? undefined : await (await certificates()).loadTls(config);
   await checkHost(config.host);
   const base = { config, log, clock, random, tally: new Tally() };
   const { engine, node, restored } = await openEngine(base, options);
@@ -130,7 +132,8 @@ async function run(
     () => listen(config, tls, bunServer(core, sockets, answer)),
     restored,
   );
-  const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
+  const rotation =
+    tls && (await (await certificates()).watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () => andThen(engine.sweep(), watchGuessing));
   const stopCollecting = collectWhenIdle({
     clock,

@@ -193,6 +193,27 @@ describe("a Redis that is full", () => {
   });
 });
 
+test("what was held for a seat whose lease had ended comes when the seat is taken anew", async () => {
+  // Nothing is renewed, as on a node that was stopped for a while.
+  const clock = { ...systemClock, every: () => () => {} };
+  await using slow = await redisNodes(redis, 1, {}, { leaseMs: 100, clock });
+  await using sound = await redisNodes(redis, 1, {}, { prefix: slow.prefix });
+  const [[one], [two]] = [sound.engines, slow.engines];
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  await a.listener.until("peerJoined");
+  await until("the end of the lease", async () => {
+    return (await one.relay.publish(a.seat, "held", "ice")) === "held";
+  });
+  await a.listener.until("peerLeft");
+  await two.mailboxes.ack(b.seat, 0);
+  await a.listener.until("peerJoined");
+  await b.listener.until("mailStored");
+  expect(await one.relay.publish(a.seat, "next", "ice")).toBe("delivered");
+  await b.listener.hears("relayed held", "relayed next");
+});
+
 describe("a subscriber at another server than the commands", () => {
   test("is no readiness: both connect anew, to one", async () => {
     await using first = await TestRedis.start();
@@ -315,6 +336,26 @@ describe("a seat", () => {
     await join(two, appId, "A");
     await old.listener.until("replaced same_sid");
     expect(await one.relay.publish(old.seat, "late", "ice")).toBe("replaced");
+  });
+
+  test("whose peer's was taken by another while their node was cut off is kept: it is asked for first", async () => {
+    // Far enough away that its lease is looked at while Redis is being asked for it.
+    await using network = startProxy(redis.port, 30);
+    const options = { leaseMs: 1_200, timeoutMs: 500 };
+    await using others = await redisNodes(redis, 1, {}, options);
+    const away = { ...options, prefix: others.prefix, redis: at(network.http) };
+    await using nodes = await redisNodes(redis, 1, {}, away);
+    const [[one], [two]] = [nodes.engines, others.engines];
+    const appId = newAppId();
+    const a = await join(one, appId, "A");
+    const b = await join(one, appId, "B");
+    network.down("silent");
+    const isTaken = async () => (await tryToSit(two, appId, "A")).answer.outcome === "taken";
+    await until("the lease to be over", isTaken);
+    network.resetSilent();
+    network.up();
+    await a.listener.until("replaced same_sid");
+    expect(await b.listener.until("peerJoined")).not.toContain("cutOff");
   });
 });
 

@@ -58,7 +58,7 @@ test("a newcomer to a dead node's seat gets it without waiting for the lease", a
 
 test("a Redis that hangs: 503 for what needs it, local pairs go on, others are sent away, and it heals", async () => {
   await using redis = await TestRedis.start();
-  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "300ms", HEARTBEAT: "1s", DRAIN: "0" };
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "600ms", HEARTBEAT: "1s", DRAIN: "0" };
   await using one = await testServer(env);
   await using two = await testServer(env);
   await using local = await openPair(one);
@@ -134,7 +134,7 @@ test("why there is no connection is logged once a cause, and told by /readyz and
   await using network = startProxy(redis.port);
   const REDIS_URL = `redis://:old-s3cret@127.0.0.1:${network.port}`;
   await redis.ask("CONFIG", "SET", "requirepass", "old-s3cret");
-  await using server = await testServer({ REDIS_URL, REDIS_TIMEOUT: "400ms", DRAIN: "0" });
+  await using server = await testServer({ REDIS_URL, REDIS_TIMEOUT: "600ms", DRAIN: "0" });
   expect(await server.metric("nt_store_up")).toBe(1);
   const reason = async () =>
     String(((await (await fetch(`${server.http}/readyz`)).json()) as { reason?: string }).reason);
@@ -243,7 +243,7 @@ test("with appendfsync always a Redis killed and restarted has all the mail that
 test("one node cut off: its clients find their room at another, and what it still holds is replaced", async () => {
   await using redis = await TestRedis.start();
   await using network = startProxy(redis.port);
-  const env = { REDIS_TIMEOUT: "300ms", HEARTBEAT: "1s", DRAIN: "0" };
+  const env = { REDIS_TIMEOUT: "600ms", HEARTBEAT: "1s", DRAIN: "0" };
   await using cut = await testServer({ ...env, REDIS_URL: network.http.replace("http", "redis") });
   await using other = await testServer({ ...env, REDIS_URL: redis.url });
   await using pair = await openPair(cut);

@@ -242,7 +242,7 @@ test("binary nonsense is slowed down like any other frame", async () => {
   await using server = await testServer({ FRAMES_PER_SEC: "10" }, { clock: fakeClock() });
   await using flooder = await RawClient.open(server.ws);
   for (let i = 0; i < 200; i++) flooder.sendBinary(Buffer.from([0xff]));
-  await flooder.settled();
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
   expect(await server.metric('nt_drops_total{reason="malformed"}')).toBe(20);
 });
 

@@ -23,8 +23,8 @@ export interface CutsReport {
 }
 
 /** Silence is found fast, so that a cut costs a second at most. */
-const serverEnv = { HEARTBEAT: "300ms", RELAY_HOLD: "10s" };
-const silenceMs = 300;
+const serverEnv = { HEARTBEAT: "600ms", RELAY_HOLD: "10s" };
+const silenceMs = 600;
 const retryMs = 10;
 const mailEveryMs = 20;
 const ways: readonly Cut[] = ["fin", "reset", "silent"];

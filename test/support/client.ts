@@ -74,16 +74,16 @@ export class TestClient implements AsyncDisposable {
   }
 
   /** The next text, in order. */
-  nextText(): Promise<string> {
-    return this.changes.until("a frame", () => {
+  nextText(what = "a frame"): Promise<string> {
+    return this.changes.until(what, () => {
       if (this.texts.length > 0) return this.texts.shift();
-      if (this.isClosed) throw new Error("The socket closed first");
+      if (this.isClosed) throw new Error(`The socket closed before ${what}`);
       return undefined;
     });
   }
 
-  async next(): Promise<Frame> {
-    return JSON.parse(await this.nextText()) as Frame;
+  async next(what?: string): Promise<Frame> {
+    return JSON.parse(await this.nextText(what)) as Frame;
   }
 
   /** The next `count` texts, in order. */
@@ -96,7 +96,7 @@ export class TestClient implements AsyncDisposable {
   /** The next frame of this type; frames of other types before it are skipped. */
   async nextOf(type: string): Promise<Frame> {
     for (;;) {
-      const frame = await this.next();
+      const frame = await this.next(`a frame of type ${type}`);
       if (frame.type === type) return frame;
     }
   }

@@ -4,14 +4,19 @@ const patienceMs = 10_000;
 /** What is waited for: there once it is neither undefined nor false. What it throws ends the wait. */
 type Found<T> = T | undefined | false;
 
+const over = Symbol("over");
+
 /** What `promise` gives, or an error that says what was waited for. */
 export async function within<T>(what: string, promise: Promise<T>, ms = patienceMs): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited ${ms} ms for ${what}`)), ms);
+  const late = new Promise<typeof over>((resolve) => {
+    timer = setTimeout(resolve, ms, over);
   });
   try {
-    return await Promise.race([promise, late]);
+    const first = await Promise.race([promise, late]);
+    // Thrown here, not by the timer, so that it tells who waited.
+    if (first === over) throw new Error(`Waited ${ms} ms for ${what}`);
+    return first;
   } finally {
     clearTimeout(timer);
   }

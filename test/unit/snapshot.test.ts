@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
-import { entryCostBytes, type Seat, type SeatListener } from "../../src/engine/engine.ts";
+import {
+  type CodeEntry,
+  entryCostBytes,
+  type Seat,
+  type SeatListener,
+} from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
 import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { client, code, noCodeLimits } from "../contract/seating.ts";
@@ -322,7 +327,7 @@ function sides(): (readonly [number, Side])[] {
 
 /** A code's entry is told as the contract has it: the record behind it holds more. */
 function told(answer: unknown): unknown {
-  if (typeof answer !== "object" || answer === null || !("appId" in answer)) return answer;
-  const { appId, expiresAt } = answer as { appId: unknown; expiresAt: unknown };
-  return { appId, expiresAt };
+  if (typeof answer !== "object" || answer === null || !("entry" in answer)) return answer;
+  const { appId, expiresAt } = answer.entry as CodeEntry;
+  return { ...answer, entry: { appId, expiresAt } };
 }

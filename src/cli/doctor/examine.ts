@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import {
+  addressesOf,
   announcesRoom,
   checksCertificate,
   measuresRoundTrip,
@@ -14,6 +15,7 @@ import {
   admitsOrigin,
   givesIceServers,
   isReady,
+  isReadyAt,
   keepsMetrics,
   type Minted,
   mints,
@@ -46,6 +48,7 @@ export async function examine(
   { origin, idleMs }: OptionalSteps,
   clock: Clock,
   report: (step: string, verdict: Verdict<unknown>) => void,
+  resolve = addressesOf,
 ): Promise<boolean> {
   let allPassed = true;
   const step = async <T>(name: string, found: Promise<Verdict<T>>): Promise<Verdict<T>> => {
@@ -55,12 +58,15 @@ export async function examine(
     return verdict;
   };
 
-  if (!(await step("Name", resolvesName(target))).ok) return false;
+  const named = await step("Name", resolvesName(target, resolve));
+  if (!named.ok) return false;
   if (target.secure) {
     const trusted = await step("Certificate", checksCertificate(target, clock));
     if (!trusted.ok) return false;
   }
   if (!(await step("Ready", answersPlainly())).ok) return false;
+  for (const address of named.value.length > 1 ? named.value : [])
+    await step("Each ready", isReadyAt(target, address));
   const minted = await step("Mint", mints(target));
   if (!minted.ok) return false;
   if (!(await step("Redeem", redeems(target, minted.value))).ok) return false;

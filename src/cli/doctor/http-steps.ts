@@ -23,6 +23,8 @@ interface Question {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** The one of the name's addresses that is asked. */
+  readonly address?: string | undefined;
 }
 
 export interface Minted {
@@ -37,18 +39,26 @@ const severalServers =
   "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
 
 /** Whether the server accepts clients. A proxy may hide /readyz: that is only a warning. */
-export async function isReady(target: Target): Promise<Verdict> {
-  const answer = await ask(target, `${target.http}/readyz`);
+export async function isReady(target: Target, address?: string): Promise<Verdict> {
+  const answer = await ask(target, `${target.http}/readyz`, { address });
   if ("ok" in answer) return answer;
   const isReady = (given: Answer) => given.status === 200 && fieldOf(given.json, "ready") === true;
   if (isReady(answer)) return passed("the server accepts clients");
   if (target.basePath === "" || answer.status === 503) return wrongAnswer(answer, target);
-  const atRoot = await ask(target, `${target.origin}/readyz`);
+  const atRoot = await ask(target, `${target.origin}/readyz`, { address });
   if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server accepts clients");
   return passed(
     "/readyz cannot be reached through this URL",
     "Proxies often keep /readyz to themselves; nothing is wrong if the rest passes.",
   );
+}
+
+/** Whether what listens at one of the name's addresses accepts clients: balancers and DNS may have several. */
+export async function isReadyAt(target: Target, address: string): Promise<Verdict> {
+  const verdict = await isReady(target, address);
+  const found = `${address}: ${verdict.found}`;
+  if (verdict.ok || !address.includes(":")) return { ...verdict, found };
+  return passed(found, "Clients with IPv6 try this address first. Perhaps this machine has none.");
 }
 
 export async function mints(target: Target): Promise<Verdict<Minted>> {
@@ -240,16 +250,19 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
 async function ask(
   target: Target,
   url: string,
-  { method = "GET", headers = {}, body }: Question = {},
+  { method = "GET", headers = {}, body, address }: Question = {},
 ): Promise<Answer | Failed> {
   try {
     const json = body === undefined ? {} : { "content-type": "application/json" };
-    const answer = await fetch(url, {
+    const at = new URL(url);
+    const { host } = at;
+    if (address !== undefined) at.hostname = inUrl(address);
+    const answer = await fetch(at, {
       method,
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
-      tls: { rejectUnauthorized: !target.insecure },
-      headers: { ...headers, ...json },
+      tls: { rejectUnauthorized: !target.insecure, ...(address && { serverName: target.host }) },
+      headers: { ...(address && { host }), ...headers, ...json },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();

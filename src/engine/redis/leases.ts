@@ -22,6 +22,7 @@ export function startLeases(node: RedisNode): {
   readonly stop: Cancel;
 } {
   const { clock, random, leaseMs, timeoutMs } = node.options;
+  let couldAsk = true;
 
   async function renew(seat: LocalSeat): Promise<void> {
     const askedAt = clock.monotonicMs();
@@ -48,7 +49,11 @@ export function startLeases(node: RedisNode): {
   function tick(): void {
     const at = clock.monotonicMs();
     const { canAsk } = node.store;
+    const canAskAgain = canAsk && !couldAsk;
+    couldAsk = canAsk;
     for (const seat of node.seats.all) {
+      // What failed before Redis could be asked again does not count: its seat is renewed first.
+      if (canAskAgain) seat.renewFailed = false;
       // A process that was stopped itself renews first: its seats may well be its own still.
       const over = at > seat.leasedUntil && (!canAsk || seat.renewFailed);
       if (over && !node.peerHere(seat)) node.cutOff(seat);

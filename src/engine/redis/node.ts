@@ -92,8 +92,9 @@ export class RedisNode {
     lastRead = 0,
   ): Promise<Reply> {
     const claim = typeof how === "object" ? how.dead : how;
-    const who = [sid, accountWords(accounts), claim, this.options.limits.maxRooms];
-    const args = [...who, takeoverGuardMs, takeoverGuardMaxMs, lastRead, begins];
+    const { maxRooms, holdMaxFrames, holdMaxBytes } = this.options.limits;
+    const who = [sid, accountWords(accounts), claim, maxRooms, takeoverGuardMs, takeoverGuardMaxMs];
+    const args = [...who, lastRead, begins, holdMaxFrames, holdMaxBytes];
     return this.run(roomScripts.take, { appId, side }, args);
   }
 
