@@ -17,7 +17,7 @@ const flags = [
   "--sourcemap",
   "--no-compile-autoload-dotenv",
   "--no-compile-autoload-bunfig",
-  // Until the server listens: `serve` sets it back.
+  // Until a second after the server listens: `serve` sets it back.
   "--compile-jit-policy=4",
 ];
 

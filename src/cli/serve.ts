@@ -61,8 +61,9 @@ export const serve: Command = {
       await output.flush(flushMs);
       return unwanted.signal.aborted ? 0 : 1;
     }
-    // The executable starts with a higher threshold: what runs once is not worth compiling.
-    Bun.unsafe.setJITPolicy(1);
+    // The executable starts with a higher threshold: what runs once is not worth compiling. Not at
+    // once, or the first answer waits for what is compiled then.
+    systemClock.after(1_000, () => Bun.unsafe.setJITPolicy(1));
     if (greets) output.write(greeting(config, server, warnings));
     else {
       const url = new URL(`${config.basePath}/`, server.url).href;
