@@ -4,7 +4,7 @@ FROM oven/bun:1.4.5-debian AS build
 WORKDIR /app
 COPY package.json bun.lock bunfig.toml tsconfig.json ./
 RUN bun install --frozen-lockfile
-COPY deploy/stage-image.sh deploy/
+COPY deploy/build.ts deploy/stage-image.sh deploy/
 COPY src src
 RUN bun run build && deploy/stage-image.sh dist/nt-signal /stage
 
@@ -20,6 +20,8 @@ LABEL org.opencontainers.image.title="nt-signal" \
 COPY --from=build /stage/root /
 # For STATE_FILE: the one place its user may write to. Mount a volume here to keep it.
 COPY --from=build --chown=65532:65532 /stage/state /var/lib/nt-signal
+# Garbage is collected at once, not beside the work: see docs/performance.md.
+ENV BUN_JSC_useConcurrentGC=0
 USER 65532:65532
 EXPOSE 1234
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 \

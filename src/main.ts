@@ -56,7 +56,7 @@ async function run(command: Command, args: readonly string[], env: Env): Promise
   } catch (error) {
     process.stderr.write(`Unexpected error: ${messageOf(error)}\n`);
     const reading = readConfig(env, args);
-    const debug = "config" in reading && reading.config.logLevel === "debug";
+    const debug = "config" in reading && ["trace", "debug"].includes(reading.config.logLevel);
     if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return 1;
   }

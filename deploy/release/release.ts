@@ -59,11 +59,9 @@ function chosen(names: readonly string[]): readonly Platform[] {
   return names.length === 0 ? platforms : platforms.filter(({ name }) => names.includes(name));
 }
 
-/** As `npm run build` does, but for its platform and place. */
 async function build(platform: Platform, file: string): Promise<void> {
-  const [, ...words] = String(manifest.scripts.build).split(" --outfile ")[0]?.split(" ") ?? [];
-  const target = [`--target=bun-${platform.name}`, "--outfile", file];
-  await run([process.execPath, ...words, ...target]);
+  const script = join(project, "deploy/build.ts");
+  await run([process.execPath, script, file, `--target=bun-${platform.name}`]);
   // The symbols behind stack traces stay inside; the map beside it is not shipped.
   const map = Bun.file(`${file}.map`);
   const { sources } = (await map.json()) as { readonly sources: readonly string[] };

@@ -9,7 +9,7 @@ export interface Client {
   /** The /48 of an IPv6 address: what a whole site counts as. Undefined for IPv4. */
   readonly site: string | undefined;
   readonly address: string;
-  /** The header that told the address; undefined when it is the socket's own. */
+  /** The header that the address was taken from; undefined when it is the socket's own. */
   readonly header: string | undefined;
   /** All clients behind an untrusted proxy: the limits of one client would lock them all out. */
   readonly shared: boolean;
@@ -40,7 +40,7 @@ export function clients({
   readonly trusted: AddressSet;
   /** No header is believed, and no client counts as shared. */
   readonly ignoreHeaders: boolean;
-  /** The one header in which trusted proxies tell the client's address; empty: the usual two. */
+  /** The one header of trusted proxies that names the client; empty: the usual two. */
   readonly clientIpHeader: string;
   /** Called once for each address that begins to count as shared, of the first 1,024. */
   readonly onShared: (address: string) => void;
@@ -48,18 +48,18 @@ export function clients({
   const ownHeader = clientIpHeader.toLowerCase();
   const shared = new Set<string>();
   const recent = new Map<string, Seen>();
-  let tellsOfShared = true;
+  let reportsShared = true;
 
   function share(address: string): void {
-    if (tellsOfShared) onShared(address);
+    if (reportsShared) onShared(address);
     shared.add(address);
     if (shared.size <= maxShared) return;
     shared.delete(shared.values().next().value ?? "");
     // One host of a private network can come from as many addresses as it likes.
-    tellsOfShared = false;
+    reportsShared = false;
   }
 
-  /** The header that tells the client's address, and its hops, the nearest first. */
+  /** The header that names the client, and its hops, the nearest first. */
   function forwardedBy(headers: Headers): Forwarded | undefined {
     if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
       const value = headers.get(ownHeader);
@@ -125,7 +125,7 @@ const maxHops = 16;
 
 /**
  * From the socket back over trusted hops: the first that is not trusted is the client, since what
- * stands left of it is only its word. A hop that is no address ends the walk at the one before it,
+ * stands left of it is only a claim. A hop that is no address ends the walk at the one before it,
  * and so does the 16th.
  */
 function walk(
@@ -152,7 +152,7 @@ function clientAt(address: string, header: string | undefined, isShared: boolean
 }
 
 /**
- * The hops that `X-Forwarded-For` names, the nearest proxy's word first; `undefined` where one is no
+ * The hops that `X-Forwarded-For` names, the nearest proxy's first; `undefined` where one is no
  * address (a hidden or malformed one: nothing to its left can be believed). Reads no further to the
  * left than the caller asks: what stands there is up to the client, and can be 16 KiB long.
  */

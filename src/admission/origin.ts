@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 
 /**
@@ -31,6 +32,38 @@ export function originRule({
   };
 }
 
+/** Origins reported in one minute; pages that send more of them learn nothing new. */
+const maxReported = 20;
+const reportedLength = 200;
+const minuteMs = 60_000;
+
+/**
+ * The rule, which reports each origin that it refuses: once a minute, and at most 20 of them in each.
+ * An origin is whatever the client sent: it is made safe to show, and cut.
+ */
+export function reportingRule(
+  rule: OriginRule,
+  monotonicMs: () => number,
+  report: (origin: string) => void,
+): OriginRule {
+  const reported = new Set<string>();
+  let minuteEnds = 0;
+  return (origin, host) => {
+    if (rule(origin, host)) return true;
+    const now = monotonicMs();
+    if (now >= minuteEnds) {
+      reported.clear();
+      minuteEnds = now + minuteMs;
+    }
+    const shown = terminalText((origin ?? "").slice(0, reportedLength));
+    if (reported.size < maxReported && !reported.has(shown)) {
+      reported.add(shown);
+      report(shown);
+    }
+    return false;
+  };
+}
+
 /** These names do not come from DNS (localhost: RFC 6761 section 6.3). */
 function cannotBeRebound(hostname: string): boolean {
   return hostname === "localhost" || hostname.startsWith("[") || isIP(hostname) !== 0;
@@ -40,7 +73,7 @@ interface Origin {
   readonly scheme: string;
   /** Without port, IPv6 in brackets. */
   readonly hostname: string;
-  /** The scheme's default when not told; empty for a scheme that has none. */
+  /** The scheme's default where none is given; empty for a scheme that has none. */
   readonly port: string;
 }
 

@@ -15,8 +15,8 @@ export interface RateLimiter {
   take(accounts: readonly Account[]): Passage;
   /** Undoes a `take` of this window whose passage was not used. */
   giveBack(accounts: readonly Account[]): void;
-  /** Passages a client and minute; 0: no limit. */
-  readonly perMin: number;
+  /** Passages of one client in a window; 0: no limit. */
+  readonly perWindow: number;
   /** Accounts counted apart in the current window. */
   size(): number;
   /** Attempts so far of accounts that were too many to be counted apart: they passed. */
@@ -27,20 +27,20 @@ const minuteMs = 60_000;
 const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0, limit: 0 };
 
 /**
- * Up to `perMin` passages a client and minute, up to 16 times that for a site. The first attempt
+ * Up to `perWindow` passages a client, up to 16 times that for a site. The first attempt
  * after a window begins the next one for all and forgets what was counted: memory is bounded by
  * `maxKeys` and needs no sweeper. Past `maxKeys` an account without a count passes, so that a flood
  * of addresses locks no newcomer out.
  */
 export function fixedWindow({
-  perMin,
+  perWindow,
   windowMs = minuteMs,
   monotonicMs,
   maxKeys,
 }: {
-  /** Passages of one client in a window of a minute, 16 times that of a site; 0: no limit. */
-  readonly perMin: number;
-  /** A window of this many ms in place of the minute; `perMin` counts passages in that one then. */
+  /** Passages of one client in a window, 16 times that of a site; 0: no limit. */
+  readonly perWindow: number;
+  /** A minute unless given. */
   readonly windowMs?: number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
@@ -53,7 +53,7 @@ export function fixedWindow({
 
   return {
     take(accounts) {
-      if (perMin <= 0) return unlimited;
+      if (perWindow <= 0) return unlimited;
       const at = monotonicMs();
       if (at >= startedAt + windowMs) {
         startedAt = at;
@@ -62,7 +62,7 @@ export function fixedWindow({
       let limit = 0;
       let remaining = Number.POSITIVE_INFINITY;
       for (const account of accounts) {
-        const most = limitOf(account, perMin);
+        const most = limitOf(account, perWindow);
         const left = most - (counts.get(account.key) ?? 0);
         if (left >= remaining) continue;
         remaining = left;
@@ -83,17 +83,17 @@ export function fixedWindow({
         if (count !== undefined && count > 0) counts.set(key, count - 1);
       }
     },
-    perMin,
+    perWindow,
     size: () => counts.size,
     uncounted: () => uncounted,
   };
 }
 
 /**
- * Tells a client in its answer how much it may still ask in a minute
+ * Says in an answer how many requests its client has left in this minute
  * (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
  */
-export function tellLimit(headers: Headers, passage: Passage): void {
+export function setRateLimitHeaders(headers: Headers, passage: Passage): void {
   const { remaining, retryAfterMs, limit } = passage;
   if (remaining === undefined) return;
   headers.set("RateLimit-Policy", `"minute";q=${limit};w=${minuteMs / 1000}`);

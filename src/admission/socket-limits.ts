@@ -60,7 +60,7 @@ export function socketLimits({
   };
 }
 
-/** The limit where the system doesn't tell it: most allow as many once Bun has raised it. */
+/** The limit where the system names none: most allow as many once Bun has raised it. */
 const unknownLimit = 10_240;
 /** Share that is left for files, HTTP and the system: without descriptors, Bun spins. */
 const headroom = 0.05;

@@ -1,16 +1,17 @@
-import { readFile } from "node:fs/promises";
 import type { Env } from "../config/config.ts";
-
-export type Environment =
-  | { readonly env: Env; readonly args: readonly string[] }
-  /** Why it cannot be read, in a sentence for the operator. */
-  | { readonly fault: string };
 
 /**
  * The environment with the variables of `--env-file FILE` in it, and the arguments without it. A
  * variable of the environment itself wins, as with Docker Compose and Node.
  */
-export async function withEnvFile(argv: readonly string[], env: Env): Promise<Environment> {
+export async function withEnvFile(
+  argv: readonly string[],
+  env: Env,
+): Promise<
+  | { readonly env: Env; readonly args: readonly string[] }
+  /** Why it cannot be read, in a sentence for the operator. */
+  | { readonly fault: string }
+> {
   const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));
   if (at === -1) return { env, args: argv };
   const attached = argv[at]?.startsWith("--env-file=") ?? false;
@@ -19,7 +20,9 @@ export async function withEnvFile(argv: readonly string[], env: Env): Promise<En
     return { fault: "--env-file needs the path of a file with a VARIABLE=value a line." };
   }
   const args = argv.toSpliced(at, attached ? 1 : 2);
-  const text = await readFile(path, "utf8").catch(() => undefined);
+  const text = await Bun.file(path)
+    .text()
+    .catch(() => undefined);
   if (text === undefined)
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
   const variables = parseEnvFile(text);
@@ -35,7 +38,7 @@ export async function withEnvFile(argv: readonly string[], env: Env): Promise<En
  * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out.
  * The number of the first line that is none of it.
  */
-export function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
+function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
   const variables: Record<string, string> = {};
   for (const [index, line] of text.split("\n").entries()) {
     if (/^\s*(?:[#;].*)?$/.test(line)) continue;

@@ -30,7 +30,7 @@ export const healthcheck: Command = {
 };
 
 /** Why the server is not healthy, on one line. Undefined when it is. Takes 3 s at most. */
-export async function unhealthy(
+async function unhealthy(
   config: Pick<Config, "host" | "port" | "tlsCertFile">,
   path: "/healthz" | "/readyz",
 ): Promise<string | undefined> {

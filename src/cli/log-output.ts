@@ -1,22 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 
 /** The part of a stream such as `process.stdout` that is used. */
-export interface LineStream {
+interface LineStream {
   /**
    * False: it holds the text and takes more after `drain`. `done` is called when the text is written
    * or has failed; after that the stream may be tried again.
    */
   write(text: string, done: (error?: Error | null) => void): boolean;
   on(event: "drain" | "error", listener: () => void): unknown;
-}
-
-export interface LogOutput {
-  /** Takes a whole line. Never waits: a reader that is slow must not hold up the server. */
-  write(line: string): void;
-  /** Resolves when all is written or lost, or after `withinMs`. */
-  flush(withinMs: number): Promise<void>;
-  /** Lines lost since the start: to a slow reader, a full disk, a reader that is gone. */
-  lost(): number;
 }
 
 /** Lines wait for a slow reader up to this many characters, then they are lost and counted. */
@@ -30,7 +21,7 @@ const maxWaiting = 4 * 1_024 * 1_024;
  * A write that fails loses its lines and those that wait, and nothing else: the next line is tried
  * again, so that a log on a full disk goes on when there is space.
  */
-export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogOutput {
+export function logOutput(stream: LineStream, clock: Pick<Clock, "after">) {
   const waiting: string[] = [];
   let waitingLength = 0;
   let isFull = false;
@@ -70,7 +61,8 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
   stream.on("error", () => {});
 
   return {
-    write(line) {
+    /** Takes a whole line. Never waits: a reader that is slow must not hold up the server. */
+    write(line: string): void {
       if (!isFull) return put(line, 1);
       if (waitingLength + line.length > maxWaiting) lost++;
       else {
@@ -78,7 +70,8 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
         waitingLength += line.length;
       }
     },
-    flush(withinMs) {
+    /** Resolves when all is written or lost, or after `withinMs`. */
+    flush(withinMs: number): Promise<void> {
       if (!isFull) return Promise.resolve();
       return new Promise((resolve) => {
         const cancel = clock.after(withinMs, resolve);
@@ -88,6 +81,7 @@ export function logOutput(stream: LineStream, clock: Pick<Clock, "after">): LogO
         };
       });
     },
+    /** Lines lost since the start: to a slow reader, a full disk, a reader that is gone. */
     lost: () => lost,
   };
 }

@@ -41,7 +41,8 @@ export const serve: Command = {
       now: systemClock.now,
       render,
     });
-    const greets = isTerminal && render !== jsonLine && ["debug", "info"].includes(config.logLevel);
+    const greets =
+      isTerminal && render !== jsonLine && !["warn", "error"].includes(config.logLevel);
     if (!greets) for (const warning of warnings) log.warn(warning);
     logUncaught(log);
     let reported = 0;
@@ -60,6 +61,8 @@ export const serve: Command = {
       await output.flush(flushMs);
       return unwanted.signal.aborted ? 0 : 1;
     }
+    // The executable starts with a higher threshold: what runs once is not worth compiling.
+    Bun.unsafe.setJITPolicy(1);
     if (greets) output.write(greeting(config, server, warnings));
     else {
       const url = new URL(`${config.basePath}/`, server.url).href;
@@ -96,10 +99,10 @@ async function startOrExplain(
 /** The first signal that asks to stop. The handlers stay: as PID 1 there are no default ones. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let asked = false;
+    let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
-      if (asked) process.exit(1);
-      asked = true;
+      if (isStopping) process.exit(1);
+      isStopping = true;
       resolve(signal);
     };
     process.on("SIGTERM", stop);

@@ -27,6 +27,8 @@ export interface Welcome {
   readonly peer: boolean;
   readonly heartbeatMs: number;
   readonly maxMessageBytes: number;
+  /** What the server's log calls the room; missing unless it logs rooms. */
+  readonly room?: string;
   /** For RTCPeerConnection. `iceServers` asks for fresh ones. */
   readonly iceServers?: readonly IceServer[];
 }
@@ -42,6 +44,7 @@ export interface Fault {
   readonly code:
     | "bad_json"
     | "bad_field"
+    | "unknown_type"
     | "mailbox_full"
     | "mail_share"
     | "hold_share"
@@ -80,10 +83,12 @@ export interface ClientOptions {
   readonly deliveredUpTo?: number;
   readonly minRetryMs?: number;
   readonly maxRetryMs?: number;
-  /** How long connecting and an answer to mail may take before the socket is given up. */
+  /** How long connecting, an answer to mail and one to a ping may take before the socket is given up. */
   readonly answerMs?: number;
   /** How long a seat may take: longer than the server lets wait for a busy one, 15 s. */
   readonly seatMs?: number;
+  /** After how long without a word from the server it is pinged, 20 s unless given. */
+  readonly pingMs?: number;
   readonly WebSocket?: new (url: string, protocol: string) => WebSocket;
 }
 
@@ -91,7 +96,7 @@ export interface ClientOptions {
 export type ServerFrame =
   | RelayFrame
   | ({ readonly type: "welcome" } & Welcome)
-  | { readonly type: "peer_joined" | "peer_left" | "room_full" }
+  | { readonly type: "peer_joined" | "peer_left" | "room_full" | "pong" }
   | {
       readonly type: "deliver";
       readonly seq: number;
@@ -130,6 +135,9 @@ export class SignalingClient {
   private tries = 0;
   private retryNotBeforeMs = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private pingTimer: ReturnType<typeof setTimeout> | undefined;
+  /** A frame has come since `pingTimer` was set. */
+  private heard = false;
   private readonly frames: RelayFrame[] = [];
   private readonly mails: Mail[] = [];
   private readonly options: ClientOptions;
@@ -216,17 +224,32 @@ export class SignalingClient {
   }
 
   /**
-   * A network that is gone says nothing, and pings are out of a web page's sight: so, a deadline for
-   * everything that must be answered. Who only listens finds out by `reconnect`.
+   * A network that is gone says nothing, and the protocol's own pings are out of a web page's sight:
+   * so, a deadline for everything that must be answered.
    */
   private giveUpIn(ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.retry(false), ms);
   }
 
+  /** A client that only listens asks now and then; any frame is as good an answer as the pong. */
+  private pingIfSilent(): void {
+    const { pingMs = 20_000, answerMs = 10_000 } = this.options;
+    this.heard = false;
+    this.pingTimer = setTimeout(() => {
+      if (this.heard) return this.pingIfSilent();
+      this.transmit({ type: "ping" });
+      this.pingTimer = setTimeout(() => {
+        if (this.heard) this.pingIfSilent();
+        else this.retry(false);
+      }, answerMs);
+    }, pingMs);
+  }
+
   /** Closing may take as long as the dead network likes: nobody waits for it. */
   private dropSocket(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.pingTimer);
     const { socket } = this;
     this.socket = undefined;
     if (socket === undefined) return;
@@ -254,6 +277,7 @@ export class SignalingClient {
 
   private received(frame: ServerFrame): void {
     const { on } = this.options;
+    this.heard = true;
     switch (frame.type) {
       case "welcome":
         return this.welcomed(frame);
@@ -276,6 +300,7 @@ export class SignalingClient {
         this.retryNotBeforeMs = frame.retryAfterMs;
         return;
       case "room_full":
+      case "pong":
         return;
       default:
         // Of a server that is newer than this client.
@@ -287,6 +312,7 @@ export class SignalingClient {
     clearTimeout(this.timer);
     this.tries = 0;
     this.enter("online");
+    this.pingIfSilent();
     for (const frame of this.frames.splice(0)) this.transmit(frame);
     this.sendMail();
     this.options.on?.welcome?.(welcome);

@@ -21,7 +21,7 @@ export type Source =
   | { readonly from: "flag" | "environment"; readonly name: string }
   | { readonly from: "default" };
 
-export type ConfigReading =
+type ConfigReading =
   | {
       readonly config: Config;
       /** Sentences for the log of a server that starts all the same. */

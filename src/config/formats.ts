@@ -9,16 +9,16 @@ import { formatDuration, parseDuration } from "../base/duration.ts";
 export type Format<T> = z.ZodType<T, string>;
 
 /** Levels of the log: each lets itself and all that follow it through. */
-export const logLevels = ["debug", "info", "warn", "error"] as const;
+export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 export const kib = 1_024;
 export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
 
 /**
- * A format from a function that answers undefined for text it cannot take. `fault` is what an
- * operator is told of such text, in words that follow "must be": it must not repeat the text, which
- * may be a secret.
+ * A format from a function that answers undefined for text it cannot take. `fault` describes such
+ * text to the operator, in words that follow "must be": it must not repeat the text, which may be a
+ * secret.
  */
 export function format<T>(
   allowed: string,

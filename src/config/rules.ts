@@ -8,7 +8,7 @@ export interface Draft {
   readonly given: ReadonlySet<keyof Config>;
 }
 
-export interface Findings {
+interface Findings {
   readonly problems: readonly SettingError[];
   readonly warnings: readonly string[];
 }

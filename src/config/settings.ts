@@ -63,7 +63,7 @@ export type SettingError =
       readonly fault: string;
     };
 
-export interface SettingGroup {
+interface SettingGroup {
   readonly title: string;
   readonly settings: readonly Setting[];
 }
@@ -164,7 +164,7 @@ const groups = [
         key: "logLevel",
         schema: logLevel,
         default: "info",
-        help: "Lowest level that is logged",
+        help: "Lowest level that is logged. With `debug` connections, codes, pairs and refusals have a line each, with `trace` every frame that a client sends",
       },
       {
         variable: "LOG_FORMAT",
@@ -563,7 +563,7 @@ const withoutMeaning: readonly Setting[] = [
 
 type Meaningful = Extract<(typeof groups)[number]["settings"][number], { readonly key: string }>;
 
-/** What the operator has decided, checked. Names ending in `Ms` and `Bytes` tell their unit. */
+/** What the operator has decided, checked. Names end in their unit: `Ms`, `Bytes`. */
 export type Config = {
   readonly [S in Meaningful as S["key"]]: z.output<S["schema"]>;
 };

@@ -26,6 +26,8 @@ export interface Engine {
   now(): number;
   /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
   ready(): MaybePromise<string | undefined>;
+  /** What is refused by an engine that can serve, in words for an operator; undefined for nothing. */
+  warning(): string | undefined;
   /**
    * Collects what has expired. Nothing depends on when: expiry is checked at every use. Never
    * rejects.
@@ -223,6 +225,8 @@ export interface Newcomer {
   readonly sid: string;
   /** What this newcomer makes the engine hold counts to these. Empty: to none. */
   readonly accounts: readonly Account[];
+  /** Relay to it begins as it takes the seat, if nothing is held for it. */
+  readonly startsRelay: boolean;
   readonly listener: SeatListener;
 }
 
@@ -295,8 +299,10 @@ export interface Taken {
   readonly peer: boolean;
   /** This made the room two for the first time. */
   readonly firstPair: boolean;
-  /** Frames held for this side; nothing is relayed to it before `relay.start`. */
+  /** Frames held for this side. */
   readonly held: number;
+  /** Relay to this side has begun: if not, nothing is relayed to it before `relay.start`. */
+  readonly started: boolean;
   /** Highest seq this side's mailbox has given out, 0 for none. */
   readonly lastSeq: number;
   /** Mail is stored for this side. */
@@ -327,9 +333,10 @@ export interface Parked {
 export interface Relay {
   /**
    * Sends a frame to the other side, as it is. A side that left less than `relayHoldMs` ago, or
-   * has not said `start` yet, has it held (`holdMaxFrames`, `holdMaxBytes`), as counted to the
+   * whose relay has not begun yet, has it held (`holdMaxFrames`, `holdMaxBytes`), as counted to the
    * sender's accounts. An `offer` first discards what earlier connections of the sender's side had
-   * held: that negotiation is over.
+   * held: that negotiation is over. Frames need not wait for each other's outcomes: to a shared
+   * store those that do not go together.
    */
   publish(seat: Seat, frame: string, type: RelayType): MaybePromise<RelayOutcome>;
   /** Begins delivery to this seat: what was held first, in order, or with `discard` without it. */

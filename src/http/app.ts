@@ -23,7 +23,9 @@ export interface HttpEnv {
   Bindings: RequestServer;
 }
 
-export interface App {
+interface App {
+  /** The path of the request if it is one that something is at; there are no parameters in them. */
+  routeOf(request: Request): string | undefined;
   fetch(request: Request, server: RequestServer): MaybePromise<Response>;
 }
 
@@ -38,7 +40,7 @@ export interface App {
 export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
   const app = new Hono<HttpEnv>({ getPath: pathOf });
-  // Beside the base path: whoever passes that on to the world need not mean these.
+  // Outside of the base path: a proxy that publishes it does not publish these with it.
   app.route("/", operations(options));
   app.route(`${basePath}/rendezvous`, rendezvousRoutes(options));
   app.route("/", documents(options));
@@ -53,8 +55,13 @@ export function createApp(options: AppOptions): App {
   });
 
   const limited = guard(options, app.fetch);
+  const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, app.fetch);
   return {
+    routeOf(request) {
+      const path = pathOf(request);
+      return routes.has(path) ? path : undefined;
+    },
     fetch: (request, server) =>
       unlimitedPaths.has(pathOf(request)) ? unlimited(request, server) : limited(request, server),
   };

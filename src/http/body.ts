@@ -47,7 +47,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** A body up to this is skipped for the sake of the connection, when nobody has read it; bytes. */
+/** An unread body up to this is skipped, so that the connection can be used again; bytes. */
 const maxSkippedBytes = 1_048_576;
 
 /** Whether a body may come that is too much to skip: a longer one, or one of unknown length. */
@@ -56,7 +56,7 @@ export function isLongBodied(headers: Headers): boolean {
   return length === null ? headers.has("transfer-encoding") : Number(length) > maxSkippedBytes;
 }
 
-/** Has the connection closed after the answer: its client cannot go on to send what nobody reads. */
+/** Closes the connection after the answer, so that its client stops sending a body that is not read. */
 export function endConnection(response: Response | undefined): Response | undefined {
   response?.headers.set("Connection", "close");
   return response;

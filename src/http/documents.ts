@@ -37,7 +37,7 @@ export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv
     return answerText(html, "text/html; charset=utf-8", {
       "Content-Security-Policy": policy,
       "X-Content-Type-Options": "nosniff",
-      // The link with a code in it is nobody else's business.
+      // A link to the page may hold a code, which no other site is to see.
       "Referrer-Policy": "no-referrer",
     });
   });

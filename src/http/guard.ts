@@ -1,8 +1,7 @@
 import type { ClientOf, RequestServer } from "../admission/clients.ts";
 import type { OriginRule } from "../admission/origin.ts";
-import { type Passage, type RateLimiter, tellLimit } from "../admission/rate-limit.ts";
+import { type Passage, type RateLimiter, setRateLimitHeaders } from "../admission/rate-limit.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { problem } from "./problem.ts";
 
@@ -12,7 +11,6 @@ export interface GuardOptions {
   readonly allowsOrigin: OriginRule;
   readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
-  readonly connectionLog?: Pick<ConnectionLog, "refused"> | undefined;
 }
 
 /**
@@ -22,14 +20,14 @@ export interface GuardOptions {
  * has counted towards the rate.
  */
 export function guard<Server extends RequestServer, Answer extends Response | undefined>(
-  { limiter, allowsOrigin, clientOf, tally, connectionLog }: GuardOptions,
+  { limiter, allowsOrigin, clientOf, tally }: GuardOptions,
   handle: (request: Request, server: Server) => MaybePromise<Answer>,
 ): (request: Request, server: Server) => MaybePromise<Answer | Response> {
-  if (limiter === undefined || limiter.perMin === 0) return fromAllowedOrigin;
+  if (limiter === undefined || limiter.perWindow === 0) return fromAllowedOrigin;
   return (request, server) => {
     const passage = limiter.take(clientOf(request, server).accounts);
     return andThen(fromAllowedOrigin(request, server, passage), (answer) => {
-      if (answer !== undefined) tellLimit(answer.headers, passage);
+      if (answer !== undefined) setRateLimitHeaders(answer.headers, passage);
       return answer;
     });
   };
@@ -42,23 +40,15 @@ export function guard<Server extends RequestServer, Answer extends Response | un
     const { headers } = request;
     const origin = headers.get("origin");
     if (origin !== null && !allowsOrigin(origin, headers.get("host"))) {
-      return refuse(request, server, "origin");
+      return refuse("origin");
     }
     const answer =
-      passage?.ok === false
-        ? refuse(request, server, "rate_limited", passage)
-        : handle(request, server);
+      passage?.ok === false ? refuse("rate_limited", passage) : handle(request, server);
     return origin === null ? answer : andThen(answer, (it) => share(it, origin));
   }
 
-  function refuse(
-    request: Request,
-    server: Server,
-    why: "origin" | "rate_limited",
-    passage?: Passage,
-  ): Response {
+  function refuse(why: "origin" | "rate_limited", passage?: Passage): Response {
     tally.refusals[why]++;
-    connectionLog?.refused(why, clientOf(request, server).address);
     return problem(why === "origin" ? "origin_refused" : why, passage);
   }
 }

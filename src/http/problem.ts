@@ -2,7 +2,7 @@ import { commonHeaders } from "./answer.ts";
 
 /**
  * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), and
- * what it means to whoever sees it. The names are the stable `code` clients may act upon.
+ * its meaning in a sentence for people. The names are the stable `code` clients may act upon.
  */
 const problems = {
   malformed: [400, "Bad Request", "The request cannot be understood."],
@@ -75,16 +75,29 @@ export function statusOf(code: ProblemCode): number {
 }
 
 export interface ProblemOptions {
-  /** What is wrong with this very request, in place of the general words. Never a cause or secret. */
+  /** What is wrong with this very request, in place of the general sentence. Never a cause or secret. */
   readonly detail?: string;
-  /** Told in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
+  /** Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
   readonly retryAfterMs?: number;
   /** For Allow. */
   readonly allow?: string;
 }
 
+/** An answer that still knows its problem, for the log. */
+export class ProblemResponse extends Response {
+  constructor(
+    readonly code: ProblemCode,
+    /** What is wrong with this very request; undefined where the code says it all. */
+    readonly detail: string | undefined,
+    body: string,
+    init: ResponseInit,
+  ) {
+    super(body, init);
+  }
+}
+
 /** An error as `application/problem+json` (RFC 9457), of the type `about:blank`. */
-export function problem(code: ProblemCode, options: ProblemOptions = {}): Response {
+export function problem(code: ProblemCode, options: ProblemOptions = {}): ProblemResponse {
   const [status, title, general] = problems[code];
   const headers = new Headers({ "Content-Type": "application/problem+json", ...commonHeaders });
   if (options.retryAfterMs !== undefined) {
@@ -92,5 +105,5 @@ export function problem(code: ProblemCode, options: ProblemOptions = {}): Respon
   }
   if (options.allow !== undefined) headers.set("Allow", options.allow);
   const body = { status, title, code, detail: options.detail ?? general };
-  return new Response(JSON.stringify(body), { status, headers });
+  return new ProblemResponse(code, options.detail, JSON.stringify(body), { status, headers });
 }

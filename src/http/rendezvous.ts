@@ -1,10 +1,12 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Client, ClientOf } from "../admission/clients.ts";
-import { type AppId, type Code, parseAppId, parseSide, type Side } from "../base/ids.ts";
+import { type AppId, type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
+import { anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
 import type { HttpEnv } from "./app.ts";
@@ -19,6 +21,7 @@ export interface RendezvousOptions {
   readonly ice: IceSource;
   /** The server is about to go: it makes no codes that its successor would not know. */
   readonly draining: () => boolean;
+  readonly connectionLog?: ConnectionLog | undefined;
 }
 
 /** By then a successor listens, or a balancer has noticed. */
@@ -33,19 +36,15 @@ export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 export const iceBody = z.object({
   appID: z
     .string()
-    .transform((text, context): AppId => parsed(parseAppId(text), "must be a UUID", context))
+    .transform((text, context): AppId => {
+      const parsed = parseAppId(text);
+      if (parsed !== undefined) return parsed;
+      context.addIssue({ code: "custom", message: "must be a UUID" });
+      return z.NEVER;
+    })
     .meta({ format: "uuid" }),
-  side: z
-    .string()
-    .transform((text, context): Side => parsed(parseSide(text), "must be A or B", context))
-    .meta({ enum: ["A", "B", "a", "b"] }),
+  side: anySide,
 });
-
-function parsed<T>(value: T | undefined, message: string, context: z.core.$RefinementCtx): T {
-  if (value !== undefined) return value;
-  context.addIssue({ code: "custom", message });
-  return z.NEVER;
-}
 
 const notACode =
   'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';
@@ -59,15 +58,15 @@ const noIce = {
 
 /** Minting and redeeming codes, and ICE servers for clients that get no welcome. */
 export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
-  const { rendezvous, ice, clientOf, draining, tally } = options;
+  const { rendezvous, ice, clientOf, draining, tally, connectionLog } = options;
   const app = new Hono<HttpEnv>();
 
   app.post("/code", async ({ req, env }) => {
     const client = clientOf(req.raw, env);
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
-    const wish = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
-    const ttlMs = wish.success ? wish.data.ttl * 1000 : undefined;
-    return answerMint(await rendezvous.mint({ ttlMs, client }));
+    const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
+    const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
+    return answerMint(await rendezvous.mint({ ttlMs, client }), client);
   });
 
   app.post("/redeem", async ({ req, env }) => {
@@ -84,15 +83,17 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     return answerIce(await ice.ask(body.appID, body.side, client));
   });
 
-  // For whoever sets up a proxy in front of this server.
+  // For people who set up a proxy in front of this server.
   app.get("/whoami", ({ req, env }) => {
     const { address, header = null, shared } = clientOf(req.raw, env);
     const host = req.raw.headers.get("host");
-    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host });
+    const appId = parseAppId(req.query("appID") ?? "");
+    const room = appId && connectionLog?.roomTag(appId);
+    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host, room });
   });
   return app;
 
-  /** The body as `schema` has it, or a refusal that tells what it must be. */
+  /** The body as `schema` has it, or a refusal that says what it must be. */
   async function read<T>(
     request: Request,
     schema: z.ZodType<T>,
@@ -105,10 +106,11 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     return body.success ? body.data : refuse("bad_request", "malformed", { detail });
   }
 
-  function answerMint(minted: Minted | Unminted): Response {
+  function answerMint(minted: Minted | Unminted, client: Client): Response {
     switch (minted.outcome) {
       case "minted": {
         const { code, appId, expiresAt } = minted;
+        connectionLog?.minted(appId, client.address);
         const body = { code, appID: appId, expiresAt: rfc3339(expiresAt) };
         return answerJson<z.infer<typeof mintAnswer>>(body);
       }
@@ -125,6 +127,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     switch (guess.outcome) {
       case "taken": {
         const { appId, expiresAt } = guess.entry;
+        connectionLog?.redeemed(appId, client.address);
         const body = { appID: appId, expiresAt: rfc3339(expiresAt) };
         return answerJson<z.infer<typeof redeemAnswer>>(body);
       }
@@ -157,9 +160,9 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
     }
   }
 
-  function refuse(counted: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
     tally.refusals[counted]++;
-    return problem(code, words);
+    return problem(code, options);
   }
 }
 

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** What the page is made of, each as one text. */
-export interface Bundle {
+interface Bundle {
   readonly html: string;
   readonly css: string;
   readonly js: string;

@@ -27,7 +27,7 @@ export const closes = {
   /** As that, and a later newcomer waits in its place. */
   displaced: { code: 1008, text: "side {side} busy", retry: "yes, slowly" },
   parked_overflow: { code: 1008, text: "too many frames while waiting", retry: "yes, slowly" },
-  /** More pings and pongs than anybody needs. */
+  /** More pings and pongs than any client needs. */
   control_frames: { code: 1008, text: "too many control frames", retry: "no: fix the client" },
   /** It read nothing for `SLOW_PEER_TIMEOUT`. */
   slow_peer: { code: 1013, text: "slow peer", retry: "yes, with back-off" },
@@ -70,7 +70,7 @@ export const closeReasons: readonly CloseReason[] = [
   ...otherEnds,
 ];
 
-/** The words of a close frame to a client of this side. */
+/** The text of a close frame to a client of this side. */
 export function closeText(reason: ServerClose, side: Side): string {
   return closes[reason].text.replace("{side}", side);
 }

@@ -16,6 +16,8 @@ import { parseSide, type Side } from "../base/ids.ts";
  *     server → B     deliver {seq, from, payload}
  *     B → server     delivered {upTo}             dropped from the mailbox
  *     A → server     telemetry {event, …}         counted
+ *     A → server     ping *                       asks whether the server can still be reached
+ *     server → A     pong *
  *     server → A     error {code, detail, id?} *  a frame was not used
  *     server → A     peer_left *                  B is gone
  *     server → A     draining {retryAfterMs} *    then the socket is closed: closes.ts
@@ -52,7 +54,8 @@ function relayed(example: object = {}) {
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
 /** Whatever was sent may be acknowledged; what was not is clamped away. */
 const anySeq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const anySide = z
+/** A side as clients name it: in either case. */
+export const anySide = z
   .string()
   .transform((text, ctx): Side => {
     const parsed = parseSide(text);
@@ -98,7 +101,7 @@ export const clientFrames = {
     examples: [{ upTo: 1 }],
   },
   telemetry: {
-    does: "Tells how the peer connection went: ice-connected or ice-failed",
+    does: "Reports how the peer connection went: ice-connected or ice-failed",
     schema: z.object({
       event: z.string(),
       mode: z.string().optional(),
@@ -106,9 +109,14 @@ export const clientFrames = {
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
   },
+  ping: {
+    does: "Asks for a pong, which a web page can see; with nt.v2 alone",
+    schema: z.object({}),
+    examples: [{}],
+  },
 } as const satisfies Record<string, ClientFrame>;
 
-export type ClientFrameType = keyof typeof clientFrames;
+type ClientFrameType = keyof typeof clientFrames;
 export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];
@@ -121,6 +129,9 @@ export const relayTypes = clientFrameTypes.filter(
 /** What is counted apart; `other` is every type the protocol does not know. */
 export const frameTypes = [...clientFrameTypes, "other"] as const;
 export type FrameType = (typeof frameTypes)[number];
+
+/** A sentence for the client. */
+export const knownTypes = `The type is none of ${clientFrameTypes.join(", ")}.`;
 
 const typeByName = new Map<string, FrameType>(clientFrameTypes.map((type) => [type, type]));
 
@@ -173,6 +184,7 @@ export const serverFrames = {
       peer: z.boolean().describe("The other side is there"),
       heartbeatMs: z.int(),
       maxMessageBytes: z.int(),
+      room: z.string().optional().describe("The room in the log, where that names rooms"),
       iceServers: z.array(iceServer).optional(),
     },
     examples: [{ side: "A", peer: false, heartbeatMs: 20_000, maxMessageBytes: 1_048_576 }],
@@ -204,6 +216,7 @@ export const serverFrames = {
       code: z.enum([
         "bad_json",
         "bad_field",
+        "unknown_type",
         "mailbox_full",
         "mail_share",
         "hold_share",
@@ -215,6 +228,7 @@ export const serverFrames = {
     examples: [{ code: "peer_absent", detail: "The other side is not there." }],
   },
   peer_left: { when: "The other side went", isV2: true, fields: {}, examples: [{}] },
+  pong: { when: "A ping came", isV2: true, fields: {}, examples: [{}] },
   draining: {
     when: "The server is about to go: connect again after retryAfterMs",
     isV2: true,
@@ -244,6 +258,7 @@ export function serverFrame<T extends Exclude<ServerFrameType, "deliver">>(
 export const roomFull = serverFrame("room_full", {});
 export const peerJoined = serverFrame("peer_joined", {});
 export const peerLeft = serverFrame("peer_left", {});
+export const pong = serverFrame("pong", {});
 
 /** `payload` is JSON text and goes out exactly as it is. */
 export function mailFrame(

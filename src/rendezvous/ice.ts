@@ -4,7 +4,6 @@ import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
-import { turnCredentials } from "./turn-credentials.ts";
 
 export interface IceOptions {
   readonly rooms: Pick<Rooms, "grantIce">;
@@ -24,7 +23,7 @@ export interface IceOptions {
 
 export interface IceSource {
   /**
-   * The ICE servers for whoever sits on this side. Servers with a credential cost their operator
+   * The ICE servers for the peer on this side. Servers with a credential cost their operator
    * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
    * code. Where there are none, nothing is refused.
    */
@@ -49,7 +48,7 @@ export type IceAnswer =
 /** Grants of one side of a room: the first connection and some that come after it broke. */
 export const maxGrantsPerSide = 4;
 
-/** Who is told of which ICE servers. */
+/** Which ICE servers a side gets. */
 export function iceSource(options: IceOptions): IceSource {
   const { rooms, now, iceServers, turnUrls, turnSecrets, turnTtlMs, limiter } = options;
   const free = iceServers.filter(({ credential }) => credential === undefined);
@@ -94,4 +93,28 @@ export function iceSource(options: IceOptions): IceSource {
       return servers instanceof Promise ? servers.catch(() => free) : servers;
     },
   };
+}
+
+/**
+ * Time-limited credentials that a TURN server checks by nothing but the secret it shares with this
+ * one (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`): good for one TURN
+ * allocation after another until `expiresAt`, a whole second; after that none is begun. The name is
+ * that moment and a hash by which an operator finds in the TURN server's log which allocations belong
+ * to one side of one room, but not which room.
+ */
+export function turnCredentials(
+  secret: string,
+  {
+    appId,
+    side,
+    now,
+    ttlMs,
+  }: { readonly appId: AppId; readonly side: Side; readonly now: number; readonly ttlMs: number },
+) {
+  const expirySeconds = Math.ceil((now + ttlMs) / 1000);
+  // 128 bits in hex, which has no colon: colons separate the parts of a username.
+  const hash = new Bun.CryptoHasher("sha256").update(`${appId}/${side}`).digest("hex").slice(0, 32);
+  const username = `${expirySeconds}:${hash}`;
+  const credential = new Bun.CryptoHasher("sha1", secret).update(username).digest("base64");
+  return { username, credential, expiresAt: expirySeconds * 1000 };
 }

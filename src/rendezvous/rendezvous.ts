@@ -3,6 +3,7 @@ import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
+import type { Log } from "../telemetry/log.ts";
 import type { CodeDigits, Tally } from "../telemetry/tally.ts";
 import {
   type CodeLength,
@@ -31,7 +32,7 @@ export interface RendezvousClient {
 }
 
 /** What wrong codes of everybody have come to. */
-export interface Guessing {
+interface Guessing {
   /** Wrong codes within `redeemWindowMs` and the window before it. */
   readonly recentMisses: number;
   /** More than people mistype: 1 % of the shortest codes. */
@@ -46,7 +47,7 @@ export interface Rendezvous {
    * 1 s and at most `roomTtlMs`; without `ttlMs` just that. The codes of a shared client are longer:
    * guesses from behind its address cannot be told from typing errors.
    */
-  mint(wish: {
+  mint(request: {
     readonly ttlMs: number | undefined;
     readonly client: RendezvousClient;
   }): MaybePromise<Minted | Unminted>;
@@ -179,4 +180,20 @@ class Draws implements IterableIterator<Code, undefined> {
     const { space, digits } = this.length;
     return { done: false, value: String(this.random(space)).padStart(digits, "0") as Code };
   }
+}
+
+/**
+ * Looks at the guesses each time it is called. Warns once when an attack shows, once more each time
+ * that it has new codes grow, and once when it is over. No code is logged.
+ */
+export function guessWatch(guessing: () => Guessing, log: Pick<Log, "warn">): () => void {
+  /** The most digits that were warned of; 0 while no attack shows. */
+  let warnedDigits = 0;
+  return () => {
+    const { shows, digits, recentMisses } = guessing();
+    if (shows ? digits <= warnedDigits : warnedDigits === 0) return;
+    warnedDigits = shows ? digits : 0;
+    const text = shows ? "codes are being guessed" : "codes are not being guessed any more";
+    log.warn(text, { misses: recentMisses, newCodeDigits: digits });
+  };
 }

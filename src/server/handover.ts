@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { MemoryEngine } from "../engine/memory/memory.ts";
-import { openStateFile, type StateFile } from "../engine/memory/state-file.ts";
+import type { StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
 /** How long a predecessor may need beyond its drain to write the state. */
@@ -24,6 +24,7 @@ export async function restoreState(
 ): Promise<Restored> {
   const engine = newEngine();
   if (path === "") return { engine, stateFile: undefined };
+  const { openStateFile } = await import("../engine/memory/state-file.ts");
   const waitMs = drainMs + predecessorMs;
   const stateFile = await openStateFile({
     path,

@@ -1,4 +1,3 @@
-import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Server } from "bun";
 import { codeOf, StartError } from "../base/errors.ts";
@@ -12,6 +11,7 @@ import type { Tls } from "./tls.ts";
 export async function checkHost(host: string): Promise<void> {
   if (isIP(host) !== 0) return;
   try {
+    const { lookup } = await import("node:dns/promises");
     await lookup(host);
   } catch {
     throw new StartError(

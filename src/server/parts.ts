@@ -1,6 +1,6 @@
 import type { Server } from "bun";
 import { type ClientOf, clients } from "../admission/clients.ts";
-import { originRule } from "../admission/origin.ts";
+import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { turnBudget } from "../admission/turn-budget.ts";
@@ -14,9 +14,9 @@ import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf } from "../http/app.ts";
 import { endConnection, isLongBodied } from "../http/body.ts";
 import { guard } from "../http/guard.ts";
-import { guessWatch } from "../rendezvous/guess-watch.ts";
+import { ProblemResponse } from "../http/problem.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
-import { rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
 import { connectionLog } from "../telemetry/connection-log.ts";
@@ -53,15 +53,17 @@ export interface Parts {
   watchGuessing(): void;
 }
 
+const originRefused =
+  "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const behindUnknownProxy =
-  "An untrusted proxy tells whom it asks for: all its clients count as one, with the limits of a site. " +
+  "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
-const iceGrants = { perMin: 30, windowMs: 3_600_000 };
-/** Clients a limiter tells apart in one window; later ones share a bucket. */
+const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
+/** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
-// Loaded when first asked for: many servers never are, and what is loaded costs time at the start and
+// Loaded when first requested: on many servers never, and what is loaded costs time at the start and
 // memory for good. (prom-client was a quarter of either, and of the time to collect garbage.)
 const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
 const loadPage = async () => (await import("../page/page.ts")).page;
@@ -82,14 +84,24 @@ export function buildParts(core: Core): Parts {
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
-    if (wsPaths.has(pathOf(request))) return upgrade(request, server);
-    const answer = app.fetch(request, server);
-    if (connectionLog === undefined) return answer;
+    const isUpgrade = wsPaths.has(pathOf(request));
+    const answer = isUpgrade ? upgrade(request, server) : app.fetch(request, server);
+    return connectionLog === undefined ? answer : logRefusal(request, server, answer, isUpgrade);
+  }
+
+  function logRefusal(
+    request: Request,
+    server: Server<PeerSocket>,
+    answer: MaybePromise<Response | undefined>,
+    isUpgrade: boolean,
+  ): MaybePromise<Response | undefined> {
     return andThen(answer, (response) => {
-      if (response.status >= 400) {
-        const { address } = clientOf(request, server);
-        connectionLog.refusedRequest(request, response.status, address);
-      }
+      if (response === undefined || response.status < 400) return response;
+      const { status } = response;
+      const why = response instanceof ProblemResponse ? response : undefined;
+      const route = isUpgrade ? pathOf(request) : app.routeOf(request);
+      const refusal = { route, status, code: why?.code, detail: why?.detail };
+      connectionLog?.refused(request, refusal, clientOf(request, server).address);
       return response;
     });
   }
@@ -102,7 +114,7 @@ export function buildParts(core: Core): Parts {
       const turn = requests.take();
       const answer =
         turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      // Asked last: each header that is looked up costs a socket as much as its seat.
+      // Checked last: each header that is looked up costs a socket as much as its seat.
       if (answer === undefined || !isLongBodied(request.headers)) return answer;
       return andThen(answer, endConnection);
     },
@@ -111,7 +123,7 @@ export function buildParts(core: Core): Parts {
 
 /** Who a client is, and how much it may take. */
 function buildAdmission({ config, clock, log }: Core) {
-  const limiter = (limit: { perMin: number; windowMs?: number }) =>
+  const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const known = clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
@@ -124,16 +136,18 @@ function buildAdmission({ config, clock, log }: Core) {
   return {
     clientOf,
     sharedClients: known.sharedCount,
-    allowsOrigin: originRule(config),
-    httpLimit: limiter({ perMin: config.httpRatePerMin }),
-    wsLimit: limiter({ perMin: config.wsRatePerMin }),
+    allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
+      log.warn(originRefused, { origin }),
+    ),
+    httpLimit: limiter({ perWindow: config.httpRatePerMin }),
+    wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
     socketLimits: socketLimits({
       max: config.maxSockets || socketsWithinOpenFiles(),
       perClient: config.socketsPerClient,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
-    connectionLog: config.logLevel === "debug" ? connectionLog(log, config.logClient) : undefined,
+    connectionLog: connectionLog(log, config),
   };
 }
 
@@ -142,10 +156,12 @@ type Admission = ReturnType<typeof buildAdmission>;
 /** The sockets, and the way to them. */
 function buildSockets(core: Core, admission: Admission, ice: IceSource) {
   const { config, engine, clock, tally } = core;
+  const { socketLimits, connectionLog } = admission;
   const context: SignalingContext = {
     engine,
     clock,
     tally,
+    connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     framesPerSec: config.framesPerSec,
@@ -156,8 +172,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     ),
     iceServers: ice.offer,
   };
-  const { socketLimits, connectionLog } = admission;
-  const sockets = createSockets(context, config, socketLimits, core.onError, connectionLog);
+  const sockets = createSockets(context, config, socketLimits, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
@@ -193,6 +208,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     basePath: config.basePath,
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
+    warning: () => engine.warning(),
     loadMetrics: async () =>
       (await loadMetrics())({
         tally,
@@ -221,6 +237,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     limiter: httpLimit,
     clientOf,
     tally,
+    connectionLog: admission.connectionLog,
     onError: core.onError,
   });
   return { app, guessing: codes.guessing };

@@ -7,11 +7,12 @@ import { memoryEngine } from "../engine/memory/memory.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
+import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
 import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, listen } from "./listeners.ts";
 import { buildParts, type Core, type Parts } from "./parts.ts";
-import { loadTls, type Tls, watchTls } from "./tls.ts";
+import type { Tls } from "./tls.ts";
 
 export interface ServerOptions {
   readonly log: Log;
@@ -33,7 +34,7 @@ export interface RunningServer {
   reloadTls(): Promise<void>;
   /**
    * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
-   * needs, and frees the port. False when that could not be saved, which the log tells.
+   * needs, and frees the port. False when that could not be saved, which is logged.
    */
   stop(): Promise<boolean>;
 }
@@ -45,8 +46,10 @@ const aloneDrainMs = 200;
 /** How long requests in flight may still take when the server stops. */
 const stopGraceMs = 2_000;
 const requestStepMs = 10;
-/** The text of the metrics takes milliseconds to make: once a second, whoever asks. */
+/** The text of the metrics takes milliseconds to make: once a second, however often it is read. */
 const metricsAgeMs = 1_000;
+/** Loaded where a certificate is named: with Node's crypto it is 1 MB. */
+const certificates = () => import("./tls.ts");
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.
@@ -54,7 +57,7 @@ const metricsAgeMs = 1_000;
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { log, clock = systemClock, random = cryptoRandom } = options;
-  const tls = await loadTls(config);
+  const tls = config.tlsCertFile === "" ? undefined : await (await certificates()).loadTls(config);
   await checkHost(config.host);
   const base = { config, log, clock, random, tally: new Tally() };
   const { engine, node, restored } = await openEngine(base, options);
@@ -96,17 +99,11 @@ async function openEngine(
   return { engine: restored.engine, node: undefined, restored };
 }
 
-/** Listens, and does what a server does by the clock, until it is stopped. */
-async function run(
-  core: Core,
-  { sockets, openSockets, answer, watchGuessing }: Parts,
-  tls: Tls | undefined,
-  restored: Restored | undefined,
-): Promise<RunningServer> {
-  const { config, engine, clock, tally, log } = core;
-  const serve = (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
+/** Opens a server of Bun's, as often as a certificate changes. */
+function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
+  return (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
     Bun.serve<PeerSocket>({
-      hostname: config.host,
+      hostname: core.config.host,
       port: socket.port,
       reusePort: socket.reusePort,
       ...(socket.tls ? { tls: socket.tls } : {}),
@@ -115,20 +112,34 @@ async function run(
       // to read from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,
-      websocket: sockets.handler,
+      websocket: handler,
       error(error) {
         core.onError(error);
         return new Response(null, { status: 500 });
       },
     });
-  const listeners = await listenOrPutBack(() => listen(config, tls, serve), restored);
-  const rotation = tls && (await watchTls(config, tls, listeners.rotate, { clock, log }));
+}
+
+/** Listens, and does what a server does by the clock, until it is stopped. */
+async function run(
+  core: Core,
+  { sockets, openSockets, answer, watchGuessing }: Parts,
+  tls: Tls | undefined,
+  restored: Restored | undefined,
+): Promise<RunningServer> {
+  const { config, engine, clock, tally, log } = core;
+  const listeners = await listenOrPutBack(
+    () => listen(config, tls, bunServer(core, sockets, answer)),
+    restored,
+  );
+  const rotation =
+    tls && (await (await certificates()).watchTls(config, tls, listeners.rotate, { clock, log }));
   const stopSweeping = clock.every(sweepEveryMs, () => andThen(engine.sweep(), watchGuessing));
   const stopCollecting = collectWhenIdle({
     clock,
     work: () => tally.work(),
     keptMs: config.roomTtlMs + 2 * sweepEveryMs,
-    // At once: in the background it left most of it. 35 ms with 18,000 sockets, and nobody waits.
+    // At once: in the background it left most of it. 35 ms with 18,000 sockets, while it is idle.
     collect: () => Bun.gc(true),
   });
 
@@ -139,7 +150,7 @@ async function run(
     stopCollecting();
     rotation?.stop();
     await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
-    // Listening to the end: who comes meanwhile is told to come back, and not refused.
+    // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
     await answered(listeners.pendingRequests);
     await listeners.stop();
     sockets.stop();

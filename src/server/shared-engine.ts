@@ -34,18 +34,7 @@ export async function sharedEngine(
   },
 ): Promise<Engine> {
   const { redisTimeoutMs: timeoutMs } = config;
-  const redis: RedisTarget = {
-    url: config.redisUrl,
-    ca: config.redisCaFile === "" ? undefined : await readCa(config.redisCaFile),
-    sentinels:
-      config.redisSentinels.length === 0
-        ? undefined
-        : {
-            hosts: config.redisSentinels,
-            name: config.redisSentinelName,
-            password: config.redisSentinelPassword,
-          },
-  };
+  const redis = await redisTarget(config);
   for (const warning of await checkRedis(redis, timeoutMs)) log.warn(warning);
   const { store } = tally;
   const logRefusal = seldom(clock, (reason) => log.error("redis refuses", { reason }));
@@ -83,6 +72,21 @@ export async function sharedEngine(
       took: (ms) => store.roundTripSeconds.observe(ms / 1_000),
     },
   });
+}
+
+async function redisTarget(config: Config): Promise<RedisTarget> {
+  const { redisUrl, redisCaFile, redisSentinels, redisSentinelName, redisSentinelPassword } =
+    config;
+  const sentinels = {
+    hosts: redisSentinels,
+    name: redisSentinelName,
+    password: redisSentinelPassword,
+  };
+  return {
+    url: redisUrl,
+    ca: redisCaFile === "" ? undefined : await readCa(redisCaFile),
+    sentinels: redisSentinels.length === 0 ? undefined : sentinels,
+  };
 }
 
 /** Nodes compare these, and warn where they differ. */

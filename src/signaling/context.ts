@@ -6,6 +6,7 @@ import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { LargeFrames } from "./large-frames.ts";
 
@@ -14,6 +15,8 @@ export interface SignalingContext {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly tally: Tally;
+  /** Undefined, as a rule: it logs what grows with the traffic. */
+  readonly connectionLog?: ConnectionLog | undefined;
   readonly heartbeatMs: number;
   readonly wsMaxMsgBytes: number;
   /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
@@ -47,6 +50,8 @@ export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 
 /** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
 export interface Connection {
+  /** Names the connection in the log. */
+  readonly id: string;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
   /** Sends a relayed frame, in order with `send`. Answers its size in bytes. */

@@ -1,6 +1,5 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel } from "../base/clock.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
 
@@ -10,6 +9,8 @@ const pauseAtFrames = 32;
 const chunkBytes = 1_048_576;
 /** What a frame that waits takes beside its characters: its string and its place in the queue. */
 const bytesPerFrame = 64;
+/** Most relayed frames that are under way at a time, unless one frame's worth of characters is. */
+const maxTogether = 64;
 
 /** Why a frame is refused: too much waits on its connection, for its client, or in all. */
 export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
@@ -32,6 +33,9 @@ export class Inbox extends FrameBudget {
   /** The connection waits for a seat that another one has. */
   private parked = false;
   private busy = false;
+  /** Relayed frames that were handed on in this turn and whose outcomes are awaited. */
+  private together: Promise<unknown>[] | undefined;
+  private togetherCharacters = 0;
   /** Set while frames wait because the connection sends too fast. */
   private slowed: Cancel | undefined;
 
@@ -41,8 +45,8 @@ export class Inbox extends FrameBudget {
       SignalingContext,
       "clock" | "wsMaxMsgBytes" | "framesPerSec" | "largeFrames" | "queued"
     >,
-    /** Gets each frame when its turn has come. */
-    private readonly handler: { handle(text: string): MaybePromise<void> },
+    /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
+    private readonly handler: { handle(text: string): unknown },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {
@@ -71,7 +75,7 @@ export class Inbox extends FrameBudget {
     const direct = !this.held && !this.busy && this.waiting === undefined;
     if (direct && this.admits(text)) {
       const done = this.handle(text);
-      if (done !== undefined) this.await(done);
+      if (done instanceof Promise) this.await(done);
       return undefined;
     }
     const refusal = this.refusal(text);
@@ -85,6 +89,16 @@ export class Inbox extends FrameBudget {
     }
     if (direct) this.slowDown(text);
     return undefined;
+  }
+
+  /**
+   * The relayed frame that is being handled is under way until `done`, which its handler answers. Those
+   * behind it may be handled in the same turn: the engine keeps their order.
+   */
+  goesOn(done: Promise<unknown>, { length }: string): void {
+    this.together ??= [];
+    this.together.push(done);
+    this.togetherCharacters += length;
   }
 
   /** Drops what waits. Answers how many frames that was. */
@@ -141,7 +155,7 @@ export class Inbox extends FrameBudget {
     return text.length > largeFrameLength && this.options.framesPerSec > 0;
   }
 
-  private handle(text: string): MaybePromise<void> {
+  private handle(text: string): unknown {
     if (!this.isLarge(text)) return this.handler.handle(text);
     const { clock, largeFrames } = this.options;
     const startedAt = clock.monotonicMs();
@@ -152,16 +166,32 @@ export class Inbox extends FrameBudget {
     }
   }
 
-  private await(done: Promise<void>): void {
+  /** Hands nothing on until what was handed on in this turn is done, and `done` as well. */
+  private await(done?: unknown): void {
     this.busy = true;
-    const next = () => {
+    const all = Promise.allSettled([...(this.together ?? []), done]);
+    this.together = undefined;
+    this.togetherCharacters = 0;
+    void all.then(() => {
       this.busy = false;
       this.run();
-    };
-    void done.then(next, next);
+    });
+  }
+
+  private get togetherIsFull(): boolean {
+    const { together, togetherCharacters, options } = this;
+    return together?.length === maxTogether || togetherCharacters >= options.wsMaxMsgBytes;
   }
 
   private run(): void {
+    try {
+      this.handOn();
+    } finally {
+      if (this.together !== undefined) this.await();
+    }
+  }
+
+  private handOn(): void {
     if (this.waiting === undefined) return;
     // What is handled may discard what waits.
     while (this.waiting && this.head < this.waiting.length && !this.held && !this.busy) {
@@ -171,7 +201,8 @@ export class Inbox extends FrameBudget {
       this.count(-text.length - bytesPerFrame);
       try {
         const done = this.handle(text);
-        if (done !== undefined) this.await(done);
+        const goesOn = this.together !== undefined && this.together.at(-1) === done;
+        if ((done instanceof Promise && !goesOn) || this.togetherIsFull) this.await(done);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
         this.options.clock.after(0, () => this.run());

@@ -8,16 +8,19 @@ import type { ServerClose } from "../protocol/closes.ts";
 import {
   clientFrames,
   type FrameFault,
+  type FrameType,
+  knownTypes,
   maxMailIdLength,
   parseObject,
   peerJoined,
   peerLeft,
+  pong,
   type RelayType,
   roomFull,
   serverFrame,
   typeOf,
 } from "../protocol/frames.ts";
-import { iceFailures, iceModes, type Tally } from "../telemetry/tally.ts";
+import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
 import { Arrival } from "./arrival.ts";
 import {
   type Connection,
@@ -32,6 +35,16 @@ import { rawMember } from "./raw-member.ts";
 import { Returning } from "./returning.ts";
 
 type Fields = Record<string, unknown>;
+
+/** What became of a frame. */
+type FrameOutcome =
+  | RelayOutcome
+  | DropReason
+  | "stored"
+  | "handled"
+  | "ignored"
+  /** The engine did not answer. */
+  | "unreachable";
 
 const noAccounts: readonly Account[] = [];
 
@@ -65,7 +78,9 @@ export class Peer implements SeatListener {
   ) {
     const { appId, side, sid } = identity;
     const accounts = client?.accounts ?? noAccounts;
-    const newcomer = { appId, side, sid, accounts, listener: this };
+    // Where a welcome waits for its ICE servers, frames have to wait for the welcome.
+    const startsRelay = !(identity.v2 && context.iceServers);
+    const newcomer = { appId, side, sid, accounts, startsRelay, listener: this };
     this.arrival = new Arrival(newcomer, connection, context, this);
   }
 
@@ -141,6 +156,7 @@ export class Peer implements SeatListener {
     this.seat = taken.seat;
     this.connection.joinTopic();
     this.peerThere = taken.peer;
+    if (taken.peer) this.context.connectionLog?.paired(this.connection.id, this.identity);
     void andThen(this.iceServers(), (iceServers) => {
       if (this.seat === taken.seat) this.begin(taken, iceServers);
     });
@@ -159,11 +175,15 @@ export class Peer implements SeatListener {
     this.peerThere = undefined;
     this.tell(() => this.welcome(isPeerThere, iceServers));
     if (isPeerThere) this.peerJoined();
-    if (!this.identity.mailboxClient && !taken.mailWaits) this.mailAfter = taken.lastSeq;
-    // Mail may have come while the welcome waited for its ICE servers.
-    if (this.identity.v2) this.pump?.pull();
-    if (taken.held === 0) void engine.relay.start(seat, false);
-    else {
+    if (taken.mailWaits) this.pump?.mailStored();
+    else if (!this.identity.mailboxClient) {
+      this.mailAfter = taken.lastSeq;
+      // Mail may have come while the welcome waited for its ICE servers.
+      this.openPump?.openAfter(taken.lastSeq);
+    }
+    if (taken.held === 0) {
+      if (!taken.started) void engine.relay.start(seat, false);
+    } else {
       this.returning = new Returning(clock, (discard) => engine.relay.start(seat, discard));
       if (isPeerThere) this.returning.peerThere();
     }
@@ -171,12 +191,14 @@ export class Peer implements SeatListener {
   }
 
   private welcome(peer: boolean, iceServers: readonly IceServer[] | undefined): string {
-    const { heartbeatMs, wsMaxMsgBytes } = this.context;
+    const { connectionLog, heartbeatMs, wsMaxMsgBytes } = this.context;
+    const { appId, side } = this.identity;
     return serverFrame("welcome", {
-      side: this.identity.side,
+      side,
       peer,
       heartbeatMs,
       maxMessageBytes: wsMaxMsgBytes,
+      room: connectionLog?.roomTag(appId),
       ...(iceServers?.length && { iceServers }),
     });
   }
@@ -227,8 +249,7 @@ export class Peer implements SeatListener {
   }
 
   mailStored(): void {
-    // Before the welcome is out, nothing is; what waits is read then.
-    if (this.peerThere === undefined) this.pump?.pull();
+    this.pump?.mailStored();
   }
 
   replaced(why: "same_sid" | "dead"): void {
@@ -250,23 +271,40 @@ export class Peer implements SeatListener {
   // ---- its frames ----
 
   /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
-  handle(text: string): MaybePromise<void> {
+  handle(text: string): MaybePromise<FrameOutcome> {
     const { seat } = this;
-    if (seat === undefined) return;
-    const { tally } = this.context;
+    if (seat === undefined) return "replaced";
+    const { tally, connectionLog } = this.context;
     const bytes = Buffer.byteLength(text);
     const frame = parseObject(text);
     const type = frame === undefined ? "other" : typeOf(frame);
     tally.framesIn[type]++;
     tally.bytesIn[type] += bytes;
     tally.frameSizeIn.observe(bytes);
-    if (frame === undefined) {
-      return this.drop(
-        "malformed",
-        "bad_json",
-        "A frame must be one JSON object with a type, in UTF-8.",
-      );
-    }
+    const outcome =
+      frame === undefined
+        ? this.drop(
+            "malformed",
+            "bad_json",
+            "A frame must be one JSON object with a type, in UTF-8.",
+          )
+        : this.use(seat, type, frame, text);
+    if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcome);
+    return outcome;
+  }
+
+  private logFrame(type: FrameType, bytes: number, outcome: MaybePromise<FrameOutcome>): void {
+    const logged = (what: FrameOutcome) =>
+      this.context.connectionLog?.frame(this.connection.id, this.identity, type, bytes, what);
+    void andThen(outcome, logged, () => logged("unreachable"));
+  }
+
+  private use(
+    seat: Seat,
+    type: FrameType,
+    frame: Fields,
+    text: string,
+  ): MaybePromise<FrameOutcome> {
     switch (type) {
       case "hello":
         return this.hello(seat, frame);
@@ -276,28 +314,34 @@ export class Peer implements SeatListener {
         return this.delivered(seat, frame);
       case "telemetry":
         return this.telemetry(seat, frame);
+      case "ping":
+        return this.ping();
       case "other":
-        return;
+        this.tellFault("unknown_type", knownTypes);
+        return "ignored";
       default:
         return this.relay(seat, type, text);
     }
   }
 
-  private relay(seat: Seat, type: RelayType, text: string): MaybePromise<void> {
+  private relay(seat: Seat, type: RelayType, text: string): MaybePromise<FrameOutcome> {
     const started = this.returning?.relays(type === "offer");
     if (started instanceof Promise) return started.then(() => this.relay(seat, type, text));
     const outcome = this.context.engine.relay.publish(seat, text, type);
-    if (outcome instanceof Promise) return outcome.then((late) => this.published(type, late));
-    return this.published(type, outcome);
+    if (!(outcome instanceof Promise)) return this.published(type, outcome);
+    const done = outcome.then((late) => this.published(type, late));
+    this.inbox?.goesOn(done, text);
+    return done;
   }
 
-  private published(type: RelayType, outcome: RelayOutcome): void {
+  private published(type: RelayType, outcome: RelayOutcome): FrameOutcome {
     switch (outcome) {
       case "delivered":
       case "held":
-        return;
+        return outcome;
       case "congested":
-        return this.peerCongested();
+        this.peerCongested();
+        return outcome;
       case "no_peer":
       case "hold_full": {
         const detail = `The other side is not there: the ${type} was dropped.`;
@@ -307,25 +351,26 @@ export class Peer implements SeatListener {
         return this.drop(outcome, "hold_share", `${tooMuchHeld} The ${type} was dropped.`);
       case "replaced":
         this.context.tally.drops.replaced++;
-        return;
+        return outcome;
       default:
         return outcome satisfies never;
     }
   }
 
-  private hello(seat: Seat, frame: Fields): MaybePromise<void> {
+  private hello(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
     const fields = this.read("hello", clientFrames.hello.schema, frame);
-    if (this.pump === undefined) return;
-    return sayHello(this.context.engine.mailboxes, seat, this.pump, fields?.deliveredUpTo);
+    if (this.pump === undefined) return "replaced";
+    const said = sayHello(this.context.engine.mailboxes, seat, this.pump, fields?.deliveredUpTo);
+    return once(said, fields === undefined ? "bad_field" : "handled");
   }
 
-  private send(seat: Seat, frame: Fields, text: string): MaybePromise<void> {
+  private send(seat: Seat, frame: Fields, text: string): MaybePromise<FrameOutcome> {
     const { v2 } = this.identity;
     const { schema } = clientFrames.send;
     const known = v2 ? frame : { to: frame["to"], payload: frame["payload"] };
     const fields = this.read("send", schema, known, idOf(frame));
     const payload = fields && rawMember(text, "payload");
-    if (fields === undefined || payload === undefined) return;
+    if (fields === undefined || payload === undefined) return "bad_field";
     const { to, id } = fields;
     const mail = { payload, id, strict: !v2 };
     return andThen(this.context.engine.mailboxes.append(seat, to, mail), (result) =>
@@ -333,11 +378,11 @@ export class Peer implements SeatListener {
     );
   }
 
-  private appended(result: Appended, id: string | undefined): void {
+  private appended(result: Appended, id: string | undefined): FrameOutcome {
     switch (result.outcome) {
       case "stored":
         if (id !== undefined) this.connection.send(serverFrame("stored", { id, seq: result.seq }));
-        return;
+        return "stored";
       case "full":
         this.drop("mailbox_full", "mailbox_full", "The mailbox is full: send again later.", id);
         return this.sendAwayV1("mailbox_full");
@@ -346,36 +391,45 @@ export class Peer implements SeatListener {
         return this.sendAwayV1("mail_share");
       case "replaced":
         this.context.tally.drops.replaced++;
-        return;
+        return "replaced";
       default:
         return result satisfies never;
     }
   }
 
   /** A client that cannot be told otherwise learns by the close that its mail was not stored. */
-  private sendAwayV1(why: "mailbox_full" | "mail_share"): void {
+  private sendAwayV1<W extends "mailbox_full" | "mail_share">(why: W): W {
     if (!this.identity.v2) this.refuse(why);
+    return why;
   }
 
-  private delivered(seat: Seat, frame: Fields): MaybePromise<void> {
+  private delivered(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
     const fields = this.read("delivered", clientFrames.delivered.schema, frame);
-    if (fields === undefined) return;
+    if (fields === undefined) return "bad_field";
     const upTo = Math.min(fields.upTo ?? fields.seq ?? 0, this.pump?.sentUpTo ?? 0);
-    return this.context.engine.mailboxes.ack(seat, upTo);
+    return once(this.context.engine.mailboxes.ack(seat, upTo), "handled");
+  }
+
+  private ping(): FrameOutcome {
+    if (!this.identity.v2) return "ignored";
+    this.connection.send(pong);
+    return "handled";
   }
 
   /** Counts what a client says about its peer connection; its words never become labels. */
-  private telemetry(seat: Seat, frame: Fields): MaybePromise<void> {
+  private telemetry(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
     const fields = this.read("telemetry", clientFrames.telemetry.schema, frame);
     const { engine, tally } = this.context;
-    if (fields?.event === "ice-failed") {
+    if (fields === undefined) return "bad_field";
+    if (fields.event === "ice-failed") {
       tally.failed[labelOf(fields.reason, iceFailures, "ice-failed")]++;
     }
-    if (fields?.event !== "ice-connected") return;
+    if (fields.event !== "ice-connected") return "handled";
     return andThen(engine.rooms.establish(seat), (ageMs) => {
-      if (ageMs === undefined) return;
+      if (ageMs === undefined) return "handled";
       tally.established[labelOf(fields.mode, iceModes, "unspecified")]++;
       tally.firstFlowSeconds.observe(ageMs / 1000);
+      return "handled";
     });
   }
 
@@ -392,17 +446,19 @@ export class Peer implements SeatListener {
     const faults = parsed.error.issues.map(({ path, message }) =>
       [path.join("."), message].filter(Boolean).join(" "),
     );
-    return this.drop("bad_field", "bad_field", `${type}: ${faults.join("; ")}.`, id);
+    this.drop("bad_field", "bad_field", `${type}: ${faults.join("; ")}.`, id);
+    return undefined;
   }
 
   /** Counts a frame that goes no further, and says so to a client that can be told. */
-  private drop(
-    reason: keyof Tally["drops"],
-    code: FrameFault,
-    detail: string,
-    id?: string,
-  ): undefined {
+  private drop<R extends DropReason>(reason: R, code: FrameFault, detail: string, id?: string): R {
     this.context.tally.drops[reason]++;
+    this.tellFault(code, detail, id);
+    return reason;
+  }
+
+  private tellFault(code: FrameFault, detail: string, id?: string): void {
+    this.context.connectionLog?.frameRefused(this.connection.id, this.identity, code, detail);
     this.tell(() => serverFrame("error", { code, detail, id }));
   }
 
@@ -432,6 +488,11 @@ export class Peer implements SeatListener {
     this.context.tally.drops.parked += this.inbox?.discard() ?? 0;
     this.connection.leaveTopic();
   }
+}
+
+/** The outcome, when all that it stands for is done. */
+function once(done: MaybePromise<void>, outcome: FrameOutcome): MaybePromise<FrameOutcome> {
+  return done instanceof Promise ? done.then(() => outcome) : outcome;
 }
 
 /** The id of a frame whose other fields are wrong, if it is one that may be sent back. */

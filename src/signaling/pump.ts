@@ -8,13 +8,15 @@ import type { Connection } from "./context.ts";
 const batchBytes = 65_536;
 
 /**
- * Brings stored mail to one connection: told that there is some, it pulls. Each mail goes out once
- * and in order, however often it is told, and only while the connection has room.
+ * Brings stored mail to one connection: told that there is some, it pulls, until there is none. Each
+ * mail goes out once and in order, however often it is told, and only while the connection has room.
  */
 export class Pump {
   /** The highest seq sent on this connection. */
   private sent = 0;
   private open = false;
+  /** There may be mail that was not read yet. */
+  private mailWaits = false;
   private pulling = false;
   /** Told again while pulling. */
   private again = false;
@@ -51,15 +53,19 @@ export class Pump {
   renumbered(moved: number, before: number): void {
     this.numbering++;
     this.sent = Math.max(this.sent + moved, before);
+    this.mailWaits = true;
   }
 
-  /** There may be mail, or room for it. */
+  /** There is mail that may not have been read yet. */
+  mailStored(): void {
+    this.mailWaits = true;
+    this.again = this.pulling;
+    this.pull();
+  }
+
+  /** There may be room for mail. */
   pull(): void {
-    if (!this.open) return;
-    if (this.pulling) {
-      this.again = true;
-      return;
-    }
+    if (!this.open || !this.mailWaits || this.pulling) return;
     this.pulling = true;
     for (;;) {
       this.again = false;
@@ -69,12 +75,15 @@ export class Pump {
       if (batch instanceof Promise) {
         void batch.then(
           (mails) => this.pulled(mails, numbering),
-          () => this.pulled([], numbering),
+          () => {
+            this.pulling = false;
+            if (this.again) this.pull();
+          },
         );
         return;
       }
       this.deliver(batch);
-      if (batch.length === 0 && !this.again) break;
+      if (!this.mailWaits) break;
     }
     this.pulling = false;
   }
@@ -82,10 +91,11 @@ export class Pump {
   private pulled(mails: readonly Mail[], numbering: number): void {
     this.pulling = false;
     if (numbering === this.numbering) this.deliver(mails);
-    if (mails.length > 0 || this.again) this.pull();
+    this.pull();
   }
 
   private deliver(mails: readonly Mail[]): void {
+    this.mailWaits = mails.length > 0 || this.again;
     for (const { seq, from, payload } of mails) {
       const frame = mailFrame(this.frameType, seq, from, payload);
       this.tally.bytesOut.send += this.connection.send(frame);

@@ -1,57 +1,97 @@
 import { networkOf, parseAddress } from "../base/address.ts";
 import type { Config } from "../config/config.ts";
 import type { CloseReason } from "../protocol/closes.ts";
+import type { FrameFault, FrameType } from "../protocol/frames.ts";
 import type { Fields, Log } from "./log.ts";
-import type { Refusal } from "./tally.ts";
 
 /** Digits of a room's tag: enough to follow one room through a log. */
 const tagLength = 10;
 
-export type ConnectionLog = ReturnType<typeof connectionLog>;
+export type ConnectionLog = NonNullable<ReturnType<typeof connectionLog>>;
+
+/** Where a connection is. */
+interface Place {
+  /** Logged as its tag only. */
+  readonly appId: string;
+  readonly side: string;
+}
 
 /**
- * Logs who joined, left and was refused, at level debug: these lines grow with the traffic. Rooms
- * are named by a tag, a hash under a key that only this process knows. The same room has the same
- * tag in every line, and a tag does not let anybody join the room.
+ * Logs codes, connections, pairs and refusals at level debug and frames at level trace: these lines
+ * grow with the traffic. Undefined at the other levels. Rooms are named by a tag, a hash under a key
+ * that only this process knows. The same room has the same tag in every line of one node, and a tag
+ * does not let anybody join the room. (The nodes of a cluster could share tags only by sharing a key.)
  */
-export function connectionLog(log: Log, mode: Config["logClient"]) {
+export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logClient">) {
+  if (config.logLevel !== "debug" && config.logLevel !== "trace") return undefined;
   let requests = 0;
   const key = crypto.randomUUID();
-  const tag = (appId: string) =>
+  const roomTag = (appId: string) =>
     new Bun.CryptoHasher("sha256", key).update(appId).digest("hex").slice(0, tagLength);
-  const client = (address: string): Fields => ({ client: logClient(address, mode) });
+  const client = (address: string): Fields => ({ client: logClient(address, config.logClient) });
+  const named = (connection: string, { appId, side }: Place): Fields => ({
+    connection,
+    room: roomTag(appId),
+    side,
+  });
 
   return {
-    joined(connection: string, appId: string, side: string, address: string): void {
-      log.debug("join", { connection, room: tag(appId), side, ...client(address) });
+    roomTag,
+    minted(appId: string, address: string): void {
+      log.debug("minted", { room: roomTag(appId), ...client(address) });
+    },
+    redeemed(appId: string, address: string): void {
+      log.debug("redeemed", { room: roomTag(appId), ...client(address) });
+    },
+    joined(connection: string, place: Place, address: string): void {
+      log.debug("join", { ...named(connection, place), ...client(address) });
+    },
+    /** It has its seat, and the other side is there. */
+    paired(connection: string, place: Place): void {
+      log.debug("paired", named(connection, place));
     },
     left(
       connection: string,
+      place: Place,
       leaving: {
-        /** Logged as its tag only. */
-        readonly appId: string;
-        readonly side: string;
         readonly why: CloseReason;
         readonly ms: number;
         readonly frames: number;
         readonly bytes: number;
       },
     ): void {
-      const { appId, side, why, ms, frames, bytes } = leaving;
-      log.debug("leave", { connection, room: tag(appId), side, why, ms, frames, bytes });
+      const { why, ms, frames, bytes } = leaving;
+      log.debug("leave", { ...named(connection, place), why, ms, frames, bytes });
     },
-    /** An upgrade that was refused. */
-    refused(why: Refusal, address: string): void {
-      log.debug("refused", { why, ...client(address) });
+    /** A frame that was not used. `detail` holds nothing of the client's. */
+    frameRefused(connection: string, place: Place, code: FrameFault, detail: string): void {
+      log.debug("frame refused", { ...named(connection, place), code, detail });
+    },
+    logsFrames: config.logLevel === "trace",
+    /** A frame that came, and what became of it. */
+    frame(connection: string, place: Place, type: FrameType, bytes: number, outcome: string): void {
+      log.trace("frame", { ...named(connection, place), type, bytes, outcome });
     },
     /**
-     * An HTTP request that was answered with an error. Its path is left out: a client may have put a
-     * code there. `request` is the `X-Request-Id` a proxy gave it, or an id of its own.
+     * An HTTP request or an upgrade that was answered with an error. `route` is undefined where no
+     * route matches: the path is never logged, as a client may have put a code there. `request` is
+     * the `X-Request-Id` that a proxy gave it, or an id of its own.
      */
-    refusedRequest({ method, headers }: Request, status: number, address: string): void {
+    refused(
+      { method, headers }: Request,
+      answer: {
+        readonly route: string | undefined;
+        readonly status: number;
+        readonly code?: string | undefined;
+        /** Holds nothing of the client's. */
+        readonly detail?: string | undefined;
+      },
+      address: string,
+    ): void {
       const given = headers.get("x-request-id") ?? "";
       const request = /^[\w.:-]{1,64}$/.test(given) ? given : `r${(++requests).toString(36)}`;
-      log.debug("refused request", { request, method, status, ...client(address) });
+      const { route, status, code, detail } = answer;
+      log.debug("refused", { request, method, route, status, code, detail, ...client(address) });
     },
   };
 }

@@ -54,7 +54,13 @@ export function createLog({
       write(render({ at: now(), level, msg, fields }));
     };
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return {
+    trace: at("trace"),
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+  };
 }
 
 /**
@@ -76,7 +82,13 @@ export function jsonLine(entry: Entry): string {
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
 }
 
-const colours: Readonly<Record<LogLevel, number>> = { debug: 90, info: 32, warn: 33, error: 31 };
+const colours: Readonly<Record<LogLevel, number>> = {
+  trace: 90,
+  debug: 90,
+  info: 32,
+  warn: 33,
+  error: 31,
+};
 const grey = 90;
 
 /**

@@ -225,8 +225,8 @@ interface Reading {
 }
 
 /**
- * prom-client's own metrics want to do the counting themselves. Its registry asks a metric for no
- * more than what stands here, but its types name its own classes only, hence the cast.
+ * prom-client's own metrics keep the counts themselves. Its registry needs no more of a metric than
+ * what stands here, but its types name its own classes only, hence the cast.
  */
 function publish(registry: Registry, { name, help, type, read }: Reading): void {
   const values = () =>

@@ -37,6 +37,7 @@ export const dropReasons = [
   /** The runtime refused to queue a frame: a bug, it must stay 0. */
   "overrun",
 ] as const;
+export type DropReason = (typeof dropReasons)[number];
 
 /** How a connection path ended, as `telemetry` frames report it. */
 export const iceModes = [
@@ -48,9 +49,7 @@ export const iceModes = [
   "unspecified",
   "other",
 ] as const;
-export type IceMode = (typeof iceModes)[number];
 export const iceFailures = ["ice-failed", "timeout", "closed", "other"] as const;
-export type IceFailure = (typeof iceFailures)[number];
 
 /** Why an upgrade or a request was turned away. */
 export const refusals = [
@@ -80,7 +79,7 @@ export type Refusal = (typeof refusals)[number];
 /** How many digits a code can have. */
 export type CodeDigits = 4 | 5 | 6 | 7 | 8;
 /** What a shared store says no with. */
-export const storeRefusals = [
+const storeRefusals = [
   /** It has no space for what would be added. */
   "full",
   /** It is no primary any more. */
@@ -95,13 +94,12 @@ export const storeRefusals = [
   "not_permitted",
   "other",
 ] as const;
-export type StoreRefusal = (typeof storeRefusals)[number];
 
 /** Upper bounds in bytes, as the reference server's histogram has them. */
-export const frameSizeBounds = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576] as const;
-export const roundTripBounds = exponential(0.001, 2, 12);
-export const storeRoundTripBounds = exponential(0.000_25, 2, 14);
-export const firstFlowBounds = exponential(0.05, 1.6, 12);
+const frameSizeBounds = [64, 256, 1024, 4096, 16384, 65536, 262144, 1048576] as const;
+const roundTripBounds = exponential(0.001, 2, 12);
+const storeRoundTripBounds = exponential(0.000_25, 2, 14);
+const firstFlowBounds = exponential(0.05, 1.6, 12);
 
 function exponential(start: number, factor: number, count: number): readonly number[] {
   return Array.from({ length: count }, (_, i) => start * factor ** i);

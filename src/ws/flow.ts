@@ -21,13 +21,17 @@ export interface FlowLimits {
   readonly wsMaxMsgBytes: number;
 }
 
-/** A paused socket is read for a turn this often: its end must not go unseen. */
+/**
+ * A paused socket is read for a turn this often, so that its end is seen: or less often, where many
+ * are paused. A pause also ends with its reason, within SLOW_PEER_TIMEOUT of a receiver that takes
+ * nothing, and a newcomer for the seat brings a turn of its own.
+ */
 const turnEveryMs = 5_000;
 /**
- * Turns come one after the other, so that nobody else waits for all of them: each can bring half a
- * megabyte of frames. All at once, 100 of them held everybody up for 0.3 s.
+ * Turns of two sockets are this far apart: each can bring half a megabyte of frames, which take 3 ms.
+ * At 20 turns a second, one frame in 20 of everybody else's waited for one.
  */
-const turnStepMs = 50;
+const turnStepMs = 500;
 
 /** A socket that is to be closed has this long to take what is unsent; then it is cut. */
 export const closingMs = 5_000;
@@ -73,7 +77,6 @@ export class Flow {
   private tick = 0;
   /** Paused sockets whose turn of this round is still to come. */
   private awaitingTurn: PeerSocket[] = [];
-  private turnsPerStep = 0;
   private cancelStep: Cancel | undefined;
   private readonly stopTicking: Cancel;
 
@@ -248,17 +251,19 @@ export class Flow {
     }
     if (this.tick % this.ticksToTurn !== 0 || this.awaitingTurn.length > 0) return;
     this.awaitingTurn = [...this.paused];
-    this.turnsPerStep = Math.ceil((this.awaitingTurn.length * turnStepMs) / turnEveryMs);
-    this.nextTurns();
+    this.nextTurn();
   }
 
-  private nextTurns(): void {
-    for (const socket of this.awaitingTurn.splice(0, this.turnsPerStep)) {
-      // One that sends too fast is read again soon by itself; a turn would let it send more.
-      if ((socket.paused & pauseReasons.rate) === 0) this.readForATurn(socket);
+  private nextTurn(): void {
+    let socket = this.awaitingTurn.shift();
+    // One that sends too fast is read again soon by itself; a turn would let it send more.
+    while (socket && (socket.paused === 0 || (socket.paused & pauseReasons.rate) !== 0)) {
+      socket = this.awaitingTurn.shift();
     }
+    if (socket === undefined) return;
+    this.readForATurn(socket);
     if (this.awaitingTurn.length === 0) return;
-    this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurns());
+    this.cancelStep = this.clock.after(turnStepMs, () => this.nextTurn());
   }
 
   private closeIfSlow(socket: PeerSocket): void {

@@ -20,7 +20,6 @@ interface Closing {
  * object: everything a frame needs is one step away.
  */
 export class PeerSocket implements Connection {
-  /** Names the connection in the log. */
   id = "";
   openedAt = 0;
   /** Messages that came, and their bytes where somebody logs them. */

@@ -4,7 +4,6 @@ import type { SocketLimits } from "../admission/socket-limits.ts";
 import { Newcomers } from "../signaling/arrival.ts";
 import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
 import { Peer } from "../signaling/peer.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
@@ -43,9 +42,8 @@ export function createSockets(
   limits: FlowLimits,
   socketLimits: SocketLimits,
   onError: (error: unknown) => void,
-  connectionLog?: ConnectionLog,
 ): Sockets {
-  const { tally, clock } = context;
+  const { tally, clock, connectionLog } = context;
   const flow = new Flow(limits, tally, clock);
   const heartbeat = startHeartbeat(context.heartbeatMs, clock);
   const newcomers = new Newcomers(clock);
@@ -103,12 +101,7 @@ export function createSockets(
       socket.heardAt = socket.openedAt;
       if (connectionLog) {
         socket.id = (tally.connections % 36 ** 6).toString(36);
-        connectionLog.joined(
-          socket.id,
-          socket.identity.appId,
-          socket.identity.side,
-          socket.client.address,
-        );
+        connectionLog.joined(socket.id, socket.identity, socket.client.address);
       }
       heartbeat.add(socket);
       if (socket.peer) newcomers.add(socket.peer);
@@ -156,10 +149,9 @@ export function createSockets(
       const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
       flow.closed(socket, code === abnormalClosure);
       socket.peer?.closed();
-      const { appId, side } = socket.identity;
-      const { id, frames, bytes } = socket;
+      const { id, identity, frames, bytes } = socket;
       const ms = Math.round(clock.monotonicMs() - socket.openedAt);
-      connectionLog?.left(id, { appId, side, why, ms, frames, bytes });
+      connectionLog?.left(id, identity, { why, ms, frames, bytes });
     },
 
     error(error) {

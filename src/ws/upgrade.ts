@@ -7,7 +7,6 @@ import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
 import { v2 } from "../protocol/frames.ts";
 import type { PeerIdentity } from "../signaling/context.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
@@ -41,22 +40,21 @@ export function createUpgrade(options: {
   readonly draining: () => boolean;
   readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
-  readonly connectionLog: Pick<ConnectionLog, "refused"> | undefined;
 }): Upgrade {
-  const { sockets, rooms, clientOf, tally, connectionLog } = options;
+  const { sockets, rooms, clientOf, tally } = options;
 
   return (request, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
     const client = clientOf(request, server);
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return upgradeRequired(refuse(client, "not_upgrade", "upgrade_required"));
+      return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
     }
     if (options.draining()) {
-      return refuse(client, "draining", "draining", { retryAfterMs: drainingRetryMs });
+      return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
     }
     const identity = readIdentity(request);
     if ("detail" in identity) {
-      return refuse(client, "bad_request", "malformed", identity);
+      return refuse("bad_request", "malformed", identity);
     }
     const refusal = withoutSpace(client);
     if (refusal !== undefined) return refusal;
@@ -70,35 +68,29 @@ export function createUpgrade(options: {
           return late ?? enter(request, server, identity, client);
         }
         const words = { retryAfterMs: fullRetryMs };
-        if (admission === "full") return refuse(client, "rooms_full", "rooms_full", words);
-        return refuse(client, "rooms_share", "too_many_rooms", words);
+        if (admission === "full") return refuse("rooms_full", "rooms_full", words);
+        return refuse("rooms_share", "too_many_rooms", words);
       },
       () => {
         const words = { retryAfterMs: unreachableRetryMs };
-        return refuse(client, "unreachable", "store_unreachable", words);
+        return refuse("unreachable", "store_unreachable", words);
       },
     );
   };
 
-  function refuse(
-    client: Client,
-    why: Refusal,
-    code: ProblemCode,
-    words?: ProblemOptions,
-  ): Response {
+  function refuse(why: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
     tally.refusals[why]++;
-    connectionLog?.refused(why, client.address);
     return problem(code, words);
   }
 
   function withoutSpace(client: Client): Response | undefined {
     const space = options.socketLimits.admits(client.accounts);
     if (space === "full") {
-      return refuse(client, "sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
+      return refuse("sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
     }
     if (space === "client_full") {
       const words = { retryAfterMs: fullRetryMs };
-      return refuse(client, "sockets_per_client", "too_many_sockets", words);
+      return refuse("sockets_per_client", "too_many_sockets", words);
     }
     return undefined;
   }
@@ -115,7 +107,7 @@ export function createUpgrade(options: {
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
     const detail = "The WebSocket handshake is not valid.";
-    return refuse(client, "bad_request", "malformed", { detail });
+    return refuse("bad_request", "malformed", { detail });
   }
 }
 

@@ -18,13 +18,7 @@ export async function contenders(build: boolean): Promise<Contenders> {
   const folder = await mkdtemp(join(tmpdir(), "nt-signal-built-"));
   const source = [bun, join(root, "src/main.ts")];
   const file = join(folder, "nt-signal");
-  if (build) {
-    const { scripts } = (await Bun.file(join(root, "package.json")).json()) as {
-      scripts: { build: string };
-    };
-    const [, ...words] = scripts.build.replace("dist/nt-signal", file).split(" ");
-    await $`${bun} ${words}`.cwd(root).quiet();
-  }
+  if (build) await $`${bun} ${join(root, "deploy/build.ts")} ${file}`.quiet();
   return {
     floor: [bun, join(import.meta.dir, "floor.ts")],
     source,

@@ -147,6 +147,20 @@ export const experiments: readonly Experiment[] = [
     ],
   },
   {
+    work: codes,
+    quick: codes,
+    env: { BUN_JSC_useConcurrentGC: "0" },
+    rows: (["mint", "redeem"] as const).map((verb): Row => {
+      return {
+        name: `${verb}-p99-image`,
+        title: `${verb}: p99, with the image's BUN_JSC_useConcurrentGC=0`,
+        figure: `${verb}P99`,
+        unit: "ms",
+        aim: most(0.93),
+      };
+    }),
+  },
+  {
     work: crowd,
     quick: { ...crowd, live: 100 },
     rows: [

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { within } from "../support/waiting.ts";
 import { endsWithUs } from "./children.ts";
 import { contenders } from "./contenders.ts";
+import { rssBytes } from "./process-facts.ts";
 import { type Experiment, experiments, type Row } from "./rows.ts";
 import { type Spread, spread } from "./statistics.ts";
 import { pinned, startSubject } from "./subject.ts";
@@ -32,7 +33,10 @@ export interface Result {
 /** Servers are kept to the one core, the generator to the other. */
 const [serverCore, generatorCore] = [0, 1];
 
-const startRows: readonly (Row & { readonly contender: "binary" | "source" })[] = [
+const startRows: readonly (Row & {
+  readonly contender: "binary" | "source";
+  readonly figure: "start" | "rss";
+})[] = [
   {
     name: "start-binary",
     title: "start to first 200, binary",
@@ -48,6 +52,14 @@ const startRows: readonly (Row & { readonly contender: "binary" | "source" })[] 
     unit: "ms",
     aim: { kind: "most", limit: 200 },
     contender: "source",
+  },
+  {
+    name: "idle",
+    title: "memory after the start, binary",
+    figure: "rss",
+    unit: "MB",
+    aim: { kind: "most", limit: 42 },
+    contender: "binary",
   },
 ];
 
@@ -86,8 +98,8 @@ export async function bench(options: BenchOptions): Promise<readonly Result[]> {
     const floor: number[] = [];
     const server: number[] = [];
     for (let rep = 0; rep < Math.max(reps, quick ? 1 : 10); rep++) {
-      floor.push(await startMs(floorCommand));
-      server.push(await startMs(all[row.contender]));
+      floor.push(await startOnce(floorCommand, row));
+      server.push(await startOnce(all[row.contender], row));
     }
     results.push(compared(row, floor, server));
   }
@@ -129,9 +141,14 @@ async function generate(job: Job): Promise<Figures> {
   }
 }
 
-async function startMs(command: readonly string[]): Promise<number> {
+async function startOnce(
+  command: readonly string[],
+  { figure, unit }: (typeof startRows)[number],
+): Promise<number> {
   await using subject = await startSubject({ command, core: serverCore });
-  return subject.startMs;
+  if (figure === "start") return subject.startMs;
+  await Bun.sleep(300);
+  return inUnit(rssBytes(subject.pid), unit);
 }
 
 function inUnit(value: number, unit: Row["unit"]): number {

@@ -130,6 +130,20 @@ export function holdContract(make: MakeEngine): void {
       await b.listener.hears(...relayed("1", "2"));
     });
 
+    test("frames that do not wait for each other are held as if they did", async () => {
+      await using under = await make({
+        holdMaxFrames: 5,
+        mailTotalBytes: 3 * entryCostBytes + 12,
+      });
+      const { appId, a } = await left(under);
+      const { relay } = under.engine;
+      const frames = ["1234", "5678", "1234", "5"];
+      const together = frames.map(async (frame) => relay.publish(a.seat, frame, "ice"));
+      expect(await Promise.all(together)).toEqual(["held", "held", "held", "hold_full"]);
+      const b = await join(under.engine, appId, "B");
+      await b.listener.hears(...relayed("1234", "5678", "1234"));
+    });
+
     test("holdMaxBytes bytes of UTF-8 are held and no byte more", async () => {
       await using under = await make({ holdMaxBytes: 10 });
       const { appId, a } = await left(under);

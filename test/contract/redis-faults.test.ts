@@ -183,12 +183,35 @@ describe("a Redis that is full", () => {
     expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("hold_full");
     expect(new Set(told)).toEqual(new Set(["full"]));
     expect([a, again].flatMap(({ listener }) => listener.unheard)).not.toContain("cutOff");
+    expect([await one.ready(), one.warning()]).toEqual([undefined, expect.stringMatching(/full/)]);
 
     await free(own);
     await mint(one, "5678");
+    expect(one.warning()).toBeUndefined();
     expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
     expect(await one.mailboxes.append(a.seat, "B", mail("more"))).toMatchObject({ seq: 2 });
   });
+});
+
+test("what was held for a seat whose lease had ended comes when the seat is taken anew", async () => {
+  // Nothing is renewed, as on a node that was stopped for a while.
+  const clock = { ...systemClock, every: () => () => {} };
+  await using slow = await redisNodes(redis, 1, {}, { leaseMs: 100, clock });
+  await using sound = await redisNodes(redis, 1, {}, { prefix: slow.prefix });
+  const [[one], [two]] = [sound.engines, slow.engines];
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  await a.listener.until("peerJoined");
+  await until("the end of the lease", async () => {
+    return (await one.relay.publish(a.seat, "held", "ice")) === "held";
+  });
+  await a.listener.until("peerLeft");
+  await two.mailboxes.ack(b.seat, 0);
+  await a.listener.until("peerJoined");
+  await b.listener.until("mailStored");
+  expect(await one.relay.publish(a.seat, "next", "ice")).toBe("delivered");
+  await b.listener.hears("relayed held", "relayed next");
 });
 
 describe("a subscriber at another server than the commands", () => {
@@ -214,6 +237,20 @@ describe("a subscriber at another server than the commands", () => {
     await a.listener.until("peerJoined");
     expect(await second.ask("EXISTS", `${nodes.prefix}{${appId}}`)).toBe(1);
   });
+});
+
+test("a subscriber that hears nothing is found out while both connections answer, by the echo that does not come back", async () => {
+  await using own = await TestRedis.start();
+  const told: string[] = [];
+  const store = { failed: ({ kind }: { readonly kind: string }) => told.push(kind) };
+  await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 300, store });
+  const [engine] = nodes.engines;
+  await own.ask("ACL", "SETUSER", "default", "-publish");
+  await until("what is wrong", () => told.includes("subscriber hears nothing"));
+  expect(await engine.ready()).toContain("subscriber hears nothing");
+  await own.ask("ACL", "SETUSER", "default", "+publish");
+  await until("readiness", async () => (await engine.ready()) === undefined);
+  expect(new Set(told)).toEqual(new Set(["subscriber hears nothing"]));
 });
 
 describe("a probe of a seat on another node", () => {

@@ -23,6 +23,7 @@ export interface SitOptions {
   readonly sid?: string;
   readonly how?: Claimable;
   readonly accounts?: readonly Account[];
+  readonly startsRelay?: boolean;
 }
 
 /** What `take` answers, with a listener of its own. */
@@ -30,10 +31,11 @@ export async function tryToSit(
   engine: Engine,
   appId: AppId,
   side: Side,
-  { sid = "", how = "free", accounts = [] }: SitOptions = {},
+  { sid = "", how = "free", accounts = [], startsRelay = false }: SitOptions = {},
 ) {
   const listener = new RecordingListener();
-  const answer = await engine.seats.take({ appId, side, sid, accounts, listener }, how);
+  const newcomer = { appId, side, sid, accounts, startsRelay, listener };
+  const answer = await engine.seats.take(newcomer, how);
   return { answer, listener };
 }
 
@@ -49,15 +51,15 @@ export async function sit(
   return { seat: answer.seat, taken: answer, listener };
 }
 
-/** Takes the seat and starts the relay to it, as a connection with nothing held does. */
+/** Takes the seat and starts the relay to it, with what was held. */
 export async function join(
   engine: Engine,
   appId: AppId,
   side: Side,
   options: SitOptions = {},
 ): Promise<Seated> {
-  const seated = await sit(engine, appId, side, options);
-  await engine.relay.start(seated.seat, false);
+  const seated = await sit(engine, appId, side, { ...options, startsRelay: true });
+  if (!seated.taken.started) await engine.relay.start(seated.seat, false);
   return seated;
 }
 

@@ -102,6 +102,33 @@ test("a Redis that hangs: 503 for what needs it, local pairs go on, others are s
   expect(await local.b.nextOf("send")).toMatchObject({ payload: "mail" });
 });
 
+test("Redis gone and back, again and again: pairs on one node do not notice", async () => {
+  await using redis = await TestRedis.start();
+  await using network = startProxy(redis.port, 2);
+  const REDIS_URL = `redis://127.0.0.1:${network.port}`;
+  const env = { REDIS_URL, REDIS_TIMEOUT: "300ms", HEARTBEAT: "1s", DRAIN: "0" };
+  await using server = await testServer(env);
+  for (const how of ["reset", "silent"] as const) {
+    await until("readiness", () => isReady(server.http));
+    // The second of a pair has just come when Redis goes: nothing of its arrival is under way any more.
+    await using pair = await openPair(server);
+    network.down(how);
+    for (let n = 0; n < 20; n++) {
+      pair.a.send({ type: "ice", n });
+      expect(await pair.b.nextOf("ice")).toEqual({ type: "ice", n });
+      pair.b.send({ type: "ice", n });
+      expect(await pair.a.nextOf("ice")).toEqual({ type: "ice", n });
+    }
+    await until("no readiness", async () => !(await isReady(server.http)));
+    network.resetSilent();
+    network.up();
+    await until("readiness", () => isReady(server.http));
+    for (const peer of [pair.a, pair.b]) expect(await peer.settled()).toEqual([]);
+    pair.a.send({ type: "offer", after: "all" });
+    expect(await pair.b.nextOf("offer")).toEqual({ type: "offer", after: "all" });
+  }
+});
+
 test("why there is no connection is logged once a cause, and told by /readyz and the metrics", async () => {
   await using redis = await TestRedis.start();
   await using network = startProxy(redis.port);
@@ -177,6 +204,23 @@ test("a Redis restarted empty: live rooms are there again, with relay and mail",
   await b.nextOf("peer_left");
   await using back = await TestClient.open(two.ws, appId, "A");
   expect(await back.next()).toEqual(roomFull);
+});
+
+test("a Redis emptied while connected: the side that finds out has the other come back at once", async () => {
+  await using redis = await TestRedis.start();
+  // No lease is renewed while this test runs.
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "10m", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A");
+  await using b = await TestClient.open(two.ws, appId, "B");
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  await redis.ask("FLUSHALL");
+  a.send({ type: "ice", finds: "out" });
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  b.send({ type: "offer", sdp: "anew" });
+  expect(await a.nextOf("offer")).toEqual({ type: "offer", sdp: "anew" });
 });
 
 test("with appendfsync always a Redis killed and restarted has all the mail that was answered", async () => {

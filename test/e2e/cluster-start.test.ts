@@ -1,6 +1,7 @@
 import { test as anyTest, describe, expect } from "bun:test";
 import { createServer } from "node:net";
 import { selfSigned } from "../support/certificate.ts";
+import { TestClient } from "../support/client.ts";
 import { freePort, Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
@@ -168,3 +169,21 @@ async function answering(bytes: string) {
     [Symbol.asyncDispose]: () => new Promise<void>((done) => server.close(() => done())),
   };
 }
+
+test("frames to another node go together where Redis is 10 ms away", async () => {
+  await using redis = await TestRedis.start();
+  await using network = startProxy(redis.port, 5);
+  const env = { REDIS_URL: `redis://127.0.0.1:${network.port}`, FRAMES_PER_SEC: "0", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A");
+  await using b = await TestClient.open(two.ws, appId, "B");
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  await redis.ask("CONFIG", "RESETSTAT");
+  const frames = Array.from({ length: 500 }, (_, n) => `{"type":"ice","n":${n}}`);
+  for (const frame of frames) a.send(frame);
+  expect(await b.nextTexts(500)).toEqual(frames);
+  const calls = await redis.calls();
+  expect((calls.get("evalsha") ?? 0) + (calls.get("eval") ?? 0)).toBeLessThan(30);
+});

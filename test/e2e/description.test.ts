@@ -123,6 +123,7 @@ describe("/asyncapi.json", () => {
         "send",
         "deliver",
         "stored",
+        "pong",
         "error",
       ]),
     );

@@ -17,6 +17,7 @@ test("a v1 client gets the documented frames and no other, whatever happens", as
     { type: "telemetry", event: "ice-connected", mode: 3 },
     { type: "telemetry", event: "ice-failed" },
     { type: "who knows" },
+    { type: "ping" },
     { type: "offer", sdp: "for nobody" },
     { type: "send", to: "C", payload: "x" },
     { type: "send", to: "B" },
@@ -72,7 +73,8 @@ test("bad JSON leaves a v1 client's socket open and silent", async () => {
 test("a v2 client is welcomed and hears its peer come and go", async () => {
   await using server = await testServer({ HEARTBEAT: "7s", WS_MAX_MSG: "5000" });
   const appId = crypto.randomUUID();
-  const welcome = { type: "welcome", heartbeatMs: 7_000, maxMessageBytes: 5_000 };
+  const room = expect.stringMatching(/^[0-9a-f]{10}$/);
+  const welcome = { type: "welcome", heartbeatMs: 7_000, maxMessageBytes: 5_000, room };
   await using a = await TestClient.open(server.ws, appId, "a", { v2: true });
   expect(a.socket.protocol).toBe("nt.v2");
   expect(await a.next()).toEqual({ ...welcome, side: "A", peer: false });
@@ -130,12 +132,31 @@ test("an error names the id of the send it is about", async () => {
   expect(await a.next()).toMatchObject({ type: "error", code: "bad_field", id: "m1" });
 });
 
-test("a frame of unknown type is ignored by v2 as well: later versions may have more", async () => {
+test.each([[{ type: "candidate" }], [{ type: 7 }], [{}]])(
+  "a v2 client learns that %j has no known type; the other side hears nothing",
+  async (frame) => {
+    await using server = await testServer();
+    await using pair = await openPair(server, { a: { v2: true } });
+    pair.a.send(frame);
+    expect(await pair.a.settled()).toEqual([
+      { type: "error", code: "unknown_type", detail: expect.stringContaining("ice") },
+    ]);
+    expect(await pair.b.settled()).toEqual([]);
+  },
+);
+
+test("a v2 client that pings hears a pong each time, in order with the rest, and nobody else does", async () => {
   await using server = await testServer();
   await using pair = await openPair(server, { a: { v2: true } });
-  pair.a.send({ type: "someday" });
-  expect(await pair.a.settled()).toEqual([]);
-  expect(await pair.b.settled()).toEqual([]);
+  pair.a.send({ type: "ping" });
+  pair.a.send({ type: "send", to: "B", payload: 1, id: "m" });
+  pair.a.send({ type: "PING", id: "whatever" });
+  expect(await pair.a.settled()).toEqual([
+    { type: "pong" },
+    { type: "stored", id: "m", seq: 1 },
+    { type: "pong" },
+  ]);
+  expect(await pair.b.settled()).toEqual([{ type: "send", seq: 1, from: "A", payload: 1 }]);
 });
 
 test("a send with an id is stored once and answered each time", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import type { Wishes } from "../../src/cli/doctor/examine.ts";
+import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -16,7 +16,7 @@ interface Setup {
   /** Changes to the example of nginx's configuration that we ship. */
   readonly nginx?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
-  readonly wishes?: Wishes;
+  readonly optional?: OptionalSteps;
   /** In front of a port on which nothing listens. */
   readonly down?: true;
   /** Asked for over plain HTTP. */
@@ -67,7 +67,7 @@ const broken: readonly BrokenSetup[] = [
   {
     name: "nginx has a short read timeout",
     nginx: { "proxy_read_timeout 60s": "proxy_read_timeout 1s" },
-    wishes: { idleMs: 10_000 },
+    optional: { idleMs: 10_000 },
     step: "Idle",
     found: "an idle connection is cut after",
     remedy: "proxy_read_timeout 60s",
@@ -75,7 +75,7 @@ const broken: readonly BrokenSetup[] = [
   {
     name: "the page's origin is not listed",
     env: { ...ownOrigin, CORS_ORIGINS: "https://app.example.com" },
-    wishes: { origin: "https://www.example.com" },
+    optional: { origin: "https://www.example.com" },
     step: "Origin",
     found: "pages of https://www.example.com are refused",
     remedy: "Add https://www.example.com to CORS_ORIGINS",
@@ -83,7 +83,7 @@ const broken: readonly BrokenSetup[] = [
   {
     name: "nginx answers preflights itself",
     nginx: { "location / {": "location / {\n if ($request_method = OPTIONS) { return 204; }" },
-    wishes: { origin: "https://app.example.com" },
+    optional: { origin: "https://app.example.com" },
     step: "Origin",
     found: "keep pages of https://app.example.com from redeeming",
     remedy: "OPTIONS",
@@ -91,7 +91,7 @@ const broken: readonly BrokenSetup[] = [
   {
     name: "nginx adds CORS headers of its own",
     nginx: { "location / {": "location / {\n add_header Access-Control-Allow-Origin *;" },
-    wishes: { origin: "https://app.example.com" },
+    optional: { origin: "https://app.example.com" },
     step: "Origin",
     found: "Access-Control-Allow-Origin: https://app.example.com, *",
     remedy: "CORS headers of its own",
@@ -146,7 +146,7 @@ async function examined(setup: Setup): Promise<Examination> {
   const upstream = setup.down ? await freePort() : server.port;
   await using nginx = await startNginx(upstream, changes);
   const url = setup.plainly ? nginx.https.replace("https:", "http:") : nginx.https;
-  return await examination(url, true, systemClock, setup.wishes);
+  return await examination(url, true, systemClock, setup.optional);
 }
 
 behindNginx.each(broken.map((setup) => [setup.name, setup] as const))(
@@ -168,8 +168,8 @@ const sound: readonly Setup[] = [
 behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   "nginx %s is fine",
   async (_, setup) => {
-    const wishes = { origin: "https://app.example.com" };
-    const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, wishes } : setup;
+    const optional = { origin: "https://app.example.com" };
+    const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, optional } : setup;
     const { failure, warnings } = await examined(asked);
     expect(failure).toBe("");
     expect(warnings).not.toContain("Host");

@@ -278,6 +278,37 @@ test("a connection that stays open is told of with --idle", async () => {
   expect(told).toContain("Idle: idle connections last for 1s\n");
 });
 
+test("of a name with several addresses each is asked, as the name", async () => {
+  await using server = await testServer();
+  const { port } = new URL(server.http);
+  const asked: (string | null)[] = [];
+  await using draining = Bun.serve({
+    hostname: "127.0.0.2",
+    port,
+    fetch({ headers }) {
+      asked.push(headers.get("host"));
+      return Response.json({ ready: false, reason: "It drains." }, { status: 503 });
+    },
+  });
+  const resolve = async () => ["127.0.0.1", "127.0.0.2", "127.0.0.3", "2001:db8::1"];
+  const url = `http://localhost:${port}`;
+  const { sound, steps, failure, told, warnings } = await examination(
+    url,
+    false,
+    systemClock,
+    {},
+    resolve,
+  );
+  expect(sound).toBe(false);
+  expect(steps).toEqual(allSteps.toSpliced(2, 0, ...Array<string>(4).fill("Each ready")));
+  expect(told).toContain("Each ready: 127.0.0.1: the server accepts clients\n");
+  expect(failure).toStartWith("Each ready: 127.0.0.2: answered 503");
+  expect(failure).toContain("It drains.");
+  expect(told).toContain("Each ready: 127.0.0.3: connection refused");
+  expect(warnings).toContain("IPv6");
+  expect(asked).toEqual([`localhost:${draining.port}`]);
+});
+
 test("a hostile server's words reach the terminal without their escape sequences", async () => {
   const hostile = "\x1b]0;owned\x07\x1b[2J\u009b31m\u202eeman\nAll is well.";
   const words = JSON.stringify({ reason: hostile, detail: hostile, code: hostile, title: hostile });

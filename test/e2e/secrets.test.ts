@@ -33,7 +33,7 @@ test("a busy day leaves no code, room, client, message or secret in logs, metric
   const secrets = new Secrets();
   const env = {
     ...eightDigits,
-    LOG_LEVEL: "debug",
+    LOG_LEVEL: "trace",
     HEARTBEAT: "200ms",
     ROOM_TTL: "1m",
     CODES_PER_CLIENT: "6",
@@ -145,7 +145,10 @@ test("a busy day leaves no code, room, client, message or secret in logs, metric
   await rm(folder, { recursive: true });
 
   const logs = program.stdout + program.stderr + heirProgram.stdout + heirProgram.stderr;
-  for (const told of ["join", "leave", "refused", "state restored", "protocol", "replaced"]) {
+  for (const told of [
+    ...["minted", "redeemed", "join", "paired", "leave", "refused", "frame", "frame refused"],
+    ...["state restored", "protocol", "replaced"],
+  ]) {
     expect(logs).toContain(`"${told}"`);
   }
   expect(metrics).toContain("nt_codes_minted_total 6");
@@ -238,6 +241,99 @@ test.each([
   if (mode !== "full") expect(server.logLines.join("")).not.toContain('127.0.0.1"');
 });
 
+test("a mint, a redeem and a pairing have a line each, with the room's tag and no code", async () => {
+  await using server = await testServer({ ...eightDigits });
+  const { code, appID } = await server.mint();
+  await server.redeem(code);
+  await using a = await TestClient.open(server.ws, appID, "A", { v2: true });
+  const { room } = await a.nextOf("welcome");
+  await using b = await TestClient.open(server.ws, appID, "B");
+  await b.nextOf("room_full");
+  const whoami = await fetch(`${server.http}/rendezvous/whoami?appID={${appID.toUpperCase()}}`);
+  expect(await whoami.json()).toMatchObject({ room });
+  for (const msg of ["minted", "redeemed"]) {
+    const [line] = journal(server, msg);
+    expect(line).toEqual({
+      time: expect.any(String),
+      level: "debug",
+      msg,
+      room: room as string,
+      client: "127.0.0.0/24",
+    });
+  }
+  const joins = journal(server, "join").map(({ connection }) => connection);
+  expect(journal(server, "paired")).toEqual([
+    expect.objectContaining({ level: "debug", room, side: "B", connection: joins[1] }),
+  ]);
+  expect(server.logLines.join("")).not.toContain(code);
+});
+
+test("a room has no tag where the log tells of no rooms", async () => {
+  await using server = await testServer({ LOG_LEVEL: "info" });
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(server.ws, appId, "A", { v2: true });
+  expect(await a.nextOf("welcome")).not.toHaveProperty("room");
+  const whoami = await fetch(`${server.http}/rendezvous/whoami?appID=${appId}`);
+  expect(await whoami.json()).not.toHaveProperty("room");
+});
+
+test("at level trace each frame has a line: what it was and what became of it", async () => {
+  await using server = await testServer({ LOG_LEVEL: "trace" });
+  await using a = await TestClient.open(server.ws, crypto.randomUUID(), "A", { v2: true });
+  const { room } = await a.nextOf("welcome");
+  const appId = new URL(a.socket.url).searchParams.get("appID") as string;
+  a.send({ type: "offer" });
+  await using b = await TestClient.open(server.ws, appId, "B");
+  await b.nextOf("room_full");
+  for (const frame of [
+    { type: "offer", sdp: "ä" },
+    { type: "send", to: "B", payload: "secret" },
+    { type: "delivered", upTo: 0 },
+    { type: "send", to: "secret", payload: "secret" },
+    { type: "secret" },
+    { type: "ping" },
+    "secret",
+  ]) {
+    a.send(frame);
+  }
+  await a.settled();
+  const lines = journal(server, "frame");
+  expect(lines.map(({ type, bytes, outcome }) => `${type} ${bytes} ${outcome}`)).toEqual([
+    "offer 16 no_peer",
+    "offer 27 delivered",
+    "send 43 stored",
+    "delivered 29 handled",
+    "send 48 bad_field",
+    "other 17 ignored",
+    "ping 15 handled",
+    "other 6 malformed",
+  ]);
+  const [join] = journal(server, "join");
+  for (const line of lines) {
+    expect(line).toMatchObject({
+      level: "trace",
+      room,
+      side: "A",
+      connection: join?.["connection"],
+    });
+  }
+  expect(server.logLines.join("")).not.toContain("secret");
+});
+
+test("a frame that is not used leaves a line with its fault, of clients that hear of it or not", async () => {
+  await using server = await testServer();
+  for (const v2 of [true, false]) {
+    await using a = await TestClient.open(server.ws, crypto.randomUUID(), "A", { v2 });
+    for (const frame of ["{", { type: "hello", deliveredUpTo: "x" }, { type: "y" }]) a.send(frame);
+    await a.settled();
+  }
+  const told = journal(server, "frame refused").map(({ code, detail }) => `${code}: ${detail}`);
+  expect(told).toEqual([...told.slice(0, 3), ...told.slice(0, 3)]);
+  expect(told[0]).toStartWith("bad_json: A frame must be one JSON object");
+  expect(told[1]).toStartWith("bad_field: hello: deliveredUpTo ");
+  expect(told[2]).toStartWith("unknown_type: The type is none of offer, ");
+});
+
 test("a refused upgrade tells why and whom", async () => {
   await using server = await testServer({
     CORS_ORIGINS: "https://app.example",
@@ -257,14 +353,15 @@ test("a refused upgrade tells why and whom", async () => {
   ]) {
     await rawRequest(server.http, request);
   }
-  const told = journal(server, "refused").map(({ why, client }) => `${why} ${client}`);
-  expect(told).toEqual([
-    "sockets_per_client 127.0.0.0/24",
-    "sockets_full 127.0.2.0/24",
-    "not_upgrade 127.0.0.0/24",
-    "bad_request 127.0.0.0/24",
-    "origin 127.0.0.0/24",
+  const told = journal(server, "refused");
+  expect(told.map(({ route, code, client }) => `${route} ${code} ${client}`)).toEqual([
+    "/ws too_many_sockets 127.0.0.0/24",
+    "/ws sockets_full 127.0.2.0/24",
+    "/ws upgrade_required 127.0.0.0/24",
+    "/ws malformed 127.0.0.0/24",
+    "/ws origin_refused 127.0.0.0/24",
   ]);
+  expect(told[3]?.["detail"]).toBe("appID must be a UUID.");
 });
 
 test("each leave tells its own reason", async () => {
@@ -288,6 +385,22 @@ test("each leave tells its own reason", async () => {
   expect(reasons).toEqual(["replaced", "protocol", "dead", "client", "shutdown"]);
 });
 
+test("a refused origin is warned of once a minute, also above debug", async () => {
+  await using server = await testServer({ LOG_LEVEL: "warn", CORS_ORIGINS: "https://app.example" });
+  const origin = "https://evil.example";
+  for (const path of ["/healthz", "/ws?side=A", "/nowhere", "/healthz"]) {
+    expect((await fetch(server.http + path, { headers: { origin } })).status).toBe(403);
+  }
+  expect(server.logLines.map((line) => JSON.parse(line) as LogLine)).toEqual([
+    {
+      time: expect.any(String),
+      level: "warn",
+      msg: expect.stringContaining("CORS_ORIGINS"),
+      origin,
+    },
+  ]);
+});
+
 test("above debug no line grows with the traffic", async () => {
   await using program = await Program.start({ LOG_LEVEL: "info" });
   const url = await program.listening();
@@ -296,17 +409,22 @@ test("above debug no line grows with the traffic", async () => {
   program.signal("SIGTERM");
   await program.exit();
   const told = program.log().map(({ msg }) => msg);
-  for (const msg of ["join", "leave", "refused"]) expect(told).not.toContain(msg);
+  for (const msg of ["join", "paired", "leave", "refused"]) expect(told).not.toContain(msg);
 });
 
-test("a refused request is told by its id and status, never by its path", async () => {
+test("a refused request is told by its id, route and problem, never by its path", async () => {
   await using server = await testServer({ LOG_LEVEL: "debug" });
   await server.redeem("13572468");
   await fetch(`${server.http}/rendezvous/redeem/13572468`, {
     headers: { "x-request-id": "from-the-proxy-7" },
   });
-  const told = journal(server, "refused request");
-  expect(told.map(({ method, status }) => `${method} ${status}`)).toEqual(["POST 410", "GET 404"]);
+  await fetch(`${server.http}/rendezvous/code?code=13572468`);
+  const told = journal(server, "refused");
+  expect(told.map(({ method, route, status, code }) => [method, route, status, code])).toEqual([
+    ["POST", "/rendezvous/redeem", 410, "code_gone"],
+    ["GET", undefined, 404, "not_found"],
+    ["GET", "/rendezvous/code", 405, "method_not_allowed"],
+  ]);
   expect(told[0]).toHaveProperty("request");
   expect(told[1]).toMatchObject({ request: "from-the-proxy-7" });
   expect(server.logLines.join("")).not.toContain("13572468");

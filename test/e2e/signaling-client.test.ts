@@ -215,6 +215,19 @@ test("a client that is told that its network has changed is back on a new socket
   await a.until("a second welcome", () => a.welcomes.length === 2);
 });
 
+test("a client that only listens finds out by itself that its network is gone", async () => {
+  await using server = await testServer();
+  await using network = startProxy(server.port);
+  const quick = { pingMs: 50, answerMs: 1_500 };
+  using a = listen({ ...newRoom(network.http), side: "A", ...quick });
+  await a.online();
+  await server.metricBecomes('nt_signal_messages_total{type="ping"}', (pings) => pings > 2);
+  expect(a.states).toEqual(["online"]);
+  network.latest().cut("silent");
+  await a.until("a second welcome", () => a.welcomes.length === 2);
+  expect(a.states.slice(0, 2)).toEqual(["online", "retrying"]);
+});
+
 test("a client that finds its seat taken waits for it", async () => {
   await using server = await testServer();
   const room = newRoom(server.http);

@@ -61,7 +61,7 @@ test("all wrong settings are told at once, each with what would be right, and it
   expect(lines.toSorted()).toEqual([
     expect.stringMatching(/^ {2}DEV="maybe": true or false/),
     expect.stringMatching(/^ {2}HEARTBEAT="20": a duration from/),
-    expect.stringMatching(/^ {2}LOG_LEVEL="loud": one of debug, info, warn, error$/),
+    expect.stringMatching(/^ {2}LOG_LEVEL="loud": one of trace, debug, info, warn, error$/),
     expect.stringMatching(/^ {2}PORT="http": a whole number from 0 to 65535$/),
     expect.stringMatching(/^ {2}WS_MAX_MSG="-1": a whole number of bytes from/),
   ]);
@@ -114,6 +114,7 @@ test("a port that is taken is one clear line without a stack, and exit code 1", 
 });
 
 test.each([
+  ["trace", ["warn", "info", "info", "info"]],
   ["debug", ["warn", "info", "info", "info"]],
   ["info", ["warn", "info", "info", "info"]],
   ["WARN", ["warn"]],
@@ -125,8 +126,8 @@ test.each([
   program.signal("SIGTERM");
   expect(await program.exit()).toBe(0);
   const told = program.log().map((line) => line.level);
-  expect(told.filter((one) => one !== "debug")).toEqual(expected);
-  if (level !== "debug") expect(told).not.toContain("debug");
+  expect(told.filter((one) => one !== "trace" && one !== "debug")).toEqual(expected);
+  if (level !== "trace" && level !== "debug") expect(told).not.toContain("debug");
 });
 
 test("--version and --help answer and exit with 0, what is unknown exits with 2", async () => {

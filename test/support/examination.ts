@@ -1,6 +1,6 @@
 import { systemClock } from "../../src/base/clock.ts";
-import { examine, type Wishes } from "../../src/cli/doctor/examine.ts";
-import { parseTarget } from "../../src/cli/doctor/target.ts";
+import { examine, type OptionalSteps } from "../../src/cli/doctor/examine.ts";
+import { parseTarget, type Verdict } from "../../src/cli/doctor/target.ts";
 
 export interface Examination {
   readonly sound: boolean;
@@ -17,18 +17,20 @@ export async function examination(
   url: string,
   insecure = false,
   clock = systemClock,
-  wishes: Wishes = {},
+  optional: OptionalSteps = {},
+  resolve?: (host: string) => Promise<readonly string[]>,
 ): Promise<Examination> {
   const target = parseTarget(url, insecure);
   if (target === undefined) throw new Error(`${url} is no target`);
   const steps: string[] = [];
   let [failure, warnings, told] = ["", "", ""];
-  const sound = await examine(target, wishes, clock, (step, verdict) => {
+  const report = (step: string, verdict: Verdict<unknown>) => {
     steps.push(step);
     const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
     told += `${step}: ${verdict.found}\n${more}\n`;
     if (!verdict.ok) failure ||= `${step}: ${verdict.found}. ${verdict.remedy}`;
     else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
-  });
+  };
+  const sound = await examine(target, optional, clock, report, resolve);
   return { sound, steps, failure, warnings, told };
 }

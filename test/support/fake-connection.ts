@@ -8,6 +8,7 @@ import type { Connection, PauseReason } from "../../src/signaling/context.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
+  readonly id = "fake";
   /** Texts sent, the server's own and relayed ones. */
   readonly sent: string[] = [];
   /** Everything else: `pause 1`, `ping <nonce>`, `close 1008 side A busy`, … */

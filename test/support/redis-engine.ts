@@ -128,6 +128,7 @@ function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => 
     },
     now: () => first.now(),
     ready: () => next().ready(),
+    warning: () => next().warning(),
     async sweep() {
       await Promise.all(nodes.map((node) => node.sweep()));
     },

@@ -32,7 +32,11 @@ export async function testServer(
   const read = readConfig({ HOST: "127.0.0.1", PORT: "0", LOG_LEVEL: "debug", ...env });
   if ("problems" in read) throw new Error(JSON.stringify(read.problems));
   const logLines: string[] = [];
-  const log = createLog({ level: "debug", write: (line) => logLines.push(line), now: Date.now });
+  const log = createLog({
+    level: read.config.logLevel,
+    write: (line) => logLines.push(line),
+    now: Date.now,
+  });
   const server = await startServer(read.config, { log, metricsAgeMs: 0, ...options });
   const scheme = read.config.tlsCertFile === "" ? "" : "s";
   const http = `http${scheme}://127.0.0.1:${server.port}`;

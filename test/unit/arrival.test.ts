@@ -139,7 +139,14 @@ async function setUp({ sid = "" }: SitOptions = {}) {
   /** Lets a newcomer come that finds the seat taken by whoever has this token. */
   const park = async (newSid = "", token = occupant.seat.token) => {
     const listener = new RecordingListener();
-    const newcomer = { appId, side: "A", sid: newSid, accounts: [], listener } as const;
+    const newcomer = {
+      appId,
+      side: "A",
+      sid: newSid,
+      accounts: [],
+      startsRelay: true,
+      listener,
+    } as const;
     let takes = 0;
     const { seats } = engine;
     const take: Seats["take"] = (who, how) =>
@@ -347,7 +354,14 @@ describe("a newcomer at an engine that takes its time", () => {
   async function parked() {
     const slow = slowEngine();
     const listener = new RecordingListener();
-    const newcomer = { appId: newAppId(), side: "A", sid: "s", accounts: [], listener } as const;
+    const newcomer = {
+      appId: newAppId(),
+      side: "A",
+      sid: "s",
+      accounts: [],
+      startsRelay: true,
+      listener,
+    } as const;
     const arrived = arrive(newcomer, slow.engine, fakeClock());
     arrived.arrival.join();
     await slow.answer(busy);
@@ -387,6 +401,7 @@ describe("a newcomer at an engine that takes its time", () => {
       peer: false,
       firstPair: false,
       held: 0,
+      started: true,
       lastSeq: 0,
       mailWaits: false,
     });
@@ -447,7 +462,11 @@ describe("joining", () => {
   async function newcomer() {
     const { clock, engine, appId } = await setUp();
     const listener = new RecordingListener();
-    return arrive({ appId, side: "B", sid: "", accounts: [], listener }, engine, clock);
+    return arrive(
+      { appId, side: "B", sid: "", accounts: [], startsRelay: true, listener },
+      engine,
+      clock,
+    );
   }
 
   test("happens once, however often it is asked for", async () => {

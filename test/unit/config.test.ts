@@ -113,7 +113,7 @@ describe("ranges", () => {
       ["metrics", "/m?x", "/a b", "/:id", "/*", "/healthz"],
     ],
     ["METRICS_ROUTE", ["/ws2"], ["/readyz", "/ws", "/ws/", "/rendezvous/code"]],
-    ["LOG_LEVEL", ["debug", "INFO", "Warn", "warning", "error"], ["verbose", "1"]],
+    ["LOG_LEVEL", ["trace", "debug", "INFO", "Warn", "warning", "error"], ["verbose", "1"]],
     ["HOST", ["::", "[::1]", "localhost"], ["http://localhost", "a b"]],
     ["WS_READ_BUF", ["0", "65536"], ["64k"]],
     ["WS_WRITE_BUFFER", ["0", "65536"], ["64k"]],

@@ -73,19 +73,19 @@ describe("docs/protocol.md", () => {
     for (const type of [...Object.keys(clientFrames), ...Object.keys(serverFrames)]) {
       expect(text).toMatch(new RegExp(`^\\|.*[\`"]${type}[ \`"]`, "m"));
     }
-    for (const code of serverFrames.error.fields.code.options)
-      expect(text).toContain(`\`${code}\``);
+    for (const code of serverFrames.error.fields.code.options) {
+      expect(text).toMatch(new RegExp(`^\\|.*\`${code}\``, "m"));
+    }
   });
 
   test("has the code, the text and the advice of every close", async () => {
     const text = await read("docs/protocol.md");
     for (const reason of Object.keys(closes) as (keyof typeof closes)[]) {
       const { code, retry } = closes[reason];
-      const row = new RegExp(
-        `^\\| ${code} \\| \`${closeText(reason, "A")}\` \\|.*\\| ${retry}\\b`,
-        "m",
+      const rows = text.match(
+        new RegExp(`^\\| ${code} \\| \`${closeText(reason, "A")}\` \\|.*`, "gm"),
       );
-      expect(text).toMatch(row);
+      expect(rows).toEqual([expect.stringMatching(new RegExp(`\\| ${retry}\\b`))]);
     }
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { guessWatch } from "../../src/rendezvous/guess-watch.ts";
+import { guessWatch } from "../../src/rendezvous/rendezvous.ts";
 
 test("an attack is told of when it shows, when it has codes grow, and when it is over: once each", () => {
   const lines: unknown[] = [];

@@ -67,7 +67,7 @@ function service(settings: Settings = {}) {
       tally,
     }),
     limiter: fixedWindow({
-      perMin: settings.httpRatePerMin ?? 0,
+      perWindow: settings.httpRatePerMin ?? 0,
       monotonicMs: time.monotonicMs,
       maxKeys: 100,
     }),
@@ -82,12 +82,13 @@ function service(settings: Settings = {}) {
       turnSecrets: [],
       turnTtlMs: 60_000,
       turnRooms: "redeemed",
-      limiter: fixedWindow({ perMin: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
+      limiter: fixedWindow({ perWindow: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
     }),
     loadPage: undefined,
     basePath: "",
     draining: () => false,
     ready: () => undefined,
+    warning: () => undefined,
     loadMetrics: async () =>
       metrics({
         tally,
@@ -424,9 +425,13 @@ test("healthz says that the process serves", async () => {
 
 test("readyz says whether, or why not", async () => {
   let reason: string | undefined;
-  const { call } = service({ app: { ready: () => reason } });
+  let warning: string | undefined;
+  const { call } = service({ app: { ready: () => reason, warning: () => warning } });
   const ready = await call("GET", "/readyz");
   expect([ready.status, await ready.json()]).toEqual([200, { ready: true }]);
+  warning = "Redis is full.";
+  const full = await call("GET", "/readyz");
+  expect([full.status, await full.json()]).toEqual([200, { ready: true, warning }]);
   reason = "The server is draining.";
   const draining = await call("GET", "/readyz");
   expect([draining.status, await draining.json()]).toEqual([503, { ready: false, reason }]);

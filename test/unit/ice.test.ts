@@ -14,7 +14,7 @@ const appId = newAppId();
 function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
   const time = { now: 1_700_000_000_000 };
   const terms: IceTerms[] = [];
-  const limiter = { perMin: 30, windowMs: 3_600_000, monotonicMs: () => time.now, maxKeys: 100 };
+  const limiter = { perWindow: 30, windowMs: 3_600_000, monotonicMs: () => time.now, maxKeys: 100 };
   const ice = iceSource({
     rooms: {
       grantIce(_appId, _side, asked) {

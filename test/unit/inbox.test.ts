@@ -85,6 +85,42 @@ test("frames wait while one before them is awaited, and keep their order", async
   expect(open).toEqual([]);
 });
 
+test("relayed frames that wait for others under way go on together, and what follows after all", async () => {
+  const { open, answer, settle } = deferred();
+  const { handled, inbox } = setUp((text) => {
+    const done = answer();
+    if (text !== "mail") inbox.goesOn(done, text);
+    return done;
+  });
+  for (const name of ["f0", ...names(3, 1), "mail", "f9"]) inbox.push(name);
+  expect(handled).toEqual(["f0"]);
+  await settle();
+  expect(handled).toEqual(["f0", "f1", "f2", "f3", "mail"]);
+  await settle("reject");
+  for (let left = open.length; left > 1; left--) await settle();
+  expect(handled).not.toContain("f9");
+  await settle();
+  expect(handled.at(-1)).toBe("f9");
+});
+
+test("no more than 64 frames, or the characters of one frame, are under way together", async () => {
+  const { open, answer, settle } = deferred();
+  const { inbox } = setUp((text) => {
+    const done = answer();
+    inbox.goesOn(done, text);
+    return done;
+  });
+  for (const name of names(66)) inbox.push(name);
+  inbox.push("x".repeat(maxFrameBytes - 2));
+  for (const name of names(3)) inbox.push(name);
+  await settle();
+  expect(open).toHaveLength(64);
+  for (let left = 64; left > 0; left--) await settle();
+  expect(open).toHaveLength(2);
+  for (let left = 2; left > 0; left--) await settle();
+  expect(open).toHaveLength(3);
+});
+
 test("a frame that came while others wait is handled after them", async () => {
   const { answer, settle } = deferred();
   const { handled, inbox } = setUp((text) => (text === "f0" ? answer() : undefined));

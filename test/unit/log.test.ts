@@ -30,12 +30,14 @@ test("a field without a value is left out", () => {
 });
 
 test.each([
+  ["trace", ["trace", "debug", "info", "warn", "error"]],
   ["debug", ["debug", "info", "warn", "error"]],
   ["info", ["info", "warn", "error"]],
   ["warn", ["warn", "error"]],
   ["error", ["error"]],
 ] as const)("at level %s the log lets %p through", (level, expected) => {
   const { log, lines } = recorder(level);
+  log.trace("m");
   log.debug("m");
   log.info("m");
   log.warn("m");

@@ -1,5 +1,5 @@
-import { expect, test } from "bun:test";
-import { originRule } from "../../src/admission/origin.ts";
+import { describe, expect, test } from "bun:test";
+import { originRule, reportingRule } from "../../src/admission/origin.ts";
 
 const host = "signal.example.net:1234";
 const listing = (...corsOrigins: string[]) =>
@@ -100,4 +100,49 @@ test("a page whose name was made to lead here is not the server's own, once its 
     expect([other, allows(`http://${other}`, other)]).toEqual([other, false]);
   }
   expect(allows("https://app.example", "evil.example:1234")).toBe(true);
+});
+
+describe("refused origins are reported", () => {
+  /** What a rule that refuses all reports, and a clock to move. */
+  function reports() {
+    const time = { ms: 0 };
+    const reported: string[] = [];
+    const rule = reportingRule(
+      listing(),
+      () => time.ms,
+      (origin) => reported.push(origin),
+    );
+    return { time, reported, allows: (origin: string) => rule(origin, host) };
+  }
+
+  test("each once a minute, and those that are allowed never", () => {
+    const { time, reported, allows } = reports();
+    expect(allows("https://a.example")).toBe(false);
+    expect(allows("https://a.example")).toBe(false);
+    expect(allows("https://b.example")).toBe(false);
+    expect(allows(`http://${host}`)).toBe(true);
+    expect(reported).toEqual(["https://a.example", "https://b.example"]);
+    time.ms = 59_999;
+    allows("https://a.example");
+    expect(reported).toHaveLength(2);
+    time.ms = 60_000;
+    allows("https://a.example");
+    expect(reported).toEqual(["https://a.example", "https://b.example", "https://a.example"]);
+  });
+
+  test("20 a minute, however many there are", () => {
+    const { time, reported, allows } = reports();
+    for (let n = 0; n < 1_000; n++) allows(`https://${n}.example`);
+    expect(reported).toHaveLength(20);
+    time.ms = 60_000;
+    allows("https://999.example");
+    expect(reported.at(-1)).toBe("https://999.example");
+  });
+
+  test("cut, and with nothing in them that a terminal would obey", () => {
+    const { reported, allows } = reports();
+    allows("https://\u001b[31m\u202eevil\u2028.example");
+    allows("x".repeat(10_000));
+    expect(reported).toEqual(["https://\\u001b[31m\\u202eevil\\u2028.example", "x".repeat(200)]);
+  });
 });

@@ -42,15 +42,13 @@ test("what was pulled fills gaps, and what is in neither place is lost and passe
 
 test("a message tells its seat, and a frame keeps every character", () => {
   const appId = newAppId();
-  const text = `frame ${appId} B 7 12 5 node-1 ice\n{"type" : "ice",\n "é": "a b"}`;
+  const text = `frame ${appId} B 7 12 ice\n{"type" : "ice",\n "é": "a b"}`;
   expect(parseMessage(text)).toEqual({
     to: "seat",
     seat: { appId, side: "B", token: 7 },
     message: {
       kind: "frame",
       number: 12,
-      fromToken: 5,
-      fromNode: "node-1",
       type: "ice",
       frame: '{"type" : "ice",\n "é": "a b"}',
     },

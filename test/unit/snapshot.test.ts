@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
-import { entryCostBytes, type Seat, type SeatListener } from "../../src/engine/engine.ts";
+import {
+  type CodeEntry,
+  entryCostBytes,
+  type Seat,
+  type SeatListener,
+} from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
 import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { client, code, noCodeLimits } from "../contract/seating.ts";
@@ -127,7 +132,8 @@ class Life {
       if (seat !== undefined) return undefined;
       const { side, sid } = step;
       const accounts = [{ key: side, isSite: side === "A" }];
-      const taken = engine.seats.take({ appId, side, sid, accounts, listener }, "free");
+      const newcomer = { appId, side, sid, accounts, startsRelay: false, listener };
+      const taken = engine.seats.take(newcomer, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
       this.seats.set(key, taken.seat);
       return { ...taken, seat: taken.seat.token };
@@ -271,7 +277,8 @@ test("shares are known again: whoever had its share has it still, and gets it ba
   const clock = fakeClock();
   const me = [{ key: "192.0.2.1", isSite: false }];
   const sit = (engine: MemoryEngine, appId: AppId, side: Side): Seat => {
-    const taken = engine.seats.take({ appId, side, sid: "", accounts: me, listener }, "free");
+    const newcomer = { appId, side, sid: "", accounts: me, startsRelay: false, listener };
+    const taken = engine.seats.take(newcomer, "free");
     if (!("seat" in taken)) throw new Error("Got no seat");
     return taken.seat;
   };
@@ -320,7 +327,7 @@ function sides(): (readonly [number, Side])[] {
 
 /** A code's entry is told as the contract has it: the record behind it holds more. */
 function told(answer: unknown): unknown {
-  if (typeof answer !== "object" || answer === null || !("appId" in answer)) return answer;
-  const { appId, expiresAt } = answer as { appId: unknown; expiresAt: unknown };
-  return { appId, expiresAt };
+  if (typeof answer !== "object" || answer === null || !("entry" in answer)) return answer;
+  const { appId, expiresAt } = answer.entry as CodeEntry;
+  return { ...answer, entry: { appId, expiresAt } };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { newAppId, type Side } from "../../src/base/ids.ts";
-import { turnCredentials } from "../../src/rendezvous/turn-credentials.ts";
+import { turnCredentials } from "../../src/rendezvous/ice.ts";
 
 const now = 1_700_000_000_000;
 const appId = newAppId();

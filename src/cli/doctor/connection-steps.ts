@@ -4,7 +4,7 @@ import { connect as connectTls, type PeerCertificate, type TLSSocket } from "nod
 import type { Cancel, Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
-import { inUrl } from "../network.ts";
+import { inUrl, isLoopback } from "../network.ts";
 import { fieldOf } from "./http-steps.ts";
 import {
   connectionFault,
@@ -20,12 +20,23 @@ const dayMs = 86_400_000;
 /** Renewal programs renew a month before the end: what is left with less has gone wrong. */
 const warnDays = 14;
 
-/** Whether the host's name leads to an address. */
-export async function resolvesName({ host, isAddress }: Target): Promise<Verdict> {
-  if (isAddress) return passed(`${host} is an address; there is no name to look up`);
+/** The addresses of a name; of this machine's own name the one that is tried first. */
+export async function addressesOf(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: !isLoopback(host) });
+  return [found].flat().map(({ address }) => address);
+}
+
+/** Whether the host's name leads to addresses, and to which. */
+export async function resolvesName(
+  { host, isAddress }: Target,
+  resolve: typeof addressesOf,
+): Promise<Verdict<readonly string[]>> {
+  if (isAddress) {
+    return { ...passed(`${host} is an address; there is no name to look up`), value: [host] };
+  }
   try {
-    const found = await lookup(host, { all: true });
-    return passed(`${host} is ${found.map(({ address }) => address).join(", ")}`);
+    const value = await resolve(host);
+    return { ...passed(`${host} is ${value.join(", ")}`), value };
   } catch {
     return failed(
       `${host} has no address`,
@@ -131,7 +142,7 @@ interface DoctorSocket extends Disposable {
 }
 
 /** Both sides of one room. */
-export interface Pair {
+interface Pair {
   readonly a: DoctorSocket;
   readonly b: DoctorSocket;
 }
@@ -202,12 +213,13 @@ function refusedUpgrade(status: number | undefined, { basePath }: Target): Faile
   }
 }
 
-/** Whether each side is told that the other is there. */
+/** Whether each side hears that the other is there. */
 export async function announcesRoom({ a, b }: Pair): Promise<Verdict> {
   const frames = await Promise.all([a, b].map((side) => side.next(isOfType("room_full"))));
-  if (frames.every((frame) => frame !== undefined)) return passed("each side is told of the other");
+  if (frames.every((frame) => frame !== undefined))
+    return passed("each side hears that the other is there");
   return failed(
-    "the sides are not told of each other",
+    "the sides do not hear of each other",
     "Both sockets may have reached different servers: run one behind this address, or give all of them the same store.",
   );
 }
@@ -351,7 +363,7 @@ function openSocket(target: Target, path: string, clock: Clock): Promise<DoctorS
 }
 
 /**
- * The status that an upgrade of `path` is answered with, which no WebSocket client tells. Undefined
+ * The status that an upgrade of `path` is answered with, which WebSocket clients do not show. Undefined
  * when no HTTP answer comes within `timeoutMs`.
  */
 function upgradeStatus(

@@ -3,7 +3,7 @@ import { parseDuration } from "../../base/duration.ts";
 import { terminalText } from "../../base/terminal-text.ts";
 import type { Command } from "../commands.ts";
 import { connectDirectly } from "../network.ts";
-import type { Wishes } from "./examine.ts";
+import type { OptionalSteps } from "./examine.ts";
 import { parseTarget, type Target, type Verdict } from "./target.ts";
 
 const nameWidth = 11;
@@ -37,7 +37,7 @@ export const doctor: Command = {
   },
 };
 
-interface Call extends Wishes {
+interface Call extends OptionalSteps {
   readonly target: Target;
 }
 
@@ -85,7 +85,7 @@ function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
   return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(more)}`];
 }
 
-function conclusion(isSound: boolean, warnings: number, { origin, idleMs }: Wishes): string {
+function conclusion(isSound: boolean, warnings: number, { origin, idleMs }: OptionalSteps): string {
   if (!isSound) return "Something is wrong: see above.";
   const untried = [
     ...(origin === undefined ? ["another page's origin (--origin URL)"] : []),

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import {
+  addressesOf,
   announcesRoom,
   checksCertificate,
   measuresRoundTrip,
@@ -12,7 +13,9 @@ import {
 } from "./connection-steps.ts";
 import {
   admitsOrigin,
+  givesIceServers,
   isReady,
+  isReadyAt,
   keepsMetrics,
   type Minted,
   mints,
@@ -21,13 +24,12 @@ import {
   refusedOrigin,
   seesClient,
   seesHost,
-  tellsIceServers,
 } from "./http-steps.ts";
 import { servesIce } from "./ice-steps.ts";
 import { failed, type Target, type Verdict } from "./target.ts";
 
 /** Steps that are taken only when asked for. */
-export interface Wishes {
+export interface OptionalSteps {
   /** A page's origin that has to be allowed. */
   readonly origin?: string | undefined;
   /** For how long a connection on which nothing is said has to stay open. */
@@ -43,9 +45,10 @@ const iceTimeoutMs = 5_000;
  */
 export async function examine(
   target: Target,
-  { origin, idleMs }: Wishes,
+  { origin, idleMs }: OptionalSteps,
   clock: Clock,
   report: (step: string, verdict: Verdict<unknown>) => void,
+  resolve = addressesOf,
 ): Promise<boolean> {
   let allPassed = true;
   const step = async <T>(name: string, found: Promise<Verdict<T>>): Promise<Verdict<T>> => {
@@ -55,12 +58,15 @@ export async function examine(
     return verdict;
   };
 
-  if (!(await step("Name", resolvesName(target))).ok) return false;
+  const named = await step("Name", resolvesName(target, resolve));
+  if (!named.ok) return false;
   if (target.secure) {
     const trusted = await step("Certificate", checksCertificate(target, clock));
     if (!trusted.ok) return false;
   }
   if (!(await step("Ready", answersPlainly())).ok) return false;
+  for (const address of named.value.length > 1 ? named.value : [])
+    await step("Each ready", isReadyAt(target, address));
   const minted = await step("Mint", mints(target));
   if (!minted.ok) return false;
   if (!(await step("Redeem", redeems(target, minted.value))).ok) return false;
@@ -90,7 +96,7 @@ export async function examine(
     if (!(await step("Room", announcesRoom(pair))).ok) return;
     if (!(await step("Relay", relaysBytes(pair))).ok) return;
     if (!(await step("Round trip", measuresRoundTrip(pair))).ok) return;
-    const ice = await step("ICE servers", tellsIceServers(target, room));
+    const ice = await step("ICE servers", givesIceServers(target, room));
     for (const server of ice.ok ? ice.value : []) {
       for (const url of server.urls) {
         const asking = { clock, timeoutMs: iceTimeoutMs, insecure: target.insecure };

@@ -23,6 +23,8 @@ interface Question {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly body?: unknown;
+  /** The one of the name's addresses that is asked. */
+  readonly address?: string | undefined;
 }
 
 export interface Minted {
@@ -37,18 +39,26 @@ const severalServers =
   "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
 
 /** Whether the server accepts clients. A proxy may hide /readyz: that is only a warning. */
-export async function isReady(target: Target): Promise<Verdict> {
-  const answer = await ask(target, `${target.http}/readyz`);
+export async function isReady(target: Target, address?: string): Promise<Verdict> {
+  const answer = await ask(target, `${target.http}/readyz`, { address });
   if ("ok" in answer) return answer;
   const isReady = (given: Answer) => given.status === 200 && fieldOf(given.json, "ready") === true;
   if (isReady(answer)) return passed("the server accepts clients");
   if (target.basePath === "" || answer.status === 503) return wrongAnswer(answer, target);
-  const atRoot = await ask(target, `${target.origin}/readyz`);
+  const atRoot = await ask(target, `${target.origin}/readyz`, { address });
   if (!("ok" in atRoot) && isReady(atRoot)) return passed("the server accepts clients");
   return passed(
-    "cannot be asked through this URL",
+    "/readyz cannot be reached through this URL",
     "Proxies often keep /readyz to themselves; nothing is wrong if the rest passes.",
   );
+}
+
+/** Whether what listens at one of the name's addresses accepts clients: balancers and DNS may have several. */
+export async function isReadyAt(target: Target, address: string): Promise<Verdict> {
+  const verdict = await isReady(target, address);
+  const found = `${address}: ${verdict.found}`;
+  if (verdict.ok || !address.includes(":")) return { ...verdict, found };
+  return passed(found, "Clients with IPv6 try this address first. Perhaps this machine has none.");
 }
 
 export async function mints(target: Target): Promise<Verdict<Minted>> {
@@ -73,8 +83,8 @@ export async function redeems(target: Target, { code, appId }: Minted): Promise<
 }
 
 /**
- * Whether redeems come from the server and not from a cache. What is asked is no code at all, so
- * that it does not count as a failed redeem of this client, as a second redeem would.
+ * Whether redeems are answered by the server and not by a cache. It sends what is no code at all:
+ * that does not count as a failed redeem of this client, as a second redeem would.
  */
 export async function redeemsAnew(target: Target): Promise<Verdict> {
   const answer = await redeem(target, "not a code");
@@ -99,7 +109,7 @@ export interface IceServer {
 }
 
 /** The ICE servers that side A gets, whose socket is open. */
-export async function tellsIceServers(
+export async function givesIceServers(
   target: Target,
   { appId }: Minted,
 ): Promise<Verdict<readonly IceServer[]>> {
@@ -149,7 +159,7 @@ export async function seesClient(target: Target): Promise<Verdict> {
   }
   return failed(
     `${found}, which is a proxy's address`,
-    "No header tells the client's address. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
+    "No header names the client. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
   );
 }
 
@@ -227,7 +237,7 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
     if ("ok" in answer) return answer;
     if (answer.status !== 200 || !/^nt_\w+/m.test(answer.text)) continue;
     const isAtHome = isLoopback(target.host) && !isMarked(answer.headers);
-    if (isAtHome) return passed("/metrics is open, and asked for on the machine itself");
+    if (isAtHome) return passed("/metrics is open, but was read on the machine itself");
     return passed(
       "/metrics is open",
       "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
@@ -236,20 +246,23 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
   return passed("/metrics is not open");
 }
 
-/** Asks one URL of the server, as a client that follows no redirect. */
+/** Requests a URL of the server, as a client that follows no redirect. */
 async function ask(
   target: Target,
   url: string,
-  { method = "GET", headers = {}, body }: Question = {},
+  { method = "GET", headers = {}, body, address }: Question = {},
 ): Promise<Answer | Failed> {
   try {
     const json = body === undefined ? {} : { "content-type": "application/json" };
-    const answer = await fetch(url, {
+    const at = new URL(url);
+    const { host } = at;
+    if (address !== undefined) at.hostname = inUrl(address);
+    const answer = await fetch(at, {
       method,
       redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
-      tls: { rejectUnauthorized: !target.insecure },
-      headers: { ...headers, ...json },
+      tls: { rejectUnauthorized: !target.insecure, ...(address && { serverName: target.host }) },
+      headers: { ...(address && { host }), ...headers, ...json },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
@@ -297,7 +310,7 @@ function remedyOf(status: number, headers: Headers, json: unknown, target: Targe
   }
 }
 
-/** The server's own words (RFC 9457). */
+/** What the server says: a problem's detail (RFC 9457), or why it is not ready. */
 function detailOf(json: unknown): string | undefined {
   const detail = fieldOf(json, "detail") ?? fieldOf(json, "reason");
   return typeof detail === "string" ? detail : undefined;

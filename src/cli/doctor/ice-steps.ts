@@ -249,7 +249,7 @@ interface Wire extends Disposable {
 /** RFC 8489 section 6.2.1: over UDP a request is sent again after this, and then after twice that. */
 const retransmitMs = 500;
 
-/** A connection to the server: datagrams, or a stream of messages that tell their own length. */
+/** A connection to the server: datagrams, or a stream of messages that begin with their length. */
 function openWire({ transport, host, port }: IceUrl, asking: Asking): Wire {
   const { clock, timeoutMs, insecure } = asking;
   let received: Buffer = Buffer.alloc(0);

@@ -68,7 +68,7 @@ function hostOf({ hostname }: URL): string {
 /** What one step of an examination found. `T` is what the steps after it need. */
 export type Verdict<T = undefined> = Passed<T> | Failed;
 
-export interface Passed<T> {
+interface Passed<T> {
   readonly ok: true;
   readonly found: string;
   /** What is not wrong yet. */

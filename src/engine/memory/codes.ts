@@ -3,6 +3,7 @@ import type { AppId, Code } from "../../base/ids.ts";
 import type { Claim, CodeEntry, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
 import { DueQueue } from "./due-queue.ts";
 import { guessLedger, MissCounts } from "./guesses.ts";
+import { SplitMap } from "./split-map.ts";
 
 /** A code from its claim until it may be claimed again: live, then resting (used or expired). */
 export interface CodeRecord extends CodeEntry {
@@ -14,18 +15,20 @@ export interface CodeRecord extends CodeEntry {
   state: "live" | "used" | "expired";
   /** When the state changes by itself: live to expired, or resting to forgotten. */
   dueAt: number;
+  /** Its index in the array of each of its accounts, in the order of `accounts`. */
+  readonly places: number[];
 }
 
 export type MemoryCodes = ReturnType<typeof memoryCodes>;
 
-/** Codes of one account that are looked through for the one that is free first. */
-const maxLookedThrough = 128;
+/** Codes of one account that are looked through for the one that is free first: all, by default. */
+const maxLookedThrough = 2_048;
 
 /** Codes in Maps. Everything due is carried out before each verb, so counts are exact. */
 export function memoryCodes(now: () => number, redeemWindowMs: number) {
-  const byCode = new Map<Code, CodeRecord>();
-  const byRoom = new Map<AppId, CodeRecord>();
-  const byAccount = new Map<string, Set<CodeRecord>>();
+  const byCode = new SplitMap<Code, CodeRecord>(Number);
+  const byRoom = new SplitMap<AppId, CodeRecord>((appId) => Number.parseInt(appId.slice(0, 2), 16));
+  const byAccount = new Map<string, CodeRecord[]>();
   const due = new DueQueue<CodeRecord>();
   const guesses = guessLedger(redeemWindowMs);
   const misses = new MissCounts(redeemWindowMs);
@@ -47,10 +50,15 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
   function forget(record: CodeRecord): void {
     byCode.delete(record.code);
     byRoom.delete(record.appId);
-    for (const { key } of record.accounts) {
-      const held = byAccount.get(key);
-      held?.delete(record);
-      if (held?.size === 0) byAccount.delete(key);
+    for (const [i, { key }] of record.accounts.entries()) {
+      const held = byAccount.get(key) as CodeRecord[];
+      // The last record takes its place. An account has the same index in all its records.
+      const last = held.pop() as CodeRecord;
+      if (held.length === 0) byAccount.delete(key);
+      if (last === record) continue;
+      const place = record.places[i] as number;
+      held[place] = last;
+      last.places[i] = place;
     }
   }
 
@@ -60,7 +68,7 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
     const { appId, accounts, restMs } = entry;
     for (const { key, isSite } of accounts) {
       const held = byAccount.get(key);
-      if (held !== undefined && held.size >= (isSite ? limits.maxPerSite : limits.maxPerClient)) {
+      if (held !== undefined && held.length >= (isSite ? limits.maxPerSite : limits.maxPerClient)) {
         return { outcome: "client_full", retryAfterMs: untilFirstFree(held, at) };
       }
     }
@@ -73,7 +81,8 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
       const expiresAt = at + entry.ttlMs;
       const withdrawAt = misses.of(code.length) + allowed;
       const state = "live";
-      add({ code, appId, accounts, restMs, expiresAt, withdrawAt, state, dueAt: expiresAt });
+      const dueAt = expiresAt;
+      add({ code, appId, accounts, restMs, expiresAt, withdrawAt, state, dueAt, places: [] });
       return { outcome: "claimed", code, expiresAt };
     }
     return { outcome: "collided" };
@@ -86,8 +95,8 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
     due.add(record, record.dueAt);
     for (const { key } of record.accounts) {
       const held = byAccount.get(key);
-      if (held) held.add(record);
-      else byAccount.set(key, new Set([record]));
+      if (held === undefined) byAccount.set(key, [record]);
+      record.places.push(held === undefined ? 0 : held.push(record) - 1);
     }
   }
 
@@ -128,7 +137,7 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
       return [...byCode.values()];
     },
     /** Puts a record back as it was. */
-    restore: add,
+    restore: (record: Omit<CodeRecord, "places">): void => add({ ...record, places: [] }),
     /** Misses at all codes, by which `CodeRecord.withdrawAt` goes. */
     misses: misses as Pick<MissCounts, "save" | "restore">,
     sizes() {

@@ -51,6 +51,7 @@ export function memoryEngine({
     mailboxes: memoryMailboxes(state),
     now,
     ready: () => undefined,
+    warning: () => undefined,
     sweep() {
       codes.sweep();
       rooms.sweep();

@@ -20,10 +20,12 @@ export function memorySeats({ now, rooms, limits, dropped }: MemoryState): Seats
     return place.guard.allows(now()) ? "same_sid" : undefined;
   }
 
-  function sitDown(room: Room, { side, sid, accounts, listener }: Newcomer): Taken {
+  function sitDown(room: Room, newcomer: Newcomer): Taken {
+    const { side, sid, accounts, listener } = newcomer;
     const place = room[side];
     const other = room[otherSide(side)].seat;
     dropStale(place, sid);
+    const held = place.hold?.size ?? 0;
     const token = ++room.tokens;
     const { appId } = room;
     const seat: MemorySeat = {
@@ -34,7 +36,7 @@ export function memorySeats({ now, rooms, limits, dropped }: MemoryState): Seats
       sid,
       accounts,
       listener,
-      started: false,
+      started: newcomer.startsRelay && held === 0,
       isHeld: true,
       peer: other,
     };
@@ -52,7 +54,8 @@ export function memorySeats({ now, rooms, limits, dropped }: MemoryState): Seats
       seat,
       peer: other !== undefined,
       firstPair,
-      held: place.hold?.size ?? 0,
+      held,
+      started: seat.started,
       lastSeq: place.mailbox?.last ?? 0,
       mailWaits: (place.mailbox?.size ?? 0) > 0,
     };

@@ -105,7 +105,7 @@ export function* takeSnapshot({ codes, rooms, now }: MemoryState): Iterable<Stat
   }
 }
 
-function savedRecord({ accounts, ...record }: CodeRecord) {
+function savedRecord({ accounts, places: _, ...record }: CodeRecord) {
   return { ...record, accounts: [...accounts] };
 }
 
@@ -135,7 +135,8 @@ export function restoreRecord(record: StateRecord, into: MemoryState): void {
   if ("misses" in record) return into.codes.misses.restore(record.misses);
   const saved = record.room;
   into.rooms.restore(saved.appId, (room) => {
-    const code = room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY });
+    const code =
+      room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY, places: [] });
     Object.assign(room, { code });
     room.accounts = saved.accounts;
     room.startedAt = saved.startedAt;

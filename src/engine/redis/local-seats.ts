@@ -1,12 +1,20 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { Newcomer, Seat, SeatListener } from "../engine.ts";
+import type { Newcomer, RelayOutcome, RelayType, Seat, SeatListener } from "../engine.ts";
 import type { Numbered, SeatAddress, SeatMessage } from "./messages.ts";
 
 /** The occupant of the other side, as this node knows it. */
 export interface PeerSeat {
   readonly token: number;
   readonly node: string;
+}
+
+/** A frame whose publisher waits for what becomes of it. */
+export interface OutgoingFrame {
+  readonly type: RelayType;
+  readonly frame: string;
+  readonly resolve: (outcome: RelayOutcome) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Most frames kept that came ahead of their turn; later ones are pulled from the ring. */
@@ -31,10 +39,8 @@ export class LocalSeat implements Seat {
   next: number | undefined;
   /** The number of the last frame that it sent to the other side by way of Redis. */
   lastSent = 0;
-  /** Frames of its own on their way to Redis. */
-  sending = 0;
-  /** False when its connection had more unsent than it should at the last frame. */
-  writable = true;
+  /** Frames of its own that go to Redis in the next call; undefined while none is under way either. */
+  outgoing: OutgoingFrame[] | undefined;
   /** The highest seq read from its mailbox. */
   lastRead = 0;
   /** When its lease ends, ms of the monotonic clock. */
@@ -47,11 +53,13 @@ export class LocalSeat implements Seat {
   healing: Promise<void> | undefined;
   pulling: Promise<void> | undefined;
   private early: Map<number, Numbered> | undefined;
-  /** Messages that wait until the taker knows that it has the seat. */
-  private waiting: SeatMessage[] | undefined = [];
+  /** A message that it was taken over has come, and may still wait. Its peer may know already. */
+  isReplaced = false;
+  /** What waits until the taker knows that it has the seat. */
+  private waiting: (() => void)[] | undefined = [];
 
   constructor(
-    { appId, side, sid, accounts, listener }: Newcomer,
+    { appId, side, sid, accounts, listener }: Omit<Newcomer, "startsRelay">,
     public token: number,
   ) {
     this.appId = appId;
@@ -61,9 +69,9 @@ export class LocalSeat implements Seat {
     this.listener = listener;
   }
 
-  /** A message that it was taken over is still waiting. Its peer may know already. */
-  get isReplaced(): boolean {
-    return this.waiting?.some(({ kind }) => kind === "replaced") ?? false;
+  /** The taker does not know yet that it has the seat. */
+  get isNew(): boolean {
+    return this.waiting !== undefined;
   }
 
   get hasBegun(): boolean {
@@ -72,15 +80,21 @@ export class LocalSeat implements Seat {
 
   /** Handles a message, now or when the taker knows that it has the seat. */
   deliver(message: SeatMessage, handle: (message: SeatMessage) => void): void {
-    if (this.waiting) this.waiting.push(message);
-    else handle(message);
+    if (message.kind === "replaced") this.isReplaced = true;
+    this.whenOpen(() => handle(message));
+  }
+
+  /** Runs `act` now, or when the taker knows that it has the seat. */
+  whenOpen(act: () => void): void {
+    if (this.waiting) this.waiting.push(act);
+    else act();
   }
 
   /** The taker knows that it has the seat. */
-  open(handle: (message: SeatMessage) => void): void {
+  open(): void {
     const { waiting } = this;
     this.waiting = undefined;
-    for (const message of waiting ?? []) handle(message);
+    for (const act of waiting ?? []) act();
   }
 
   /** Relay has begun: frames up to `after` are not for this seat. Answers what can be handed on. */

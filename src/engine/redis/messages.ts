@@ -6,11 +6,12 @@ import type { RelayType } from "../engine.ts";
 export type SeatMessage =
   | { readonly kind: "joined"; readonly peerToken: number; readonly peerNode: string }
   | { readonly kind: "left"; readonly peerToken: number }
-  | { readonly kind: "mail" | "congested" | "drained" }
+  /** `vanished`: the other side found that Redis has forgotten the room, and took its seat anew. */
+  | { readonly kind: "mail" | "congested" | "drained" | "vanished" }
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
   /** Relay to the seat has begun: frames come with numbers above `after`. */
   | { readonly kind: "begun"; readonly after: number }
-  | ({ readonly kind: "frame"; readonly fromToken: number; readonly fromNode: string } & Numbered)
+  | ({ readonly kind: "frame" } & Numbered)
   /** Is the seat's connection alive? */
   | { readonly kind: "probe"; readonly question: string; readonly node: string };
 
@@ -51,11 +52,12 @@ export function parseMessage(text: string): NodeMessage | undefined {
 }
 
 function seatMessage(kind: string, rest: string[], frame: string): SeatMessage | undefined {
-  const [first = "", second = "", third = "", fourth = ""] = rest;
+  const [first = "", second = ""] = rest;
   switch (kind) {
     case "mail":
     case "congested":
     case "drained":
+    case "vanished":
       return { kind };
     case "left":
       return { kind, peerToken: Number(first) };
@@ -67,17 +69,8 @@ function seatMessage(kind: string, rest: string[], frame: string): SeatMessage |
       return { kind, after: Number(first) };
     case "probe":
       return { kind, question: first, node: second };
-    case "frame": {
-      const type = fourth as RelayType;
-      return {
-        kind,
-        number: Number(first),
-        fromToken: Number(second),
-        fromNode: third,
-        type,
-        frame,
-      };
-    }
+    case "frame":
+      return { kind, number: Number(first), type: second as RelayType, frame };
     default:
       return undefined;
   }
@@ -106,7 +99,10 @@ export function parseRingEntry(entry: string): Numbered {
   };
 }
 
-export function seatMessageText(kind: "congested" | "drained", to: SeatAddress): string {
+export function seatMessageText(
+  kind: "congested" | "drained" | "vanished",
+  to: SeatAddress,
+): string {
   return `${kind} ${to.appId} ${to.side} ${to.token}`;
 }
 

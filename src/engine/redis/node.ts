@@ -12,7 +12,7 @@ import {
   type Waiter,
 } from "../engine.ts";
 import { type LocalSeat, LocalSeats } from "./local-seats.ts";
-import { parseMessage, Questions, type SeatMessage } from "./messages.ts";
+import { parseMessage, Questions, type SeatMessage, seatMessageText } from "./messages.ts";
 import type { Agreement } from "./node-settings.ts";
 import { type Keys, keysUnder, roomScripts, type Script } from "./scripts/scripts.ts";
 import { numberAt, type Reply, Store, StoreFull, type StoreOptions, textAt } from "./store.ts";
@@ -84,17 +84,17 @@ export class RedisNode {
     return rest;
   }
 
-  /** Asks for a seat; for one that is taken anew, with the last seq it read and whether relay had begun. */
+  /** Asks for a seat; for one that is taken anew, with the last seq it has read. */
   runTake(
-    { appId, side, sid, accounts }: Omit<Newcomer, "listener">,
+    { appId, side, sid, accounts }: Omit<Newcomer, "listener" | "startsRelay">,
     how: Claimable,
+    begins: "never" | "unheld" | "always",
     lastRead = 0,
-    hasBegun = false,
   ): Promise<Reply> {
     const claim = typeof how === "object" ? how.dead : how;
-    const who = [sid, accountWords(accounts), claim, this.options.limits.maxRooms];
-    const before = [lastRead, hasBegun ? 1 : 0];
-    const args = [...who, takeoverGuardMs, takeoverGuardMaxMs, ...before];
+    const { maxRooms, holdMaxFrames, holdMaxBytes } = this.options.limits;
+    const who = [sid, accountWords(accounts), claim, maxRooms, takeoverGuardMs, takeoverGuardMaxMs];
+    const args = [...who, lastRead, begins, holdMaxFrames, holdMaxBytes];
     return this.run(roomScripts.take, { appId, side }, args);
   }
 
@@ -197,13 +197,19 @@ export class RedisNode {
   private async retake(seat: LocalSeat): Promise<void> {
     const { clock, leaseMs } = this.options;
     const askedAt = clock.monotonicMs();
-    const reply = await this.runTake(seat, "free", seat.lastRead, seat.hasBegun);
+    const { appId, side, peer } = seat;
+    const reply = await this.runTake(
+      seat,
+      "free",
+      seat.hasBegun ? "always" : "never",
+      seat.lastRead,
+    );
     if (isNoSpace(reply[0])) return this.cutOff(seat);
     if (reply[0] !== "taken") return this.replaced(seat, "same_sid");
     const token = numberAt(reply, 1);
     if (!seat.isHeld) {
       // It was left meanwhile.
-      await this.run(roomScripts.leave, { appId: seat.appId, side: seat.side, token });
+      await this.run(roomScripts.leave, { appId, side, token });
       return;
     }
     this.seats.remove(seat);
@@ -217,6 +223,10 @@ export class RedisNode {
     const peerToken = numberAt(reply, 7);
     seat.peer = peerToken === 0 ? undefined : { token: peerToken, node: textAt(reply, 8) };
     if (seat.peer) seat.listener.peerJoined();
+    else if (peer) {
+      const to = { appId, side: otherSide(side), token: peer.token };
+      void this.tell(peer.node, seatMessageText("vanished", to));
+    }
     seat.listener.mailStored();
   }
 }

@@ -42,6 +42,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     mailboxes: redisMailboxes(node),
     now: () => store.now(),
     ready: () => store.reasonDown(),
+    warning: () => store.warning(),
     sweep,
     sizes,
     async close() {

@@ -1,7 +1,7 @@
 import { otherSide } from "../../base/ids.ts";
 import type { MaybePromise } from "../../base/maybe-promise.ts";
 import type { Relay, RelayOutcome, RelayType } from "../engine.ts";
-import { type LocalSeat, ownSeat } from "./local-seats.ts";
+import { type LocalSeat, type OutgoingFrame, ownSeat } from "./local-seats.ts";
 import { type Numbered, parseRingEntry, type SeatMessage, seatMessageText } from "./messages.ts";
 import type { RedisNode } from "./node.ts";
 import { roomScripts } from "./scripts/scripts.ts";
@@ -27,16 +27,15 @@ export function redisRelay(node: RedisNode): Relay {
       if (!own.isHeld) return "replaced";
       const receiver = receiverHere(node, own);
       if (receiver === undefined) return publishThroughRedis(node, own, frame, type);
-      receiver.writable = receiver.listener.relayed(frame, type);
-      return receiver.writable ? "delivered" : "congested";
+      if (!receiver.isNew)
+        return receiver.listener.relayed(frame, type) ? "delivered" : "congested";
+      receiver.whenOpen(() => handOn(node, receiver, [{ type, frame }]));
+      return "delivered";
     },
     start: (seat, discard) => start(node, ownSeat(seat), discard),
     drained(seat) {
       const own = ownSeat(seat);
-      if (!own.isHeld) return;
-      const here = node.peerHere(own);
-      if (here) here.listener.peerDrained();
-      else if (own.peer) tellPeer(node, own, "drained", own.peer);
+      if (own.isHeld) tellPeer(node, own, "drained");
     },
   };
 }
@@ -47,17 +46,13 @@ export function receiveFrame(
   seat: LocalSeat,
   message: SeatMessage & { readonly kind: "frame" },
 ): void {
-  const due = seat.receive(message);
-  handOn(seat, due);
+  handOn(node, seat, seat.receive(message));
   if (seat.hasGap) catchUp(node, seat, message.number);
-  if (due.length > 0 && !seat.writable) {
-    tellPeer(node, seat, "congested", { token: message.fromToken, node: message.fromNode });
-  }
 }
 
 /** Relay to the seat has begun; frames up to `after` are not its own. */
-export function beginRelay(seat: LocalSeat, after: number): void {
-  handOn(seat, seat.begin(after));
+export function beginRelay(node: RedisNode, seat: LocalSeat, after: number): void {
+  handOn(node, seat, seat.begin(after));
 }
 
 /** Fetches what was sent to the seat and has not come, when the last frame sent is `last`. */
@@ -69,46 +64,84 @@ export function catchUp(node: RedisNode, seat: LocalSeat, last: number): void {
 /** The receiver of frames that need no Redis. */
 function receiverHere(node: RedisNode, seat: LocalSeat): LocalSeat | undefined {
   const peer = node.peerHere(seat);
-  if (peer?.next === undefined || peer.isReplaced || seat.sending > 0) return undefined;
+  if (peer?.next === undefined || peer.isReplaced || seat.outgoing !== undefined) return undefined;
   return peer.next > seat.lastSent && !peer.hasGap ? peer : undefined;
 }
 
-async function publishThroughRedis(
+/** Publishes a frame with the others of this turn, or with those that wait for a call under way. */
+function publishThroughRedis(
   node: RedisNode,
   seat: LocalSeat,
   frame: string,
   type: RelayType,
 ): Promise<RelayOutcome> {
-  seat.sending++;
-  try {
-    const args = [type, frame, ...holdBounds(node)];
-    const reply = await node.runAsOwnerOrDrop(seat, roomScripts.publish, args);
-    switch (reply[0]) {
-      case "delivered":
-        seat.lastSent = Math.max(seat.lastSent, numberAt(reply, 1));
-        return (await isPeerWritable(node, seat, seat.lastSent)) ? "delivered" : "congested";
-      case "held":
-      case "no_peer":
-      case "hold_full":
-      case "hold_share":
-        return reply[0];
-      case "full":
-        return "hold_full";
-      default:
-        return "replaced";
-    }
-  } finally {
-    seat.sending--;
-  }
+  return new Promise((resolve, reject) => {
+    const outgoing = { type, frame, resolve, reject };
+    if (seat.outgoing) return void seat.outgoing.push(outgoing);
+    seat.outgoing = [outgoing];
+    queueMicrotask(() => void publishOutgoing(node, seat));
+  });
 }
 
-/** Of a receiver on this node; one on another node says `congested` if it is not. */
-async function isPeerWritable(node: RedisNode, seat: LocalSeat, number: number): Promise<boolean> {
+async function publishOutgoing(node: RedisNode, seat: LocalSeat): Promise<void> {
+  for (let frames = seat.outgoing; frames?.length; frames = seat.outgoing) {
+    seat.outgoing = [];
+    try {
+      const outcomes = await publishTogether(node, seat, frames);
+      for (const [i, { resolve }] of frames.entries()) resolve(outcomes[i] ?? "replaced");
+    } catch (error) {
+      for (const { reject } of frames) reject(error);
+    }
+  }
+  seat.outgoing = undefined;
+}
+
+/** What became of each frame, in one call. */
+async function publishTogether(
+  node: RedisNode,
+  seat: LocalSeat,
+  frames: readonly OutgoingFrame[],
+): Promise<readonly RelayOutcome[]> {
+  const args = [...holdBounds(node), ...frames.flatMap(({ type, frame }) => [type, frame])];
+  const reply = await node.runAsOwnerOrDrop(seat, roomScripts.publish, args);
+  if (reply[0] === "full") return frames.map(() => "hold_full");
+  if (reply[0] !== "published") return [];
+  seat.lastSent = Math.max(seat.lastSent, numberAt(reply, 1));
+  const outcomes = frames.map((_, i) => outcomeOf(reply[i + 2]));
+  const delivered = frames.filter((_, i) => outcomes[i] === "delivered");
+  deliverHere(node, seat, delivered, numberAt(reply, 1));
+  return outcomes;
+}
+
+function outcomeOf(word: unknown): RelayOutcome {
+  return publishOutcomes.find((outcome) => outcome === word) ?? "replaced";
+}
+
+const publishOutcomes: readonly RelayOutcome[] = [
+  "delivered",
+  "held",
+  "no_peer",
+  "hold_full",
+  "hold_share",
+];
+
+/**
+ * Hands frames, of which the last has the number `last`, to a receiver on this node without waiting
+ * for Redis to bring them: those behind them then need no Redis.
+ */
+function deliverHere(
+  node: RedisNode,
+  seat: LocalSeat,
+  frames: readonly OutgoingFrame[],
+  last: number,
+): void {
   const peer = node.peerHere(seat);
-  if (peer === undefined || peer.isReplaced) return true;
-  if (peer.next === undefined) await start(node, peer, false);
-  else if (peer.next <= number) await pull(node, peer);
-  return peer.writable;
+  if (peer === undefined || peer.token !== seat.peer?.token) return;
+  for (const [i, { type, frame }] of frames.entries()) {
+    const number = last - frames.length + 1 + i;
+    const message = { kind: "frame", number, type, frame } as const;
+    peer.deliver(message, (due) => node.handle(peer, due));
+  }
 }
 
 async function start(node: RedisNode, seat: LocalSeat, discard: boolean): Promise<void> {
@@ -116,8 +149,8 @@ async function start(node: RedisNode, seat: LocalSeat, discard: boolean): Promis
   // Without an answer the seat was given up, and its listener has heard that.
   const reply = await node.runAsOwnerOrDrop(seat, roomScripts.start, args).catch(() => undefined);
   if (reply?.[0] !== "begun") return;
-  handOn(seat, seat.begin(numberAt(reply, 1)));
-  for (const frame of framesFrom(reply)) handOn(seat, seat.receive(frame));
+  handOn(node, seat, seat.begin(numberAt(reply, 1)));
+  for (const frame of framesFrom(reply)) handOn(node, seat, seat.receive(frame));
   if (seat.hasGap) catchUp(node, seat, 0);
 }
 
@@ -136,21 +169,27 @@ async function fetchRing(node: RedisNode, seat: LocalSeat): Promise<void> {
   if (reply[0] !== "frames") return;
   const { due, lost } = seat.catchUp(framesFrom(reply));
   if (lost > 0) node.options.dropped("hold_expired", lost);
-  handOn(seat, due);
+  handOn(node, seat, due);
 }
 
-function handOn(seat: LocalSeat, frames: readonly Numbered[]): void {
-  for (const { frame, type } of frames) {
-    if (seat.isHeld) seat.writable = seat.listener.relayed(frame, type);
-  }
-}
-
-function tellPeer(
+function handOn(
   node: RedisNode,
-  { appId, side }: LocalSeat,
-  kind: "congested" | "drained",
-  peer: { readonly token: number; readonly node: string },
+  seat: LocalSeat,
+  frames: readonly Omit<Numbered, "number">[],
 ): void {
+  let writable = true;
+  for (const { frame, type } of frames) {
+    if (seat.isHeld) writable = seat.listener.relayed(frame, type);
+  }
+  if (!writable) tellPeer(node, seat, "congested");
+}
+
+/** Says to the other side whether it should go on sending to this one. */
+function tellPeer(node: RedisNode, seat: LocalSeat, kind: "congested" | "drained"): void {
+  const { appId, side, peer } = seat;
+  const here = node.peerHere(seat);
+  if (here) return here.deliver({ kind }, (message) => node.handle(here, message));
+  if (peer === undefined) return;
   const text = seatMessageText(kind, { appId, side: otherSide(side), token: peer.token });
   void node.tell(peer.node, text);
 }

@@ -15,17 +15,20 @@ export function redisSeats(node: RedisNode): Seats {
     const peerToken = numberAt(reply, 7);
     if (peerToken > 0) seat.peer = { token: peerToken, node: textAt(reply, 8) };
     seat.renewAt = clock.monotonicMs() + leaseMs / 3;
+    const begin = numberAt(reply, 9);
+    if (begin >= 0) seat.begin(begin);
     const handle = (message: SeatMessage) => node.handle(seat, message);
     for (const message of early) seat.deliver(message, handle);
     node.seats.add(seat);
     // Not before the taker has its answer, which is a few promises away.
-    clock.after(0, () => seat.open(handle));
+    clock.after(0, () => seat.open());
     return {
       outcome: "taken",
       seat,
       peer: numberAt(reply, 2) === 1,
       firstPair: numberAt(reply, 3) === 1,
       held: numberAt(reply, 4),
+      started: begin >= 0,
       lastSeq: numberAt(reply, 5),
       mailWaits: numberAt(reply, 6) === 1,
     };
@@ -40,7 +43,7 @@ export function redisSeats(node: RedisNode): Seats {
       let early: readonly SeatMessage[] = [];
       const askedAt = clock.monotonicMs();
       try {
-        reply = await node.runTake(newcomer, how);
+        reply = await node.runTake(newcomer, how, newcomer.startsRelay ? "unheld" : "never");
         if (isNoSpace(reply[0])) return { outcome: reply[0] };
         token = numberAt(reply, 1);
       } finally {
@@ -122,10 +125,12 @@ export function handleSeatMessage(node: RedisNode, seat: LocalSeat, message: Sea
       return listener.peerCongested();
     case "drained":
       return listener.peerDrained();
+    case "vanished":
+      return void node.runAsOwner(seat, roomScripts.renew).catch(() => {});
     case "replaced":
       return node.replaced(seat, message.why);
     case "begun":
-      return beginRelay(seat, message.after);
+      return beginRelay(node, seat, message.after);
     case "frame":
       return receiveFrame(node, seat, message);
     default:

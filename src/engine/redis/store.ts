@@ -70,6 +70,8 @@ export class Store {
   private echoes = 0;
   private echoTimer: Cancel | undefined;
   private fault: RedisFault | undefined;
+  /** There was no space for what the last script that adds would have added. */
+  private isFull = false;
   private diagnosing = false;
   private waiting: (() => void)[] = [];
   private readonly stopWatching: Cancel;
@@ -133,6 +135,11 @@ export class Store {
     const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
     const why = this.fault === undefined ? "" : `: ${this.fault.kind}`;
     return `Redis has been unreachable for ${seconds} s${why}.`;
+  }
+
+  /** What is refused while it is up, likewise. */
+  warning(): string | undefined {
+    return this.isFull ? "Redis is full: new codes, new rooms and mail are refused." : undefined;
   }
 
   /** ms since the Unix epoch by Redis's clock, as last read. */
@@ -202,6 +209,7 @@ export class Store {
 
   /** Counts a refusal for lack of space, and answers the error to throw. */
   full(message: string): StoreFull {
+    this.isFull = true;
     this.options.store?.refused?.("full", message);
     return new StoreFull(message);
   }
@@ -220,18 +228,23 @@ export class Store {
   private async evaluate(script: Script, rest: string[]): Promise<unknown> {
     try {
       if (this.loaded.has(script))
-        return await this.commands.send("EVALSHA", [script.sha, ...rest]);
+        return this.ran(script, await this.commands.send("EVALSHA", [script.sha, ...rest]));
     } catch (error) {
       if (!isRefusal(error)) throw error;
       if (!error.message.startsWith("NOSCRIPT")) return this.refusal(error.message, script, rest);
     }
     this.loaded.add(script);
     try {
-      return await this.commands.send("EVAL", [script.text, ...rest]);
+      return this.ran(script, await this.commands.send("EVAL", [script.text, ...rest]));
     } catch (error) {
       if (!isRefusal(error)) throw error;
       return this.refusal(error.message, script, rest);
     }
+  }
+
+  private ran({ adds }: Script, reply: unknown): unknown {
+    if (adds) this.isFull = false;
+    return reply;
   }
 
   private refusal(message: string, { whenFull }: Script, rest: string[]): Promise<unknown> {

@@ -18,16 +18,23 @@ export const iceAnswer = z.strictObject({
 
 export const whoamiAnswer = z.strictObject({
   address: z.string(),
-  header: z.string().nullable().describe("The header of a trusted proxy that told the address"),
+  header: z.string().nullable().describe("The header of a trusted proxy that the address is from"),
   shared: z.boolean().describe("Everybody behind a proxy that is not trusted"),
   host: z
     .string()
     .nullable()
     .describe("The Host header, by which the server knows pages of its own"),
+  room: z
+    .string()
+    .optional()
+    .describe("The room of the appID in the log, where that names rooms (LOG_LEVEL=debug)"),
 });
 
 export const aliveAnswer = z.strictObject({ ok: z.literal(true) });
 
-export const readyAnswer = z.strictObject({ ready: z.literal(true) });
+export const readyAnswer = z.strictObject({
+  ready: z.literal(true),
+  warning: z.string().optional().describe("What it refuses all the same"),
+});
 
 export const unreadyAnswer = z.strictObject({ ready: z.literal(false), reason: z.string() });

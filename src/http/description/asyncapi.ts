@@ -9,7 +9,7 @@ import {
 } from "../../protocol/frames.ts";
 import { jsonSchema } from "./json-schema.ts";
 
-/** One kind of frame, as the document tells of it and a test sends or meets it. */
+/** One kind of frame, as the document describes it and a test sends or receives it. */
 export interface FrameKind {
   readonly summary: string;
   readonly schema: z.ZodType;
@@ -65,8 +65,8 @@ export function asyncApi(): object {
       version,
       description:
         "The server that two WebRTC peers meet at: what crosses the WebSocket. Types are compared " +
-        `without case. Clients that offer the subprotocol ${v2} are told more. The HTTP calls are ` +
-        "told by /openapi.json.",
+        `without case. Clients that offer the subprotocol ${v2} get more frames. The HTTP calls ` +
+        "are described by /openapi.json.",
       license: { name: "Apache-2.0" },
     },
     defaultContentType: "application/json",

@@ -13,13 +13,15 @@ import {
 } from "./answers.ts";
 import { jsonSchema } from "./json-schema.ts";
 
-/** One HTTP call, as the document tells of it and a test carries it out. */
+/** One HTTP call, as the document describes it and a test carries it out. */
 export interface Call {
   readonly id: string;
   readonly method: "get" | "post";
   readonly path: string;
   readonly summary: string;
   readonly description?: string;
+  /** What stands for the optional parameters of the query, by their names. */
+  readonly query?: Readonly<Record<string, z.ZodType>>;
   readonly body?: { readonly schema: z.ZodType; readonly required: boolean };
   /** Bodies to try, by name. */
   readonly examples?: Readonly<Record<string, object>>;
@@ -79,7 +81,8 @@ export const calls: readonly Call[] = [
     id: "whoami",
     method: "get",
     path: "/rendezvous/whoami",
-    summary: "Learn under which address this server counts you",
+    summary: "Learn under which address this server counts you, and how its log names a room",
+    query: { appID: z.uuid().describe("The room to name") },
     answers: { 200: whoamiAnswer },
     problems: [],
   },
@@ -117,7 +120,7 @@ export function openApi(): object {
       title: "nt-signal",
       version,
       summary: "The server that two WebRTC peers meet at: codes and ICE servers.",
-      description: "What crosses the WebSocket is told by /asyncapi.json.",
+      description: "What crosses the WebSocket is described by /asyncapi.json.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: "./" }],
@@ -128,12 +131,18 @@ export function openApi(): object {
   };
 }
 
-function operation({ id, summary, description, body, examples = {}, answers, problems }: Call) {
+function operation(call: Call) {
+  const { id, summary, description, query, body, examples = {}, answers, problems } = call;
   const named = Object.entries(examples).map(([name, value]) => [name, { value }]);
   return {
     operationId: id,
     summary,
     ...(description !== undefined && { description }),
+    ...(query !== undefined && {
+      parameters: Object.entries(query).map(([name, schema]) => {
+        return { in: "query", name, schema: jsonSchema(schema) };
+      }),
+    }),
     ...(body !== undefined && {
       requestBody: {
         required: body.required,

@@ -1,6 +1,6 @@
 import { element } from "./elements.ts";
 
-export type StepState = "waiting" | "active" | "done" | "failed";
+type StepState = "waiting" | "active" | "done" | "failed";
 
 const titles = {
   code: "Code",
@@ -13,7 +13,7 @@ const titles = {
   path: "Path",
   roundTrip: "Round trip",
 } as const;
-export type StepName = keyof typeof titles;
+type StepName = keyof typeof titles;
 
 const names = Object.keys(titles) as StepName[];
 

@@ -22,6 +22,8 @@ export interface SessionSlots {
 
 export interface SessionSlotsOptions {
   readonly port: number;
+  /** Where side B connects, if that is another node. */
+  readonly portOfB?: number;
   /** The server says when both sides are there, and a code leads to one room. */
   readonly whole: boolean;
   readonly slots: number;
@@ -34,7 +36,7 @@ export interface SessionSlotsOptions {
  * offer, answer, candidates both ways, close.
  */
 export async function sessionSlots(options: SessionSlotsOptions): Promise<SessionSlots> {
-  const { port, whole, slots, most = Number.POSITIVE_INFINITY } = options;
+  const { port, portOfB = port, whole, slots, most = Number.POSITIVE_INFINITY } = options;
   let begun = 0;
   let done = 0;
   let ending = false;
@@ -76,7 +78,7 @@ export async function sessionSlots(options: SessionSlotsOptions): Promise<Sessio
       }
       if (whole && appId !== room) fail(`${appId} was redeemed, not ${room}`);
       pair = (["A", "B"] as const).map((side) => {
-        return new LoadSocket({ port, appId: room, side }, hearing);
+        return new LoadSocket({ port: side === "A" ? port : portOfB, appId: room, side }, hearing);
       });
       for (const socket of pair) socket.connect();
     });

@@ -282,10 +282,16 @@ local function vacate(of, at)
   tellWaiter(of, "vacant")
 end
 
-local function finish(keepAll)
+-- Brings the sums up to date with what this script has changed so far.
+local function countNow()
   if room.started and recount then
     account()
+    recount = false
   end
+end
+
+local function finish(keepAll)
+  countNow()
   local sets, drops = {}, {}
   for field, value in pairs(changed) do
     if value then
@@ -369,7 +375,7 @@ end
 local function deliver(to, kind, frame, maxFrames, maxBytes)
   local out = number(to .. "out") + 1
   note(to .. "out", out)
-  tell(to, "frame", out .. " " .. (room[otherOf[to] .. "token"] or "0") .. " " .. (room[otherOf[to] .. "node"] or "-") .. " " .. kind .. "\n" .. frame)
+  tell(to, "frame", out .. " " .. kind .. "\n" .. frame)
   local ring, ringMs = ringKey[to], math.max(relayHold, 5000)
   local bytes, counted = number(to .. "ringBytes") + #frame, number(to .. "ringCost")
   local count = redis.call("RPUSH", ring, out .. " " .. kind .. " " .. frame)
@@ -383,6 +389,7 @@ local function deliver(to, kind, frame, maxFrames, maxBytes)
     cost = cost * 2
   end
   if cost > counted then
+    countNow()
     local rings = tonumber(redis.call("HGET", useKey, "*8") or 0)
     local more = cost - counted
     if rings + more > maxRings or pastShare("*f", room[otherOf[to] .. "accounts"], more, maxRings) then

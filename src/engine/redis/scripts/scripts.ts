@@ -29,6 +29,8 @@ import unpark from "./unpark.lua" with { type: "text" };
 export interface Script {
   readonly text: string;
   readonly sha: string;
+  /** Refused by a Redis that is full. */
+  readonly adds: boolean;
   /** For a Redis that is full: the same script where it concerns what exists, refused otherwise. */
   readonly whenFull?: Script;
 }
@@ -86,7 +88,11 @@ function addingRooms(text: string): Script {
 /** `flags` is the first line of the script (Redis 7: the flags of a script). */
 function script(flags: string, ...parts: readonly string[]): Script {
   const text = [flags, prelude, ...parts].join("\n");
-  return { text, sha: new Bun.CryptoHasher("sha1").update(text).digest("hex") };
+  return {
+    text,
+    adds: flags === "#!lua",
+    sha: new Bun.CryptoHasher("sha1").update(text).digest("hex"),
+  };
 }
 
 /** The names of all keys and channels. What belongs together has one hash tag. */

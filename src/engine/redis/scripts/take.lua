@@ -1,12 +1,13 @@
 -- Takes a seat, in a new room too if there is space for one.
 -- ARGV[13…] sid, accounts, how (free, same_sid, or the token of an occupant found dead), most rooms,
---   first and longest guard ms, and for one that had the seat before: the highest seq it has read,
---   and "1" when its relay had begun
--- Answers taken token peer firstPair held last mailWaits peerToken peerNode out | busy token | full |
---   share_full
+--   first and longest guard ms, for one that had the seat before the highest seq it has read, and when
+--   its relay begins at once: never, unheld (if nothing is held for it) or always; most frames and bytes
+--   held
+-- Answers taken token peer firstPair held last mailWaits peerToken peerNode, the number before the first
+--   frame or -1 when relay has not begun | busy token | full | share_full
 local sid, accounts, how = ARGV[13], ARGV[14], ARGV[15]
 local maxRooms, guardMs, guardMaxMs = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
-local knownSeq, hadBegun = tonumber(ARGV[19]), ARGV[20] == "1"
+local knownSeq, begins = tonumber(ARGV[19]), ARGV[20]
 
 if not room.started then
   local space, tooMany = spaceForRoom(maxRooms, accounts)
@@ -71,9 +72,12 @@ set(side .. "leftAt", nil)
 set(side .. "waited", nil)
 set("emptyAt", nil)
 codeState()
-if hadBegun then
-  set(side .. "on", "1")
-  set(side .. "begin", number(side .. "out"))
+local held = number(side .. "held")
+if begins ~= "never" and held == 0 then
+  note(side .. "on", "1")
+  note(side .. "begin", number(side .. "out"))
+elseif begins == "always" then
+  begin(side, tonumber(ARGV[21]), tonumber(ARGV[22]))
 end
 if knownSeq > number(side .. "sent") then
   local moved = knownSeq - number(side .. "acked")
@@ -87,6 +91,6 @@ if firstPair then
   set("paired", "1")
 end
 tell(other, "joined", digits(mine) .. " " .. me)
-return answerAndKeep("taken", mine, peer and 1 or 0, firstPair and 1 or 0, number(side .. "held"),
+return answerAndKeep("taken", mine, peer and 1 or 0, firstPair and 1 or 0, held,
   number(side .. "last"), mails(side) > 0 and 1 or 0, peer and tonumber(peer) or 0,
-  peer and room[other .. "node"] or "", number(side .. "out"))
+  peer and room[other .. "node"] or "", room[side .. "on"] and number(side .. "begin") or -1)

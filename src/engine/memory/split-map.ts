@@ -1,0 +1,45 @@
+/** A power of two: few enough to be found at once, many enough for each to stay small. */
+const parts = 256;
+
+/**
+ * A Map in many small ones, in no order. A young collection walks the whole of each Map that was
+ * written to: with one Map for all codes that was a quarter of the CPU of minting. `partOf` maps keys
+ * evenly to whole numbers.
+ */
+export class SplitMap<K, V> {
+  private readonly maps = Array.from({ length: parts }, () => new Map<K, V>());
+  private count = 0;
+
+  constructor(private readonly partOf: (key: K) => number) {}
+
+  get size(): number {
+    return this.count;
+  }
+
+  get(key: K): V | undefined {
+    return this.mapOf(key).get(key);
+  }
+
+  has(key: K): boolean {
+    return this.mapOf(key).has(key);
+  }
+
+  set(key: K, value: V): void {
+    const map = this.mapOf(key);
+    const before = map.size;
+    map.set(key, value);
+    this.count += map.size - before;
+  }
+
+  delete(key: K): void {
+    if (this.mapOf(key).delete(key)) this.count--;
+  }
+
+  *values(): Generator<V> {
+    for (const map of this.maps) yield* map.values();
+  }
+
+  private mapOf(key: K): Map<K, V> {
+    return this.maps[this.partOf(key) & (parts - 1)] as Map<K, V>;
+  }
+}
