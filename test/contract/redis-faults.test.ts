@@ -341,7 +341,7 @@ describe("a seat", () => {
   test("whose peer's was taken by another while their node was cut off is kept: it is asked for first", async () => {
     // Far enough away that its lease is looked at while Redis is being asked for it.
     await using network = startProxy(redis.port, 30);
-    const options = { leaseMs: 1_200, timeoutMs: 500 };
+    const options = { leaseMs: 2_000, timeoutMs: 1_000 };
     await using others = await redisNodes(redis, 1, {}, options);
     const away = { ...options, prefix: others.prefix, redis: at(network.http) };
     await using nodes = await redisNodes(redis, 1, {}, away);
