@@ -1,4 +1,3 @@
-import type { Server } from "bun";
 import type { Account } from "../base/account.ts";
 import { type AddressSet, isPrivate, networkOf, parseAddress } from "../base/address.ts";
 
@@ -16,12 +15,6 @@ export interface Client {
   /** All names it is counted under, its own first. Never empty. */
   readonly accounts: readonly Account[];
 }
-
-/** The server that accepted a request: it knows the address at the other end. */
-export type RequestServer = Pick<Server<unknown>, "requestIP">;
-
-/** Who sent the request that `server` accepted. */
-export type ClientOf = (request: Request, server: RequestServer) => Client;
 
 /** Addresses remembered as shared. They are of private networks only; past this the oldest goes. */
 const maxShared = 1_024;

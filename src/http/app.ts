@@ -1,5 +1,5 @@
 import { type Context, Hono } from "hono";
-import type { RequestServer } from "../admission/clients.ts";
+import type { Client } from "../admission/clients.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
 import { commonHeaders } from "./answer.ts";
@@ -18,15 +18,15 @@ export interface AppOptions
   readonly onError: (error: unknown) => void;
 }
 
-/** Hono's `env` is the server that accepted the request: it knows the address of the other end. */
+/** Hono's `env` is who makes the request. */
 export interface HttpEnv {
-  Bindings: RequestServer;
+  Bindings: Client;
 }
 
 interface App {
   /** The path of the request if it is one that something is at; there are no parameters in them. */
   routeOf(request: Request): string | undefined;
-  fetch(request: Request, server: RequestServer): MaybePromise<Response>;
+  fetch(request: Request, client: Client): MaybePromise<Response>;
 }
 
 /**
@@ -54,16 +54,17 @@ export function createApp(options: AppOptions): App {
     return problem("internal");
   });
 
-  const limited = guard(options, app.fetch);
+  const handle = (request: Request, client: Client) => app.fetch(request, client);
+  const limited = guard(options, handle);
   const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
-  const unlimited = guard({ ...options, limiter: undefined }, app.fetch);
+  const unlimited = guard({ ...options, limiter: undefined }, handle);
   return {
     routeOf(request) {
       const path = pathOf(request);
       return routes.has(path) ? path : undefined;
     },
-    fetch: (request, server) =>
-      unlimitedPaths.has(pathOf(request)) ? unlimited(request, server) : limited(request, server),
+    fetch: (request, client) =>
+      (unlimitedPaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
   };
 
   /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */

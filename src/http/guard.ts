@@ -1,4 +1,4 @@
-import type { ClientOf, RequestServer } from "../admission/clients.ts";
+import type { Client } from "../admission/clients.ts";
 import type { OriginRule } from "../admission/origin.ts";
 import { type Passage, type RateLimiter, setRateLimitHeaders } from "../admission/rate-limit.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
@@ -9,7 +9,6 @@ export interface GuardOptions {
   /** Undefined, like a rate of 0: no limit. */
   readonly limiter: RateLimiter | undefined;
   readonly allowsOrigin: OriginRule;
-  readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
 }
 
@@ -19,14 +18,14 @@ export interface GuardOptions {
  * whatever it is: CORS (Fetch standard, section 3.3) without credentials. What the origin rule refuses
  * has counted towards the rate.
  */
-export function guard<Server extends RequestServer, Answer extends Response | undefined>(
-  { limiter, allowsOrigin, clientOf, tally }: GuardOptions,
-  handle: (request: Request, server: Server) => MaybePromise<Answer>,
-): (request: Request, server: Server) => MaybePromise<Answer | Response> {
+export function guard<Server, Answer extends Response | undefined>(
+  { limiter, allowsOrigin, tally }: GuardOptions,
+  handle: (request: Request, client: Client, server: Server) => MaybePromise<Answer>,
+): (request: Request, client: Client, server: Server) => MaybePromise<Answer | Response> {
   if (limiter === undefined || limiter.perWindow === 0) return fromAllowedOrigin;
-  return (request, server) => {
-    const passage = limiter.take(clientOf(request, server).accounts);
-    return andThen(fromAllowedOrigin(request, server, passage), (answer) => {
+  return (request, client, server) => {
+    const passage = limiter.take(client.accounts);
+    return andThen(fromAllowedOrigin(request, client, server, passage), (answer) => {
       if (answer !== undefined) setRateLimitHeaders(answer.headers, passage);
       return answer;
     });
@@ -34,6 +33,7 @@ export function guard<Server extends RequestServer, Answer extends Response | un
 
   function fromAllowedOrigin(
     request: Request,
+    client: Client,
     server: Server,
     passage?: Passage,
   ): MaybePromise<Answer | Response> {
@@ -43,7 +43,7 @@ export function guard<Server extends RequestServer, Answer extends Response | un
       return refuse("origin");
     }
     const answer =
-      passage?.ok === false ? refuse("rate_limited", passage) : handle(request, server);
+      passage?.ok === false ? refuse("rate_limited", passage) : handle(request, client, server);
     return origin === null ? answer : andThen(answer, (it) => share(it, origin));
   }
 

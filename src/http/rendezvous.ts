@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { Client, ClientOf } from "../admission/clients.ts";
+import type { Client } from "../admission/clients.ts";
 import { type AppId, type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
 import { anySide } from "../protocol/frames.ts";
@@ -15,7 +15,6 @@ import type { mintAnswer, redeemAnswer, whoamiAnswer } from "./description/answe
 import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
 
 export interface RendezvousOptions {
-  readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
   readonly rendezvous: Rendezvous;
   readonly ice: IceSource;
@@ -58,26 +57,23 @@ const noIce = {
 
 /** Minting and redeeming codes, and ICE servers for clients that get no welcome. */
 export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
-  const { rendezvous, ice, clientOf, draining, tally, connectionLog } = options;
+  const { rendezvous, ice, draining, tally, connectionLog } = options;
   const app = new Hono<HttpEnv>();
 
-  app.post("/code", async ({ req, env }) => {
-    const client = clientOf(req.raw, env);
+  app.post("/code", async ({ req, env: client }) => {
     if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
     const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
     const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
     return answerMint(await rendezvous.mint({ ttlMs, client }), client);
   });
 
-  app.post("/redeem", async ({ req, env }) => {
-    const client = clientOf(req.raw, env);
+  app.post("/redeem", async ({ req, env: client }) => {
     const body = await read(req.raw, redeemBody, notACode);
     if (body instanceof Response) return body;
     return answerRedeem(await rendezvous.redeem(body.code as Code, client), client);
   });
 
-  app.post("/ice", async ({ req, env }) => {
-    const client = clientOf(req.raw, env);
+  app.post("/ice", async ({ req, env: client }) => {
     const body = await read(req.raw, iceBody, notASide);
     if (body instanceof Response) return body;
     return answerIce(await ice.ask(body.appID, body.side, client));
@@ -85,7 +81,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
 
   // For people who set up a proxy in front of this server.
   app.get("/whoami", ({ req, env }) => {
-    const { address, header = null, shared } = clientOf(req.raw, env);
+    const { address, header = null, shared } = env;
     const host = req.raw.headers.get("host");
     const appId = parseAppId(req.query("appID") ?? "");
     const room = appId && connectionLog?.roomTag(appId);

@@ -1,5 +1,5 @@
 import type { Server } from "bun";
-import { type ClientOf, clients } from "../admission/clients.ts";
+import { type Client, clients } from "../admission/clients.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
@@ -85,13 +85,14 @@ export function buildParts(core: Core): Parts {
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
     const isUpgrade = wsPaths.has(pathOf(request));
-    const answer = isUpgrade ? upgrade(request, server) : app.fetch(request, server);
-    return connectionLog === undefined ? answer : logRefusal(request, server, answer, isUpgrade);
+    const client = clientOf(request, server);
+    const answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
+    return connectionLog === undefined ? answer : logRefusal(request, client, answer, isUpgrade);
   }
 
   function logRefusal(
     request: Request,
-    server: Server<PeerSocket>,
+    { address }: Client,
     answer: MaybePromise<Response | undefined>,
     isUpgrade: boolean,
   ): MaybePromise<Response | undefined> {
@@ -101,7 +102,7 @@ export function buildParts(core: Core): Parts {
       const why = response instanceof ProblemResponse ? response : undefined;
       const route = isUpgrade ? pathOf(request) : app.routeOf(request);
       const refusal = { route, status, code: why?.code, detail: why?.detail };
-      connectionLog?.refused(request, refusal, clientOf(request, server).address);
+      connectionLog?.refused(request, refusal, address);
       return response;
     });
   }
@@ -131,7 +132,7 @@ function buildAdmission({ config, clock, log }: Core) {
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  const clientOf: ClientOf = (request, server) =>
+  const clientOf = (request: Request, server: Server<PeerSocket>) =>
     known.of(server.requestIP(request)?.address ?? "", request.headers);
   return {
     clientOf,
@@ -189,7 +190,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 /** All that is answered over HTTP. */
 function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
   const { config, engine, clock, random, tally, node } = core;
-  const { clientOf, allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
+  const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
   const codes = rendezvous({
     codes: engine.codes,
     random,
@@ -235,7 +236,6 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     metricsToken: config.metricsToken,
     allowsOrigin,
     limiter: httpLimit,
-    clientOf,
     tally,
     connectionLog: admission.connectionLog,
     onError: core.onError,

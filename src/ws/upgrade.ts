@@ -1,5 +1,5 @@
 import type { Server } from "bun";
-import type { Client, ClientOf } from "../admission/clients.ts";
+import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
@@ -14,6 +14,7 @@ import type { Sockets } from "./sockets.ts";
 /** Undefined when the request became a socket. */
 export type Upgrade = (
   request: Request,
+  client: Client,
   server: Server<PeerSocket>,
 ) => MaybePromise<Response | undefined>;
 
@@ -38,14 +39,12 @@ export function createUpgrade(options: {
   readonly socketLimits: SocketLimits;
   /** The server is about to go: whoever comes now is better off with its successor. */
   readonly draining: () => boolean;
-  readonly clientOf: ClientOf;
   readonly tally: Pick<Tally, "refusals">;
 }): Upgrade {
-  const { sockets, rooms, clientOf, tally } = options;
+  const { sockets, rooms, tally } = options;
 
-  return (request, server) => {
+  return (request, client, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
-    const client = clientOf(request, server);
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
     }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Client, RequestServer } from "../../src/admission/clients.ts";
+import type { Client } from "../../src/admission/clients.ts";
 import { originRule } from "../../src/admission/origin.ts";
 import { fixedWindow } from "../../src/admission/rate-limit.ts";
 import { cryptoRandom } from "../../src/base/clock.ts";
@@ -29,9 +29,6 @@ function clientOf({ headers }: Request): Client {
   const address = headers.get("x-test-client") ?? "192.0.2.1";
   return someClient(address, address.startsWith("shared"));
 }
-
-/** What accepted a request when no socket has. */
-const noSocket: RequestServer = { requestIP: () => null };
 
 /** The whole app over a memory engine, without a socket; only the test moves its clock. */
 function service(settings: Settings = {}) {
@@ -71,7 +68,6 @@ function service(settings: Settings = {}) {
       monotonicMs: time.monotonicMs,
       maxKeys: 100,
     }),
-    clientOf,
     allowsOrigin: originRule({ dev: false, corsOrigins: [page], serverNames: [] }),
     tally,
     ice: iceSource({
@@ -118,7 +114,7 @@ function service(settings: Settings = {}) {
 
   async function call(method: string, path: string, init: RequestInit = {}) {
     const request = new Request(`http://signal.example.net${path}`, { method, ...init });
-    return await app.fetch(request, noSocket);
+    return await app.fetch(request, clientOf(request));
   }
   const mint = (body?: string, headers: Record<string, string> = {}) =>
     call("POST", "/rendezvous/code", { headers, ...(body !== undefined && { body }) });
@@ -322,7 +318,7 @@ test("a body without end is read no further than the limit", async () => {
     headers: { "Content-Type": "application/json" },
     body: endless,
   });
-  await expectProblem(await app.fetch(request, noSocket), 413, "body_too_large");
+  await expectProblem(await app.fetch(request, clientOf(request)), 413, "body_too_large");
   expect(pulled).toBeLessThan(16 * 1024);
 });
 
@@ -605,7 +601,11 @@ async function exchange(port: number, text: string): Promise<string> {
 /** The app behind a real listener. */
 function listening(settings: Settings = {}) {
   const { app } = service(settings);
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: app.fetch });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => app.fetch(request, clientOf(request)),
+  });
   return {
     exchange: (text: string) => exchange(server.port ?? 0, text),
     [Symbol.asyncDispose]: () => server.stop(true),
