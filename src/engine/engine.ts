@@ -395,7 +395,7 @@ export interface Mailboxes {
 }
 
 export interface NewMail {
-  /** JSON text, kept as it is. */
+  /** JSON text, kept as it is: no part of a longer text, all of which would stay with it. */
   readonly payload: string;
   readonly id: string | undefined;
   readonly strict: boolean;

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import type { Account } from "../base/account.ts";
+import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Appended, RelayOutcome, Seat, SeatListener, Taken } from "../engine/engine.ts";
@@ -372,7 +373,7 @@ export class Peer implements SeatListener {
     const payload = fields && rawMember(text, "payload");
     if (fields === undefined || payload === undefined) return "bad_field";
     const { to, id } = fields;
-    const mail = { payload, id, strict: !v2 };
+    const mail = { payload: keptPart(payload, text), id, strict: !v2 };
     return andThen(this.context.engine.mailboxes.append(seat, to, mail), (result) =>
       this.appended(result, id),
     );

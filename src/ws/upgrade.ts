@@ -2,6 +2,7 @@ import type { Server } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
+import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
@@ -124,8 +125,7 @@ function upgradeRequired(answer: Response): Response {
 export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
   const { url } = request;
   const query = url.slice(url.indexOf("?") + 1);
-  const own = url.length > mostKeptUrl ? copied : asItIs;
-  const appId = parseAppId(own(parameter(query, appIdParameter) ?? ""));
+  const appId = parseAppId(keptPart(parameter(query, appIdParameter) ?? "", url));
   if (appId === undefined) return { detail: "appID must be a UUID." };
   const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
@@ -136,7 +136,13 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   // What is not UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
-  return { appId, side, sid: own(sid ?? ""), mailboxClient: sid !== undefined, v2: wantsV2 };
+  return {
+    appId,
+    side,
+    sid: keptPart(sid ?? "", url),
+    mailboxClient: sid !== undefined,
+    v2: wantsV2,
+  };
 }
 
 const maxSidLength = 256;
@@ -156,18 +162,6 @@ function parameter(query: string, pattern: RegExp): string | undefined {
   const value = found[1] ?? "";
   if (!value.includes("%") && !value.includes("+")) return value;
   return new URLSearchParams(`value=${value}`).get("value") ?? undefined;
-}
-
-/**
- * A part of the URL keeps all of it alive, as long as the room: up to 16 KB. One of at most so many
- * characters takes no more than a copy of its parts would.
- */
-const mostKeptUrl = 256;
-const asItIs = (text: string): string => text;
-
-/** In memory of its own. */
-function copied(text: string): string {
-  return Buffer.from(text).toString();
 }
 
 function offers(protocols: string | null, wanted: string): boolean {

@@ -80,7 +80,9 @@ export class Mailbox {
     box.before = saved.before;
     box.last = saved.before;
     box.sent = saved.sent;
-    for (const { from, payload, accounts } of saved.mails) box.store(from, payload, accounts);
+    for (const { from, payload, accounts } of saved.mails) {
+      box.store(from, payload, Buffer.byteLength(payload), accounts);
+    }
     box.refusing = saved.refusing;
     return box;
   }
@@ -112,8 +114,7 @@ export class Mailbox {
       this.refusing ||= strict;
       return against;
     }
-    // It comes as a part of its frame, all of which it would keep alive.
-    return this.store(from, Buffer.from(payload).toString(), accounts);
+    return this.store(from, payload, bytes, accounts);
   }
 
   read(after: number, maxBytes: number): Mail[] {
@@ -156,8 +157,7 @@ export class Mailbox {
     for (let seq = this.before + 1; seq <= this.last; seq++) this.giveBack(this.at(seq));
   }
 
-  private store(from: Side, payload: string, accounts: readonly Account[]): number {
-    const bytes = Buffer.byteLength(payload);
+  private store(from: Side, payload: string, bytes: number, accounts: readonly Account[]): number {
     this.budget.take("mail", costOf(payload, bytes), accounts);
     this.bytes += bytes;
     this.mails.push({ from, payload, bytes, accounts });
