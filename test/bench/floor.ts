@@ -1,6 +1,7 @@
 /**
- * As little as can do the job: a relay that publishes what comes to a topic, and codes in one Map. No
- * checks, no limits, no seats, no expiry, no counts. What a server costs beyond this is its own.
+ * As little as can do the job: a relay that publishes what comes to a topic and tells both sides, 50 ms
+ * after they came, that they are two; and codes in one Map. No checks, no limits, no seats, no expiry, no
+ * counts. What a server costs beyond this is its own.
  */
 const headers = { "Content-Type": "application/json" };
 const codes = new Map<string, string>();
@@ -26,7 +27,25 @@ async function redeem(request: Request): Promise<Response> {
   return new Response(JSON.stringify({ appID, expiresAt }), { headers });
 }
 
-Bun.serve<{ readonly topic: string }>({
+const newcomerWaitMs = 50;
+const roomFull = '{"type":"room_full"}';
+/** Topics that one side has come to. */
+const halfFull = new Set<string>();
+let newcomers: { readonly topic: string; readonly since: number }[] = [];
+
+function tell(): void {
+  const before = performance.now() - newcomerWaitMs;
+  const told = newcomers.findIndex(({ since }) => since > before);
+  const late = told === -1 ? newcomers : newcomers.slice(0, told);
+  newcomers = newcomers.slice(late.length);
+  if (newcomers.length > 0) setTimeout(tell, 5);
+  for (const { topic } of late) {
+    if (halfFull.delete(topic)) server.publish(topic, roomFull);
+    else halfFull.add(topic);
+  }
+}
+
+const server = Bun.serve<{ readonly topic: string }>({
   hostname: "127.0.0.1",
   port: Number(process.env["PORT"]),
   development: false,
@@ -44,7 +63,10 @@ Bun.serve<{ readonly topic: string }>({
     perMessageDeflate: false,
     idleTimeout: 120,
     open(ws) {
-      ws.subscribe(ws.data.topic);
+      const { topic } = ws.data;
+      ws.subscribe(topic);
+      if (newcomers.push({ topic, since: performance.now() }) === 1)
+        setTimeout(tell, newcomerWaitMs);
     },
     message(ws, message) {
       ws.publish(ws.data.topic, message);

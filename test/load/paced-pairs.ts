@@ -30,7 +30,6 @@ export async function pacedPairs(port: number, count: number): Promise<PacedPair
   let wrong = 0;
   const pairs = openPairs({
     port,
-    whole: true,
     heard: {
       text({ room, side }, _, start, end) {
         if (end - start === roomFullBytes) return;

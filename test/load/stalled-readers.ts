@@ -20,7 +20,7 @@ export const stalledReaders: Scenario = async ({ short, say }) => {
   const without = await pairs.talk(rate, seconds);
   say(`${healthy} healthy pairs alone: ${told(without)}`);
 
-  const others = openPairs({ port: server.port, whole: true });
+  const others = openPairs({ port: server.port });
   await others.grow(stalled);
   for (const [sender, reader] of others.rooms) {
     reader.pause();

@@ -18,14 +18,12 @@ export interface Pairs {
 
 export interface PairsOptions {
   readonly port: number;
-  /** The server says when both sides are there. */
-  readonly whole: boolean;
   readonly heard?: Pick<Hearing, "text" | "turn">;
   readonly sid?: string;
 }
 
 /** Pairs of sockets, each in a room of its own. */
-export function openPairs({ port, whole, heard, sid }: PairsOptions): Pairs {
+export function openPairs({ port, heard, sid }: PairsOptions): Pairs {
   const rooms: [LoadSocket, LoadSocket][] = [];
   let over = false;
   let failed: Error | undefined;
@@ -70,12 +68,11 @@ export function openPairs({ port, whole, heard, sid }: PairsOptions): Pairs {
       const waiting = fresh.values();
       next = () => waiting.next().value?.connect();
       for (let i = 0; i < atOnce; i++) next();
-      const all = () => opened === 2 * count && (!whole || full === 2 * count);
       await until(
         `${2 * count} sockets in full rooms`,
         () => {
           if (failed !== undefined) throw failed;
-          return all();
+          return opened === 2 * count && full === 2 * count;
         },
         60_000,
       );

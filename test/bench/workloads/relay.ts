@@ -46,7 +46,7 @@ export async function relay(
     heard: {
       text(socket, chunk, start, end) {
         const length = end - start;
-        if (length === roomFullBytes && job.whole) return;
+        if (length === roomFullBytes) return;
         const state = rooms[socket.room] as Room;
         // The whole frame of a hundredth of them; the length of all.
         const same = heard % 100 !== 0 || chunk.subarray(start, end).equals(expected);

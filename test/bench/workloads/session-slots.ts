@@ -24,7 +24,7 @@ export interface SessionSlotsOptions {
   readonly port: number;
   /** Where side B connects, if that is another node. */
   readonly portOfB?: number;
-  /** The server says when both sides are there, and a code leads to one room. */
+  /** It hears a hello, and a code leads to one room. */
   readonly whole: boolean;
   readonly slots: number;
   /** Begin no more than so many. */
