@@ -48,7 +48,7 @@ export function createApp(options: AppOptions): App {
   app.onError((error) => {
     if (error instanceof EngineUnreachable) {
       tally.refusals.unreachable++;
-      return problem("store_unreachable", { retryAfterMs: unreachableRetryMs });
+      return problem("store_unreachable");
     }
     onError(error);
     return problem("internal");
@@ -80,9 +80,6 @@ export function createApp(options: AppOptions): App {
 
 /** Who asks these, such as a balancer, must not take a busy server for a dead one. */
 const unlimitedPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
-
-/** Most outages of a store are restarts. */
-const unreachableRetryMs = 2_000;
 
 /**
  * The path of a request as Bun has it: dot segments are resolved, `%2e` ones too (`/a/../healthz` is

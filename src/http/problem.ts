@@ -1,8 +1,16 @@
 import { commonHeaders } from "./answer.ts";
 
+// When to come back, where nothing more exact is known.
+/** By then a successor listens, or a balancer has noticed. */
+const drainingMs = 1_000;
+/** Most outages of a store are restarts. */
+const unreachableMs = 2_000;
+const fullMs = 10_000;
+
 /**
- * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), and
- * its meaning in a sentence for people. The names are the stable `code` clients may act upon.
+ * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), its
+ * meaning in a sentence for people and, where waiting helps, how long as a rule. The names are the
+ * stable `code` clients may act upon.
  */
 const problems = {
   malformed: [400, "Bad Request", "The request cannot be understood."],
@@ -48,24 +56,33 @@ const problems = {
     429,
     "Too Many Requests",
     "This address has as many connections open as it may. Close one first.",
+    fullMs,
   ],
   too_many_rooms: [
     429,
     "Too Many Requests",
     "This address holds as many rooms as it may. Leave one, or use a code of this server's.",
+    fullMs,
   ],
   internal: [500, "Internal Server Error", "The server failed. Try again later."],
   codes_full: [503, "Service Unavailable", "No code is free. Try again later."],
-  rooms_full: [503, "Service Unavailable", "No room is free. Try again later."],
-  sockets_full: [503, "Service Unavailable", "No connection is free. Try again later."],
+  rooms_full: [503, "Service Unavailable", "No room is free. Try again later.", fullMs],
+  sockets_full: [503, "Service Unavailable", "No connection is free. Try again later.", fullMs],
   store_unreachable: [
     503,
     "Service Unavailable",
     "The server cannot reach its store. Try again shortly, here or at another one.",
+    unreachableMs,
   ],
-  draining: [503, "Service Unavailable", "The server is shutting down. Connect again shortly."],
-} as const satisfies Record<string, readonly [status: number, title: string, detail: string]>;
+  draining: [
+    503,
+    "Service Unavailable",
+    "The server is shutting down. Connect again shortly.",
+    drainingMs,
+  ],
+} as const satisfies Record<string, Problem>;
 
+type Problem = readonly [status: number, title: string, detail: string, retryAfterMs?: number];
 export type ProblemCode = keyof typeof problems;
 
 export const problemCodes = Object.keys(problems) as [ProblemCode, ...ProblemCode[]];
@@ -77,7 +94,7 @@ export function statusOf(code: ProblemCode): number {
 export interface ProblemOptions {
   /** What is wrong with this very request, in place of the general sentence. Never a cause or secret. */
   readonly detail?: string;
-  /** Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
+  /** In place of the rule. Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
   readonly retryAfterMs?: number;
   /** For Allow. */
   readonly allow?: string;
@@ -98,10 +115,11 @@ export class ProblemResponse extends Response {
 
 /** An error as `application/problem+json` (RFC 9457), of the type `about:blank`. */
 export function problem(code: ProblemCode, options: ProblemOptions = {}): ProblemResponse {
-  const [status, title, general] = problems[code];
+  const [status, title, general, usualRetryMs]: Problem = problems[code];
+  const { retryAfterMs = usualRetryMs } = options;
   const headers = new Headers({ "Content-Type": "application/problem+json", ...commonHeaders });
-  if (options.retryAfterMs !== undefined) {
-    headers.set("Retry-After", String(Math.max(1, Math.ceil(options.retryAfterMs / 1000))));
+  if (retryAfterMs !== undefined) {
+    headers.set("Retry-After", String(Math.max(1, Math.ceil(retryAfterMs / 1000))));
   }
   if (options.allow !== undefined) headers.set("Allow", options.allow);
   const body = { status, title, code, detail: options.detail ?? general };

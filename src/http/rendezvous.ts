@@ -23,9 +23,6 @@ export interface RendezvousOptions {
   readonly connectionLog?: ConnectionLog | undefined;
 }
 
-/** By then a successor listens, or a balancer has noticed. */
-const drainingRetryMs = 1_000;
-
 /** `ttl` in seconds; what is no positive number is as good as none. */
 export const mintBody = z.object({ ttl: z.number().positive() });
 
@@ -61,7 +58,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
 
   app.post("/code", async ({ req, env: client }) => {
-    if (draining()) return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
+    if (draining()) return refuse("draining", "draining");
     const body = mintBody.safeParse(parseJson((await readBody(req.raw)) ?? ""));
     const ttlMs = body.success ? body.data.ttl * 1000 : undefined;
     return answerMint(await rendezvous.mint({ ttlMs, client }), client);

@@ -19,13 +19,6 @@ export type Upgrade = (
   server: Server<PeerSocket>,
 ) => MaybePromise<Response | undefined>;
 
-/** How long a client should stay away when there is no space for it. */
-const fullRetryMs = 10_000;
-/** Most outages of a store are restarts. */
-const unreachableRetryMs = 2_000;
-/** By then a successor listens, or a balancer has noticed. */
-const drainingRetryMs = 1_000;
-
 const agreed = { "Sec-WebSocket-Protocol": v2 };
 /** Keeps Bun from answering with whatever protocol was offered first. */
 const declined = { "Sec-WebSocket-Protocol": "" };
@@ -49,9 +42,7 @@ export function createUpgrade(options: {
     if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
       return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
     }
-    if (options.draining()) {
-      return refuse("draining", "draining", { retryAfterMs: drainingRetryMs });
-    }
+    if (options.draining()) return refuse("draining", "draining");
     const identity = readIdentity(request);
     if ("detail" in identity) {
       return refuse("bad_request", "malformed", identity);
@@ -67,14 +58,10 @@ export function createUpgrade(options: {
           const late = admits instanceof Promise ? withoutSpace(client) : undefined;
           return late ?? enter(request, server, identity, client);
         }
-        const words = { retryAfterMs: fullRetryMs };
-        if (admission === "full") return refuse("rooms_full", "rooms_full", words);
-        return refuse("rooms_share", "too_many_rooms", words);
+        if (admission === "full") return refuse("rooms_full", "rooms_full");
+        return refuse("rooms_share", "too_many_rooms");
       },
-      () => {
-        const words = { retryAfterMs: unreachableRetryMs };
-        return refuse("unreachable", "store_unreachable", words);
-      },
+      () => refuse("unreachable", "store_unreachable"),
     );
   };
 
@@ -85,14 +72,8 @@ export function createUpgrade(options: {
 
   function withoutSpace(client: Client): Response | undefined {
     const space = options.socketLimits.admits(client.accounts);
-    if (space === "full") {
-      return refuse("sockets_full", "sockets_full", { retryAfterMs: fullRetryMs });
-    }
-    if (space === "client_full") {
-      const words = { retryAfterMs: fullRetryMs };
-      return refuse("sockets_per_client", "too_many_sockets", words);
-    }
-    return undefined;
+    if (space === "full") return refuse("sockets_full", "sockets_full");
+    return space === "ok" ? undefined : refuse("sockets_per_client", "too_many_sockets");
   }
 
   function enter(

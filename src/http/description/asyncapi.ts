@@ -86,8 +86,8 @@ export function asyncApi(): object {
       },
     },
     operations: {
-      take: operation("receive", "What a client may send", fromClient),
-      tell: operation("send", "What the server sends", fromServer),
+      receiveFrame: operation("receive", "What a client may send", fromClient),
+      sendFrame: operation("send", "What the server sends", fromServer),
     },
   };
 }

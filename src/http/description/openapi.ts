@@ -84,7 +84,7 @@ export const calls: readonly Call[] = [
     summary: "Learn under which address this server counts you, and how its log names a room",
     query: { appID: z.uuid().describe("The room to name") },
     answers: { 200: whoamiAnswer },
-    problems: [],
+    problems: ["rate_limited"],
   },
   {
     id: "alive",
