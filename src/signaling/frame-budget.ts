@@ -11,7 +11,10 @@ const peakFactor = 10;
 const leastBlow = 200;
 /** A frame costs one token for itself and one for each … */
 const charactersPerToken = 512;
-/** … unless it is longer than this: then it pays by the time it takes (large-frames.ts). */
+/**
+ * … unless it is longer than this: then it pays by the time it takes (large-frames.ts). Signal clients
+ * send none, and sending one takes a while.
+ */
 export const largeFrameLength = 16_384;
 /** What a sum of fractions can miss of a whole token, and more. It is owed, not given. */
 const almostOne = 0.999;

@@ -29,8 +29,9 @@ import {
   pauseReasons,
   type SignalingContext,
 } from "./context.ts";
+import { largeFrameLength } from "./frame-budget.ts";
 import { Inbox } from "./inbox.ts";
-import { largeFrame, Prober } from "./prober.ts";
+import { Prober } from "./prober.ts";
 import { Pump, sayHello } from "./pump.ts";
 import { rawMember } from "./raw-member.ts";
 import { Returning } from "./returning.ts";
@@ -97,7 +98,7 @@ export class Peer implements SeatListener {
     this.arrival?.spoke();
     if (this.isGone) return;
     this.prober?.showsLife();
-    if (text.length >= largeFrame) this.sentLargeFrame = true;
+    if (text.length > largeFrameLength) this.sentLargeFrame = true;
     this.inbox ??= this.newInbox();
     const refusal = this.inbox.push(text);
     if (refusal !== undefined) this.refuse(refusal);

@@ -10,8 +10,6 @@ const mostPatienceMs = 4_900;
  * occupant, and may not have been read, stands before the ping.
  */
 const slowestLink = 64;
-/** A frame of so many characters takes its sender a while. Signal clients send none. */
-export const largeFrame = 16_384;
 /**
  * Since it was last heard, an occupant may have begun to send its first large frame, in which it
  * can't answer. Nothing shows that; for so many ms it is taken for granted.

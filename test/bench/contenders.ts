@@ -19,10 +19,19 @@ export async function contenders(build: boolean): Promise<Contenders> {
   const source = [bun, join(root, "src/main.ts")];
   const file = join(folder, "nt-signal");
   if (build) await $`${bun} ${join(root, "deploy/build.ts")} ${file}`.quiet();
+  for (const program of build ? [bun, file] : []) await forget(program);
   return {
     floor: [bun, join(import.meta.dir, "floor.ts")],
     source,
     binary: build ? [file] : source,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/**
+ * Has the system forget a file that it holds in memory, so that the next start reads it from the disk. Of one
+ * that was just written, as no user's is, 6 MB more are mapped.
+ */
+async function forget(file: string): Promise<void> {
+  await $`sync ${file} && dd if=${file} iflag=nocache count=0`.quiet().nothrow();
 }

@@ -5,7 +5,7 @@ export interface Row {
   readonly name: string;
   readonly title: string;
   readonly figure: string;
-  readonly unit: "µs" | "ms" | "bytes" | "MB";
+  readonly unit: "µs" | "ms" | "bytes" | "MiB";
   readonly aim: Aim;
 }
 
@@ -208,7 +208,7 @@ export const experiments: readonly Experiment[] = [
         name: "memory",
         title: "memory more than at the start, after 20,000 sessions",
         figure: "growth",
-        unit: "MB",
+        unit: "MiB",
         aim: most(20),
       },
     ],

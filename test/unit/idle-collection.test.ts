@@ -54,13 +54,20 @@ test("each time of much work is followed by one collection", () => {
   }
 });
 
+test("the start leaves garbage as well", () => {
+  const { state, second } = setUp();
+  second(0);
+  expect(state.collections).toBe(1);
+});
+
 test("little work leaves nothing worth a collection, until it has added up", () => {
   const { state, second } = setUp();
+  second(0);
   second(9_999);
   second(0);
-  expect(state.collections).toBe(0);
-  second(1);
   expect(state.collections).toBe(1);
+  second(1);
+  expect(state.collections).toBe(2);
 });
 
 test("once stopped it collects no more", () => {
