@@ -26,7 +26,7 @@ export function reportOf(results: readonly Result[], reps: number): Report {
 }
 
 function isMet({ row: { aim }, server, ratio }: Result): boolean {
-  return (aim.kind === "ratio" ? ratio : server).median <= aim.limit;
+  return (aim.kind === "ratio" ? (ratio?.median ?? Number.NaN) : server.median) <= aim.limit;
 }
 
 /** A Markdown table, and in a line above it where and when. `other` stood in the floor's place. */
@@ -42,9 +42,11 @@ export function markdown(
     ...results.map(({ row, floor, server, ratio, met }) => {
       const cells = [
         row.title,
-        told(floor, row.unit),
+        floor === undefined ? "" : told(floor, row.unit),
         told(server, row.unit),
-        floor.median > 0 ? `${number(ratio.median)} (${range(ratio)})` : "",
+        ratio !== undefined && Number.isFinite(ratio.median)
+          ? `${number(ratio.median)} (${range(ratio)})`
+          : "",
         other === "floor" ? `${aimText(row.aim, row.unit)}${met ? "" : ": missed"}` : "",
       ];
       return `| ${cells.join(" | ")} |`;
@@ -65,7 +67,7 @@ export function comparison(earlier: Report, now: Report): string {
       row.title,
       `${number(then.server.median)} → ${number(server.median)} ${row.unit}`,
       number(server.median / then.server.median),
-      number(ratio.median / then.ratio.median),
+      ratio && then.ratio ? number(ratio.median / then.ratio.median) : "",
     ];
     return [`| ${cells.join(" | ")} |`];
   });

@@ -5,7 +5,7 @@ export interface Row {
   readonly name: string;
   readonly title: string;
   readonly figure: string;
-  readonly unit: "µs" | "ms" | "bytes" | "MiB";
+  readonly unit: "µs" | "ms" | "bytes" | "MiB" | "trips";
   readonly aim: Aim;
 }
 
@@ -25,7 +25,7 @@ export interface Experiment {
 }
 
 const ratio = (limit: number): Aim => ({ kind: "ratio", limit });
-const most = (limit: number): Aim => ({ kind: "most", limit });
+export const most = (limit: number): Aim => ({ kind: "most", limit });
 
 function relay(rooms: number, bytes: number, window: number, rows: readonly Row[]): Experiment {
   const work = { kind: "relay", rooms, bytes, window, pingPong: rooms === 1 } as const;

@@ -1,7 +1,9 @@
 import { join } from "node:path";
+import { redisMissing, TestRedis } from "../support/redis.ts";
 import { within } from "../support/waiting.ts";
 import { endsWithUs } from "./children.ts";
 import { contenders } from "./contenders.ts";
+import { type NodesFigures, nodesExperiments, sessionsOnNodes } from "./nodes.ts";
 import { rssBytes } from "./process-facts.ts";
 import { type Experiment, experiments, type Row } from "./rows.ts";
 import { type Spread, spread } from "./statistics.ts";
@@ -24,10 +26,11 @@ export interface BenchOptions {
 
 export interface Result {
   readonly row: Row;
-  readonly floor: Spread;
+  /** Undefined where no floor does the like. */
+  readonly floor?: Spread;
   readonly server: Spread;
   /** Server to floor, run by run. */
-  readonly ratio: Spread;
+  readonly ratio?: Spread;
 }
 
 /** Servers are kept to the one core, the generator to the other. */
@@ -66,6 +69,7 @@ const startRows: readonly (Row & {
 export const rowNames: readonly string[] = [
   ...experiments.flatMap(({ rows }) => rows.map(({ name }) => name)),
   ...startRows.map(({ name }) => name),
+  ...nodesExperiments.flatMap(({ rows }) => rows.map(({ name }) => name)),
 ];
 
 /**
@@ -102,6 +106,38 @@ export async function bench(options: BenchOptions): Promise<readonly Result[]> {
       server.push(await startOnce(all[row.contender], row));
     }
     results.push(compared(row, floor, server));
+  }
+  return [...results, ...(await onNodes(options, all.binary, wanted))];
+}
+
+/** Beside another build alone: there is no floor for what several nodes do. */
+async function onNodes(
+  { quick, reps, seconds, beside, onRun }: BenchOptions,
+  binary: readonly string[],
+  wanted: (row: Row) => boolean,
+): Promise<readonly Result[]> {
+  if (redisMissing) return [];
+  const results: Result[] = [];
+  await using redis = await TestRedis.start();
+  const times = quick ? { warmSeconds: 0.2, seconds: 0.2 } : { warmSeconds: 1, seconds };
+  for (const { apart, rows } of nodesExperiments) {
+    const asked = rows.filter(wanted);
+    if (asked.length === 0) continue;
+    const other: NodesFigures[] = [];
+    const server: NodesFigures[] = [];
+    for (let rep = 0; rep < reps; rep++) {
+      onRun?.(`${asked[0]?.title}: run ${rep + 1} of ${reps}`);
+      if (beside) other.push(await sessionsOnNodes({ command: [beside], redis, apart, ...times }));
+      server.push(await sessionsOnNodes({ command: binary, redis, apart, ...times }));
+    }
+    for (const row of asked) {
+      const of = (figures: NodesFigures) => figures[row.figure];
+      results.push(
+        beside
+          ? compared(row, other.map(of), server.map(of))
+          : { row, server: spread(server.map(of)) },
+      );
+    }
   }
   return results;
 }
