@@ -52,11 +52,17 @@ function relayed(example: object = {}) {
 
 /** Not `min` and `max`: those look at the `length` of whatever came, which may throw. */
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
+/** What a client is told of a field that is wrong follows the field's name. */
+const text = z.string("must be a string");
+const wholeNumber = z
+  .number("must be a whole number")
+  .int("must be a whole number")
+  .min(0, "must be 0 or more");
 /** Whatever was sent may be acknowledged; what was not is clamped away. */
-const anySeq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const anySeq = wholeNumber.max(Number.MAX_SAFE_INTEGER, "must be less than 2^53");
 /** A side as clients name it: in either case. */
 export const anySide = z
-  .string()
+  .string("must be A or B")
   .transform((text, ctx): Side => {
     const parsed = parseSide(text);
     if (parsed !== undefined) return parsed;
@@ -72,7 +78,9 @@ export const clientFrames = {
   sender_ready: relayed(),
   hello: {
     does: "Drops mail up to deliveredUpTo, then delivers what is stored",
-    schema: z.object({ deliveredUpTo: z.number().int().min(0).max(maxWatermark).optional() }),
+    schema: z.object({
+      deliveredUpTo: wholeNumber.max(maxWatermark, "must be at most 2^53 - 2^32").optional(),
+    }),
     examples: [{ deliveredUpTo: 0 }, {}],
   },
   send: {
@@ -81,8 +89,7 @@ export const clientFrames = {
       to: anySide,
       payload: z.unknown().refine((value) => value !== undefined, "is missing"),
       /** Sending the same id again does not store twice. */
-      id: z
-        .string()
+      id: text
         .regex(mailId, `must have 1 to ${maxMailIdLength} characters`)
         // Half of a surrogate pair has no UTF-8: in Redis all ids that differ in such halves are one.
         .refine((id) => id.isWellFormed(), "must be well-formed Unicode")
@@ -103,9 +110,9 @@ export const clientFrames = {
   telemetry: {
     does: "Reports how the peer connection went: ice-connected or ice-failed",
     schema: z.object({
-      event: z.string(),
-      mode: z.string().optional(),
-      reason: z.string().optional(),
+      event: text,
+      mode: text.optional(),
+      reason: text.optional(),
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
   },

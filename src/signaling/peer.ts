@@ -319,7 +319,7 @@ export class Peer implements SeatListener {
       case "ping":
         return this.ping();
       case "other":
-        this.tellFault("unknown_type", knownTypes);
+        this.tellFault("unknown_type", knownTypes, idOf(frame));
         return "ignored";
       default:
         return this.relay(seat, type, text);
