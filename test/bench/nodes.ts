@@ -30,7 +30,6 @@ export interface NodesExperiment {
   readonly rows: readonly (Row & { readonly figure: keyof NodesFigures })[];
 }
 
-/** The aims are those of two nodes, each on a core of its own. */
 export const nodesExperiments: readonly NodesExperiment[] = [
   {
     apart: false,
