@@ -7,6 +7,8 @@ import { isPinned } from "./subject.ts";
 export interface Report {
   readonly date: string;
   readonly machine: string;
+  /** That the server had, or all nodes of it. */
+  readonly serverCores: number;
   readonly bun: string;
   readonly reps: number;
   readonly results: readonly (Result & { readonly met: boolean })[];
@@ -19,6 +21,7 @@ export function reportOf(results: readonly Result[], reps: number): Report {
   return {
     date: new Date().toISOString().slice(0, 10),
     machine,
+    serverCores: isPinned ? 1 : cores.length,
     bun: Bun.version,
     reps,
     results: results.map((result) => ({ ...result, met: isMet(result) })),
@@ -31,17 +34,18 @@ function isMet({ row: { aim }, server, ratio }: Result): boolean {
 
 /** A Markdown table, and in a line above it where and when. `other` stood in the floor's place. */
 export function markdown(
-  { date, machine, bun, reps, results }: Report,
+  { date, machine, serverCores, bun, reps, results }: Report,
   other: "floor" | "other build" = "floor",
 ): string {
   const lines = [
     `${date}, ${machine}, Bun ${bun}; medians of ${reps} alternating runs (min–max).`,
     "",
-    `| work | ${other} | nt-signal | ratio | aim |`,
-    "| --- | --- | --- | --- | --- |",
+    `| work | cores | ${other} | nt-signal | ratio | aim |`,
+    "| --- | --- | --- | --- | --- | --- |",
     ...results.map(({ row, floor, server, ratio, met }) => {
       const cells = [
         row.title,
+        String(serverCores),
         floor === undefined ? "" : told(floor, row.unit),
         told(server, row.unit),
         ratio !== undefined && Number.isFinite(ratio.median)
