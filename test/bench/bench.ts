@@ -15,7 +15,7 @@ const { values } = parseArgs({
     quick: { type: "boolean", default: false },
     only: { type: "string", default: "" },
     reps: { type: "string" },
-    seconds: { type: "string", default: "2" },
+    seconds: { type: "string", default: "4" },
     out: { type: "string", default: join(import.meta.dir, "../../dist/bench.json") },
     write: { type: "boolean", default: false },
     beside: { type: "string" },
