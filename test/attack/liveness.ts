@@ -1,5 +1,6 @@
 import net from "node:net";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
+import { until } from "../support/waiting.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 import { startTarget, type Target } from "./target.ts";
 
@@ -187,11 +188,7 @@ export const liveness: readonly AttackCase[] = [
         // More than the kernels take: some of it stays with the server, whose metrics may be a second old.
         for (let i = 0; i < 200; i++) b.send(`{"type":"ice","candidate":"${"x".repeat(100_000)}"}`);
         const unsent = () => target.metric("nt_ws_buffered_bytes");
-        for (const until = performance.now() + 10_000; performance.now() < until; ) {
-          if ((await unsent()) > 0) return;
-          await Bun.sleep(50);
-        }
-        throw new Error("the kernels took all of it");
+        await until("more than the kernels take", async () => (await unsent()) > 0, 10_000);
       }),
   },
   {
