@@ -112,6 +112,8 @@ export interface CheckLimits {
   readonly relayHoldMs: number;
 }
 
+/** How a connection of a client that does no wrong may end: 1006 is the network. */
+const ends = new Set([1000, 1001, 1006, 1008, 1013]);
 const relayTypes = new Set(["offer", "answer", "ice", "sender_ready"]);
 const v2Only = new Set([
   "welcome",
@@ -124,6 +126,8 @@ const v2Only = new Set([
 ]);
 /** A connection that nothing has disturbed for so long has all that it was promised. */
 const settledMs = 25_000;
+/** Stands for a last seq after which any may come. */
+const anySeq = -1;
 /** A frame or mail is there by then. */
 const deliveredMs = 12_000;
 
@@ -137,6 +141,8 @@ export class Checks implements Wiretap {
   /** A fault that touches everybody was healed then. */
   disturbedUntil = 0;
   frames = 0;
+  /** Frames that each host has sent on. */
+  private readonly relayed = new Map<Host, number>();
   private readonly codes = new Map<string, CodeFacts>();
 
   constructor(
@@ -186,7 +192,8 @@ export class Checks implements Wiretap {
   private saw(conn: Conn, what: string, text: string): Facts | undefined {
     const facts = this.facts.get(conn);
     this.frames++;
-    this.hash = Bun.hash.xxHash32(`${this.time.now}${conn.id}${what}${text}`, this.hash);
+    const short = text.length > 300 ? text.length : text;
+    this.hash = Bun.hash.xxHash32(`${this.time.now}${conn.id}${what}${short}`, this.hash);
     facts?.room.note(this.time.now, conn.id, what, text);
     return facts;
   }
@@ -199,14 +206,15 @@ export class Checks implements Wiretap {
 
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
-    if (status !== 503) this.fail("refused for nothing", `${conn.id}: ${status}`, facts?.room);
+    if (facts && (status !== 503 || !conn.host.isDraining))
+      this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
   }
 
   clientSent(conn: Conn, text: string): void {
     const facts = this.facts.get(conn);
     if (facts === undefined) return;
     const { room, party } = facts;
-    const frame = JSON.parse(text) as Record<string, unknown>;
+    const frame = parsed(text);
     const type = String(frame["type"]);
     if (relayTypes.has(type)) {
       const [by, n] = [String(frame["by"]), Number(frame["n"])];
@@ -215,6 +223,7 @@ export class Checks implements Wiretap {
     } else if (type === "send") {
       const payload = String(frame["payload"]);
       const n = Number(payload.split(":", 2)[1]);
+      if (Number.isNaN(n)) return;
       const to = frame["to"] as Side;
       const fresh = { payload, by: party.id, n, to, readAt: -1, conn: undefined };
       const rest = { stored: undefined, isReceived: false, mayBeLost: false };
@@ -235,14 +244,18 @@ export class Checks implements Wiretap {
       if (facts.seated) facts.unreceived.push(frame);
       return;
     }
-    const said = JSON.parse(text) as Record<string, unknown>;
+    const said = parsed(text);
     if (said["type"] === "send") {
       const mail = room.mails.get(String(said["payload"]));
       if (mail === undefined || mail.readAt >= 0) return;
       mail.readAt = this.time.now;
       mail.conn = facts.seated ? conn : undefined;
     } else if (said["type"] === "hello") {
-      facts.helloUpTo ??= Number(said["deliveredUpTo"] ?? 0);
+      const upTo = Math.max(0, Number(said["deliveredUpTo"] ?? 0));
+      facts.helloUpTo ??= upTo;
+      // It comes from another life of this room: what is stored is numbered anew.
+      if (facts.lastSeq !== 0 && upTo > facts.lastSeq) facts.lastSeq = anySeq;
+      room.acked[facts.party.side] = Math.max(room.acked[facts.party.side], upTo);
     } else if (said["type"] === "delivered") {
       const { side } = facts.party;
       room.acked[side] = Math.max(room.acked[side], Number(said["upTo"]));
@@ -251,11 +264,17 @@ export class Checks implements Wiretap {
 
   serverSent(conn: Conn, text: string): void {
     const facts = this.facts.get(conn);
-    if (facts && text === '{"type":"room_full"}') facts.roomFullAt = this.time.now;
+    if (facts === undefined) return;
+    if (text === '{"type":"room_full"}') facts.roomFullAt = this.time.now;
+    else if (facts.room.frames.has(text)) {
+      this.relayed.set(conn.host, (this.relayed.get(conn.host) ?? 0) + 1);
+    }
   }
 
   lostEarly(conn: Conn, text: string): void {
     const facts = this.saw(conn, "loses", text);
+    const mail = facts?.room.mails.get(String(parsed(text)["payload"]));
+    if (mail) mail.mayBeLost = true;
     const asleepUntil = facts?.party.process.stoppedUntil ?? 0;
     if (conn.disturbedUntil > 0 || asleepUntil >= conn.openedAt) return;
     this.fail("told too early", `${conn.id} cannot hear ${text.slice(0, 40)} yet`, facts?.room);
@@ -294,7 +313,15 @@ export class Checks implements Wiretap {
 
   clientClosed(conn: Conn, code: number, reason: string): void {
     const facts = this.saw(conn, "closed", `${code} ${reason}`);
-    if (code === 1011) this.fail("internal error", `${conn.id} was closed 1011`, facts?.room);
+    if (facts === undefined) return;
+    const { room, party } = facts;
+    if (!ends.has(code)) this.fail("strange close", `${conn.id}: ${code} ${reason}`, room);
+    if (code !== 1000 || reason === "") return;
+    const same = room.parties.filter(({ side, sid }) => side === party.side && sid === party.sid);
+    const others = same.flatMap(({ conns }) => conns).filter((other) => other !== conn);
+    if (!others.some(({ openedAt }) => openedAt >= 0)) {
+      this.fail("replaced by nobody", conn.id, room);
+    }
   }
 
   clientGot(conn: Conn, text: string): void {
@@ -407,18 +434,19 @@ export class Checks implements Wiretap {
     ) {
       this.fail("code minted twice", `for ${known.appId} and ${appId}`);
     }
-    this.codes.set(code, { appId, expiresAtMs, mayBeGone: false, asked: 0, isRedeemed: false });
+    const mayBeGone = askedAtMs <= this.forgottenAt;
+    this.codes.set(code, { appId, expiresAtMs, mayBeGone, asked: 0, isRedeemed: false });
   }
 
   /** Someone asks for the code. */
   redeems(code: string, who: string): (status: number, appId: string) => void {
     const before = this.codes.get(code);
-    const isFirst = before !== undefined && before.asked++ === 0;
+    if (before) before.asked++;
     return (status, appId) => {
       if (status === 429 && who !== "guesser") this.fail("redeem refused", `${who}: 429`);
       if (before === undefined) return;
       const isLive = !before.mayBeGone && before.expiresAtMs > this.time.now;
-      if (status === 410 && isFirst && isLive) {
+      if (status === 410 && before.asked === 1 && isLive) {
         this.fail("live code gone", `${who} asked for the code of ${before.appId}`);
       }
       if (status !== 200) return;
@@ -435,14 +463,19 @@ export class Checks implements Wiretap {
     this.disturbedUntil = Math.max(this.disturbedUntil, this.time.now + ms);
   }
 
+  /** The servers may have forgotten, or outlived, what they counted before. */
+  forgottenAt = 0;
+
   /** A node's clock was set: what is kept for a while may be over, or last. */
   clockSet(): void {
+    this.forgottenAt = this.time.now;
     for (const room of this.rooms.values()) if (room.seats === 0) room.forgets();
     for (const code of this.codes.values()) code.mayBeGone = true;
   }
 
   /** Everything in memory is gone. */
   stateLost(): void {
+    this.forgottenAt = this.time.now;
     for (const room of this.rooms.values()) room.forgets();
     for (const code of this.codes.values()) code.mayBeGone = true;
   }
@@ -482,7 +515,8 @@ export class Checks implements Wiretap {
         unseatedAt < 0 ? "neither seated nor sent away" : "not told that it lost its seat";
       this.fail("seatless", `${conn.id} is ${what}`, room);
     }
-    if (server.paused && now - server.pausedAt > settledMs && this.isSettled(conn, settledMs)) {
+    const stuckSince = Math.max(server.pausedAt, facts.progressAt);
+    if (server.paused && now - stuckSince > settledMs && this.isSettled(conn, settledMs)) {
       const peers = [...this.facts].filter(([, other]) => other.room === room);
       const slow = peers.some(([peer]) => peer !== conn && !this.isSettled(peer, settledMs));
       if (!slow) this.fail("paused for ever", conn.id, room);
@@ -545,15 +579,41 @@ export class Checks implements Wiretap {
     return conn.closedAt < 0 || conn.closedAt > readAt + deliveredMs;
   }
 
+  /** Each relayed frame that was read went on, is held, or was dropped for a reason with a name. */
+  private auditLosses(host: Host): void {
+    const { framesIn, drops } = host.tally;
+    const read = framesIn.offer + framesIn.answer + framesIn.ice + framesIn.sender_ready;
+    const dropped =
+      drops.no_peer + drops.hold_full + drops.hold_share + drops.hold_expired + drops.stale;
+    const { heldFrames } = host.core.engine.sizes();
+    const known = (this.relayed.get(host) ?? 0) + heldFrames + dropped;
+    // Of those dropped because their sender was replaced, some are mail.
+    if (known <= read && read <= known + drops.replaced) return;
+    this.fail(
+      "losses miscounted",
+      `${read} frames read, ${known} to ${known + drops.replaced} known`,
+    );
+  }
+
   private auditHost(host: Host): void {
     const open = [...host.server.conns].filter((conn) => conn.server?.readyState === 1).length;
     const counted = host.parts.openSockets();
     if (open !== counted) this.fail("sockets miscounted", `${counted} in place of ${open}`);
+    this.auditLosses(host);
     for (const [topic, members] of host.server.topics) {
       if (members.size < 2) continue;
       const ids = [...members].map(({ conn }) => conn.id).join(", ");
       this.fail("two holders", ids, this.rooms.get(topic.split("/", 1)[0] ?? ""));
     }
+  }
+}
+
+/** A frame's fields; none where it is no JSON object. */
+export function parsed(text: string): Record<string, unknown> {
+  try {
+    return (JSON.parse(text) as Record<string, unknown> | null) ?? {};
+  } catch {
+    return {};
   }
 }
 

@@ -4,6 +4,22 @@ import type { Chance } from "../support/chance.ts";
 import { ClientSocket, type Conn, type Dial } from "./network.ts";
 import type { Process, Time } from "./time.ts";
 
+/** What a client may send by mistake: it costs nobody anything. */
+const nonsense = [
+  "{",
+  "[1]",
+  "null",
+  '{"type":7}',
+  '{"type":"later"}',
+  '{"type":"send","to":"C","payload":"x"}',
+  '{"type":"send","to":"A"}',
+  '{"type":"delivered","upTo":"all"}',
+  '{"type":"delivered","upTo":0}',
+  '{"type":"hello","deliveredUpTo":-1}',
+  '{"type":"telemetry","event":"ice-connected","mode":"relay"}',
+  '{"type":"telemetry","event":"ice-failed","reason":"s3cr3t"}',
+] as const;
+
 /** The kinds of client that the contract names, and how each behaves in the field. */
 export const kinds = ["v2", "signal", "mailbox", "plain"] as const;
 export type Kind = (typeof kinds)[number];
@@ -50,6 +66,11 @@ export abstract class Party {
     return this.conns.at(-1);
   }
 
+  /** Sends a frame as it is. */
+  write(text: string): void {
+    this.conn?.client.send(text);
+  }
+
   abstract connect(): void;
   abstract relay(type: "offer" | "answer" | "ice" | "sender_ready", bytes: number): void;
   abstract mail(bytes: number): void;
@@ -92,6 +113,7 @@ export abstract class Party {
   }
 
   act(draws: Chance): void {
+    if (draws.oneIn(50)) return this.write(draws.pick(nonsense));
     const large = draws.oneIn(40) ? draws.below(this.around.maxFrameBytes - 400) : 0;
     if (this.kind !== "signal" && draws.oneIn(2)) return this.mail(large);
     const count = draws.oneIn(25) ? 20 : 1 + draws.below(2);
@@ -228,21 +250,25 @@ class RawParty extends Party {
     if (!this.reads) return;
     this.watermark = Math.max(this.watermark, seq);
     if (this.habits.isLazy && !this.draws.oneIn(3)) return;
-    this.write({ type: "delivered", upTo: this.watermark });
+    this.tell({ type: "delivered", upTo: this.watermark });
   }
 
-  private write(frame: object): void {
-    if (!this.isMute) this.socket?.send(JSON.stringify(frame));
+  private tell(frame: object): void {
+    this.write(JSON.stringify(frame));
+  }
+
+  override write(text: string): void {
+    if (!this.isMute) this.socket?.send(text);
   }
 
   relay(type: "offer" | "answer" | "ice" | "sender_ready", bytes: number): void {
-    if (this.socket?.readyState === 1) this.write({ type, ...this.fields(bytes) });
+    if (this.socket?.readyState === 1) this.tell({ type, ...this.fields(bytes) });
   }
 
   mail(bytes: number): void {
     if (this.socket?.readyState !== 1 || this.isMute) return;
     const to = this.side === "A" ? "B" : "A";
-    this.write({ type: "send", to, payload: this.payload(bytes) });
+    this.tell({ type: "send", to, payload: this.payload(bytes) });
   }
 
   leave(): void {

@@ -1,6 +1,8 @@
 import { drainMicrotasks } from "bun:jsc";
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import type { Engine } from "../../src/engine/engine.ts";
 import type { Parts } from "../../src/server/parts.ts";
+import type { Tally } from "../../src/telemetry/tally.ts";
 import type { PeerSocket } from "../../src/ws/peer-socket.ts";
 import type { Chance } from "../support/chance.ts";
 import type { Process, Time } from "./time.ts";
@@ -102,7 +104,7 @@ export interface Wiretap {
   refused(conn: Conn, status: number): void;
   /** The server has read a frame, and handles it now. */
   serverRead(conn: Conn, text: string): void;
-  /** The server has sent a frame: it is in order with all others of this connection. */
+  /** The server sends a frame. */
   serverSent(conn: Conn, text: string): void;
   /** The server let a frame fall that it was asked to send. */
   serverDropped(conn: Conn): void;
@@ -118,7 +120,10 @@ export interface Wiretap {
 export interface Host {
   readonly process: Process;
   readonly parts: Parts;
+  readonly tally: Tally;
+  readonly core: { readonly engine: Pick<Engine, "sizes"> };
   isListening: boolean;
+  readonly isDraining: boolean;
   readonly server: FakeServer;
 }
 
@@ -308,12 +313,17 @@ export class ServerSocket {
   send(text: string): number {
     if (this.readyState !== 1) return 0;
     this.flush();
-    return this.queue(text, this.isBehind);
+    if (this.unsentBytes > this.host.backpressureLimit) return this.drop();
+    this.conn.tap.serverSent(this.conn, text);
+    const wasBehind = this.isBehind;
+    this.write("text", text);
+    return wasBehind || this.isBehind ? -1 : text.length;
   }
 
   /** For `Server.publish`, which looks at the buffer as it was before this turn. */
   publish(text: string): number {
     if (this.unsentBytes > this.host.backpressureLimit) return this.drop();
+    this.conn.tap.serverSent(this.conn, text);
     if (this.published.length === 0) this.host.dirty.push(this);
     this.published.push(text);
     this.publishedBytes += text.length;
@@ -326,13 +336,6 @@ export class ServerSocket {
     return this.unsentBytes > 0;
   }
 
-  private queue(text: string, wasBehind: boolean): number {
-    if (this.unsentBytes > this.host.backpressureLimit) return this.drop();
-    this.conn.tap.serverSent(this.conn, text);
-    this.write("text", text);
-    return wasBehind || this.isBehind ? -1 : text.length;
-  }
-
   private drop(): number {
     this.conn.tap.serverDropped(this.conn);
     return 0;
@@ -343,7 +346,7 @@ export class ServerSocket {
     const texts = this.published;
     this.published = [];
     this.publishedBytes = 0;
-    for (const text of texts) this.queue(text, this.isBehind);
+    for (const text of texts) this.write("text", text);
   }
 
   ping(data = ""): number {
@@ -496,7 +499,7 @@ export class FakeServer {
     const conn = this.asking.get(request);
     if (conn === undefined || conn.up.isDead) return false;
     this.asking.delete(request);
-    const window = 8_192 << conn.draws.below(5);
+    const window = 4_096 << conn.draws.below(5);
     const socket = new ServerSocket(conn, data, this, window);
     conn.server = socket;
     conn.openedAt = conn.time.now;

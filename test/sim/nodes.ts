@@ -7,27 +7,32 @@ import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.
 import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { buildParts, type Core, type Parts } from "../../src/server/parts.ts";
 import { createLog } from "../../src/telemetry/log.ts";
+// The server loads it when it is first asked for: here that has to be in the same turn.
+import "../../src/telemetry/metrics.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import type { Chance } from "../support/chance.ts";
 import type { Checks } from "./checks.ts";
 import { secret } from "./clients.ts";
 import { FakeServer, type Host } from "./network.ts";
 import { epoch, type Process, type Time } from "./time.ts";
+import { describe } from "./world.ts";
 
 /** Settings of one simulation, drawn: some are so small that their bounds are met. */
 export function drawConfig(draws: Chance): Config {
   const small = draws.oneIn(3);
+  const maxFrame = draws.pick([4_096, 16_384, 16_384, 40_000]);
   const read = readConfig({
     DEMO: "false",
     LOG_LEVEL: draws.oneIn(4) ? "trace" : "info",
+    REDEEM_WINDOW: "120s",
     ROOM_TTL: draws.pick(["40s", "60s", "120s"]),
     HEARTBEAT: draws.pick(["20s", "20s", "8s"]),
     RELAY_HOLD: draws.pick(["10s", "10s", "3s"]),
-    WS_MAX_MSG: small ? "16384" : "65536",
+    WS_MAX_MSG: String(maxFrame),
     WS_BUFFER: small ? "16384" : "65536",
     SLOW_PEER_TIMEOUT: draws.pick(["30s", "10s"]),
     MAILBOX_MAX_MAILS: small ? "12" : "200",
-    MAILBOX_MAX_BYTES: small ? "65536" : "1048576",
+    MAILBOX_MAX_BYTES: String(maxFrame * (small ? 2 : 20)),
     MAIL_TOTAL_BYTES: "8388608",
     FRAMES_PER_SEC: draws.pick(["1000", "1000", "40"]),
     MAX_ROOMS: "300",
@@ -52,6 +57,10 @@ export class Node implements Host {
   readonly core: Core;
   readonly parts: Parts;
   isListening = true;
+
+  get isDraining(): boolean {
+    return this.core.draining;
+  }
 
   constructor(
     readonly name: string,
@@ -78,8 +87,7 @@ export class Node implements Host {
       ...{ config, log, clock: this.clock, tally: this.tally, node: undefined },
       ...{ random: draws.below, metricsAgeMs: 0, draining: false },
       onError: (error: unknown) => {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        checks.fail("internal error", text);
+        checks.fail("internal error", describe(error));
       },
     };
     this.core = { ...base, engine: engineOf(base) };
@@ -110,7 +118,7 @@ export class Node implements Host {
     const pass = (ms: number) =>
       new Promise<void>((resolve) => void this.clock.after(ms, () => resolve()));
     await this.parts.sockets.drain(spreadMs, pass);
-    while (this.server.pendingRequests > 0) await pass(10);
+    for (let ms = 0; this.server.pendingRequests > 0 && ms < 2_000; ms += 10) await pass(10);
     this.isListening = false;
     this.parts.sockets.stop();
   }
@@ -189,6 +197,8 @@ export class MemoryArrangement implements Arrangement {
         void node.drain(200).then(() => {
           const state = [...engine.snapshot()].map((record) => JSON.stringify(record));
           node.crash(true);
+          // Misses of clients are not in the state.
+          this.checks.forgottenAt = this.time.now;
           this.comesBackIn(50 + draws.below(1_000), state);
         });
       });
@@ -201,7 +211,7 @@ export class MemoryArrangement implements Arrangement {
   };
 
   private comesBackIn(ms: number, state: readonly string[]): void {
-    const savedAt = this.machine.clockOffset;
+    const savedAt = this.engine.now() - epoch - this.time.now;
     this.checks.disturb(ms + 8_000);
     this.time.as({ dead: false, stoppedUntil: 0 }, () => {
       this.time.after(ms, () => {
@@ -214,8 +224,10 @@ export class MemoryArrangement implements Arrangement {
 
   leftovers(): string[] {
     const { tally, parts } = this.node;
+    const closes = Object.values(tally.closes).reduce((sum, count) => sum + count, 0);
     const held = {
       ...this.engine.sizes(),
+      unclosed: tally.connections - closes,
       bufferedBytes: tally.bufferedBytes,
       pausedSockets: tally.pausedSockets,
       parkedSockets: tally.parkedSockets,

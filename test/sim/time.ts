@@ -35,6 +35,8 @@ export class Time {
   private readonly heap: Event[] = [];
   /** Called at the end of each turn. */
   endOfTurn: () => void = () => {};
+  /** Called with what no code has caught. */
+  uncaught: (error: unknown) => void = () => {};
 
   after(ms: number, run: () => void, of: Process = this.current): Cancel {
     const at = this.now + Math.max(0, Math.ceil(ms));
@@ -70,7 +72,11 @@ export class Time {
       }
       this.events++;
       this.current = of;
-      run();
+      try {
+        run();
+      } catch (error) {
+        this.uncaught(error);
+      }
       drainMicrotasks();
       this.endOfTurn();
     }
@@ -151,7 +157,9 @@ export function withVirtualGlobals<T>(time: Time, seed: number, play: () => T): 
       unref() {},
     })),
     replace(globalThis, "clearTimeout", (timer?: { cancel(): void }) => timer?.cancel()),
-    replace(globalThis, "setImmediate", (run: () => void) => time.after(0, run)),
+    replace(globalThis, "setImmediate", (run: (...given: unknown[]) => void, ...given: unknown[]) =>
+      time.after(0, () => run(...given)),
+    ),
     replace(Date, "now", () => epoch + time.now),
     replace(Math, "random", () => draws.below(2 ** 32) / 2 ** 32),
     replace(crypto, "randomUUID", uuid),

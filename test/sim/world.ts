@@ -1,6 +1,7 @@
 import type { Side } from "../../src/base/ids.ts";
+import type { Config } from "../../src/config/config.ts";
 import { type Chance, chance } from "../support/chance.ts";
-import { Checks, type Failure, type Room } from "./checks.ts";
+import { Checks, clock, type Failure, parsed, type Room } from "./checks.ts";
 import {
   isZombie,
   type Kind,
@@ -13,6 +14,7 @@ import {
 import { drawFaults, type Fault, playFault } from "./faults.ts";
 import { type ClientSocket, Conn, type Dial } from "./network.ts";
 import { type Arrangement, drawConfig, MemoryArrangement } from "./nodes.ts";
+import { strangers } from "./strangers.ts";
 import { Time, withVirtualGlobals } from "./time.ts";
 
 /** What is simulated. The same plan has the same outcome. */
@@ -25,7 +27,9 @@ export interface Plan {
 }
 
 export interface Outcome {
-  readonly failure: (Failure & { readonly history: readonly string[] }) | undefined;
+  readonly failure:
+    | (Failure & { readonly at: string; readonly history: readonly string[] })
+    | undefined;
   /** Of everything that crossed the wire. */
   readonly hash: number;
   readonly simulatedMs: number;
@@ -58,7 +62,7 @@ export class World implements Surroundings {
   readonly arrangement: Arrangement;
   readonly parties = new Set<Party>();
   readonly maxRoomMs: number;
-  private readonly config;
+  readonly config: Config;
   private isWinding = false;
 
   constructor(
@@ -68,9 +72,10 @@ export class World implements Surroundings {
     const draws = this.draws("world");
     this.config = drawConfig(draws);
     this.maxFrameBytes = this.config.wsMaxMsgBytes;
-    this.maxRoomMs = 2 * this.config.roomTtlMs + this.config.redeemWindowMs * 2 + 60_000;
+    this.maxRoomMs = 3 * this.config.roomTtlMs + this.config.redeemWindowMs * 2 + 60_000;
     this.checks = new Checks(time, this.config);
     this.arrangement = new MemoryArrangement(time, this.config, this.draws("nodes"), this.checks);
+    time.uncaught = (error) => this.checks.fail("uncaught error", describe(error));
     time.endOfTurn = () => {
       for (const node of this.arrangement.nodes) node.server.endOfTurn();
     };
@@ -92,6 +97,7 @@ export class World implements Surroundings {
       if (plan.withoutFaults?.has(number)) return;
       time.after(fault.atMs, () => playFault(this, fault));
     });
+    for (const stranger of strangers) stranger(this, playMs);
     time.every(5_000, () => checks.audit(this.arrangement.nodes));
     time.run(playMs, goesOn);
     this.heal();
@@ -111,7 +117,7 @@ export class World implements Surroundings {
     const { failure, hash, frames } = checks;
     const room = checks.rooms.get(failure?.appId ?? "");
     return {
-      failure: failure && { ...failure, history: room?.report() ?? [] },
+      failure: failure && { ...failure, at: clock(failure.atMs), history: room?.report() ?? [] },
       ...{ hash, frames, faults, rooms: roomCount },
       simulatedMs: time.now,
       events: time.events,
@@ -204,42 +210,51 @@ export class World implements Surroundings {
       this.parties.add(party);
       this.checks.joins(room, party);
     }
-    const id = `${party.id}#${party.conns.length + 1}`;
-    const draws = this.draws(id);
-    const host = this.arrangement.route(draws);
-    if (host === undefined || room === undefined) {
-      this.time.after(1 + draws.below(50), () => socket.fail(1006, ""), party.process);
-      return;
-    }
-    const at = [this.time, draws, party.address, dial, host, this.checks] as const;
-    const conn = new Conn(id, ...at, socket, party.process);
-    socket.conn = conn;
+    const conn = this.connect(socket, `${party.id}#${party.conns.length + 1}`, party, dial);
+    if (conn === undefined || room === undefined) return;
     party.conns.push(conn);
-    host.server.conns.add(conn);
     this.checks.dialled(conn, party, room);
   }
 
-  /** Asks by HTTP; the status is 0 where no answer comes. */
-  private post(
+  /** Undefined where nobody listens. */
+  connect(
+    socket: ClientSocket,
+    id: string,
+    { address, process }: Pick<Party, "address" | "process">,
+    dial: Dial,
+  ): Conn | undefined {
+    const draws = this.draws(id);
+    const host = this.arrangement.route(draws);
+    if (host === undefined) {
+      this.time.after(1 + draws.below(50), () => socket.fail(1006, ""), process);
+      return undefined;
+    }
+    const conn = new Conn(id, this.time, draws, address, dial, host, this.checks, socket, process);
+    socket.conn = conn;
+    host.server.conns.add(conn);
+    return conn;
+  }
+
+  /** Asks by HTTP, with a body by POST; the status is 0 where no answer comes. */
+  ask(
     draws: Chance,
     address: string,
     path: string,
-    body: object,
-    answered: (status: number, body: Record<string, unknown>) => void,
+    body: object | undefined,
+    answered: (status: number, body: Record<string, unknown>, text: string) => void,
   ): void {
     const backMs = 1 + draws.below(40);
     const user = this.time.current;
     const node = this.arrangement.route(draws);
-    if (node === undefined) return void this.time.after(backMs, () => answered(0, {}));
-    const request = new Request(`${this.url}${path}`, {
-      method: "POST",
-      headers: { "content-type": "application/json", host: "sim" },
-      body: JSON.stringify(body),
-    });
+    if (node === undefined) return void this.time.after(backMs, () => answered(0, {}, ""));
+    const headers = { "content-type": "application/json", host: "sim" };
+    const post = { method: "POST", body: JSON.stringify(body) };
+    const request = new Request(`${this.url}${path}`, { ...(body && post), headers });
     const arrive = () =>
       void node.server.fetch(request, address).then(async (response) => {
-        const answer = (await response?.json()) as Record<string, unknown>;
-        this.time.after(backMs, () => answered(response?.status ?? 0, answer), user);
+        const text = (await response?.text()) ?? "";
+        const answer = parsed(text);
+        this.time.after(backMs, () => answered(response?.status ?? 0, answer, text), user);
       });
     this.time.after(1 + draws.below(40), arrive, node.process);
   }
@@ -250,7 +265,7 @@ export class World implements Surroundings {
     done: (code: string | undefined, appId: string) => void,
   ): void {
     const askedAtMs = this.time.now;
-    this.post(draws, address, "/rendezvous/code", {}, (status, answer) => {
+    this.ask(draws, address, "/rendezvous/code", {}, (status, answer) => {
       const [code, appId] = [String(answer["code"]), String(answer["appID"])];
       if (status === 200) this.checks.minted(code, appId, askedAtMs);
       else if (status !== 503 && status !== 0) this.checks.fail("mint refused", `${status}`);
@@ -258,19 +273,23 @@ export class World implements Surroundings {
     });
   }
 
-  private redeem(
+  redeem(
     draws: Chance,
     address: string,
     code: string,
     who: string,
-    done: (isFound: boolean) => void,
+    done: (isFound: boolean, status: number) => void,
   ): void {
     const check = this.checks.redeems(code, who);
-    this.post(draws, address, "/rendezvous/redeem", { code }, (status, { appID }) => {
+    this.ask(draws, address, "/rendezvous/redeem", { code }, (status, { appID }) => {
       check(status, String(appID));
-      done(status === 200);
+      done(status === 200, status);
     });
   }
+}
+
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** Most have an address of their own; some rooms share one. */
