@@ -131,6 +131,13 @@ const groups = [
         help: "Prefix of every path but `/healthz`, `/readyz` and `METRICS_ROUTE`, for a proxy that forwards one folder",
       },
       {
+        variable: "IDLE_TIMEOUT",
+        key: "idleTimeoutMs",
+        schema: duration("0", "4m"),
+        default: "75s",
+        help: "How long an HTTP connection is kept for its next request, to the second; longer than the proxy in front keeps it. 0: it ends with each answer",
+      },
+      {
         variable: "DRAIN",
         key: "drainMs",
         schema: duration("0", "10m"),
@@ -551,13 +558,6 @@ const withoutMeaning: readonly Setting[] = [
     default: "0",
     help: "Time for writing an answer",
     noMeaning: "Bun closes slow requests itself",
-  },
-  {
-    variable: "IDLE_TIMEOUT",
-    schema: duration("0", "24h"),
-    default: "0",
-    help: "Time between two requests on a connection",
-    noMeaning: "Bun closes idle connections itself",
   },
 ];
 

@@ -1,5 +1,6 @@
 import type { Server } from "bun";
-import { type Client, clients } from "../admission/clients.ts";
+import { type Client, clients as clientsOf } from "../admission/clients.ts";
+import { httpConnections } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
@@ -12,9 +13,9 @@ import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf } from "../http/app.ts";
-import { endConnection, isLongBodied } from "../http/body.ts";
+import { endsWithAnswer, hasValidHost } from "../http/connection.ts";
 import { guard } from "../http/guard.ts";
-import { ProblemResponse } from "../http/problem.ts";
+import { ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
 import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
@@ -55,6 +56,8 @@ export interface Parts {
 
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
+const badHost =
+  "A request names its host in one Host header, by a name or an address, with or without a port.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
@@ -70,9 +73,9 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log } = core;
+  const { config, engine, log, tally } = core;
   const admission = buildAdmission(core);
-  const { clientOf, connectionLog, requests } = admission;
+  const { clients, connections, connectionLog, requests } = admission;
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
@@ -81,12 +84,42 @@ export function buildParts(core: Core): Parts {
   });
   const { context, sockets, upgrade } = buildSockets(core, admission, ice);
   const { app, guessing } = buildHttp(core, admission, context, ice);
+  const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
     const isUpgrade = wsPaths.has(pathOf(request));
-    const client = clientOf(request, server);
-    const answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
+    const peer = server.requestIP(request);
+    const client = clients.of(peer?.address ?? "", request.headers);
+    const connection = `${peer?.address} ${peer?.port}`;
+    // A request counts before its body is there. What may become a socket does not: that counts itself.
+    const kept = isUpgrade ? undefined : connections.mayKeep(connection, client.accounts);
+    return andThen(answerOf(request, client, server, isUpgrade), (response) => {
+      if (response === undefined) connections.ended(connection);
+      else if (
+        (kept ?? connections.mayKeep(connection, client.accounts)) &&
+        !endsWithAnswer(request.headers)
+      ) {
+        server.timeout(request, idleSeconds);
+      } else {
+        connections.ended(connection);
+        response.headers.append("Connection", "close");
+      }
+      return response;
+    });
+  }
+
+  function answerOf(
+    request: Request,
+    client: Client,
+    server: Server<PeerSocket>,
+    isUpgrade: boolean,
+  ): MaybePromise<Response | undefined> {
+    let answer: MaybePromise<Response | undefined>;
+    if (!hasValidHost(request.headers)) {
+      tally.refusals.bad_request++;
+      answer = problem("malformed", { detail: badHost });
+    } else answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
     return connectionLog === undefined ? answer : logRefusal(request, client, answer, isUpgrade);
   }
 
@@ -113,11 +146,7 @@ export function buildParts(core: Core): Parts {
     watchGuessing: guessWatch(guessing, log),
     answer(request, server) {
       const turn = requests.take();
-      const answer =
-        turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      // Checked last: each header that is looked up costs a socket as much as its seat.
-      if (answer === undefined || !isLongBodied(request.headers)) return answer;
-      return andThen(answer, endConnection);
+      return turn === undefined ? route(request, server) : turn.then(() => route(request, server));
     },
   };
 }
@@ -126,26 +155,31 @@ export function buildParts(core: Core): Parts {
 function buildAdmission({ config, clock, log }: Core) {
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
-  const known = clients({
+  const known = clientsOf({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
     ignoreHeaders: config.trustProxy === "none",
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  const clientOf = (request: Request, server: Server<PeerSocket>) =>
-    known.of(server.requestIP(request)?.address ?? "", request.headers);
+  const sockets = socketLimits({
+    max: config.maxSockets || socketsWithinOpenFiles(),
+    perClient: config.socketsPerClient,
+  });
   return {
-    clientOf,
-    sharedClients: known.sharedCount,
+    clients: known,
     allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
       log.warn(originRefused, { origin }),
     ),
     httpLimit: limiter({ perWindow: config.httpRatePerMin }),
     wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
-    socketLimits: socketLimits({
-      max: config.maxSockets || socketsWithinOpenFiles(),
+    socketLimits: sockets,
+    connections: httpConnections({
+      max: sockets.max,
       perClient: config.socketsPerClient,
+      openSockets: sockets.size,
+      idleMs: config.idleTimeoutMs,
+      monotonicMs: clock.monotonicMs,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
     connectionLog: connectionLog(log, config),
@@ -228,12 +262,14 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
           maxSockets: socketLimits.max,
           sockets: socketLimits.size,
           socketClients: socketLimits.clients,
-          sharedClients: admission.sharedClients,
+          sharedClients: admission.clients.sharedCount,
+          httpConnections: admission.connections,
           guessing: codes.guessing,
         },
       }),
     metricsRoute: config.metricsRoute,
     metricsToken: config.metricsToken,
+    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,

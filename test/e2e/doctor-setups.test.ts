@@ -3,12 +3,12 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
-import { startNginx } from "../support/nginx.ts";
-import { freePort, requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
+import { freePort } from "../support/program.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 const withTurn = test.skipIf(noTurn);
 
 interface Setup {

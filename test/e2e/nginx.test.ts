@@ -1,13 +1,12 @@
 import { expect, test } from "bun:test";
 import { openPair } from "../support/client.ts";
-import { startNginx } from "../support/nginx.ts";
-import { requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
 
 // What is tried is the example that we ship, deploy/nginx.conf, as its readers would use it.
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 
 /** Nginx asks from 127.0.0.1, which alone is trusted; clients of another address are told apart. */
 const trusting = { TRUST_PROXY: "127.0.0.1" };

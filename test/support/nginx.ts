@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { selfSigned } from "./certificate.ts";
-import { freePort } from "./program.ts";
+import { freePort, requireProgram } from "./program.ts";
 import { until } from "./waiting.ts";
 
 export interface Nginx extends AsyncDisposable {
@@ -10,6 +10,9 @@ export interface Nginx extends AsyncDisposable {
   readonly https: string;
   readonly wss: string;
 }
+
+const program = requireProgram("nginx");
+export const nginxMissing = program.missing;
 
 const example = join(import.meta.dir, "../../deploy/nginx.conf");
 
@@ -42,7 +45,7 @@ export async function startNginx(
        ${site}
      }`,
   );
-  const child = Bun.spawn(["nginx", "-p", folder, "-c", join(folder, "nginx.conf")], {
+  const child = Bun.spawn([program.path, "-p", folder, "-c", join(folder, "nginx.conf")], {
     stdout: "ignore",
     stderr: "pipe",
   });

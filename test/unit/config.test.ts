@@ -120,7 +120,7 @@ describe("ranges", () => {
     ["WS_HANDSHAKE", ["0", "10s"], ["10"]],
     ["READ_HEADER_TIMEOUT", ["5s"], ["5"]],
     ["WRITE_TIMEOUT", ["0"], ["x"]],
-    ["IDLE_TIMEOUT", ["0"], ["x"]],
+    ["IDLE_TIMEOUT", ["0", "75s", "4m"], ["60", "5m"]],
   ] as const)("%s takes %p and refuses %p", (variable, right, wrong) => {
     for (const value of right) expect(problems({ [variable]: value })).toEqual([]);
     for (const value of wrong) {
@@ -197,10 +197,10 @@ describe("an alias", () => {
 
 describe("settings without meaning here", () => {
   test("are named in one warning, as they were given", () => {
-    const { warnings } = read({ DEV: "false", WS_READ_BUFFER: "4096", IDLE_TIMEOUT: "5s" });
+    const { warnings } = read({ DEV: "false", WS_READ_BUFFER: "4096", WRITE_TIMEOUT: "5s" });
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain("WS_READ_BUFFER");
-    expect(warnings[0]).toContain("IDLE_TIMEOUT");
+    expect(warnings[0]).toContain("WRITE_TIMEOUT");
   });
 
   test("are not warned of when unset", () => {
