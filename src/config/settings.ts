@@ -360,7 +360,7 @@ const groups = [
         key: "corsOrigins",
         schema: origins,
         default: "",
-        help: "Origins of the web pages that may connect, unless `DEV` is set to true",
+        help: "Origins of the web pages that may connect, unless `DEV` is set to true. The origin of a page opened from a file is `null`, and so is that of any page in a sandbox: `file://` allows both",
       },
       {
         variable: "DEV",
@@ -486,6 +486,13 @@ const groups = [
         schema: text(/^[\w.-]+$/, "letters, digits and . _ - only"),
         default: "mymaster",
         help: "Name of the primary at the sentinels",
+      },
+      {
+        variable: "REDIS_SENTINEL_USER",
+        key: "redisSentinelUser",
+        schema: text(/^\S*$/, "a user name without spaces"),
+        default: "",
+        help: "User of the sentinels (ACL), if it is not their default one; needs `REDIS_SENTINEL_PASSWORD`",
       },
       {
         variable: "REDIS_SENTINEL_PASSWORD",
