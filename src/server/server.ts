@@ -1,4 +1,4 @@
-import { descriptorShortage, fewOpenFiles } from "../admission/socket-limits.ts";
+import { descriptorShortage } from "../admission/socket-limits.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
 import { newNodeId } from "../base/ids.ts";
 import { andThen } from "../base/maybe-promise.ts";
@@ -135,8 +135,6 @@ async function run(
   );
   const rotation =
     tls && (await (await certificates()).watchTls(config, tls, listeners.rotate, { clock, log }));
-  const descriptors = fewOpenFiles();
-  if (descriptors !== undefined) log.warn(descriptors);
   const lacksDescriptors = descriptorShortage();
   const stopSweeping = clock.every(sweepEveryMs, () => {
     if (lacksDescriptors()) tally.idleClosed += listeners.closeIdle();
