@@ -148,15 +148,13 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Where Debian has servers: these are not in the PATH of every user. */
-const systemFolders = "/usr/local/sbin:/usr/sbin:/sbin";
-
 /**
  * Where a program that a test needs lies. Where it is missing the test is skipped and says so;
  * where CI is true that is an error, so that no test is silently left out there.
  */
 export function requireProgram(name: string): { readonly path: string; readonly missing: boolean } {
-  const path = Bun.which(name, { PATH: `${process.env["PATH"]}:${systemFolders}` });
+  // Debian keeps some where only root's PATH leads.
+  const path = Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (path !== null) return { path, missing: false };
   if (process.env["CI"] === "true")
     throw new Error(`${name} is not installed: .ci/run installs it`);
