@@ -134,8 +134,8 @@ const groups = [
         variable: "IDLE_TIMEOUT",
         key: "idleTimeoutMs",
         schema: duration("0", "4m"),
-        default: "75s",
-        help: "How long an HTTP connection is kept for its next request, to the second; longer than the proxy in front keeps it. 0: it ends with each answer",
+        default: "150s",
+        help: "How long an HTTP connection is kept for its next request, to the second. Longer than the proxy in front keeps it. 0: it ends with each answer",
       },
       {
         variable: "DRAIN",

@@ -54,10 +54,22 @@ behindNginx("a page of the server's own origin may use it through nginx", async 
   await expect(foreign).rejects.toThrow("refused with 403");
 });
 
+behindNginx("a client of http is sent to https, by the method that it used", async () => {
+  await using server = await testServer(trusting);
+  await using nginx = await startNginx(server.port);
+  const request = { method: "POST", target: "/rendezvous/code?x=1" };
+  const { status, headers } = await rawRequest(nginx.http, request);
+  expect([status, headers.get("location")]).toEqual([308, "https://127.0.0.1/rendezvous/code?x=1"]);
+});
+
 behindNginx("the metrics are not for everybody", async () => {
   await using server = await testServer(trusting);
   await using nginx = await startNginx(server.port);
   expect((await rawRequest(nginx.https, { target: "/metrics" })).status).toBe(404);
+  // The runtime resolves these after nginx has looked.
+  for (const target of ["/.\\metrics", "/a\\..\\metrics"]) {
+    expect([target, (await rawRequest(nginx.https, { target })).status]).toEqual([target, 401]);
+  }
   expect((await rawRequest(nginx.https, { target: "/healthz" })).status).toBe(200);
 });
 
