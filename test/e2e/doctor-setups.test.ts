@@ -177,14 +177,26 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   },
 );
 
-behindNginx("metrics that nginx shows to everybody are told of", async () => {
-  const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
-  expect(sound).toBe(true);
-  expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
-  const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
-  const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
-  expect(kept.warnings).not.toContain("Metrics");
-});
+behindNginx(
+  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  async () => {
+    const open = { [metricsClosed]: "" };
+    const unmarked = {
+      ...open,
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
+    };
+    const { warnings } = await examined({ name: "", nginx: unmarked });
+    expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+    for (const nginx of [open, unmarked]) {
+      const env = {
+        TRUST_PROXY: "127.0.0.1",
+        ...(nginx === open ? {} : { METRICS_TOKEN: "hush" }),
+      };
+      const kept = await examined({ name: "", nginx, env });
+      expect(kept.warnings).not.toContain("Metrics");
+    }
+  },
+);
 
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });

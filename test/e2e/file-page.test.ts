@@ -28,7 +28,9 @@ test.skipIf(noBrowser)(
       const person = await browser.person(`file://${folder}/page.html`);
       const tries = async (list: string) => {
         await using server = await testServer({ CORS_ORIGINS: list });
-        return await person.page.evaluate(`(${calls})(${JSON.stringify([server.http, server.ws])})`);
+        return await person.page.evaluate(
+          `(${calls})(${JSON.stringify([server.http, server.ws])})`,
+        );
       };
       expect(await tries("file://")).toEqual([200, "open"]);
       expect(await tries("https://app.example.com")).toEqual(["blocked", "refused"]);
