@@ -3,6 +3,8 @@ import { socketLimits } from "./socket-limits.ts";
 
 /** How late the runtime may close an idle connection: it looks every 4 s. */
 const closesLateMs = 4_000;
+/** Connections that are remembered, of 200 bytes each; what comes after that is not kept. */
+const maxKept = 100_000;
 
 /**
  * The HTTP connections that are kept open between requests. The runtime shows a connection with each
@@ -53,7 +55,8 @@ export function httpConnections({
       forgetIdle(now);
       ended(connection);
       if (idleMs === 0) return false;
-      if (limits.size() + openSockets() >= max || limits.admits(accounts) !== "ok") {
+      const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
+      if (isFull || limits.admits(accounts) !== "ok") {
         refused++;
         return false;
       }

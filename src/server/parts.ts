@@ -76,12 +76,8 @@ export function buildParts(core: Core): Parts {
   const { config, engine, log, tally } = core;
   const admission = buildAdmission(core);
   const { clients, connections, connectionLog, requests } = admission;
-  const ice = iceSource({
-    ...config,
-    rooms: engine.rooms,
-    now: engine.now,
-    limiter: admission.iceLimit,
-  });
+  const { rooms, now } = engine;
+  const ice = iceSource({ ...config, rooms, now, limiter: admission.iceLimit });
   const { context, sockets, upgrade } = buildSockets(core, admission, ice);
   const { app, guessing } = buildHttp(core, admission, context, ice);
   const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
@@ -95,16 +91,13 @@ export function buildParts(core: Core): Parts {
     // A request counts before its body is there. What may become a socket does not: that counts itself.
     const kept = isUpgrade ? undefined : connections.mayKeep(connection, client.accounts);
     return andThen(answerOf(request, client, server, isUpgrade), (response) => {
-      if (response === undefined) connections.ended(connection);
-      else if (
+      const isKept =
+        response !== undefined &&
         (kept ?? connections.mayKeep(connection, client.accounts)) &&
-        !endsWithAnswer(request.headers)
-      ) {
-        server.timeout(request, idleSeconds);
-      } else {
-        connections.ended(connection);
-        response.headers.append("Connection", "close");
-      }
+        !endsWithAnswer(request.headers);
+      if (isKept) server.timeout(request, idleSeconds);
+      else connections.ended(connection);
+      if (!isKept) response?.headers.append("Connection", "close");
       return response;
     });
   }
@@ -115,27 +108,15 @@ export function buildParts(core: Core): Parts {
     server: Server<PeerSocket>,
     isUpgrade: boolean,
   ): MaybePromise<Response | undefined> {
-    let answer: MaybePromise<Response | undefined>;
-    if (!hasValidHost(request.headers)) {
-      tally.refusals.bad_request++;
-      answer = problem("malformed", { detail: badHost });
-    } else answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
-    return connectionLog === undefined ? answer : logRefusal(request, client, answer, isUpgrade);
-  }
-
-  function logRefusal(
-    request: Request,
-    { address }: Client,
-    answer: MaybePromise<Response | undefined>,
-    isUpgrade: boolean,
-  ): MaybePromise<Response | undefined> {
+    const respond = isUpgrade ? upgrade : app.fetch;
+    const answer = hasValidHost(request.headers)
+      ? respond(request, client, server)
+      : refuseHost(tally);
+    if (connectionLog === undefined) return answer;
     return andThen(answer, (response) => {
       if (response === undefined || response.status < 400) return response;
-      const { status } = response;
-      const why = response instanceof ProblemResponse ? response : undefined;
       const route = isUpgrade ? pathOf(request) : app.routeOf(request);
-      const refusal = { route, status, code: why?.code, detail: why?.detail };
-      connectionLog?.refused(request, refusal, address);
+      connectionLog.refused(request, refusalOf(response, route), client.address);
       return response;
     });
   }
@@ -149,6 +130,17 @@ export function buildParts(core: Core): Parts {
       return turn === undefined ? route(request, server) : turn.then(() => route(request, server));
     },
   };
+}
+
+function refuseHost(tally: Tally): Response {
+  tally.refusals.bad_request++;
+  return problem("malformed", { detail: badHost });
+}
+
+/** A refusal as the log has it. */
+function refusalOf(response: Response, route: string | undefined) {
+  const why = response instanceof ProblemResponse ? response : undefined;
+  return { route, status: response.status, code: why?.code, detail: why?.detail };
 }
 
 /** Who a client is, and how much it may take. */
