@@ -173,7 +173,7 @@ function clientUnknown(
   fault: string,
 ): Verdict {
   const which = typeof header === "string" ? header : "the header that names the client";
-  const found = `the server trusts ${fieldOf(json, "address")} to name its clients, but ${which} is ${fault}: they all count as one`;
+  const found = `the server sees you as ${fieldOf(json, "address")}, which is a proxy's address: ${which} is ${fault}, and all clients count as one`;
   const remedy =
     "Let the proxy set X-Forwarded-For, or the header that CLIENT_IP_HEADER names, to the client's address.";
   const isDirect = fault === "missing" && isLoopback(target.host) && !isMarked(headers);
