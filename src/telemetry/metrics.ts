@@ -173,6 +173,11 @@ export function metrics(options: {
   gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
   );
+  counter(
+    "nt_unknown_clients_total",
+    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
+    () => by("fault", tally.unknownClients),
+  );
   const { version, bun, engine, node } = process;
   const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };
   gauge("nt_build_info", "Version, runtime, engine and node", () => [{ value: 1, labels: build }]);
