@@ -100,9 +100,8 @@ function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => 
       recentMisses: () => next().codes.recentMisses(),
     },
     rooms: {
-      admits: (...args) => next().rooms.admits(...args),
       establish: (seat) => at(seat).rooms.establish(seat),
-      grantIce: (...args) => next().rooms.grantIce(...args),
+      allowsIce: (...args) => next().rooms.allowsIce(...args),
     },
     seats: {
       async take(newcomer, how) {

@@ -12,96 +12,13 @@ import type {
   Waiter,
 } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import type { CloseReason } from "../../src/protocol/closes.ts";
-import { Arrival, Newcomers, newcomerWaitMs } from "../../src/signaling/arrival.ts";
+import { Arrival, displacedAfterMs } from "../../src/signaling/arrival.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";
-import {
-  claimable,
-  displacedAfterMs,
-  type ParkingEvent,
-  type ParkingState,
-  parkingStep,
-  patienceOf,
-} from "../../src/signaling/parking.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { RecordingListener } from "../contract/listener.ts";
 import { type SitOptions, sit } from "../contract/seating.ts";
 import { fakeClock } from "../support/clock.ts";
-
-describe("the rule", () => {
-  const events = [
-    "first_frame",
-    "alive",
-    "dead",
-    "gone",
-    "vacant",
-    "busy",
-    "other_occupant",
-    "patience_over",
-    "displaced",
-  ] as const satisfies readonly ParkingEvent[];
-
-  /** For each state what each event, in the order above, leads to: the state and the action. */
-  const table: Record<ParkingState, readonly string[]> = {
-    asking: [
-      "asking claim same_sid",
-      "waiting wait",
-      "asking claim dead",
-      "asking claim free",
-      "asking claim free",
-      "asking nothing",
-      "asking probe",
-      "refused refuse",
-      "leaving leave",
-    ],
-    waiting: [
-      "waiting claim same_sid",
-      "waiting nothing",
-      "waiting claim dead",
-      "waiting claim free",
-      "waiting claim free",
-      "waiting nothing",
-      "asking probe",
-      "refused refuse",
-      "leaving leave",
-    ],
-    leaving: [
-      ...Array<string>(5).fill("leaving nothing"),
-      "leaving nothing",
-      "leaving nothing",
-      "refused refuse",
-      "leaving nothing",
-    ],
-    refused: Array<string>(9).fill("refused nothing"),
-  };
-
-  const rows = Object.entries(table).flatMap(([state, outcomes]) =>
-    events.map((event, i) => [state as ParkingState, event, outcomes[i] ?? ""] as const),
-  );
-
-  test.each(rows)("%s, on %s: %s", (state, event, outcome) => {
-    const step = parkingStep(state, event);
-    const how = step.action.do === "claim" ? ` ${step.action.how}` : "";
-    expect(`${step.state} ${step.action.do}${how}`).toBe(outcome);
-  });
-
-  test.each([
-    [1, 5_000],
-    [2, 10_000],
-    [3, 15_000],
-    [4, 15_000],
-    [1_000, 15_000],
-  ])("newcomer number %p waits %p ms beside a living occupant", (times, ms) => {
-    expect(patienceOf(times)).toBe(ms);
-  });
-
-  test("a dead occupant is named by its token", () => {
-    expect(claimable("free", 7)).toBe("free");
-    expect(claimable("same_sid", 7)).toBe("same_sid");
-    expect(claimable("dead", 7)).toEqual({ dead: 7 });
-  });
-});
 
 /** Lets everything happen that hangs on answers already given. */
 async function settle(): Promise<void> {
@@ -112,7 +29,6 @@ async function settle(): Promise<void> {
 function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
   const ended: string[] = [];
   const tally = new Tally();
-  const connection: { closeReason: CloseReason | undefined } = { closeReason: undefined };
   const context = {
     engine,
     clock,
@@ -123,12 +39,12 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     largeFrames: new LargeFrames(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
-  const arrival = new Arrival(newcomer, connection, context, {
+  const arrival = new Arrival(newcomer, context, {
     parked: () => {},
     seated: ({ seat }) => ended.push(`seated ${seat.token}`),
     refuse: (reason) => ended.push(reason),
   });
-  return { arrival, ended, connection, tally };
+  return { arrival, ended, tally };
 }
 
 async function setUp({ sid = "" }: SitOptions = {}) {
@@ -153,7 +69,7 @@ async function setUp({ sid = "" }: SitOptions = {}) {
       takes++ === 0 ? { outcome: "busy", token } : seats.take(who, how);
     const asked: Engine = { ...engine, seats: Object.assign(Object.create(seats), { take }) };
     const arrived = arrive(newcomer, asked, clock);
-    arrived.arrival.join();
+    arrived.arrival.take();
     await settle();
     return { ...arrived, listener };
   };
@@ -363,7 +279,7 @@ describe("a newcomer at an engine that takes its time", () => {
       listener,
     } as const;
     const arrived = arrive(newcomer, slow.engine, fakeClock());
-    arrived.arrival.join();
+    arrived.arrival.take();
     await slow.answer(busy);
     slow.takes.length = 0;
     return { ...slow, ...arrived };
@@ -407,81 +323,5 @@ describe("a newcomer at an engine that takes its time", () => {
     });
     expect(ended).toEqual([]);
     expect(left).toEqual([seat]);
-  });
-});
-
-describe("a newcomer that says nothing", () => {
-  function setUp() {
-    const clock = fakeClock();
-    let timers = 0;
-    const counting = {
-      ...clock,
-      after(ms: number, run: () => void) {
-        timers++;
-        return clock.after(ms, run);
-      },
-    };
-    const newcomers = new Newcomers(counting);
-    /** How long each waited, in the order in which they were let in. */
-    const waits: number[] = [];
-    const come = () => {
-      const since = clock.monotonicMs();
-      newcomers.add({ join: () => waits.push(clock.monotonicMs() - since) });
-    };
-    return { clock, waits, come, timers: () => timers };
-  }
-
-  test("is let in once, 50 to 55 ms after it came, with one timer for all", () => {
-    const { clock, waits, come, timers } = setUp();
-    for (let ms = 0; ms < 1_000; ms++) {
-      for (let i = 0; i < 10; i++) come();
-      clock.advance(1);
-    }
-    clock.advance(60);
-    expect(waits).toHaveLength(10_000);
-    expect(Math.min(...waits)).toBe(newcomerWaitMs);
-    expect(Math.max(...waits)).toBeLessThanOrEqual(newcomerWaitMs + 5);
-    expect(timers()).toBeLessThanOrEqual(1_000 / 5 + 1);
-    clock.advance(1_000);
-    expect(waits).toHaveLength(10_000);
-  });
-
-  test("waits as long when all others were let in before it came", () => {
-    const { clock, waits, come } = setUp();
-    come();
-    clock.advance(1_000);
-    come();
-    clock.advance(newcomerWaitMs - 1);
-    expect(waits).toHaveLength(1);
-    clock.advance(1);
-    expect(waits).toEqual([newcomerWaitMs, newcomerWaitMs]);
-  });
-});
-
-describe("joining", () => {
-  async function newcomer() {
-    const { clock, engine, appId } = await setUp();
-    const listener = new RecordingListener();
-    return arrive(
-      { appId, side: "B", sid: "", accounts: [], startsRelay: true, listener },
-      engine,
-      clock,
-    );
-  }
-
-  test("happens once, however often it is asked for", async () => {
-    const { arrival, ended, tally } = await newcomer();
-    arrival.spoke();
-    arrival.join();
-    arrival.spoke();
-    expect(ended).toHaveLength(1);
-    expect(tally.pairs).toBe(1);
-  });
-
-  test("does not happen any more when the connection is being closed", async () => {
-    const { arrival, connection, ended } = await newcomer();
-    connection.closeReason = "shutdown";
-    arrival.join();
-    expect(ended).toEqual([]);
   });
 });

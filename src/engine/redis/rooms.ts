@@ -1,32 +1,25 @@
 import type { AppId } from "../../base/ids.ts";
 import type { IceGrant, Rooms, Sizes } from "../engine.ts";
 import { ownSeat } from "./local-seats.ts";
-import { accountWords, isNoSpace, type RedisNode } from "./node.ts";
+import type { RedisNode } from "./node.ts";
 import { globalScripts, roomScripts } from "./scripts/scripts.ts";
 import { numberAt, type Reply, textAt } from "./store.ts";
 
 export function redisRooms(node: RedisNode): Rooms {
-  const { maxRooms } = node.options.limits;
   return {
-    async admits(appId, accounts) {
-      const args = [maxRooms, accountWords(accounts)];
-      const reply = await node.run(roomScripts.admits, { appId, side: "A" }, args);
-      return isNoSpace(reply[0]) ? reply[0] : "admitted";
-    },
     async establish(seat) {
       const reply = await node.runAsOwner(ownSeat(seat), roomScripts.establish);
       const ageMs = Number(reply[0]);
       return ageMs >= 0 ? ageMs : undefined;
     },
-    async grantIce(appId, side, { redeemed, maxGrants }) {
-      const args = [redeemed ? 1 : 0, maxGrants];
-      const reply = await node.run(roomScripts.grant, { appId, side }, args);
+    async allowsIce(appId, side, mustBeRedeemed) {
+      const reply = await node.run(roomScripts.grant, { appId, side }, [mustBeRedeemed ? 1 : 0]);
       return grants.find((grant) => grant === reply[0]) ?? "no_seat";
     },
   };
 }
 
-const grants: readonly IceGrant[] = ["granted", "no_seat", "not_redeemed", "spent"];
+const grants: readonly IceGrant[] = ["granted", "no_seat", "not_redeemed"];
 
 /** Rooms looked at in one go. */
 const maxRoomsAtOnce = 200;

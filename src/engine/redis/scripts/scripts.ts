@@ -1,8 +1,7 @@
-import { shareParts } from "../../../base/account.ts";
+import { type AccountKind, accountKinds, partOf } from "../../../base/account.ts";
 import type { AppId, Code } from "../../../base/ids.ts";
 import { entryCostBytes } from "../../engine.ts";
 import ack from "./ack.lua" with { type: "text" };
-import admits from "./admits.lua" with { type: "text" };
 import append from "./append.lua" with { type: "text" };
 import claim from "./claim.lua" with { type: "text" };
 import establish from "./establish.lua" with { type: "text" };
@@ -35,10 +34,15 @@ export interface Script {
   readonly whenFull?: Script;
 }
 
+/** What an account's word begins with in the scripts. */
+export function letterOf(kind: AccountKind): string {
+  return { client: "c", customer: "u", site: "s", shared: "p" }[kind];
+}
+
 /** What stands before every script about one room, with what it has to know of the contract. */
 const roomPrelude = [
   `local entryCost = ${entryCostBytes}`,
-  `local clientPart, sitePart = ${shareParts.client}, ${shareParts.site}`,
+  `local partOf = { ${accountKinds.map((kind) => `${letterOf(kind)} = ${partOf(kind)}`).join(", ")} }`,
   room,
 ].join("\n");
 
@@ -55,7 +59,6 @@ export const globalScripts = {
 /** Scripts about one room. */
 export const roomScripts = {
   ack: keeping(roomPrelude, ack),
-  admits: addingRooms(admits),
   append: adding(roomPrelude, append),
   establish: keeping(roomPrelude, establish),
   grant: keeping(roomPrelude, grant),
