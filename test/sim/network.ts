@@ -349,6 +349,11 @@ export class ServerSocket {
     for (const text of texts) this.write("text", text);
   }
 
+  /** Here everything of one ms is one segment. */
+  cork(run: () => void): void {
+    run();
+  }
+
   ping(data = ""): number {
     if (this.readyState !== 1) return 0;
     this.flush();
@@ -440,6 +445,14 @@ export class ServerSocket {
   }
 }
 
+const handshake = {
+  host: "sim",
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
 interface Upgrading {
   readonly data: PeerSocket;
   readonly headers?: Record<string, string>;
@@ -479,6 +492,9 @@ export class FakeServer {
     const address = this.addresses.get(request);
     return address === undefined ? null : { address };
   }
+
+  /** Of connections that stay open after a request: there are none here. */
+  timeout(): void {}
 
   publish(topic: string, text: string): number {
     let answer = 0;
@@ -566,7 +582,7 @@ export class FakeServer {
     const { url, protocol, headers } = conn.dial;
     const offers = protocol === "" ? {} : { "sec-websocket-protocol": protocol };
     const request = new Request(url.replace(/^ws/, "http"), {
-      headers: { upgrade: "websocket", connection: "Upgrade", host: "sim", ...offers, ...headers },
+      headers: { ...handshake, ...offers, ...headers },
     });
     this.asking.set(request, conn);
     void this.fetch(request, conn.address).then((response) => {

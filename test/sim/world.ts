@@ -108,6 +108,8 @@ export class World implements Surroundings {
     if (goesOn()) {
       const left = this.arrangement.leftovers();
       if (left.length > 0) checks.fail("not returned", left.join(", "));
+      const isWhole = !plan.withoutFaults?.size && !plan.withoutRooms?.size;
+      if (isWhole && checks.frames < 5_000) checks.fail("nobody meets", `${checks.frames} frames`);
     }
     return this.outcome(faults);
   }
