@@ -42,8 +42,8 @@ const mishaps: Readonly<Record<string, (world: World, party: Party, draws: Chanc
     const other = world.replace(party, sid, 0);
     world.time.after(draws.below(40_000), () => other?.leave());
   },
-  "burst of mail": (_, party, draws) => {
-    const bytes = draws.oneIn(2) ? 0 : draws.below(4_000);
+  "burst of mail": (world, party, draws) => {
+    const bytes = draws.oneIn(2) ? 0 : draws.below(Math.min(4_000, world.maxFrameBytes - 400));
     for (let i = 0; i < 40; i++) party.mail(bytes);
   },
   "burst of frames": (world, party, draws) => {

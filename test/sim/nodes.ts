@@ -20,7 +20,7 @@ import { describe } from "./world.ts";
 /** Settings of one simulation, drawn: some are so small that their bounds are met. */
 export function drawConfig(draws: Chance): Config {
   const small = draws.oneIn(3);
-  const maxFrame = draws.pick([4_096, 16_384, 16_384, 40_000]);
+  const maxFrame = draws.pick([2_048, 4_096, 4_096, 20_000]);
   const read = readConfig({
     DEMO: "false",
     LOG_LEVEL: draws.oneIn(4) ? "trace" : "info",
