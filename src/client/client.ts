@@ -35,11 +35,11 @@ export type RelayFrame =
     }
   | { readonly type: "sender_ready"; readonly [field: string]: unknown };
 
-/** An RTCSessionDescription, or what `localDescription` is before there is one. */
-export type Description = {
-  readonly type: "offer" | "answer" | "pranswer" | "rollback";
-  readonly sdp?: string;
-} | null;
+/** What can be sent: a frame, or `localDescription`, which is null before there is one. */
+export type Relayable =
+  | { readonly type: RelayFrame["type"]; readonly [field: string]: unknown }
+  | { readonly type: "offer" | "answer" | "pranswer" | "rollback"; readonly sdp?: string }
+  | null;
 
 /** As RTCPeerConnection takes it. */
 export interface IceServer {
@@ -309,7 +309,7 @@ export class SignalingClient {
    * from. False when that cannot be: the client has ended, too much waits, the frame is too large, or
    * a description is missing. An offer begins anew: what waited before it is dropped.
    */
-  relay(frame: RelayFrame | Description): boolean {
+  relay(frame: Relayable): boolean {
     if (frame === null || this.ended) return false;
     const text = JSON.stringify(frame);
     if (this.state === "online") return this.transmit(text);
