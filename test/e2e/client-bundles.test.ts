@@ -12,8 +12,10 @@ const files = [
 
 for (const { file, name, mostBytes } of files) {
   test(`esbuild bundles ${file} to at most ${mostBytes} bytes, compressed`, async () => {
-    const options = { entryPoints: [source(file)], bundle: true, minify: true } as const;
-    const { outputFiles } = await esbuild.build({ ...options, format: "esm", write: false });
+    const { outputFiles } = await esbuild.build({
+      ...{ entryPoints: [source(file)], bundle: true, minify: true },
+      ...{ format: "esm", write: false },
+    });
     const [bundle] = outputFiles;
     expect(bundle?.text).toContain(name);
     expect(gzipSync(bundle?.contents as Uint8Array<ArrayBuffer>).length).toBeLessThan(mostBytes);
