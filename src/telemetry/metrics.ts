@@ -153,7 +153,7 @@ export function metrics(options: {
   );
   histogram(
     "nt_join_seconds",
-    "From a newcomer's first frame, or 50 ms after the upgrade, to its seat",
+    "From a newcomer's upgrade to its seat",
     () => buckets(tally.joinSeconds),
   );
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
