@@ -250,6 +250,7 @@ export const roomRefusals = [
   "too_many_misses",
   "too_many_rooms",
 ] as const;
+export type RoomRefusal = (typeof roomRefusals)[number];
 
 export const serverFrames = {
   minted: {
