@@ -168,6 +168,12 @@ export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];
 
+/** By these a socket without a room asks for one. */
+export type RoomRequest = "mint" | "redeem" | "join";
+export function isRoomRequest(type: FrameType): type is RoomRequest {
+  return type === "mint" || type === "redeem" || type === "join";
+}
+
 const clientFrameTypes = Object.keys(clientFrames) as readonly ClientFrameType[];
 export const relayTypes = clientFrameTypes.filter(
   (type): type is RelayType => clientFrames[type].schema === undefined,
@@ -191,6 +197,14 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Which fields are wrong, and how. Never the values: they may be secrets. */
+export function faultsIn(type: string, { issues }: z.ZodError): string {
+  const faults = issues.map(({ path, message }) =>
+    [path.join("."), message].filter(Boolean).join(" "),
+  );
+  return `${type}: ${faults.join("; ")}.`;
 }
 
 /** A frame's type, compared without case; `other` when the protocol has no such type. */

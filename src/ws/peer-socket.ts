@@ -26,7 +26,9 @@ export class PeerSocket implements Connection {
   /** Messages that came, and their bytes where somebody logs them. */
   frames = 0;
   bytes = 0;
-  readonly topic: string;
+  /** The room and side; undefined until a client that comes without a room has one. */
+  identity: PeerIdentity | undefined;
+  private topic = "";
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
@@ -65,12 +67,15 @@ export class PeerSocket implements Connection {
   closing: Closing | undefined;
 
   constructor(
-    readonly identity: PeerIdentity,
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-  ) {
+  ) {}
+
+  enters(identity: PeerIdentity): void {
+    this.identity = identity;
     this.topic = `${identity.appId}/${identity.side}`;
+    if (this.ws) this.joined?.(this);
   }
 
   send(text: string): number {

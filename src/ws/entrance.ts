@@ -1,0 +1,82 @@
+import type { Client } from "../admission/clients.ts";
+import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { Code } from "../base/ids.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { faultOf, type ProblemOptions } from "../http/problem.ts";
+import { rfc3339, unminted, unredeemed } from "../http/rendezvous.ts";
+import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protocol/frames.ts";
+import type { Rendezvous } from "../rendezvous/rendezvous.ts";
+import type { AskForRoom, Entered, RefusedRoom } from "../signaling/context.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
+import type { Refusal, Tally } from "../telemetry/tally.ts";
+
+/**
+ * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
+ * as the calls over HTTP.
+ */
+export function createEntrance(options: {
+  readonly rendezvous: Rendezvous;
+  readonly limiter: RateLimiter;
+  readonly draining: () => boolean;
+  /** ms since the Unix epoch. */
+  readonly now: () => number;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly connectionLog: ConnectionLog | undefined;
+}): AskForRoom {
+  const { rendezvous, limiter, draining, now, connectionLog } = options;
+
+  return (type, frame, client) => {
+    const passage = limiter.take(client.accounts);
+    if (!passage.ok) return refuse("rate_limited", "rate_limited", passage);
+    if (draining()) return refuse("draining", "draining");
+    const schema = clientFrames[type].schema;
+    const fields = schema.safeParse(frame);
+    if (!fields.success) {
+      return refuse("bad_request", "malformed", { detail: faultsIn(type, fields.error) });
+    }
+    const { sid = "" } = fields.data;
+    if ("code" in fields.data) return redeem(fields.data.code as Code, sid, client);
+    if ("appID" in fields.data) {
+      const { appID: appId, side } = fields.data;
+      return { identity: identityOf(appId, side, sid), frame: undefined };
+    }
+    return mint(fields.data.ttl, sid, client);
+  };
+
+  function mint(ttl: unknown, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
+    const ttlMs = typeof ttl === "number" && ttl > 0 ? ttl * 1000 : undefined;
+    return andThen(rendezvous.mint({ ttlMs, client }), (minted) => {
+      if (minted.outcome !== "minted") return refuse(...unminted(minted));
+      const { code, appId, expiresAt } = minted;
+      connectionLog?.minted(appId, client.address);
+      const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
+      return { identity: identityOf(appId, "A", sid), frame };
+    });
+  }
+
+  function redeem(code: Code, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
+    return andThen(rendezvous.redeem(code, client), (guess) => {
+      if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
+      const { appId, expiresAt } = guess.entry;
+      connectionLog?.redeemed(appId, client.address);
+      const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
+      return { identity: identityOf(appId, "B", sid), frame };
+    });
+  }
+
+  function refuse(counted: Refusal, code: RoomRefusal, words?: ProblemOptions): RefusedRoom {
+    options.tally.refusals[counted]++;
+    return { code, ...faultOf(code, words) };
+  }
+}
+
+/** Such a socket has no URL that could ask for another dialect. */
+function identityOf(
+  appId: Entered["identity"]["appId"],
+  side: Entered["identity"]["side"],
+  sid: string,
+): Entered["identity"] {
+  return { appId, side, sid, mailboxClient: true, v2: true };
+}
