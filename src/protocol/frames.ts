@@ -89,7 +89,7 @@ export const anyAppId = z
   .meta({ format: "uuid" });
 export const maxSidLength = 256;
 const anySid = text
-  .max(maxSidLength, `must have at most ${maxSidLength} characters`)
+  .refine((sid) => sid.length <= maxSidLength, `must have at most ${maxSidLength} characters`)
   .refine((sid) => sid.isWellFormed(), "must be well-formed Unicode")
   .optional();
 
@@ -141,7 +141,10 @@ export const clientFrames = {
   mint: {
     does: "Makes a room and its code, and takes side A of it; on a socket without a room",
     schema: z.object({
-      ttl: z.unknown().describe("Seconds that the code lives; ignored if not a positive number"),
+      ttl: z
+        .unknown()
+        .optional()
+        .describe("Seconds that the code lives; ignored if not a positive number"),
       sid: anySid,
     }),
     examples: [{}, { ttl: 60, sid: "3f1c" }],

@@ -16,12 +16,13 @@ import { endConnection, isLongBodied } from "../http/body.ts";
 import { guard } from "../http/guard.ts";
 import { ProblemResponse } from "../http/problem.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
-import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
 import { connectionLog } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import { createEntrance } from "../ws/entrance.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import { createSockets, type Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
@@ -70,7 +71,7 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log } = core;
+  const { config, engine, log, random, tally } = core;
   const admission = buildAdmission(core);
   const { clientOf, connectionLog, requests } = admission;
   const ice = iceSource({
@@ -79,8 +80,19 @@ export function buildParts(core: Core): Parts {
     now: engine.now,
     limiter: admission.iceLimit,
   });
-  const { context, sockets, upgrade } = buildSockets(core, admission, ice);
-  const { app, guessing } = buildHttp(core, admission, context, ice);
+  const codes = rendezvous({
+    codes: engine.codes,
+    random,
+    tally,
+    roomTtlMs: config.roomTtlMs,
+    minDigits: config.codeDigits,
+    maxDigits: config.codeDigitsMax,
+    maxPerClient: config.codesPerClient,
+    maxCodes: config.maxCodes,
+    redeemFailures: config.redeemFailures,
+  });
+  const { context, sockets, upgrade } = buildSockets(core, admission, ice, codes);
+  const { app, guessing } = buildHttp(core, admission, context, ice, codes);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
@@ -155,7 +167,7 @@ function buildAdmission({ config, clock, log }: Core) {
 type Admission = ReturnType<typeof buildAdmission>;
 
 /** The sockets, and the way to them. */
-function buildSockets(core: Core, admission: Admission, ice: IceSource) {
+function buildSockets(core: Core, admission: Admission, ice: IceSource, codes: Rendezvous) {
   const { config, engine, clock, tally } = core;
   const { socketLimits, connectionLog } = admission;
   const context: SignalingContext = {
@@ -165,6 +177,15 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
+    roomTtlMs: config.roomTtlMs,
+    askForRoom: createEntrance({
+      rendezvous: codes,
+      limiter: admission.httpLimit,
+      draining: () => core.draining,
+      now: engine.now,
+      tally,
+      connectionLog,
+    }),
     framesPerSec: config.framesPerSec,
     largeFrames: new LargeFrames(clock),
     queued: new SharedBudget(
@@ -188,20 +209,15 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 }
 
 /** All that is answered over HTTP. */
-function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
-  const { config, engine, clock, random, tally, node } = core;
+function buildHttp(
+  core: Core,
+  admission: Admission,
+  context: SignalingContext,
+  ice: IceSource,
+  codes: Rendezvous,
+) {
+  const { config, engine, clock, tally, node } = core;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
-  const codes = rendezvous({
-    codes: engine.codes,
-    random,
-    tally,
-    roomTtlMs: config.roomTtlMs,
-    minDigits: config.codeDigits,
-    maxDigits: config.codeDigitsMax,
-    maxPerClient: config.codesPerClient,
-    maxCodes: config.maxCodes,
-    redeemFailures: config.redeemFailures,
-  });
   const app = createApp({
     rendezvous: codes,
     ice,

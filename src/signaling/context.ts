@@ -76,6 +76,8 @@ export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 export interface Connection {
   /** Names the connection in the log. */
   readonly id: string;
+  /** Its room and side; undefined while it has none. */
+  readonly identity: PeerIdentity | undefined;
   /** It has its room from now on. */
   enters(identity: PeerIdentity): void;
   /** Sends a frame of the server's own. Answers its size in bytes. */

@@ -63,7 +63,12 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
       log.debug("leave", { ...named(connection, place), why, ms, frames, bytes });
     },
     /** A frame that was not used. `detail` holds nothing of the client's. */
-    frameRefused(connection: string, place: Place | undefined, code: FrameFault, detail: string): void {
+    frameRefused(
+      connection: string,
+      place: Place | undefined,
+      code: FrameFault,
+      detail: string,
+    ): void {
       log.debug("frame refused", { ...named(connection, place), code, detail });
     },
     logsFrames: config.logLevel === "trace",

@@ -3,6 +3,7 @@ import type { Client } from "../admission/clients.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
 import type { Peer } from "../signaling/peer.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Flow } from "./flow.ts";
 import { Quiet } from "./quiet.ts";
 
@@ -70,12 +71,14 @@ export class PeerSocket implements Connection {
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
+    private readonly connectionLog: ConnectionLog | undefined,
   ) {}
 
   enters(identity: PeerIdentity): void {
     this.identity = identity;
     this.topic = `${identity.appId}/${identity.side}`;
-    if (this.ws) this.joined?.(this);
+    // The log names it once it is open.
+    if (this.ws) this.connectionLog?.joined(this.id, identity, this.client.address);
   }
 
   send(text: string): number {

@@ -10,7 +10,8 @@ import { QuietTimer, quietMs } from "./quiet.ts";
 
 /** What an upgrade request says. */
 export interface Upgrading {
-  readonly identity: PeerIdentity;
+  /** Undefined: its first frame will say which room it wants. */
+  readonly identity: PeerIdentity | undefined;
   /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
   readonly isBrowser: boolean;
 }
@@ -108,7 +109,8 @@ export function createSockets(
       socket.heardAt = socket.openedAt;
       if (connectionLog) {
         socket.id = (tally.connections % 36 ** 6).toString(36);
-        connectionLog.joined(socket.id, socket.identity, socket.client.address);
+        const { identity, client } = socket;
+        if (identity) connectionLog.joined(socket.id, identity, client.address);
       }
       heartbeat.add(socket);
       if (socket.quiet) quietTimer.add(socket);
@@ -171,9 +173,10 @@ export function createSockets(
   return {
     handler,
     newSocket({ identity, isBrowser }, client, server) {
-      const socket = new PeerSocket(identity, client, server, flow);
+      const socket = new PeerSocket(client, server, flow, connectionLog);
+      if (identity !== undefined) socket.enters(identity);
       if (isBrowser) socket.heard();
-      socket.peer = new Peer(identity, socket, context, client);
+      socket.peer = new Peer(socket, context, client);
       return socket;
     },
     async drain(spreadMs, pass) {

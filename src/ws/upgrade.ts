@@ -6,7 +6,7 @@ import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
-import { v2 } from "../protocol/frames.ts";
+import { maxSidLength, v2 } from "../protocol/frames.ts";
 import type { PeerIdentity } from "../signaling/context.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
@@ -43,12 +43,13 @@ export function createUpgrade(options: {
       return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
     }
     if (options.draining()) return refuse("draining", "draining");
-    const identity = readIdentity(request);
-    if ("detail" in identity) {
+    const identity = comesWithoutRoom(request) ? undefined : readIdentity(request);
+    if (identity && "detail" in identity) {
       return refuse("bad_request", "malformed", identity);
     }
     const refusal = withoutSpace(client);
     if (refusal !== undefined) return refusal;
+    if (identity === undefined) return enter(request, server, identity, client);
     const admits = rooms.admits(identity.appId, client.accounts);
     return andThen(
       admits,
@@ -79,12 +80,12 @@ export function createUpgrade(options: {
   function enter(
     request: Request,
     server: Server<PeerSocket>,
-    identity: PeerIdentity,
+    identity: PeerIdentity | undefined,
     client: Client,
   ): Response | undefined {
     const data = sockets.newSocket({ identity, isBrowser: isBrowser(request) }, client, server);
     const upgraded = request.headers.has("sec-websocket-protocol")
-      ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
+      ? server.upgrade(request, { data, headers: (identity?.v2 ?? true) ? agreed : declined })
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
     const detail = "The WebSocket handshake is not valid.";
@@ -126,12 +127,16 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   };
 }
 
+/** A client of `nt.v2` whose URL names no room asks for one by its first frame. */
+function comesWithoutRoom({ url, headers }: Request): boolean {
+  const query = url.slice(url.indexOf("?") + 1);
+  return !appIdParameter.test(query) && offers(headers.get("sec-websocket-protocol"), v2);
+}
+
 /** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */
 function isBrowser({ headers }: Request): boolean {
   return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
-
-const maxSidLength = 256;
 
 const appIdParameter = /(?:^|&)appID(?:=([^&]*))?(?:&|$)/;
 const sideParameter = /(?:^|&)side(?:=([^&]*))?(?:&|$)/;
