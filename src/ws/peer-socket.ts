@@ -174,7 +174,8 @@ export class PeerSocket implements Connection {
   }
 
   leaveTopic(): void {
-    if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    const isOpen = this.ws?.readyState === WebSocket.OPEN;
+    if (isOpen && this.identity !== undefined) this.ws?.unsubscribe(this.topic);
   }
 
   ping(nonce: string): void {
