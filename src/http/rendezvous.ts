@@ -3,9 +3,15 @@ import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
 import { type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
-import { anyAppId, anySide, type RoomRefusal } from "../protocol/frames.ts";
+import { anyAppId, anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
-import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import {
+  type Minted,
+  type Rendezvous,
+  type Unminted,
+  unminted,
+  unredeemed,
+} from "../rendezvous/rendezvous.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
@@ -128,31 +134,7 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   }
 }
 
-/** As what a refusal is counted, its problem, and what that says of this very request. */
-export type RefusedCode = readonly [Refusal, RoomRefusal, ProblemOptions?];
-
-export function unminted(refused: Unminted): RefusedCode {
-  const counted = refused.outcome === "client_full" ? "codes_per_client" : "codes_full";
-  return [counted, refused.outcome, { retryAfterMs: refused.retryAfterMs }];
-}
-
-export function unredeemed(
-  guess: Exclude<Guess, { outcome: "taken" }>,
-  { shared }: Client,
-): RefusedCode {
-  switch (guess.outcome) {
-    case "locked":
-      return ["guesses", shared ? "shared_misses" : "too_many_misses", guess];
-    case "gone":
-      return ["gone", "code_gone"];
-    case "withdrawn":
-      return ["withdrawn", "code_withdrawn"];
-    default:
-      return guess satisfies never;
-  }
-}
-
 /** A moment in ms since the epoch as RFC 3339 has it: UTC, to the millisecond. */
-export function rfc3339(ms: number): string {
+function rfc3339(ms: number): string {
   return new Date(ms).toISOString();
 }

@@ -3,9 +3,8 @@ import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { Code } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { faultOf, type ProblemOptions } from "../http/problem.ts";
-import { rfc3339, unminted, unredeemed } from "../http/rendezvous.ts";
 import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protocol/frames.ts";
-import type { Rendezvous } from "../rendezvous/rendezvous.ts";
+import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
 import type { AskForRoom, Entered, RefusedRoom } from "../signaling/context.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
@@ -49,8 +48,8 @@ export function createEntrance(options: {
       if (minted.outcome !== "minted") return refuse(...unminted(minted));
       const { code, appId, expiresAt } = minted;
       connectionLog?.minted(appId, client.address);
-      const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
-      const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
+      const room = { appID: appId, side: "A", expiresAt: timeOf(expiresAt) } as const;
+      const frame = serverFrame("minted", { code, ...room, now: timeOf(now()) });
       return { identity: identityOf(appId, "A", sid), frame };
     });
   }
@@ -60,8 +59,8 @@ export function createEntrance(options: {
       if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
       connectionLog?.redeemed(appId, client.address);
-      const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
-      const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
+      const room = { appID: appId, side: "B", expiresAt: timeOf(expiresAt) } as const;
+      const frame = serverFrame("redeemed", { ...room, now: timeOf(now()) });
       return { identity: identityOf(appId, "B", sid), frame };
     });
   }
@@ -79,4 +78,9 @@ function identityOf(
   sid: string,
 ): Entered["identity"] {
   return { appId, side, sid, mailboxClient: true, v2: true };
+}
+
+/** RFC 3339. */
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
