@@ -285,7 +285,7 @@ export class SignalingClient {
 
   /**
    * Makes a room and the code by which the other side finds it; this client is side A of it. Rejects
-   * with a `RendezvousError` when the server refuses: it may be tried again.
+   * with a `RendezvousError` when the server refuses or is `unreachable`: it may be tried again.
    */
   mint(ttlSeconds?: number): Promise<Minted> {
     return this.ask({ type: "mint", ...(ttlSeconds !== undefined && { ttl: ttlSeconds }) });
@@ -400,6 +400,9 @@ export class SignalingClient {
 
   private retry(code: number | string, detail: string, slowly = false): void {
     this.dropSocket();
+    // Its caller is waiting, and knows better whether to ask again.
+    this.request?.reject(new RendezvousError("unreachable", "The server cannot be reached."));
+    this.request = undefined;
     const { minRetryMs = 100, maxRetryMs = 5_000 } = this.options;
     const delayMs = slowly ? maxRetryMs : Math.min(maxRetryMs, minRetryMs * 2 ** this.tries++);
     const jittered = Math.max(this.retryNotBeforeMs, delayMs * (0.5 + Math.random() / 2));

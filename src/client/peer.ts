@@ -14,6 +14,7 @@
  */
 import {
   type ClientOptions,
+  type ClientState,
   type IceServer,
   iceServers,
   type Reason,
@@ -41,6 +42,8 @@ export interface PeerEvents {
    * and listen to `track` and `datachannel`.
    */
   connection(connection: RTCPeerConnection): void;
+  /** How this side's connection to the server is. */
+  server(state: ClientState): void;
   /** The other side came to the server, or lost it. The connection may outlive that. */
   present(isThere: boolean): void;
   /** What the other side has sent by `send`. */
@@ -82,8 +85,10 @@ type Letter = { readonly signal: RelayFrame } | { readonly mail: unknown };
 const lostMs = 2_000;
 /** Side B waits this long for an offer in its mail before it asks for one. */
 const mailMs = 150;
-/** How long the control channel may take to answer. */
-const pongMs = 1_000;
+/** How often it asks for one. */
+const askAgainMs = 4_000;
+/** How long an answer, and then a connection, may take. */
+const negotiationMs = 20_000;
 /** Without TURN it gets this long, once TURN is to be had. */
 const withoutTurnMs = 1_500;
 /** Between tries of a connection that fails. */
@@ -128,7 +133,6 @@ export class Peer {
   private makesOffer = false;
   private ignoresOffer = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private pongTimer: ReturnType<typeof setTimeout> | undefined;
   private reported = false;
   /** Signals are handled one after the other: most of them wait for the browser. */
   private turn: Promise<void> = Promise.resolve();
@@ -142,6 +146,7 @@ export class Peer {
     this.end = resolve;
     client.on = {
       state: (state, why) => {
+        options.on?.server?.(state);
         if (why?.retries === false) this.finish(state as Closed["why"], why);
       },
       welcome: ({ peer }) => {
@@ -153,7 +158,7 @@ export class Peer {
       mail: (payload, seq) => this.opened(payload as Letter, seq),
     };
     this.control.onmessage = (data) => this.controlled(data);
-    globalThis.addEventListener?.("online", this.networkChanged);
+    globalThis.addEventListener?.("online", this.online);
   }
 
   get side(): Side {
@@ -176,6 +181,13 @@ export class Peer {
     return this.client.send({ mail: payload } satisfies Letter);
   }
 
+  /** For those who know better that the network has changed: tries both connections anew. */
+  reconnect(): void {
+    this.client.reconnect();
+    const { connection } = this;
+    if (connection && this.state !== "waiting") this.restartIn(connection, 0);
+  }
+
   /** Says goodbye and ends everything. */
   close(): void {
     // By both ways: one of them may be broken.
@@ -194,27 +206,30 @@ export class Peer {
     if (this.state === "waiting") this.enter("connecting");
     const { connection } = this;
     if (side === "A") return connection ? this.useTurn(connection) : this.open(newSession());
+    if (connection) return this.signal({ type: "sender_ready" });
     // The offer may be in the mail that is on its way.
-    if (connection) this.signal({ type: "sender_ready" });
-    else this.after(mailMs, () => this.connection ?? this.signal({ type: "sender_ready" }));
+    this.askForOfferIn(mailMs);
+  }
+
+  private askForOfferIn(ms: number): void {
+    this.after(ms, () => {
+      if (this.connection || !this.isPeerThere) return;
+      this.signal({ type: "sender_ready" });
+      this.askForOfferIn(askAgainMs);
+    });
   }
 
   /** Its page may have crashed, or only its socket broken: then the control channel answers. */
   private peerLeft(): void {
     this.isPeerThere = false;
     this.options.on?.present?.(false);
-    clearTimeout(this.pongTimer);
-    if (!this.control.send("ping")) return;
-    this.pongTimer = setTimeout(() => this.enter("reconnecting"), pongMs);
+    if (this.control.send("ping")) this.enter("reconnecting");
   }
 
   private controlled(data: unknown): void {
     if (data === "ping") this.control.send("pong");
-    if (data === "pong") {
-      clearTimeout(this.pongTimer);
-      if (this.state === "reconnecting") this.enter("connected");
-    }
-    if (data === "bye") this.finish("left");
+    if (data === "bye") return this.finish("left");
+    if (this.connection?.connectionState === "connected") this.enter("connected");
   }
 
   /** Side A's first offer waits as mail, so that the other side finds it as it comes. */
@@ -325,9 +340,16 @@ export class Peer {
     connection.addEventListener("negotiationneeded", () => {
       if (isCurrent()) void this.offer(connection);
     });
+    let found = 0;
     connection.addEventListener("icecandidate", ({ candidate }) => {
       if (!isCurrent() || candidate === null) return;
+      if (candidate.candidate !== "") found++;
       this.signal({ type: "ice", candidate: candidate.toJSON() });
+    });
+    connection.addEventListener("icegatheringstatechange", () => {
+      // Without an address of its own there is nothing to wait for.
+      const isHopeless = connection.iceGatheringState === "complete" && found === 0;
+      if (isCurrent() && isHopeless) this.fails(connection);
     });
     connection.addEventListener("connectionstatechange", () => {
       if (isCurrent()) this.changed(connection);
@@ -338,7 +360,9 @@ export class Peer {
     try {
       this.makesOffer = true;
       await connection.setLocalDescription();
-      if (this.connection === connection) this.describe(connection);
+      if (this.connection !== connection) return;
+      this.describe(connection);
+      if (connection.connectionState === "new") this.restartIn(connection, negotiationMs);
     } catch {
       // The other side's offer came first: it is answered, and this one is needed no more, or later.
     } finally {
@@ -393,7 +417,9 @@ export class Peer {
     }
     if (this.connection !== connection) return;
     this.configure(connection);
-    connection.restartIce();
+    // An offer that has no answer yet, perhaps because it was lost, goes once more.
+    if (connection.signalingState === "have-local-offer") this.describe(connection);
+    else connection.restartIce();
   }
 
   /** TURN comes with the other side: it gets its turn where the direct way takes too long. */
@@ -409,11 +435,7 @@ export class Peer {
     connection.setConfiguration({ iceServers: this.client.iceServers, ...this.options.rtc });
   }
 
-  private readonly networkChanged = (): void => {
-    this.client.reconnect();
-    const { connection } = this;
-    if (connection && this.state !== "waiting") this.restartIn(connection, 0);
-  };
+  private readonly online = (): void => this.reconnect();
 
   private async report(connection: RTCPeerConnection): Promise<void> {
     if (this.reported) return;
@@ -432,8 +454,7 @@ export class Peer {
     if (this.state === "closed") return;
     this.enter("closed");
     clearTimeout(this.timer);
-    clearTimeout(this.pongTimer);
-    globalThis.removeEventListener?.("online", this.networkChanged);
+    globalThis.removeEventListener?.("online", this.online);
     for (const channel of this.channels.values()) channel.end();
     this.connection?.close();
     this.client.close();
