@@ -105,7 +105,11 @@ export async function connect(options: PeerOptions): Promise<Peer> {
   const peer = new Peer(client, options);
   try {
     if (code !== undefined) await client.redeem(code);
-    else if (client.appId === undefined) peer.code = (await client.mint(ttl)).code;
+    else if (client.appId === undefined) {
+      const minted = await client.mint(ttl);
+      peer.code = minted.code;
+      peer.expiresAt = minted.expiresAt;
+    }
     return peer;
   } catch (error) {
     if (options.client === undefined) client.close();
@@ -116,6 +120,8 @@ export async function connect(options: PeerOptions): Promise<Peer> {
 export class Peer {
   /** For the other side; empty unless this side has made it. */
   code = "";
+  /** When that code ends, by the server's clock (`client.serverNow`). */
+  expiresAt = "";
   state: PeerState = "waiting";
   /** The current one. Undefined on side B until the other side has made its offer. */
   connection: RTCPeerConnection | undefined;
