@@ -23,7 +23,7 @@ import { connectionLog } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
-import { createSockets, type Sockets } from "../ws/sockets.ts";
+import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 
 /** What every part of one server works with. */
@@ -173,14 +173,13 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     ),
     iceServers: ice.offer,
   };
-  const sockets = createSockets(context, config, socketLimits, core.onError);
+  const sockets = new Sockets(context, config, socketLimits, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
       ...admission,
       tally,
       sockets,
-      rooms: engine.rooms,
       draining: () => core.draining,
     }),
   );
