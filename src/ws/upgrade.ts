@@ -46,18 +46,16 @@ export function createUpgrade(options: {
   return (request, client, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
     const { headers } = request;
-    const asks = headers.get("upgrade")?.toLowerCase() === "websocket";
-    if (!asks || headers.get("sec-websocket-version") !== version) {
-      return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
-    }
-    // As the runtime would, but before a seat is taken, of which the other side hears.
-    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? "")) return badHandshake();
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket") return upgradeRequired();
     if (draining()) return refuse("draining", "draining");
     const identity = readIdentity(request);
     if ("detail" in identity) return refuse("bad_request", "malformed", identity);
     const space = socketLimits.admits(client.accounts);
     if (space === "full") return refuse("sockets_full", "sockets_full");
     if (space !== "ok") return refuse("sockets_per_client", "too_many_sockets");
+    // The runtime would refuse them too, but only once a seat is taken, of which the other side hears.
+    if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
+    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? "")) return badHandshake();
     // Counted before a shared store is asked, so that no more are let in meanwhile.
     socketLimits.opened(client.accounts);
     const socket = sockets.newSocket(identity, client, server, isBrowser(request));
@@ -72,6 +70,15 @@ export function createUpgrade(options: {
   function refuse(why: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
     tally.refusals[why]++;
     return problem(code, words);
+  }
+
+  /** Names what to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
+  function upgradeRequired(): Response {
+    const answer = refuse("not_upgrade", "upgrade_required");
+    answer.headers.set("Upgrade", "websocket");
+    answer.headers.set("Connection", "Upgrade");
+    answer.headers.set("Sec-WebSocket-Version", version);
+    return answer;
   }
 
   function badHandshake(): Response {
@@ -98,14 +105,6 @@ export function createUpgrade(options: {
 /** RFC 6455 section 4.2.1. */
 const version = "13";
 const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
-
-/** The answer names what to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
-function upgradeRequired(answer: Response): Response {
-  answer.headers.set("Upgrade", "websocket");
-  answer.headers.set("Connection", "Upgrade");
-  answer.headers.set("Sec-WebSocket-Version", version);
-  return answer;
-}
 
 /**
  * Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols; or says what is
