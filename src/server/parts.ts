@@ -24,7 +24,7 @@ import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { createEntrance } from "../ws/entrance.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
-import { createSockets, type Sockets } from "../ws/sockets.ts";
+import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 
 /** What every part of one server works with. */
@@ -178,7 +178,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource, codes: R
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     roomTtlMs: config.roomTtlMs,
-    askForRoom: createEntrance({
+    ...createEntrance({
       rendezvous: codes,
       limiter: admission.httpLimit,
       draining: () => core.draining,
@@ -194,14 +194,13 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource, codes: R
     ),
     iceServers: ice.offer,
   };
-  const sockets = createSockets(context, config, socketLimits, core.onError);
+  const sockets = new Sockets(context, config, socketLimits, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
       ...admission,
       tally,
       sockets,
-      rooms: engine.rooms,
       draining: () => core.draining,
     }),
   );

@@ -9,6 +9,7 @@ import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { FrameFault, RoomRequest } from "../protocol/frames.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import type { NoSeat } from "./arrival.ts";
 import type { LargeFrames } from "./large-frames.ts";
 
 /** What every peer of a server shares. */
@@ -23,6 +24,7 @@ export interface SignalingContext {
   /** How long a connection may be without a room. */
   readonly roomTtlMs: number;
   readonly askForRoom: AskForRoom;
+  readonly describeNoSeat: (why: NoSeat) => RefusedRoom;
   /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
   readonly framesPerSec: number;
   readonly largeFrames: LargeFrames;
@@ -78,8 +80,8 @@ export interface Connection {
   readonly id: string;
   /** Its room and side; undefined while it has none. */
   readonly identity: PeerIdentity | undefined;
-  /** It has its room from now on. */
-  enters(identity: PeerIdentity): void;
+  /** It has this room from now on, or none. */
+  enters(identity: PeerIdentity | undefined): void;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
   /** As `send`, for a text that is not known yet: what is sent after it waits for it. Never rejects. */

@@ -24,7 +24,7 @@ import {
   typeOf,
 } from "../protocol/frames.ts";
 import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
-import { Arrival } from "./arrival.ts";
+import { Arrival, type NoSeat } from "./arrival.ts";
 import {
   type Connection,
   type Entered,
@@ -51,12 +51,6 @@ type FrameOutcome =
   | "ignored"
   /** The engine did not answer. */
   | "unreachable";
-
-const unreachable: RefusedRoom = {
-  code: "store_unreachable",
-  detail: "The server cannot reach its store. Try again shortly.",
-  retryAfterMs: 2_000,
-};
 
 const tooMuchHeld =
   "What this address has sent and nobody has fetched is as much as one address may have waiting.";
@@ -87,12 +81,12 @@ export class Peer implements SeatListener {
     private readonly context: SignalingContext,
     private readonly client: Client,
   ) {
-    const { identity } = connection;
-    if (identity !== undefined) {
-      this.arrival = this.newArrival(identity);
-      return;
-    }
-    const { clock, tally, roomTtlMs } = context;
+    if (connection.identity) this.arrival = this.newArrival(connection.identity);
+    else this.beginRoomless();
+  }
+
+  private beginRoomless(): void {
+    const { clock, tally, roomTtlMs } = this.context;
     tally.roomlessSockets++;
     this.roomless = clock.after(roomTtlMs, () => this.refuse("no_room"));
   }
@@ -105,9 +99,9 @@ export class Peer implements SeatListener {
 
   // ---- what the socket says ----
 
-  /** Asks for the seat. */
-  join(): void {
-    this.arrival?.join();
+  /** Asks for the seat. Answers why there is none; undefined when it is seated or parked. */
+  take(): MaybePromise<NoSeat | undefined> {
+    return this.arrival?.take();
   }
 
   /** A complete frame, in the order in which they came. */
@@ -163,10 +157,18 @@ export class Peer implements SeatListener {
   // ---- what becomes of the arrival ----
 
   parked(): void {
+    this.logArrival();
     this.inbox?.park();
   }
 
+  private logArrival(): void {
+    const { connection, client, context } = this;
+    const { id, identity } = connection;
+    if (identity) context.connectionLog?.joined(id, identity, client.address);
+  }
+
   seated(taken: Taken): void {
+    if (!this.arrival?.hasParked) this.logArrival();
     this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();
@@ -331,20 +333,34 @@ export class Peer implements SeatListener {
     return andThen(
       this.context.askForRoom(type, frame, this.client),
       (answer) => ("identity" in answer ? this.enter(answer) : this.refuseRoom(answer)),
-      () => this.refuseRoom(unreachable),
+      () => this.refuseRoom(this.context.describeNoSeat("unreachable")),
     );
   }
 
-  private enter({ identity, frame }: Entered): FrameOutcome {
+  private enter({ identity, frame }: Entered): MaybePromise<FrameOutcome> {
     if (this.roomless === undefined) return "replaced";
     this.endRoomless();
     this.connection.enters(identity);
     if (frame !== undefined) this.connection.send(frame);
     this.inbox?.hold();
-    this.arrival = this.newArrival(identity);
-    this.arrival.join();
-    this.arrival?.spoke();
-    return "handled";
+    const arrival = this.newArrival(identity);
+    this.arrival = arrival;
+    return andThen(arrival.take(), (noSeat) => {
+      if (noSeat !== undefined) return this.findsNoSeat(noSeat);
+      arrival.spoke();
+      return "handled";
+    });
+  }
+
+  /** It may ask again, for this room or another one. */
+  private findsNoSeat(noSeat: NoSeat): FrameOutcome {
+    if (this.arrival === undefined) return "replaced";
+    this.arrival.stop();
+    this.arrival = undefined;
+    this.connection.enters(undefined);
+    this.beginRoomless();
+    this.inbox?.release();
+    return this.refuseRoom(this.context.describeNoSeat(noSeat));
   }
 
   private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {

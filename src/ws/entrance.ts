@@ -5,9 +5,17 @@ import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { faultOf, type ProblemOptions } from "../http/problem.ts";
 import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protocol/frames.ts";
 import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
-import type { AskForRoom, Entered, RefusedRoom } from "../signaling/context.ts";
+import type { NoSeat } from "../signaling/arrival.ts";
+import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../signaling/context.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
+
+/** How a newcomer hears that there is no seat for it. */
+export const noSeats = {
+  rooms_full: "rooms_full",
+  rooms_share: "too_many_rooms",
+  unreachable: "store_unreachable",
+} as const satisfies Record<NoSeat, RoomRefusal>;
 
 /**
  * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
@@ -21,10 +29,10 @@ export function createEntrance(options: {
   readonly now: () => number;
   readonly tally: Pick<Tally, "refusals">;
   readonly connectionLog: ConnectionLog | undefined;
-}): AskForRoom {
+}): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
   const { rendezvous, limiter, draining, now, connectionLog } = options;
 
-  return (type, frame, client) => {
+  const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
     if (!passage.ok) return refuse("rate_limited", "rate_limited", passage);
     if (draining()) return refuse("draining", "draining");
@@ -41,6 +49,7 @@ export function createEntrance(options: {
     }
     return mint(fields.data.ttl, sid, client);
   };
+  return { askForRoom, describeNoSeat: (why) => refuse(why, noSeats[why]) };
 
   function mint(ttl: unknown, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
     const ttlMs = typeof ttl === "number" && ttl > 0 ? ttl * 1000 : undefined;

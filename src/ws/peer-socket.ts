@@ -3,7 +3,6 @@ import type { Client } from "../admission/clients.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
 import type { Peer } from "../signaling/peer.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Flow } from "./flow.ts";
 import { Quiet } from "./quiet.ts";
 
@@ -27,9 +26,10 @@ export class PeerSocket implements Connection {
   /** Messages that came, and their bytes where somebody logs them. */
   frames = 0;
   bytes = 0;
-  /** The room and side; undefined until a client that comes without a room has one. */
+  /** The room and side; undefined while it has no room. */
   identity: PeerIdentity | undefined;
   private topic = "";
+  private inTopic = false;
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
@@ -38,6 +38,8 @@ export class PeerSocket implements Connection {
   /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
+  /** A ping that was asked for before the socket opened; empty for none. */
+  private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
@@ -71,14 +73,24 @@ export class PeerSocket implements Connection {
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-    private readonly connectionLog: ConnectionLog | undefined,
+    /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+    readonly isBrowser = false,
   ) {}
 
-  enters(identity: PeerIdentity): void {
+  enters(identity: PeerIdentity | undefined): void {
     this.identity = identity;
-    this.topic = `${identity.appId}/${identity.side}`;
-    // The log names it once it is open.
-    if (this.ws) this.connectionLog?.joined(this.id, identity, this.client.address);
+    if (identity) this.topic = `${identity.appId}/${identity.side}`;
+  }
+
+  /** It has its seat since before the `101`, and may have lost it. */
+  opened(ws: Socket, monotonicMs: number): void {
+    this.ws = ws;
+    this.openedAt = monotonicMs;
+    this.heardAt = monotonicMs;
+    if (this.inTopic) ws.subscribe(this.topic);
+    if (this.pingAtOpen !== "") ws.ping(this.pingAtOpen);
+    // It was cut before it opened.
+    if (this.quiet === undefined) ws.terminate();
   }
 
   send(text: string): number {
@@ -170,16 +182,18 @@ export class PeerSocket implements Connection {
   }
 
   joinTopic(): void {
+    this.inTopic = true;
     this.ws?.subscribe(this.topic);
   }
 
   leaveTopic(): void {
-    const isOpen = this.ws?.readyState === WebSocket.OPEN;
-    if (isOpen && this.identity !== undefined) this.ws?.unsubscribe(this.topic);
+    if (this.inTopic && this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    this.inTopic = false;
   }
 
   ping(nonce: string): void {
-    this.ws?.ping(nonce);
+    if (this.ws) this.ws.ping(nonce);
+    else this.pingAtOpen = nonce;
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */

@@ -13,17 +13,6 @@ export interface CandidateCounts {
 
 export const noCandidates: Readonly<CandidateCounts> = { host: 0, srflx: 0, prflx: 0, relay: 0 };
 
-/** The candidates of both sides, as the connection's statistics have them. */
-export async function candidatesOf(connection: RTCPeerConnection) {
-  const counts = { local: { ...noCandidates }, remote: { ...noCandidates } };
-  (await connection.getStats()).forEach(({ type, candidateType }) => {
-    const side = type === "local-candidate" ? "local" : "remote";
-    const isCandidate = type === `${side}-candidate` && candidateType in noCandidates;
-    if (isCandidate) counts[side][candidateType as keyof CandidateCounts]++;
-  });
-  return counts;
-}
-
 /** What is known when a peer connection fails. */
 export interface Attempt {
   /** URLs of the ICE servers that were used. */

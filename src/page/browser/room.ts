@@ -1,6 +1,6 @@
 import type { ClientState } from "../../client/client.ts";
 import { type Closed, connect, type Path, type Peer, pathOf } from "../../client/peer.ts";
-import { type Attempt, advice, candidatesOf, noCandidates } from "./advice.ts";
+import { type Attempt, advice, type CandidateCounts, noCandidates } from "./advice.ts";
 import { Chat, type Sent } from "./chat.ts";
 import { element, setHidden } from "./elements.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
@@ -325,6 +325,17 @@ function newSession({ client, code, expiresAt }: Peer): Session {
   const clockAheadMs = Date.now() - client.serverNow();
   const own = { appId, side, sid, deliveredUpTo, clockAheadMs };
   return code === "" ? own : { ...own, code, expiresAt };
+}
+
+/** The candidates of both sides, as the connection's statistics have them. */
+async function candidatesOf(connection: RTCPeerConnection) {
+  const counts = { local: { ...noCandidates }, remote: { ...noCandidates } };
+  (await connection.getStats()).forEach(({ type, candidateType }) => {
+    const side = type === "local-candidate" ? "local" : "remote";
+    const isCandidate = type === `${side}-candidate` && candidateType in noCandidates;
+    if (isCandidate) counts[side][candidateType as keyof CandidateCounts]++;
+  });
+  return counts;
 }
 
 function total({ host, srflx, prflx, relay }: typeof noCandidates): number {
