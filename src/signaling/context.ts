@@ -24,7 +24,7 @@ export interface SignalingContext {
   /** How long a connection may be without a room. */
   readonly roomTtlMs: number;
   readonly askForRoom: AskForRoom;
-  readonly describeNoSeat: (why: NoSeat) => RefusedRoom;
+  readonly describeNoSeat: (why: NoSeat, client: Client) => RefusedRoom;
   /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
   readonly framesPerSec: number;
   readonly largeFrames: LargeFrames;

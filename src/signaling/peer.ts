@@ -333,7 +333,7 @@ export class Peer implements SeatListener {
     return andThen(
       this.context.askForRoom(type, frame, this.client),
       (answer) => ("identity" in answer ? this.enter(answer) : this.refuseRoom(answer)),
-      () => this.refuseRoom(this.context.describeNoSeat("unreachable")),
+      () => this.refuseRoom(this.context.describeNoSeat("unreachable", this.client)),
     );
   }
 
@@ -360,7 +360,7 @@ export class Peer implements SeatListener {
     this.connection.enters(undefined);
     this.beginRoomless();
     this.inbox?.release();
-    return this.refuseRoom(this.context.describeNoSeat(noSeat));
+    return this.refuseRoom(this.context.describeNoSeat(noSeat, this.client));
   }
 
   private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {

@@ -29,17 +29,19 @@ export function createEntrance(options: {
   readonly now: () => number;
   readonly tally: Pick<Tally, "refusals">;
   readonly connectionLog: ConnectionLog | undefined;
+  /** Gets each refusal. */
+  readonly limited: (code: RoomRefusal, address: string) => void;
 }): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
   const { rendezvous, limiter, draining, now, connectionLog } = options;
 
   const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
-    if (!passage.ok) return refuse("rate_limited", "rate_limited", passage);
-    if (draining()) return refuse("draining", "draining");
+    if (!passage.ok) return refuse(client, "rate_limited", "rate_limited", passage);
+    if (draining()) return refuse(client, "draining", "draining");
     const schema = clientFrames[type].schema;
     const fields = schema.safeParse(frame);
     if (!fields.success) {
-      return refuse("bad_request", "malformed", { detail: faultsIn(type, fields.error) });
+      return refuse(client, "bad_request", "malformed", { detail: faultsIn(type, fields.error) });
     }
     const { sid = "" } = fields.data;
     if ("code" in fields.data) return redeem(fields.data.code as Code, sid, client);
@@ -49,12 +51,12 @@ export function createEntrance(options: {
     }
     return mint(fields.data.ttl, sid, client);
   };
-  return { askForRoom, describeNoSeat: (why) => refuse(why, noSeats[why]) };
+  return { askForRoom, describeNoSeat: (why, client) => refuse(client, why, noSeats[why]) };
 
   function mint(ttl: unknown, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
     const ttlMs = typeof ttl === "number" && ttl > 0 ? ttl * 1000 : undefined;
     return andThen(rendezvous.mint({ ttlMs, client }), (minted) => {
-      if (minted.outcome !== "minted") return refuse(...unminted(minted));
+      if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
       const { code, appId, expiresAt } = minted;
       connectionLog?.minted(appId, client.address);
       const room = { appID: appId, side: "A", expiresAt: timeOf(expiresAt) } as const;
@@ -65,7 +67,7 @@ export function createEntrance(options: {
 
   function redeem(code: Code, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
     return andThen(rendezvous.redeem(code, client), (guess) => {
-      if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
+      if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
       connectionLog?.redeemed(appId, client.address);
       const room = { appID: appId, side: "B", expiresAt: timeOf(expiresAt) } as const;
@@ -74,8 +76,14 @@ export function createEntrance(options: {
     });
   }
 
-  function refuse(counted: Refusal, code: RoomRefusal, words?: ProblemOptions): RefusedRoom {
+  function refuse(
+    { address }: Client,
+    counted: Refusal,
+    code: RoomRefusal,
+    words?: ProblemOptions,
+  ): RefusedRoom {
     options.tally.refusals[counted]++;
+    options.limited(code, address);
     return { code, ...faultOf(code, words) };
   }
 }

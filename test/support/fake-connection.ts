@@ -1,4 +1,3 @@
-import type { Client } from "../../src/admission/clients.ts";
 import {
   type CloseReason,
   closes,
@@ -11,6 +10,7 @@ import type {
   PeerIdentity,
   SignalingContext,
 } from "../../src/signaling/context.ts";
+import { someClient } from "./some-client.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
@@ -78,10 +78,7 @@ export class FakeConnection implements Connection {
 }
 
 /** Who is behind it: counted under one address. */
-export const fakeClient: Client = {
-  ...{ key: "192.0.2.1", site: undefined, address: "192.0.2.1", header: undefined, shared: false },
-  accounts: [{ key: "192.0.2.1", isSite: false }],
-};
+export const fakeClient = someClient("192.0.2.1");
 
 /** What a context has for connections that come without a room: such do not come to these tests. */
 export const noEntrance: Pick<SignalingContext, "roomTtlMs" | "askForRoom" | "describeNoSeat"> = {

@@ -101,7 +101,7 @@ function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => 
     },
     rooms: {
       establish: (seat) => at(seat).rooms.establish(seat),
-      grantIce: (...args) => next().rooms.grantIce(...args),
+      allowsIce: (...args) => next().rooms.allowsIce(...args),
     },
     seats: {
       async take(newcomer, how) {
