@@ -18,7 +18,7 @@ import { ProblemResponse } from "../http/problem.ts";
 import { type IceSource, iceSource } from "../rendezvous/ice.ts";
 import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
-import { LargeFrames } from "../signaling/large-frames.ts";
+import { FairQueue } from "../signaling/fair-queue.ts";
 import { connectionLog } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -166,7 +166,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     framesPerSec: config.framesPerSec,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock, config.socketsPerClient > 0),
     queued: new SharedBudget(
       config.wsBufferTotalBytes,
       config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
@@ -219,7 +219,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
         queuedBytes: () => context.queued.used,
-        largeFrames: context.largeFrames,
+        fairQueue: context.fairQueue,
         process: {
           version,
           bun: Bun.version,

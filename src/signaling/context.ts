@@ -8,7 +8,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { LargeFrames } from "./large-frames.ts";
+import type { FairQueue, Member } from "./fair-queue.ts";
 
 /** What every peer of a server shares. */
 export interface SignalingContext {
@@ -19,9 +19,9 @@ export interface SignalingContext {
   readonly connectionLog?: ConnectionLog | undefined;
   readonly heartbeatMs: number;
   readonly wsMaxMsgBytes: number;
-  /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
+  /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
-  readonly largeFrames: LargeFrames;
+  readonly fairQueue: FairQueue;
   /** Bytes of frames that wait to be handled. */
   readonly queued: SharedBudget;
   /** What a welcome tells of; missing where nothing is set up. Never rejects. */
@@ -49,7 +49,7 @@ export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
 export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 
 /** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
-export interface Connection {
+export interface Connection extends Member {
   /** Names the connection in the log. */
   readonly id: string;
   /** Sends a frame of the server's own. Answers its size in bytes. */
@@ -70,8 +70,6 @@ export interface Connection {
   joinTopic(): void;
   leaveTopic(): void;
   ping(nonce: string): void;
-  pause(reason: PauseReason): void;
-  resume(reason: PauseReason): void;
   /** Reads for a turn although paused, so that a sign of life can be seen. */
   readForATurn(): void;
   /** Closes with the code and text of the reason. */

@@ -29,7 +29,7 @@ import {
   pauseReasons,
   type SignalingContext,
 } from "./context.ts";
-import { largeFrameLength } from "./frame-budget.ts";
+import { largeFrameLength } from "./fair-queue.ts";
 import { Inbox } from "./inbox.ts";
 import { Prober } from "./prober.ts";
 import { Pump, sayHello } from "./pump.ts";

@@ -2,6 +2,7 @@ import type { Server, ServerWebSocket } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
+import type { Member, Served, Share } from "../signaling/fair-queue.ts";
 import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 
@@ -49,6 +50,12 @@ export class PeerSocket implements Connection {
   /** Pings and pongs that came in the turn of the event loop of this number. */
   controls = 0;
   controlsTurn = 0;
+
+  // Kept by the fair queue.
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  inbox: Served | undefined;
 
   // Kept by flow control.
   unsent = 0;

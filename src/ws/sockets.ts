@@ -43,7 +43,7 @@ export function createSockets(
   socketLimits: SocketLimits,
   onError: (error: unknown) => void,
 ): Sockets {
-  const { tally, clock, connectionLog } = context;
+  const { tally, clock, connectionLog, fairQueue } = context;
   const flow = new Flow(limits, tally, clock);
   const heartbeat = startHeartbeat(context.heartbeatMs, clock);
   const newcomers = new Newcomers(clock);
@@ -97,6 +97,7 @@ export function createSockets(
       tally.connections++;
       open++;
       socketLimits.opened(socket.client.accounts);
+      fairQueue.join(socket, socket.client.accounts);
       socket.openedAt = clock.monotonicMs();
       socket.heardAt = socket.openedAt;
       if (connectionLog) {
@@ -145,6 +146,7 @@ export function createSockets(
       const socket = ws.data;
       open--;
       socketLimits.closed(socket.client.accounts);
+      fairQueue.part(socket);
       heartbeat.remove(socket);
       const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
       flow.closed(socket, code === abnormalClosure);

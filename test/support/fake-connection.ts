@@ -5,6 +5,7 @@ import {
   type ServerClose,
 } from "../../src/protocol/closes.ts";
 import type { Connection, PauseReason } from "../../src/signaling/context.ts";
+import type { Member, Served, Share } from "../../src/signaling/fair-queue.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
@@ -20,6 +21,10 @@ export class FakeConnection implements Connection {
   room = true;
   congested = false;
   closeReason: CloseReason | undefined;
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  inbox: Served | undefined;
 
   send(text: string): number {
     this.sent.push(text);

@@ -14,7 +14,7 @@ import type {
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import type { CloseReason } from "../../src/protocol/closes.ts";
 import { Arrival, Newcomers, newcomerWaitMs } from "../../src/signaling/arrival.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import {
   claimable,
   displacedAfterMs,
@@ -120,7 +120,7 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   const arrival = new Arrival(newcomer, connection, context, {

@@ -1,0 +1,343 @@
+import { type Account, shareParts } from "../base/account.ts";
+import type { Clock } from "../base/clock.ts";
+import { type PauseReason, pauseReasons } from "./context.ts";
+
+/** A turn of the event loop is short up to this, ms: so long, all frames are handled as they come. */
+const turnMs = 4;
+/** One visit to a connection in line, ms: its client's other connections wait for it. */
+const visitMs = 0.1;
+/** Work that is saved up while nothing is to be done, ms, for all: each client has its share of it. */
+const burstMs = 20;
+/** A frame longer than this can take tens of ms to read (1 MiB of nested brackets: 33 ms). */
+export const largeFrameLength = 16_384;
+/** Share of CPU time for large frames, and for reading from connections that have to wait. */
+const largeShare = 0.25;
+/** Time for large frames that is saved up while there are none, ms. */
+const largeBurstMs = 10;
+/** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
+const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
+/** How often is looked whether somebody in line may go on, ms. */
+const lookEveryMs = 2;
+
+/** A connection, as what shares the work sees it. */
+export interface Member {
+  /** Its client's share, its neighbours there: kept by `FairQueue`. */
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  /** Its frames, once there was one. */
+  inbox: Served | undefined;
+  pause(reason: PauseReason): void;
+  resume(reason: PauseReason): void;
+}
+
+export interface Served {
+  /** Characters of the frame that is next; 0 while nothing waits. */
+  readonly nextLength: number;
+  /** Handles the next frame, and further ones until `until` (ms, monotonic) or a large one. */
+  serve(until: number): void;
+}
+
+/** What a member waits for: that frames of it are handled, a large one, or that it is read from. */
+type Wait = "frames" | "large" | "read";
+type Lines = Readonly<Record<Wait, Set<Member | Share>>>;
+
+function waitOf({ inbox }: Member): Wait {
+  const next = inbox?.nextLength ?? 0;
+  if (next === 0) return "read";
+  return next > largeFrameLength ? "large" : "frames";
+}
+
+/** What an account has of the work. Members of a client's are connections, of a site's its clients'. */
+export class Share {
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  first: Member | Share | undefined;
+  /** Members that wait, the one that has waited longest first; undefined while there are none. */
+  lines: Lines | undefined;
+  /** All members wait, or have waited since this was set: none is read from unless it was served. */
+  isHeld = false;
+  /** ms of work, less what its part of the time since then has paid for. */
+  private spentMs = 0;
+  private paidAt = 0;
+
+  constructor(
+    readonly key: string,
+    /** Part of the time that it has. */
+    private readonly part: number,
+  ) {}
+
+  spend(ms: number, at: number): void {
+    this.spentMs = Math.max(0, this.spentMs - (at - this.paidAt) * this.part) + ms;
+    this.paidAt = at;
+  }
+
+  isOverdrawn(at: number): boolean {
+    return this.spentMs - (at - this.paidAt) * this.part > burstMs * this.part;
+  }
+
+  add(member: Member | Share): void {
+    member.share = this;
+    member.after = this.first;
+    if (this.first) this.first.before = member;
+    this.first = member;
+  }
+
+  remove(member: Member | Share): void {
+    if (member.before) member.before.after = member.after;
+    else this.first = member.after;
+    if (member.after) member.after.before = member.before;
+    member.share = undefined;
+    member.before = undefined;
+    member.after = undefined;
+  }
+
+  /** The next to be served: it and the accounts it belongs to stand last in their lines now. */
+  next(wait: Wait, at: number): Member | undefined {
+    const line = this.lines?.[wait] ?? [];
+    for (const one of line) {
+      if (!(one instanceof Share)) return one;
+      const member = one.isOverdrawn(at) ? undefined : one.next(wait, at);
+      if (member === undefined) continue;
+      this.lines?.[wait].delete(one);
+      this.lines?.[wait].add(one);
+      return member;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * Shares the time that frames take among clients, however many connections each has. In a short turn
+ * of the event loop all is handled as it comes. In a long one, and while anyone waits, time is counted:
+ * a client or site that has had its share (account.ts) is not read from, and its connections wait in
+ * line. They are served by site, then by customer, client and connection, each in turn.
+ */
+export class FairQueue {
+  /** Frames of up to 16 KiB that come before this (ms, monotonic) are handled at once. */
+  calmUntil = Number.NEGATIVE_INFINITY;
+  /** ms that large frames, and reading from those who wait, have taken so far. */
+  largeMs = 0;
+  private largeSpareMs = largeBurstMs;
+  private largeFilledAt: number;
+  private readonly root = new Share("", Number.POSITIVE_INFINITY);
+  private readonly shares = new Map<string, Share>();
+  /** `turnOver` is called at the end of this turn. */
+  private awaitsTurnOver = false;
+  private awaitsLook = false;
+  /** When reading from one that waits began; undefined in turns without. */
+  private readsSince: number | undefined;
+
+  constructor(
+    private readonly clock: Pick<Clock, "monotonicMs" | "after">,
+    /** False where all clients share one address: none has a share of its own. */
+    private readonly byClient = true,
+    /** Calls back when everything that this turn of the event loop has read was handled. */
+    private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
+  ) {
+    this.largeFilledAt = clock.monotonicMs();
+  }
+
+  /** Clients, or sites where they have one, that wait; `wait`: for this alone. */
+  waiting(wait?: Wait): number {
+    const { lines } = this.root;
+    if (lines === undefined) return 0;
+    if (wait !== undefined) return lines[wait].size;
+    return new Set([...lines.frames, ...lines.large, ...lines.read]).size;
+  }
+
+  /** A connection of this client is open. */
+  join(member: Member, accounts: readonly Account[]): void {
+    let share = this.root;
+    for (let i = accounts.length - 1; i >= 0 && this.byClient; i--) {
+      const { key, isSite } = accounts[i] as Account;
+      let own = this.shares.get(key);
+      if (own === undefined) {
+        own = new Share(key, 1 / (isSite ? shareParts.site : shareParts.client));
+        this.shares.set(key, own);
+        share.add(own);
+      }
+      own.isHeld = false;
+      share = own;
+    }
+    share.add(member);
+  }
+
+  /** It is closed. */
+  part(member: Member): void {
+    this.leave(member);
+    let { share } = member;
+    share?.remove(member);
+    while (share?.share !== undefined && share.first === undefined) {
+      const above: Share = share.share;
+      this.shares.delete(share.key);
+      above.remove(share);
+      share = above;
+    }
+  }
+
+  /** Whether a frame of so many characters that comes at `at` (ms, monotonic) may be handled now. */
+  admits(member: Member, length: number, at: number): boolean {
+    if (length > largeFrameLength && (this.waiting("large") > 0 || this.largeSpare() <= 0)) {
+      return false;
+    }
+    return at < this.calmUntil || this.isWithinShare(member, at);
+  }
+
+  /** Counts what handling a frame has taken, in ms, unless all is calm. */
+  took(member: Member, length: number, handlingMs: number, at: number): void {
+    const ms = handlingMs + receivingMs.frame + length * receivingMs.character;
+    if (length > largeFrameLength) this.tookLarge(ms);
+    this.spend(member, ms, at);
+  }
+
+  /** A frame was put in line, or a control frame was answered. */
+  received(member: Member, length: number, at: number): void {
+    if (at < this.calmUntil) return;
+    this.spend(member, receivingMs.frame + length * receivingMs.character, at);
+  }
+
+  /** Whether its client has something left; if not, none of its connections is read from. */
+  isWithinShare(member: Member, at: number): boolean {
+    if (this.root.lines === undefined && !this.awaitsTurnOver) {
+      // It is a while since the last look: this turn may have begun at any moment since.
+      this.callAfterTurn();
+      this.calmUntil = at + turnMs;
+      return true;
+    }
+    let isWithin = true;
+    for (let share = member.share; share; share = share.share) {
+      if (!share.isOverdrawn(at)) continue;
+      isWithin = false;
+      if (!share.isHeld) this.hold(share);
+    }
+    return isWithin;
+  }
+
+  /** From now on the member is not read from, and served in its turn until nothing of it waits. */
+  wait(member: Member): void {
+    member.pause(pauseReasons.rate);
+    const wait = waitOf(member);
+    const { share = this.root } = member;
+    if (share.lines?.[wait].has(member)) return;
+    this.leave(member);
+    let one: Member | Share = member;
+    for (let of: Share | undefined = share; of; of = of.share) {
+      of.lines ??= { frames: new Set(), large: new Set(), read: new Set() };
+      of.lines[wait].add(one);
+      one = of;
+    }
+    this.calmUntil = Number.NEGATIVE_INFINITY;
+    if (!this.awaitsTurnOver) this.callAfterTurn();
+  }
+
+  private leave(member: Member): void {
+    for (const wait of ["frames", "large", "read"] as const) {
+      let one: Member | Share = member;
+      for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
+        of.lines[wait].delete(one);
+        if (of.lines[wait].size > 0) break;
+        one = of;
+      }
+    }
+    for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
+      const { frames, large, read } = of.lines;
+      if (frames.size + large.size + read.size > 0) break;
+      of.lines = undefined;
+      of.isHeld = false;
+    }
+  }
+
+  private hold(share: Share): void {
+    share.isHeld = true;
+    for (let one = share.first; one; one = one.after) {
+      if (one instanceof Share) this.hold(one);
+      else this.wait(one);
+    }
+  }
+
+  private spend(member: Member, ms: number, at: number): void {
+    for (let share = member.share; share; share = share.share) share.spend(ms, at);
+  }
+
+  private callAfterTurn(): void {
+    this.awaitsTurnOver = true;
+    this.afterTurn(() => this.turnOver());
+  }
+
+  private turnOver(): void {
+    const at = this.clock.monotonicMs();
+    if (this.readsSince !== undefined) this.tookLarge(at - this.readsSince);
+    this.readsSince = undefined;
+    this.awaitsTurnOver = false;
+    let served = false;
+    try {
+      served = this.serve(at);
+    } finally {
+      if (this.root.lines === undefined) this.calmUntil = this.clock.monotonicMs() + turnMs;
+      else if (served && !this.awaitsTurnOver) this.callAfterTurn();
+      else this.lookAgain();
+    }
+  }
+
+  private lookAgain(): void {
+    if (this.awaitsLook) return;
+    this.awaitsLook = true;
+    this.clock.after(lookEveryMs, () => {
+      this.awaitsLook = false;
+      if (!this.awaitsTurnOver && this.root.lines !== undefined) this.callAfterTurn();
+    });
+  }
+
+  /** Answers whether there was anyone to be served. */
+  private serve(from: number): boolean {
+    let served = false;
+    for (let at = from; at < from + turnMs; at = this.clock.monotonicMs()) {
+      const member = this.root.next("frames", at);
+      if (member === undefined) break;
+      this.visit(member, at);
+      served = true;
+    }
+    if (this.largeSpare() <= 0) return served;
+    for (const wait of ["read", "large"] as const) {
+      const at = this.clock.monotonicMs();
+      const member = this.root.next(wait, at);
+      if (member === undefined) continue;
+      this.visit(member, at);
+      served = true;
+    }
+    return served;
+  }
+
+  /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */
+  private visit(member: Member, at: number): void {
+    const { inbox } = member;
+    const length = inbox?.nextLength ?? 0;
+    this.leave(member);
+    if (inbox === undefined || length === 0) {
+      this.readsSince = at;
+      member.resume(pauseReasons.rate);
+      return;
+    }
+    try {
+      inbox.serve(at + visitMs);
+    } finally {
+      const now = this.clock.monotonicMs();
+      this.took(member, length, now - at, now);
+    }
+  }
+
+  private tookLarge(ms: number): void {
+    this.largeMs += ms;
+    this.largeSpareMs = this.largeSpare() - ms;
+  }
+
+  private largeSpare(): number {
+    const at = this.clock.monotonicMs();
+    const earned = (at - this.largeFilledAt) * largeShare;
+    this.largeSpareMs = Math.min(largeBurstMs, this.largeSpareMs + earned);
+    this.largeFilledAt = at;
+    return this.largeSpareMs;
+  }
+}
