@@ -10,12 +10,17 @@ const visitMs = 0.1;
 const burstMs = 20;
 /** A frame longer than this can take tens of ms to read (1 MiB of nested brackets: 33 ms). */
 export const largeFrameLength = 16_384;
-/** Share of CPU time for large frames, and for reading from connections that have to wait. */
+/** Share of CPU time for large frames, and for reading floods from connections that wait. */
 const largeShare = 0.25;
 /** Time for large frames that is saved up while there are none, ms. */
 const largeBurstMs = 10;
 /** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
 const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
+/**
+ * What handling a frame, and a character of it, counts at most, ms: it is what deep JSON takes. More than
+ * that was taken by the machine's other work, or by garbage of others.
+ */
+const handlingMs = { frame: 0.02, character: 0.000033 };
 /** How often is looked whether somebody in line may go on, ms. */
 const lookEveryMs = 2;
 
@@ -56,7 +61,7 @@ export class Share {
   first: Member | Share | undefined;
   /** Members that wait, the one that has waited longest first; undefined while there are none. */
   lines: Lines | undefined;
-  /** All members wait, or have waited since this was set: none is read from unless it was served. */
+  /** None of its members is read from. */
   isHeld = false;
   /** ms of work, less what its part of the time since then has paid for. */
   private spentMs = 0;
@@ -98,7 +103,9 @@ export class Share {
     const line = this.lines?.[wait] ?? [];
     for (const one of line) {
       if (!(one instanceof Share)) return one;
-      const member = one.isOverdrawn(at) ? undefined : one.next(wait, at);
+      // Large frames have a limit of their own.
+      const mayGoOn = wait === "large" || !one.isOverdrawn(at);
+      const member = mayGoOn ? one.next(wait, at) : undefined;
       if (member === undefined) continue;
       this.lines?.[wait].delete(one);
       this.lines?.[wait].add(one);
@@ -117,17 +124,19 @@ export class Share {
 export class FairQueue {
   /** Frames of up to 16 KiB that come before this (ms, monotonic) are handled at once. */
   calmUntil = Number.NEGATIVE_INFINITY;
-  /** ms that large frames, and reading from those who wait, have taken so far. */
+  /** ms that large frames have taken so far. */
   largeMs = 0;
   private largeSpareMs = largeBurstMs;
   private largeFilledAt: number;
-  private readonly root = new Share("", Number.POSITIVE_INFINITY);
+  private readonly root = new Share("", Number.MAX_VALUE);
   private readonly shares = new Map<string, Share>();
   /** `turnOver` is called at the end of this turn. */
   private awaitsTurnOver = false;
   private awaitsLook = false;
   /** When reading from one that waits began; undefined in turns without. */
   private readsSince: number | undefined;
+  /** When the next one may be read from. */
+  private readsNextAt = 0;
 
   constructor(
     private readonly clock: Pick<Clock, "monotonicMs" | "after">,
@@ -179,17 +188,16 @@ export class FairQueue {
 
   /** Whether a frame of so many characters that comes at `at` (ms, monotonic) may be handled now. */
   admits(member: Member, length: number, at: number): boolean {
-    if (length > largeFrameLength && (this.waiting("large") > 0 || this.largeSpare() <= 0)) {
-      return false;
-    }
-    return at < this.calmUntil || this.isWithinShare(member, at);
+    const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
+    if (length <= largeFrameLength) return isWithin;
+    return isWithin && this.waiting("large") === 0 && this.largeSpare() > 0;
   }
 
-  /** Counts what handling a frame has taken, in ms, unless all is calm. */
-  took(member: Member, length: number, handlingMs: number, at: number): void {
-    const ms = handlingMs + receivingMs.frame + length * receivingMs.character;
-    if (length > largeFrameLength) this.tookLarge(ms);
-    this.spend(member, ms, at);
+  /** Counts what handling a frame has taken, in ms: of small ones, only while not all is calm. */
+  took(member: Member, length: number, ms: number): void {
+    if (length > largeFrameLength) return this.tookLarge(ms + length * receivingMs.character);
+    const most = handlingMs.frame + length * handlingMs.character;
+    this.spend(member, Math.min(ms, most), this.clock.monotonicMs());
   }
 
   /** A frame was put in line, or a control frame was answered. */
@@ -268,8 +276,7 @@ export class FairQueue {
 
   private turnOver(): void {
     const at = this.clock.monotonicMs();
-    if (this.readsSince !== undefined) this.tookLarge(at - this.readsSince);
-    this.readsSince = undefined;
+    if (this.readsSince !== undefined) this.readFor(at - this.readsSince, at);
     this.awaitsTurnOver = false;
     let served = false;
     try {
@@ -279,6 +286,12 @@ export class FairQueue {
       else if (served && !this.awaitsTurnOver) this.callAfterTurn();
       else this.lookAgain();
     }
+  }
+
+  /** A turn in which one of those who wait was read from is over. After a long one, others come first. */
+  private readFor(ms: number, at: number): void {
+    this.readsSince = undefined;
+    if (ms > turnMs) this.readsNextAt = at + ms * (1 / largeShare - 1);
   }
 
   private lookAgain(): void {
@@ -299,33 +312,25 @@ export class FairQueue {
       this.visit(member, at);
       served = true;
     }
-    if (this.largeSpare() <= 0) return served;
-    for (const wait of ["read", "large"] as const) {
-      const at = this.clock.monotonicMs();
-      const member = this.root.next(wait, at);
-      if (member === undefined) continue;
-      this.visit(member, at);
-      served = true;
-    }
-    return served;
+    const at = this.clock.monotonicMs();
+    const large = this.largeSpare() > 0 ? this.root.next("large", at) : undefined;
+    const read = at >= this.readsNextAt ? this.root.next("read", at) : undefined;
+    if (large) this.visit(large, at);
+    if (read) this.visit(read, this.clock.monotonicMs());
+    return served || large !== undefined || read !== undefined;
   }
 
   /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */
   private visit(member: Member, at: number): void {
-    const { inbox } = member;
-    const length = inbox?.nextLength ?? 0;
+    const wait = waitOf(member);
     this.leave(member);
-    if (inbox === undefined || length === 0) {
+    if (wait === "read") {
       this.readsSince = at;
+      for (let { share } = member; share; share = share.share) share.isHeld = false;
       member.resume(pauseReasons.rate);
       return;
     }
-    try {
-      inbox.serve(at + visitMs);
-    } finally {
-      const now = this.clock.monotonicMs();
-      this.took(member, length, now - at, now);
-    }
+    member.inbox?.serve(at + visitMs);
   }
 
   private tookLarge(ms: number): void {

@@ -202,8 +202,7 @@ export class Inbox implements Served {
     try {
       return this.handler.handle(text);
     } finally {
-      const endedAt = clock.monotonicMs();
-      fairQueue.took(this.connection, text.length, endedAt - startedAt, endedAt);
+      fairQueue.took(this.connection, text.length, clock.monotonicMs() - startedAt);
     }
   }
 
@@ -247,7 +246,7 @@ export class Inbox implements Served {
       this.head++;
       this.count(-text.length - bytesPerFrame);
       try {
-        const done = isServed ? this.handler.handle(text) : this.handle(text, at);
+        const done = this.handle(text, at);
         const goesOn = this.together !== undefined && this.together.at(-1) === done;
         if ((done instanceof Promise && !goesOn) || this.togetherIsFull) this.await(done);
       } catch (error) {
