@@ -37,8 +37,8 @@ export interface Member {
 }
 
 export interface Served {
-  /** Characters of the frame that is next; 0 while nothing waits. */
-  readonly nextLength: number;
+  /** Characters of the frame that is next; undefined while none waits. */
+  readonly nextLength: number | undefined;
   /** Handles the next frame, and further ones until `until` (ms, monotonic) or a large one. */
   serve(until: number): void;
 }
@@ -48,8 +48,8 @@ type Wait = "frames" | "large" | "read";
 type Lines = Readonly<Record<Wait, Set<Member | Share>>>;
 
 function waitOf({ inbox }: Member): Wait {
-  const next = inbox?.nextLength ?? 0;
-  if (next === 0) return "read";
+  const next = inbox?.nextLength;
+  if (next === undefined) return "read";
   return next > largeFrameLength ? "large" : "frames";
 }
 
@@ -200,10 +200,17 @@ export class FairQueue {
     this.spend(member, Math.min(ms, most), this.clock.monotonicMs());
   }
 
-  /** A frame was put in line, or a control frame was answered. */
+  /** A frame was put in line at `at` (ms, monotonic). */
   received(member: Member, length: number, at: number): void {
     if (at < this.calmUntil) return;
     this.spend(member, receivingMs.frame + length * receivingMs.character, at);
+  }
+
+  /** A ping or pong came. */
+  control(member: Member, at: number): void {
+    if (at < this.calmUntil) return;
+    this.received(member, 0, at);
+    this.isWithinShare(member, at);
   }
 
   /** Whether its client has something left; if not, none of its connections is read from. */

@@ -106,8 +106,8 @@ export class Inbox implements Served {
     return undefined;
   }
 
-  get nextLength(): number {
-    return this.waiting?.[this.head]?.length ?? 0;
+  get nextLength(): number | undefined {
+    return this.waiting?.[this.head]?.length;
   }
 
   serve(until: number): void {

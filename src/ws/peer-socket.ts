@@ -59,6 +59,8 @@ export class PeerSocket implements Connection {
 
   // Kept by flow control.
   unsent = 0;
+  /** It was given something since flow control's last tick. */
+  isGiven = false;
   progressTick = 0;
   /** A sender was told to wait for this socket. */
   congested = false;
@@ -103,7 +105,7 @@ export class PeerSocket implements Connection {
     // Where the socket is behind, Bun answers -1 in place of the size.
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
     this.sentBytes += bytes;
-    this.flow.published(bytes);
+    this.flow.published(this, bytes);
     return bytes;
   }
 
@@ -125,6 +127,7 @@ export class PeerSocket implements Connection {
 
   ping(nonce: string): void {
     this.ws?.ping(nonce);
+    this.flow.gave(this);
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */

@@ -65,6 +65,8 @@ export function createSockets(
 
   /** Counts a ping or pong. */
   function countControl(socket: PeerSocket): void {
+    socket.heardAt = clock.monotonicMs();
+    fairQueue.control(socket, socket.heardAt);
     if (!turnEnds) {
       turnEnds = true;
       setImmediate(() => {
@@ -118,8 +120,9 @@ export function createSockets(
 
     ping(ws: Socket) {
       const socket = ws.data;
+      // The runtime has answered it.
+      flow.gave(socket);
       countControl(socket);
-      socket.heardAt = clock.monotonicMs();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
       socket.peer?.join();
     },
@@ -127,7 +130,6 @@ export function createSockets(
     pong(ws: Socket, data) {
       const socket = ws.data;
       countControl(socket);
-      socket.heardAt = clock.monotonicMs();
       const text = data.toString();
       if (socket.beatAnswered(text, socket.heardAt)) {
         tally.roundTripSeconds.observe(socket.roundTripMs / 1000);

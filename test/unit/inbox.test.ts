@@ -18,9 +18,10 @@ const accounts: readonly Account[] = [{ key: "192.0.2.1", isSite: false }];
 function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
+  connection.heardAt = clock.monotonicMs();
   const handled: string[] = [];
   const queued = new SharedBudget(10_000_000, 4_000_000);
-  const fairQueue = new FairQueue(clock);
+  const fairQueue = new FairQueue(clock, true, (run) => void clock.after(0, run));
   const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, fairQueue, queued };
   const handle = (text: string) => {
     handled.push(text);
