@@ -114,7 +114,7 @@ function everyMetric(): Promise<string> {
       ...{ mailboxes: 0, mails: 0, mailBytes: 0, idBytes: 0 },
       ...{ heldFrames: 0, heldBytes: 0, ringBytes: 0 },
     }),
-    limiters: () => ({ http: limiter, ws: limiter, ice: limiter }),
+    limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
     deferredRequests: () => 0,
     queuedBytes: () => 0,
     fairQueue: { waiting: () => 0, largeMs: 0 },

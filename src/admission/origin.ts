@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { onceAMinute } from "../base/once-a-minute.ts";
 import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 
@@ -35,7 +36,6 @@ export function originRule({
 /** Origins reported in one minute; pages that send more of them learn nothing new. */
 const maxReported = 20;
 const reportedLength = 200;
-const minuteMs = 60_000;
 
 /**
  * The rule, which reports each origin that it refuses: once a minute, and at most 20 of them in each.
@@ -46,20 +46,11 @@ export function reportingRule(
   monotonicMs: () => number,
   report: (origin: string) => void,
 ): OriginRule {
-  const reported = new Set<string>();
-  let minuteEnds = 0;
+  const isDue = onceAMinute(monotonicMs, maxReported);
   return (origin, host) => {
     if (rule(origin, host)) return true;
-    const now = monotonicMs();
-    if (now >= minuteEnds) {
-      reported.clear();
-      minuteEnds = now + minuteMs;
-    }
     const shown = terminalText((origin ?? "").slice(0, reportedLength));
-    if (reported.size < maxReported && !reported.has(shown)) {
-      reported.add(shown);
-      report(shown);
-    }
+    if (isDue(shown)) report(shown);
     return false;
   };
 }

@@ -1,4 +1,4 @@
-import { shareParts } from "../base/account.ts";
+import { partOf, shareOf } from "../base/account.ts";
 import type { Config, SettingError } from "./settings.ts";
 
 /** The settings read so far, each by itself; what was not valid is missing. */
@@ -131,13 +131,13 @@ function messagesFit(draft: Draft): Findings[] {
       );
     }
   }
-  const share = Math.floor((values.mailTotalBytes ?? 0) / shareParts.client);
+  const share = shareOf({ kind: "client" }, values.mailTotalBytes ?? 0);
   if (wsMaxMsgBytes !== undefined && values.mailTotalBytes !== undefined) {
     // Text that is not all ASCII counts two bytes a character.
     if (share < 2 * wsMaxMsgBytes) {
       warnings.push(
         `MAIL_TOTAL_BYTES is ${values.mailTotalBytes}, and one client gets an eighth of it: mail ` +
-          `of WS_MAX_MSG may not fit. ${2 * shareParts.client * wsMaxMsgBytes} is enough.`,
+          `of WS_MAX_MSG may not fit. ${2 * partOf("client") * wsMaxMsgBytes} is enough.`,
       );
     }
   }

@@ -7,6 +7,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { onceAMinute } from "../base/once-a-minute.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
@@ -14,12 +15,12 @@ import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf } from "../http/app.ts";
 import { endConnection, isLongBodied } from "../http/body.ts";
 import { guard } from "../http/guard.ts";
-import { ProblemResponse } from "../http/problem.ts";
-import { type IceSource, iceSource } from "../rendezvous/ice.ts";
+import { type ProblemCode, ProblemResponse } from "../http/problem.ts";
+import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { FairQueue } from "../signaling/fair-queue.ts";
-import { connectionLog } from "../telemetry/connection-log.ts";
+import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
@@ -55,11 +56,30 @@ export interface Parts {
 
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
+const clientUnknown =
+  "A trusted proxy does not tell who its client is: all such clients count as one, with the limits of " +
+  "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For where that is not set.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
 const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
+const iceGrantsOfSide = { perWindow: maxGrantsPerSide, windowMs: 3_600_000 };
+const fullForOne: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "rate_limited",
+  "client_full",
+  "too_many_misses",
+  "shared_misses",
+  "too_many_sockets",
+  "too_many_rooms",
+]);
+const fullForAll: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "codes_full",
+  "rooms_full",
+  "sockets_full",
+]);
+/** Proxies, or kinds of refusal, that have a line in the log in one minute. */
+const maxReported = 20;
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
@@ -73,11 +93,13 @@ export function buildParts(core: Core): Parts {
   const { config, engine, log } = core;
   const admission = buildAdmission(core);
   const { clientOf, connectionLog, requests } = admission;
+  const limitLog = logOfLimits(core);
   const ice = iceSource({
     ...config,
     rooms: engine.rooms,
     now: engine.now,
     limiter: admission.iceLimit,
+    sideLimiter: admission.iceSideLimit,
   });
   const { context, sockets, upgrade } = buildSockets(core, admission, ice);
   const { app, guessing } = buildHttp(core, admission, context, ice);
@@ -87,24 +109,27 @@ export function buildParts(core: Core): Parts {
     const isUpgrade = wsPaths.has(pathOf(request));
     const client = clientOf(request, server);
     const answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
-    return connectionLog === undefined ? answer : logRefusal(request, client, answer, isUpgrade);
+    if (answer instanceof Promise)
+      return answer.then((late) => logged(request, client, late, isUpgrade));
+    return answer && logged(request, client, answer, isUpgrade);
   }
 
-  function logRefusal(
+  /** The answer; where it is a refusal, a line in the log tells of it. */
+  function logged(
     request: Request,
     { address }: Client,
-    answer: MaybePromise<Response | undefined>,
+    response: Response | undefined,
     isUpgrade: boolean,
-  ): MaybePromise<Response | undefined> {
-    return andThen(answer, (response) => {
-      if (response === undefined || response.status < 400) return response;
-      const { status } = response;
-      const why = response instanceof ProblemResponse ? response : undefined;
-      const route = isUpgrade ? pathOf(request) : app.routeOf(request);
-      const refusal = { route, status, code: why?.code, detail: why?.detail };
-      connectionLog?.refused(request, refusal, address);
-      return response;
-    });
+  ): Response | undefined {
+    if (response === undefined || response.status < 400) return response;
+    const { status } = response;
+    const why = response instanceof ProblemResponse ? response : undefined;
+    if (why !== undefined) limitLog(why.code, address);
+    if (connectionLog === undefined) return response;
+    const route = isUpgrade ? pathOf(request) : app.routeOf(request);
+    const refusal = { route, status, code: why?.code, detail: why?.detail };
+    connectionLog.refused(request, refusal, address);
+    return response;
   }
 
   return {
@@ -122,8 +147,20 @@ export function buildParts(core: Core): Parts {
   };
 }
 
+/** Refusals because something is used up: one line a minute for each kind, with who met it first. */
+function logOfLimits({ log, clock, config }: Core): (code: ProblemCode, address: string) => void {
+  const isDue = onceAMinute(clock.monotonicMs, maxReported);
+  return (code, address) => {
+    const isFull = fullForAll.has(code);
+    if (!(isFull || fullForOne.has(code)) || !isDue(code)) return;
+    const client = logClient(address, config.logClient);
+    if (isFull) log.warn("the server is full", { code });
+    else log.info("a client was refused by a limit", { code, client });
+  };
+}
+
 /** Who a client is, and how much it may take. */
-function buildAdmission({ config, clock, log }: Core) {
+function buildAdmission({ config, clock, log, tally }: Core) {
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const known = clients({
@@ -132,8 +169,18 @@ function buildAdmission({ config, clock, log }: Core) {
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  const clientOf = (request: Request, server: Server<PeerSocket>) =>
-    known.of(server.requestIP(request)?.address ?? "", request.headers);
+  const probes = new Set(["/healthz", "/readyz", config.metricsRoute]);
+  const isDue = onceAMinute(clock.monotonicMs, maxReported);
+
+  function clientOf(request: Request, server: Server<PeerSocket>): Client {
+    const client = known.of(server.requestIP(request)?.address ?? "", request.headers);
+    const { fault, address, header = config.clientIpHeader || undefined } = client;
+    // A balancer, or Prometheus, that asks for itself has no client.
+    if (fault === undefined || probes.has(pathOf(request))) return client;
+    tally.unknownClients[fault]++;
+    if (isDue(address)) log.warn(clientUnknown, { proxy: address, header, fault });
+    return client;
+  }
   return {
     clientOf,
     sharedClients: known.sharedCount,
@@ -143,6 +190,7 @@ function buildAdmission({ config, clock, log }: Core) {
     httpLimit: limiter({ perWindow: config.httpRatePerMin }),
     wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
+    iceSideLimit: limiter(iceGrantsOfSide),
     socketLimits: socketLimits({
       max: config.maxSockets || socketsWithinOpenFiles(),
       perClient: config.socketsPerClient,
@@ -214,7 +262,12 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
       (await loadMetrics())({
         tally,
         sizes: () => (node === undefined || tally.store.isUp ? engine.sizes() : undefined),
-        limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
+        limiters: () => ({
+          http: httpLimit,
+          ws: wsLimit,
+          ice: iceLimit,
+          ice_side: admission.iceSideLimit,
+        }),
         deferredRequests: admission.requests.deferred,
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,

@@ -1,4 +1,4 @@
-import { type Account, shareParts } from "../base/account.ts";
+import { type Account, partOf } from "../base/account.ts";
 import type { Clock } from "../base/clock.ts";
 import { type PauseReason, pauseReasons } from "./context.ts";
 
@@ -160,10 +160,10 @@ export class FairQueue {
   join(member: Member, accounts: readonly Account[]): void {
     let share = this.root;
     for (let i = accounts.length - 1; i >= 0 && this.byClient; i--) {
-      const { key, isSite } = accounts[i] as Account;
+      const { key, kind } = accounts[i] as Account;
       let own = this.shares.get(key);
       if (own === undefined) {
-        own = new Share(key, 1 / (isSite ? shareParts.site : shareParts.client));
+        own = new Share(key, 1 / partOf(kind));
         this.shares.set(key, own);
         share.add(own);
       }

@@ -159,16 +159,19 @@ export function metrics(options: {
     "Clients and sites whose failed redeems are remembered, at most 100,000",
     "guessers",
   );
-  histogram(
-    "nt_join_seconds",
-    "From a newcomer's first frame, or 50 ms after the upgrade, to its seat",
-    () => buckets(tally.joinSeconds),
+  histogram("nt_join_seconds", "From a newcomer's upgrade to its seat", () =>
+    buckets(tally.joinSeconds),
   );
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
   gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));
   gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
+  );
+  counter(
+    "nt_unknown_clients_total",
+    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
+    () => by("fault", tally.unknownClients),
   );
   const { version, bun, engine, node } = process;
   const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };

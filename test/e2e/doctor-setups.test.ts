@@ -111,6 +111,23 @@ const broken: readonly BrokenSetup[] = [
     remedy: "X-Forwarded-For",
   },
   {
+    name: "nginx tells no address that can be read",
+    nginx: {
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;":
+        "proxy_set_header X-Forwarded-For unknown;",
+    },
+    step: "Address",
+    found: "X-Forwarded-For is unreadable, and all clients count as one",
+    remedy: "X-Forwarded-For",
+  },
+  {
+    name: "nginx does not send the header that CLIENT_IP_HEADER names",
+    env: { TRUST_PROXY: "127.0.0.1", CLIENT_IP_HEADER: "X-Client" },
+    step: "Address",
+    found: "is missing, and all clients count as one",
+    remedy: "CLIENT_IP_HEADER",
+  },
+  {
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",

@@ -128,12 +128,12 @@ describe("a reader that stops, and shows life by pongs alone", () => {
     ["a frame", true, undefined, `{"type":"ice","candidate":"${large}"}`],
     ["a frame before its own first", false, undefined, `{"type":"ice","candidate":"${large}"}`],
     ["mail", true, hello, `{"type":"send","to":"A","payload":"${large}"}`],
-  ])("is counted and closed for %s that nothing follows", async (_, joins, first, text) => {
+  ])("is counted and closed for %s that nothing follows", async (_, listens, first, text) => {
     const clock = fakeClock();
     await using server = await testServer(env, { clock });
     const appId = crypto.randomUUID();
     await using b = await RawClient.open(server.ws, { appId, side: "B" });
-    await using a = await RawClient.open(server.ws, { appId, side: "A", joins });
+    await using a = await RawClient.open(server.ws, { appId, side: "A", listens });
     a.pause();
     clock.advance(50);
     await b.nextText();

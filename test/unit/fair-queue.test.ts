@@ -34,7 +34,7 @@ function loop(costMs: number) {
     fairQueue,
     open(...keys: readonly string[]): Socket {
       const socket = new Socket();
-      const accounts = keys.map((key, i) => ({ key, isSite: i > 0 }));
+      const accounts = keys.map((key, i) => ({ key, kind: i > 0 ? "site" : "client" }) as const);
       fairQueue.join(socket, accounts);
       const handle = (text: string) => {
         clock.advance(costMs);

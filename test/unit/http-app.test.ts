@@ -79,6 +79,7 @@ function service(settings: Settings = {}) {
       turnTtlMs: 60_000,
       turnRooms: "redeemed",
       limiter: fixedWindow({ perWindow: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
+      sideLimiter: fixedWindow({ perWindow: 0, monotonicMs: time.monotonicMs, maxKeys: 1 }),
     }),
     loadPage: undefined,
     basePath: "",
