@@ -86,9 +86,11 @@ export function createSockets(
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
+    // A close does not wait for a client to listen that sends as much.
+    socket.heard();
     socket.close("control_frames");
     // Behind unread pongs the close would wait, and they would go on to grow.
-    if (socket.closing !== undefined) socket.terminate("control_frames");
+    if (socket.closing ?? socket.quiet) socket.terminate("control_frames");
   }
 
   const handler: WebSocketHandler<PeerSocket> = {

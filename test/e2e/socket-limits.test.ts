@@ -257,7 +257,7 @@ test.each([
     const clock = fakeClock();
     await using server = await testServer({}, { clock });
     await using pair = await openPair(server);
-    await using flooder = await RawClient.open(server.ws);
+    await using flooder = await RawClient.open(server.ws, { listens: false });
     const one = encodeFrame(opcode, Buffer.alloc(0));
     flooder.sendRaw(Buffer.concat(new Array<Buffer>(100_000).fill(one)));
     expect(await flooder.ended).toEqual({ code: 1008, reason: "too many control frames" });
