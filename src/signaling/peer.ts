@@ -242,6 +242,8 @@ export class Peer implements SeatListener {
   }
 
   probed(): Promise<boolean> {
+    // While its frames wait here it is not read from, and could show no other sign of life.
+    if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
     return this.prober.ask(this.identity.mailboxClient || this.sentLargeFrame);
   }
