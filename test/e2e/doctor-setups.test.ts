@@ -3,12 +3,12 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
-import { startNginx } from "../support/nginx.ts";
-import { freePort, requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
+import { freePort } from "../support/program.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 const withTurn = test.skipIf(noTurn);
 
 interface Setup {
@@ -194,14 +194,26 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   },
 );
 
-behindNginx("metrics that nginx shows to everybody are told of", async () => {
-  const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
-  expect(sound).toBe(true);
-  expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
-  const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
-  const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
-  expect(kept.warnings).not.toContain("Metrics");
-});
+behindNginx(
+  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  async () => {
+    const open = { [metricsClosed]: "" };
+    const unmarked = {
+      ...open,
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
+    };
+    const { warnings } = await examined({ name: "", nginx: unmarked });
+    expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+    for (const nginx of [open, unmarked]) {
+      const env = {
+        TRUST_PROXY: "127.0.0.1",
+        ...(nginx === open ? {} : { METRICS_TOKEN: "hush" }),
+      };
+      const kept = await examined({ name: "", nginx, env });
+      expect(kept.warnings).not.toContain("Metrics");
+    }
+  },
+);
 
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });

@@ -257,7 +257,7 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
     if (isAtHome) return passed("/metrics is open, but was read on the machine itself");
     return passed(
       "/metrics is open",
-      "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
+      "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy add X-Forwarded-For.",
     );
   }
   return passed("/metrics is not open");
