@@ -14,7 +14,7 @@ import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
 const out = join(project, "dist/npm");
-const { name, version, description, license, engines } = await Bun.file(
+const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
 
@@ -35,7 +35,7 @@ async function build(): Promise<void> {
   }
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");
   const manifest = {
-    ...{ name, version, description, license, type: "module" },
+    ...{ name, version, description, license, repository, type: "module" },
     bin: { "nt-signal": "nt-signal.mjs" },
     exports: { "./client": { types: "./client.d.ts", default: "./client.js" } },
     engines: { node: ">=20" },
