@@ -151,10 +151,8 @@ export function metrics(options: {
     "Clients and sites whose failed redeems are remembered, at most 100,000",
     "guessers",
   );
-  histogram(
-    "nt_join_seconds",
-    "From a newcomer's first frame, or 50 ms after the upgrade, to its seat",
-    () => buckets(tally.joinSeconds),
+  histogram("nt_join_seconds", "From a newcomer's upgrade to its seat", () =>
+    buckets(tally.joinSeconds),
   );
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));

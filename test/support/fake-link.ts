@@ -20,9 +20,16 @@ export class FakeSocket {
   getBufferedAmount(): number {
     return this.buffered;
   }
+  readonly sent: string[] = [];
   send(text: string): void {
+    this.sent.push(text);
     this.buffered += text.length;
   }
+  cork(run: () => void): void {
+    run();
+  }
+  subscribe(): void {}
+  unsubscribe(): void {}
   pause(): void {
     this.calls.push("pause");
   }
@@ -83,6 +90,7 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accou
     flow,
   );
   link.ws = ws as unknown as Socket;
+  link.heard();
   const closed = () => {};
   link.peer = {
     drained: (congested: boolean) => drained.push(congested),
