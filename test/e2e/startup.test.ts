@@ -121,7 +121,7 @@ test.each([
   ["error", []],
 ])("LOG_LEVEL=%s lets just its own levels through", async (level, expected) => {
   const port = await freePort();
-  await using program = await Program.start({ LOG_LEVEL: level, PORT: String(port) });
+  await using program = await Program.start({ LOG_LEVEL: level, PORT: String(port), DRAIN: "1s" });
   await program.answersOn(port);
   program.signal("SIGTERM");
   expect(await program.exit()).toBe(0);
