@@ -9,7 +9,11 @@ export function isAnyAddress(host: string): boolean {
 /** `localhost`, 127.0.0.0/8 and ::1. */
 export function isLoopback(host: string): boolean {
   const bare = withoutBrackets(host).toLowerCase();
-  return bare === "localhost" || bare === "::1" || /^127\.\d+\.\d+\.\d+$/.test(bare);
+  return (
+    bare === "localhost" ||
+    /^(?:::1|0:0:0:0:0:0:0:1)$/.test(bare) ||
+    /^127\.\d+\.\d+\.\d+$/.test(bare)
+  );
 }
 
 /** Where this machine reaches a server that listens on `host`, as it stands in a URL. */

@@ -107,7 +107,10 @@ function textOf(
 
 function unknown(word: string): string {
   if (!word.startsWith("-")) return "is not a flag; settings are written like --port 9000";
-  const close = nearest(word, [...known.keys()].filter((flag) => flag.startsWith("--")));
+  const close = nearest(
+    word,
+    [...known.keys()].filter((flag) => flag.startsWith("--")),
+  );
   return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
 }
 

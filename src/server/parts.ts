@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients } from "../admission/clients.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
@@ -7,6 +8,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { lanAddresses } from "../base/network.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
@@ -206,6 +208,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     rendezvous: codes,
     ice,
     loadPage: config.demo ? loadPage : undefined,
+    lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
     basePath: config.basePath,
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
