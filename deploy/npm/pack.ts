@@ -1,10 +1,10 @@
 /**
- * Builds the npm package into dist/npm: the server as one file of JavaScript that the pinned Bun
- * runs, and the client as `nt-signal/client`, JavaScript and types for any bundler and for Node.
+ * Builds the npm package into dist/npm: the server as JavaScript that the pinned Bun
+ * runs, `nt-signal/test`, which starts it for other people's tests, and the client as `nt-signal/client`, JavaScript and types for any bundler and for Node.
  * With --check it is packed, installed from the tarball into an empty directory, and put through
  * what its users do. That needs npm, and a registry to install Bun from.
  *
- *     bun deploy/npm/pack.ts [--check]
+ *     bun deploy/npm/pack.ts [--out=dist/npm] [--check]
  */
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,7 +13,8 @@ import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
-const out = join(project, "dist/npm");
+const named = process.argv.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
+const out = named ?? join(project, "dist/npm");
 const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
@@ -25,19 +26,29 @@ if (process.argv.includes("--check")) await check();
 async function build(): Promise<void> {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
-  const main = ["src/main.ts", "--outfile", join(out, "nt-signal.js")];
+  // What is loaded late is a file of its own, as in the executable.
+  const main = ["src/main.ts", "--splitting", "--outdir", out, "--entry-naming=nt-signal.js"];
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
   const client = ["-p", "src/client/tsconfig.json", "--outDir", out];
   await run([join(project, "node_modules/.bin/tsc"), ...client], project);
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
-  for (const file of ["nt-signal.mjs", "run-in-place.mjs"]) {
+  for (const file of [
+    "nt-signal.mjs",
+    "run-in-place.mjs",
+    "server.mjs",
+    "testing.mjs",
+    "testing.d.mts",
+  ]) {
     await copyFile(join(project, "deploy/npm", file), join(out, file));
   }
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");
   const manifest = {
     ...{ name, version, description, license, repository, type: "module" },
     bin: { "nt-signal": "nt-signal.mjs" },
-    exports: { "./client": { types: "./client.d.ts", default: "./client.js" } },
+    exports: {
+      "./client": { types: "./client.d.ts", default: "./client.js" },
+      "./test": { types: "./testing.d.mts", default: "./testing.mjs" },
+    },
     engines: { node: ">=20" },
     dependencies: { bun: engines.bun },
   };
