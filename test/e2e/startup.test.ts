@@ -131,7 +131,7 @@ test.each([
 });
 
 test("--version and --help answer and exit with 0, what is unknown exits with 2", async () => {
-  await using version = await Program.start({}, "--version");
+  await using version = await Program.start({}, "-v");
   await using help = await Program.start({}, "--help");
   await using unknown = await Program.start({}, "sevre");
   expect(await version.exit()).toBe(0);
