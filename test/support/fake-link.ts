@@ -4,6 +4,7 @@ import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
 import { PeerSocket, type Socket } from "../../src/ws/peer-socket.ts";
+import { someClient } from "./some-client.ts";
 
 /** A socket whose buffer a test fills and drains. */
 export class FakeSocket {
@@ -66,14 +67,7 @@ const identity = {
   mailboxClient: false,
   v2: false,
 } as const;
-const client = {
-  key: "192.0.2.1",
-  site: undefined,
-  address: "192.0.2.1",
-  header: undefined,
-  shared: false,
-  accounts: [{ key: "192.0.2.1", isSite: false }],
-};
+const client = someClient("192.0.2.1");
 
 export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accounts): FakeLink {
   const ws = new FakeSocket();

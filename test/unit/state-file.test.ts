@@ -43,7 +43,7 @@ const record: StateRecord = {
   code: {
     code: "1234" as Code,
     appId: newAppId(),
-    accounts: [{ key: "c", isSite: false }],
+    accounts: [{ key: "c", kind: "client" }],
     withdrawAt: 9,
     restMs: 60_000,
     expiresAt: 1,
@@ -135,7 +135,7 @@ test("the first format is read, and what it holds is written in the present one"
 
 test("records longer than what is read at once come back as they were, in order", async () => {
   await using folder = await newFolder();
-  const place = { sid: "", iceGrants: 0, idAccounts: [] };
+  const place = { sid: "", idAccounts: [] };
   const room = (payload: string, n: number): StateRecord => ({
     room: {
       appId: newAppId(),

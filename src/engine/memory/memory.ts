@@ -36,14 +36,10 @@ export function memoryEngine({
         room.established = true;
         return now() - room.startedAt;
       },
-      grantIce(appId, side, { redeemed, maxGrants }) {
+      allowsIce(appId, side, mustBeRedeemed) {
         const room = rooms.find(appId);
-        const place = room?.[side];
-        if (place?.seat === undefined) return "no_seat";
-        if (redeemed && room?.code?.state !== "used") return "not_redeemed";
-        if (place.iceGrants >= maxGrants) return "spent";
-        place.iceGrants++;
-        return "granted";
+        if (room?.[side].seat === undefined) return "no_seat";
+        return mustBeRedeemed && room.code?.state !== "used" ? "not_redeemed" : "granted";
       },
     },
     seats: memorySeats(state),

@@ -44,8 +44,6 @@ export interface Place {
   /** Newcomers that have waited for this occupant. */
   waited: number;
   guard: TakeoverGuard | undefined;
-  /** How often this side was given ICE servers. */
-  iceGrants: number;
 }
 
 export interface Room {
@@ -231,7 +229,6 @@ function newPlace(): Place {
     waiter: undefined,
     waited: 0,
     guard: undefined,
-    iceGrants: 0,
   };
 }
 

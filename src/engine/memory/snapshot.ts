@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { accountKinds } from "../../base/account.ts";
 import type { AppId, Code } from "../../base/ids.ts";
 import { parseAppId, parseCode } from "../../base/ids.ts";
 import type { CodeRecord } from "./codes.ts";
@@ -28,10 +29,22 @@ const code = z.string().transform((text, context): Code => {
   return z.NEVER;
 });
 
+/** `isSite` is what an older state has in place of the kind. */
+const account = z
+  .object({
+    key: z.string(),
+    kind: z.enum(accountKinds).optional(),
+    isSite: z.boolean().optional(),
+  })
+  .transform(({ key, kind, isSite }) => ({ key, kind: kind ?? (isSite ? "site" : "client") }));
+
+/** The accounts it counts to. None in states that were written before there were shares. */
+const accounts = z.array(account).default([]);
+
 const codeSchema = z.object({
   code,
   appId,
-  accounts: z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]),
+  accounts,
   /** Without one, as the first versions left it, what the shortest codes are allowed. */
   withdrawAt: count.default(250),
   restMs: ms,
@@ -39,9 +52,6 @@ const codeSchema = z.object({
   state: z.enum(["live", "used", "expired"]),
   dueAt: ms,
 });
-
-/** The accounts it counts to. None in states that were written before there were shares. */
-const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]);
 
 const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string(), accounts });
 
@@ -58,7 +68,6 @@ const placeSchema = z.object({
     .optional(),
   ids: z.array(z.tuple([z.string(), count])).optional(),
   idAccounts: accounts,
-  iceGrants: count,
 });
 
 const roomSchema = z.object({
@@ -115,14 +124,13 @@ function savedCode(record: CodeRecord) {
 }
 
 function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
-  const { sid, mailbox, ids, iceGrants } = place;
+  const { sid, mailbox, ids } = place;
   return {
     sid,
     leftAt: place.seat === undefined ? place.leftAt : now,
     mailbox: mailbox?.save(),
     ids: ids?.save(),
     idAccounts: [...(ids?.accounts ?? [])],
-    iceGrants,
   };
 }
 
@@ -156,7 +164,6 @@ function restorePlace(
 ): void {
   place.sid = saved.sid;
   place.leftAt = saved.leftAt;
-  place.iceGrants = saved.iceGrants;
   if (saved.mailbox) place.mailbox = Mailbox.restore(saved.mailbox, limits, budget);
   if (saved.ids) {
     place.ids = new RememberedIds(budget);
