@@ -269,6 +269,7 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 /** All that is answered over HTTP. */
 function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
   const { config, engine, clock, random, tally, node } = core;
+  const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
   const codes = rendezvous({
     codes: engine.codes,
@@ -286,7 +287,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
     ice,
     loadPage: config.demo ? loadPage : undefined,
     lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
-    basePath: config.basePath,
+    ...{ basePath, metricsRoute, metricsToken, clientIpHeader },
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
@@ -318,9 +319,6 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
           guessing: codes.guessing,
         },
       }),
-    metricsRoute: config.metricsRoute,
-    metricsToken: config.metricsToken,
-    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,
