@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients as clientsOf } from "../admission/clients.ts";
 import { httpConnections } from "../admission/http-connections.ts";
@@ -8,6 +9,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
@@ -304,12 +306,14 @@ function buildHttp(
   codes: Rendezvous,
 ) {
   const { config, engine, clock, tally, node } = core;
+  const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
   const app = createApp({
     rendezvous: codes,
     ice,
     loadPage: config.demo ? loadPage : undefined,
-    basePath: config.basePath,
+    lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
+    ...{ basePath, metricsRoute, metricsToken, clientIpHeader },
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
@@ -341,9 +345,6 @@ function buildHttp(
           guessing: codes.guessing,
         },
       }),
-    metricsRoute: config.metricsRoute,
-    metricsToken: config.metricsToken,
-    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,
