@@ -4,11 +4,11 @@ import { newAppId } from "../../src/base/ids.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { maxWatermark } from "../../src/protocol/frames.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { fakeClock } from "../support/clock.ts";
-import { FakeConnection } from "../support/fake-connection.ts";
+import { FakeConnection, fakeClient, noEntrance } from "../support/fake-connection.ts";
 
 const limits = {
   roomTtlMs: 600_000,
@@ -91,10 +91,11 @@ class Run {
     engine: memoryEngine({ now: this.clock.now, limits, dropped: () => {} }),
     clock: this.clock,
     tally: new Tally(),
+    ...noEntrance,
     heartbeatMs: 1_000_000,
     wsMaxMsgBytes: 1_000_000,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(this.clock),
+    fairQueue: new FairQueue(this.clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   private readonly appId = newAppId();
@@ -144,9 +145,9 @@ class Run {
   }
 
   private join(side: "A" | "B", v2: boolean, mailboxClient: boolean) {
-    const connection = new FakeConnection();
     const identity = { appId: this.appId, side, sid: "", mailboxClient, v2 };
-    const peer = new Peer(identity, connection, this.context);
+    const connection = new FakeConnection(identity);
+    const peer = new Peer(connection, this.context, fakeClient);
     if (this.sender === undefined && this.receiver === undefined) this.enterRoom();
     peer.take();
     return { peer, connection };
