@@ -16,8 +16,9 @@ interface Page {
   readonly html: string;
   /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
   readonly policy: string;
-  /** A JavaScript module: the signaling client, to import. */
+  /** JavaScript modules to import: the signaling client, and the peer on it. */
   readonly client: string;
+  readonly peer: string;
 }
 
 /** How the server describes itself, to tools and to people. Written when first asked for. */
@@ -31,10 +32,11 @@ export function documents({ basePath, loadPage, lanAddress }: DocumentOptions): 
   );
   if (loadPage === undefined) return app;
 
-  app.get(`${basePath}/client.js`, async () => {
-    const { client } = await loadPage();
-    return answerText(client, "text/javascript; charset=utf-8");
-  });
+  for (const module of ["client", "peer"] as const) {
+    app.get(`${basePath}/${module}.js`, async () =>
+      answerText((await loadPage())[module], "text/javascript; charset=utf-8"),
+    );
+  }
   app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async ({ req, env }) => {
     const { html, policy } = await loadPage();
     // Only who sits at this machine is told its addresses.

@@ -107,6 +107,9 @@ export function metrics(options: {
   gauge("nt_ws_paused", "Sockets not read while their peer catches up", () =>
     one(tally.pausedSockets),
   );
+  gauge("nt_ws_without_room", "Sockets that have not asked for a room yet", () =>
+    one(tally.roomlessSockets),
+  );
   gauge("nt_ws_parked", "Newcomers waiting for a seat", () => one(tally.parkedSockets));
 
   counter("nt_session_established_total", "Sessions established, by mode", () =>

@@ -26,7 +26,10 @@ export class PeerSocket implements Connection {
   /** Messages that came, and their bytes where somebody logs them. */
   frames = 0;
   bytes = 0;
-  readonly topic: string;
+  /** The room and side; undefined while it has no room. */
+  identity: PeerIdentity | undefined;
+  private topic = "";
+  private inTopic = false;
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
@@ -35,6 +38,8 @@ export class PeerSocket implements Connection {
   /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
+  /** A ping that was asked for before the socket opened; empty for none. */
+  private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
@@ -65,12 +70,27 @@ export class PeerSocket implements Connection {
   closing: Closing | undefined;
 
   constructor(
-    readonly identity: PeerIdentity,
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-  ) {
-    this.topic = `${identity.appId}/${identity.side}`;
+    /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+    readonly isBrowser = false,
+  ) {}
+
+  enters(identity: PeerIdentity | undefined): void {
+    this.identity = identity;
+    if (identity) this.topic = `${identity.appId}/${identity.side}`;
+  }
+
+  /** It has its seat since before the `101`, and may have lost it. */
+  opened(ws: Socket, monotonicMs: number): void {
+    this.ws = ws;
+    this.openedAt = monotonicMs;
+    this.heardAt = monotonicMs;
+    if (this.inTopic) ws.subscribe(this.topic);
+    if (this.pingAtOpen !== "") ws.ping(this.pingAtOpen);
+    // It was cut before it opened.
+    if (this.quiet === undefined) ws.terminate();
   }
 
   send(text: string): number {
@@ -162,15 +182,18 @@ export class PeerSocket implements Connection {
   }
 
   joinTopic(): void {
+    this.inTopic = true;
     this.ws?.subscribe(this.topic);
   }
 
   leaveTopic(): void {
-    if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    if (this.inTopic && this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    this.inTopic = false;
   }
 
   ping(nonce: string): void {
-    this.ws?.ping(nonce);
+    if (this.ws) this.ws.ping(nonce);
+    else this.pingAtOpen = nonce;
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */
