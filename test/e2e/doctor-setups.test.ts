@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
+import type { OptionalSteps } from "../../src/cli/doctor/examination.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
 import { startNginx } from "../support/nginx.ts";
@@ -131,7 +131,7 @@ const broken: readonly BrokenSetup[] = [
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
-    found: "so it sees all clients",
+    found: "and it sees all clients so",
     remedy: "TRUST_PROXY",
   },
   {
@@ -197,7 +197,7 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
 behindNginx("metrics that nginx shows to everybody are told of", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
   expect(sound).toBe(true);
-  expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+  expect(warnings).toContain("Metrics: Everybody who reaches this address can read them");
   const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
   const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
   expect(kept.warnings).not.toContain("Metrics");
@@ -206,7 +206,7 @@ behindNginx("metrics that nginx shows to everybody are told of", async () => {
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });
   expect(sound).toBe(true);
-  expect(warnings).toContain("Host: The server knows pages of its own by the Host header");
+  expect(warnings).toContain("Host: The server recognises its own pages by the Host header");
 });
 
 test("plain HTTP asked of the server's TLS port is told as such", async () => {

@@ -64,7 +64,7 @@ describe("a certificate", () => {
     const bold = await examination(server.http, true);
     expect({ sound: bold.sound, failure: bold.failure }).toEqual({ sound: true, failure: "" });
     expect(bold.steps).toEqual(allSteps.toSpliced(1, 0, "Certificate"));
-    expect(bold.warnings).toContain("would be refused by others");
+    expect(bold.warnings).toContain("Other clients would refuse it");
   });
 
   test("that has expired is told as such", async () => {
@@ -176,7 +176,7 @@ describe("a proxy", () => {
     await using proxy = await behind(server, () => new Response("<html>"));
     const { steps, failure } = await examination(proxy.url);
     expect(steps).toEqual(["Name", "Ready"]);
-    expect(failure).toContain("Something else than nt-signal");
+    expect(failure).toContain("Something other than nt-signal");
   });
 
   test("that shares an address between two servers is found out", async () => {
@@ -200,13 +200,13 @@ describe("a proxy", () => {
       return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
     });
     const { failure, told } = await examination(proxy.url);
-    expect(failure).toContain("something that is no code was redeemed");
+    expect(failure).toContain("an invalid code was redeemed");
     expect(failure).toContain("cache");
     expect(told + failure).not.toContain("98761234");
   });
 
   test.each([
-    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees all clients"],
+    [{ address: "127.0.0.1", header: null, shared: true }, "and it sees all clients so"],
     [{ address: "127.0.0.1", header: null, shared: false }, "which is a proxy's address"],
   ])("that the server does not trust is found out: %p", async (whoami, cause) => {
     await using server = await testServer();

@@ -1,125 +1,115 @@
 import type { Clock } from "../../base/clock.ts";
+import { NoAnswer } from "./ask.ts";
 import {
   addressesOf,
-  announcesRoom,
   checksCertificate,
-  measuresRoundTrip,
-  opensSocket,
-  relaysBytes,
+  isEachReady,
+  isReady,
   resolvesName,
-  speaksTls,
-  staysOpen,
-  upgradeAdmits,
-} from "./connection-steps.ts";
+} from "./entry-steps.ts";
+import { Examination, type OptionalSteps, type Verdict } from "./examination.ts";
 import {
   admitsOrigin,
-  givesIceServers,
-  isReady,
-  isReadyAt,
   keepsMetrics,
-  type Minted,
   mints,
   redeems,
   redeemsAnew,
-  refusedOrigin,
   seesClient,
   seesHost,
 } from "./http-steps.ts";
-import { servesIce } from "./ice-steps.ts";
-import { failed, type Target, type Verdict } from "./target.ts";
+import { givesIceServers, servesIce } from "./ice-steps.ts";
+import {
+  announcesRoom,
+  measuresRoundTrip,
+  opensSocket,
+  relaysBytes,
+  staysOpen,
+} from "./socket-steps.ts";
+import type { Target } from "./target.ts";
 
-/** Steps that are taken only when asked for. */
-export interface OptionalSteps {
-  /** A page's origin that has to be allowed. */
-  readonly origin?: string | undefined;
-  /** For how long a connection on which nothing is said has to stay open. */
-  readonly idleMs?: number | undefined;
+interface Step {
+  readonly name: string;
+  readonly take: (it: Examination) => Promise<Verdict | readonly Verdict[]>;
+  /** Taken only then; always by default. */
+  readonly when?: (it: Examination) => boolean;
+  /** If it fails, the steps below it in its table are pointless. */
+  readonly isVital?: true;
 }
 
-const iceTimeoutMs = 5_000;
+/** If a vital one fails, the examination ends. */
+const entrySteps: readonly Step[] = [
+  { name: "Name", take: resolvesName, isVital: true },
+  {
+    name: "Certificate",
+    take: checksCertificate,
+    when: ({ target }) => target.secure,
+    isVital: true,
+  },
+  { name: "Ready", take: isReady, isVital: true },
+  { name: "Each ready", take: isEachReady, when: ({ addresses }) => addresses.length > 1 },
+  { name: "Mint", take: mints, isVital: true },
+  { name: "Redeem", take: redeems, isVital: true },
+  { name: "No cache", take: redeemsAnew },
+];
+
+const socketSteps: readonly Step[] = [
+  { name: "Socket A", take: (it) => opensSocket(it, "A"), isVital: true },
+  { name: "Socket B", take: (it) => opensSocket(it, "B"), isVital: true },
+  { name: "Room", take: announcesRoom, isVital: true },
+  { name: "Relay", take: relaysBytes, isVital: true },
+  { name: "Round trip", take: measuresRoundTrip, isVital: true },
+  { name: "ICE servers", take: givesIceServers },
+  { name: "STUN", take: (it) => servesIce(it, "stun") },
+  { name: "TURN", take: (it) => servesIce(it, "turn") },
+  { name: "Idle", take: staysOpen, when: ({ optional }) => optional.idleMs !== undefined },
+];
+
+const proxySteps: readonly Step[] = [
+  { name: "Address", take: seesClient },
+  { name: "Host", take: seesHost },
+  { name: "Origin", take: admitsOrigin, when: ({ optional }) => optional.origin !== undefined },
+  { name: "Metrics", take: keepsMetrics },
+];
 
 /**
- * Does what two clients do, step by step, and reports each step as it ends. Stops at a failure that
- * makes the following steps pointless. Answers whether all passed. Mints one code for a minute; no
- * step counts as a failed redeem.
+ * Does what two clients do, step by step, and reports each step as it ends. Answers whether all
+ * passed. Mints one code for a minute; no step counts as a failed redeem.
  */
 export async function examine(
   target: Target,
-  { origin, idleMs }: OptionalSteps,
+  optional: OptionalSteps,
   clock: Clock,
-  report: (step: string, verdict: Verdict<unknown>) => void,
+  report: (step: string, verdict: Verdict) => void,
   resolve = addressesOf,
 ): Promise<boolean> {
+  const it = new Examination(target, optional, clock, resolve);
   let allPassed = true;
-  const step = async <T>(name: string, found: Promise<Verdict<T>>): Promise<Verdict<T>> => {
-    const verdict = await found;
-    report(name, verdict);
-    if (!verdict.ok) allPassed = false;
-    return verdict;
-  };
 
-  const named = await step("Name", resolvesName(target, resolve));
-  if (!named.ok) return false;
-  if (target.secure) {
-    const trusted = await step("Certificate", checksCertificate(target, clock));
-    if (!trusted.ok) return false;
-  }
-  if (!(await step("Ready", answersPlainly())).ok) return false;
-  for (const address of named.value.length > 1 ? named.value : [])
-    await step("Each ready", isReadyAt(target, address));
-  const minted = await step("Mint", mints(target));
-  if (!minted.ok) return false;
-  if (!(await step("Redeem", redeems(target, minted.value))).ok) return false;
-  await step("No cache", redeemsAnew(target));
-  await sockets(minted.value);
-  await step("Address", seesClient(target));
-  await step("Host", ownPages(minted.value));
-  if (origin !== undefined) await step("Origin", pagesOf(origin, minted.value));
-  await step("Metrics", keepsMetrics(target));
-  return allPassed;
-
-  async function answersPlainly(): Promise<Verdict> {
-    const ready = await isReady(target);
-    if (ready.ok || target.secure || !(await speaksTls(target, clock))) return ready;
-    const https = target.http.replace("http:", "https:");
-    return failed(`port ${target.port} speaks TLS, not plain HTTP`, `Try ${https}`);
-  }
-
-  async function sockets(room: Minted): Promise<void> {
-    const openedA = await step("Socket A", opensSocket(target, room.appId, "A", clock));
-    if (!openedA.ok) return;
-    using a = openedA.value;
-    const openedB = await step("Socket B", opensSocket(target, room.appId, "B", clock));
-    if (!openedB.ok) return;
-    using b = openedB.value;
-    const pair = { a, b };
-    if (!(await step("Room", announcesRoom(pair))).ok) return;
-    if (!(await step("Relay", relaysBytes(pair))).ok) return;
-    if (!(await step("Round trip", measuresRoundTrip(pair))).ok) return;
-    const ice = await step("ICE servers", givesIceServers(target, room));
-    for (const server of ice.ok ? ice.value : []) {
-      for (const url of server.urls) {
-        const asking = { clock, timeoutMs: iceTimeoutMs, insecure: target.insecure };
-        const name = /^turn/i.test(url) ? "TURN" : "STUN";
-        await step(name, servesIce(url, server, target, asking));
-      }
+  /** Whether every vital step passed. */
+  async function take(steps: readonly Step[]): Promise<boolean> {
+    for (const { name, take, when, isVital } of steps) {
+      if (when !== undefined && !when(it)) continue;
+      const verdicts = [await take(it).catch(unanswered)].flat();
+      for (const verdict of verdicts) report(name, verdict);
+      if (verdicts.every(({ ok }) => ok)) continue;
+      allPassed = false;
+      if (isVital) return false;
     }
-    if (idleMs !== undefined) await step("Idle", staysOpen(pair, idleMs, clock));
+    return true;
   }
 
-  /** A proxy may treat the Host header differently on its route for WebSockets. */
-  async function ownPages(room: Minted): Promise<Verdict> {
-    const seen = await seesHost(target);
-    if (!seen.ok || (await upgradeAdmits(target, room.appId, target.origin, clock))) return seen;
-    return failed(
-      "WebSockets of the server's own pages are refused",
-      "The proxy passes the Host header on for HTTP, but not for /ws: in nginx, proxy_set_header Host $http_host there too.",
-    );
+  try {
+    if (!(await take(entrySteps))) return false;
+    await take(socketSteps);
+  } finally {
+    it.a?.close();
+    it.b?.close();
   }
+  await take(proxySteps);
+  return allPassed;
+}
 
-  async function pagesOf(page: string, room: Minted): Promise<Verdict> {
-    const admitted = await admitsOrigin(target, page);
-    if (!admitted.ok || (await upgradeAdmits(target, room.appId, page, clock))) return admitted;
-    return refusedOrigin(page);
-  }
+function unanswered(error: unknown): Verdict {
+  if (error instanceof NoAnswer) return error.verdict;
+  throw error;
 }
