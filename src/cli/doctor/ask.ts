@@ -135,54 +135,39 @@ export function connectionFault(error: unknown, { host, port, secure }: Target):
 
 export const seeLogs = "See the log of the server, and that of any proxy in front of it.";
 
-/** What a status means that the server itself would not answer here. */
-export function wrongAnswer({ status, headers, json }: Answer, { basePath }: Target): Verdict {
-  const found = `answered ${status}`;
-  if (status >= 200 && status < 300) {
-    return failed(
-      found,
-      "Something other than nt-signal answers. Check the host, the port and the proxy's route.",
-    );
-  }
-  if (status >= 300 && status < 400) {
-    const location = headers.get("location") ?? "elsewhere";
-    return failed(
-      found,
-      `It redirects to ${location}; clients do not follow. Give them that address.`,
-    );
-  }
-  if (status === 404) {
-    return failed(
-      found,
-      basePath === ""
-        ? "There is no nt-signal at this path. If it serves below a base path, add that to the URL; if a proxy removes a part of the path, set BASE_PATH to nothing."
-        : `The base path ${basePath} may be wrong: it has to be the server's BASE_PATH, or one that the proxy removes.`,
-    );
-  }
-  // A problem's detail (RFC 9457), or why the server is not ready.
-  const said = json["detail"] ?? json["reason"];
-  const own = statusRemedies[status];
-  if (own !== undefined && (own.always || typeof said !== "string")) {
-    return failed(found, own.remedy);
-  }
-  return failed(found, typeof said === "string" ? said : seeLogs);
+/** For an answer that the server itself does not give here. */
+export function wrongAnswer(answer: Answer, target: Target): Verdict {
+  return failed(`answered ${answer.status}`, remedyOf(answer, target));
 }
 
-const proxyDown =
-  "A proxy answers, but does not reach the server. Is it running, and is the proxy's upstream address right?";
-
-/** Used where the server does not explain itself, or always. */
-const statusRemedies: Readonly<Record<number, { remedy: string; always?: true }>> = {
-  403: {
-    remedy:
-      "A rule of a proxy or firewall forbids it: nt-signal refuses only web pages whose origin is not in CORS_ORIGINS, and this is not a web page.",
-  },
-  429: {
-    remedy:
-      "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY all clients share one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).",
-    always: true,
-  },
-  502: { remedy: proxyDown, always: true },
-  503: { remedy: "The server, or a proxy before it, accepts no clients. Try again later." },
-  504: { remedy: proxyDown, always: true },
-};
+function remedyOf({ status, headers, json }: Answer, { basePath }: Target): string {
+  if (status >= 200 && status < 300) {
+    return "Something other than nt-signal answers. Check the host, the port and the proxy's route.";
+  }
+  if (status >= 300 && status < 400) {
+    return `It redirects to ${headers.get("location") ?? "elsewhere"}; clients do not follow. Give them that address.`;
+  }
+  // A problem's detail (RFC 9457), or why the server is not ready.
+  const given = json["detail"] ?? json["reason"];
+  const reason = typeof given === "string" ? given : undefined;
+  switch (status) {
+    case 403:
+      return (
+        reason ??
+        "A rule of a proxy or firewall forbids it: nt-signal refuses only web pages whose origin is not in CORS_ORIGINS, and this is not a web page."
+      );
+    case 404:
+      return basePath === ""
+        ? "There is no nt-signal at this path. If it serves below a base path, add that to the URL; if a proxy removes a part of the path, set BASE_PATH to nothing."
+        : `The base path ${basePath} may be wrong: it has to be the server's BASE_PATH, or one that the proxy removes.`;
+    case 429:
+      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY all clients share one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).";
+    case 502:
+    case 504:
+      return "A proxy answers, but does not reach the server. Is it running, and is the proxy's upstream address right?";
+    case 503:
+      return reason ?? "The server, or a proxy before it, accepts no clients. Try again later.";
+    default:
+      return reason ?? seeLogs;
+  }
+}

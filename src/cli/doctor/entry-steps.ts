@@ -35,7 +35,11 @@ export async function resolvesName(it: Examination): Promise<Verdict> {
 }
 
 /** Whether clients would trust the server's certificate, and for how long. */
-export async function checksCertificate({ target, clock }: Examination): Promise<Verdict> {
+export async function checksCertificate({
+  target,
+  clock,
+}: Examination): Promise<Verdict | readonly []> {
+  if (!target.secure) return [];
   const socket = await shakeHands(target, clock);
   const { valid_to } = socket.getPeerCertificate();
   const objection = objectionTo(socket.authorizationError);
@@ -115,8 +119,9 @@ export async function isReady({ target, clock }: Examination): Promise<Verdict> 
 
 /** Whether what listens at each of the name's addresses accepts clients: a DNS name may have several. */
 export function isEachReady({ target, addresses }: Examination): Promise<readonly Verdict[]> {
+  const several = addresses.length > 1 ? addresses : [];
   return Promise.all(
-    addresses.map(async (address) => {
+    several.map(async (address) => {
       const verdict = await readiness(target, address);
       const found = `${address}: ${verdict.found}`;
       if (verdict.ok || !address.includes(":")) return { ...verdict, found };

@@ -10,10 +10,8 @@ export interface OptionalSteps {
   readonly idleMs?: number | undefined;
 }
 
-export type Resolve = (host: string) => Promise<readonly string[]>;
-
 /** What the steps know, and what earlier steps leave for later ones. */
-export class Examination {
+export class Examination implements OptionalSteps {
   /** Set by Name. */
   addresses: readonly string[] = [];
   /** Set by Mint. Both are secrets: never shown. */
@@ -24,12 +22,18 @@ export class Examination {
   /** Set by ICE servers. */
   iceServers: readonly IceServer[] = [];
 
+  readonly origin: string | undefined;
+  readonly idleMs: number | undefined;
+
   constructor(
     readonly target: Target,
-    readonly optional: OptionalSteps,
+    { origin, idleMs }: OptionalSteps,
     readonly clock: Clock,
-    readonly resolve: Resolve,
-  ) {}
+    readonly resolve: (host: string) => Promise<readonly string[]>,
+  ) {
+    this.origin = origin;
+    this.idleMs = idleMs;
+  }
 }
 
 export interface IceServer {

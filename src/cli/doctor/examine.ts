@@ -1,74 +1,48 @@
 import type { Clock } from "../../base/clock.ts";
 import { NoAnswer } from "./ask.ts";
-import {
-  addressesOf,
-  checksCertificate,
-  isEachReady,
-  isReady,
-  resolvesName,
-} from "./entry-steps.ts";
+import * as entry from "./entry-steps.ts";
 import { Examination, type OptionalSteps, type Verdict } from "./examination.ts";
-import {
-  admitsOrigin,
-  keepsMetrics,
-  mints,
-  redeems,
-  redeemsAnew,
-  seesClient,
-  seesHost,
-} from "./http-steps.ts";
-import { givesIceServers, servesIce } from "./ice-steps.ts";
-import {
-  announcesRoom,
-  measuresRoundTrip,
-  opensSocket,
-  relaysBytes,
-  staysOpen,
-} from "./socket-steps.ts";
+import * as http from "./http-steps.ts";
+import * as ice from "./ice-steps.ts";
+import * as socket from "./socket-steps.ts";
 import type { Target } from "./target.ts";
 
 interface Step {
   readonly name: string;
+  /** Answers an empty list when there is nothing to try. */
   readonly take: (it: Examination) => Promise<Verdict | readonly Verdict[]>;
-  /** Taken only then; always by default. */
-  readonly when?: (it: Examination) => boolean;
   /** If it fails, the steps below it in its table are pointless. */
   readonly isVital?: true;
 }
 
 /** If a vital one fails, the examination ends. */
 const entrySteps: readonly Step[] = [
-  { name: "Name", take: resolvesName, isVital: true },
-  {
-    name: "Certificate",
-    take: checksCertificate,
-    when: ({ target }) => target.secure,
-    isVital: true,
-  },
-  { name: "Ready", take: isReady, isVital: true },
-  { name: "Each ready", take: isEachReady, when: ({ addresses }) => addresses.length > 1 },
-  { name: "Mint", take: mints, isVital: true },
-  { name: "Redeem", take: redeems, isVital: true },
-  { name: "No cache", take: redeemsAnew },
+  { name: "Name", take: entry.resolvesName, isVital: true },
+  { name: "Certificate", take: entry.checksCertificate, isVital: true },
+  { name: "Ready", take: entry.isReady, isVital: true },
+  { name: "Each ready", take: entry.isEachReady },
+  { name: "Mint", take: http.mints, isVital: true },
+  { name: "Redeem", take: http.redeems, isVital: true },
+  { name: "No cache", take: http.redeemsAnew },
 ];
 
 const socketSteps: readonly Step[] = [
-  { name: "Socket A", take: (it) => opensSocket(it, "A"), isVital: true },
-  { name: "Socket B", take: (it) => opensSocket(it, "B"), isVital: true },
-  { name: "Room", take: announcesRoom, isVital: true },
-  { name: "Relay", take: relaysBytes, isVital: true },
-  { name: "Round trip", take: measuresRoundTrip, isVital: true },
-  { name: "ICE servers", take: givesIceServers },
-  { name: "STUN", take: (it) => servesIce(it, "stun") },
-  { name: "TURN", take: (it) => servesIce(it, "turn") },
-  { name: "Idle", take: staysOpen, when: ({ optional }) => optional.idleMs !== undefined },
+  { name: "Socket A", take: (it) => socket.opensSocket(it, "A"), isVital: true },
+  { name: "Socket B", take: (it) => socket.opensSocket(it, "B"), isVital: true },
+  { name: "Room", take: socket.announcesRoom, isVital: true },
+  { name: "Relay", take: socket.relaysBytes, isVital: true },
+  { name: "Round trip", take: socket.measuresRoundTrip, isVital: true },
+  { name: "ICE servers", take: ice.givesIceServers },
+  { name: "STUN", take: (it) => ice.servesIce(it, "stun") },
+  { name: "TURN", take: (it) => ice.servesIce(it, "turn") },
+  { name: "Idle", take: socket.staysOpen },
 ];
 
 const proxySteps: readonly Step[] = [
-  { name: "Address", take: seesClient },
-  { name: "Host", take: seesHost },
-  { name: "Origin", take: admitsOrigin, when: ({ optional }) => optional.origin !== undefined },
-  { name: "Metrics", take: keepsMetrics },
+  { name: "Address", take: http.seesClient },
+  { name: "Host", take: http.seesHost },
+  { name: "Origin", take: http.admitsOrigin },
+  { name: "Metrics", take: http.keepsMetrics },
 ];
 
 /**
@@ -80,15 +54,14 @@ export async function examine(
   optional: OptionalSteps,
   clock: Clock,
   report: (step: string, verdict: Verdict) => void,
-  resolve = addressesOf,
+  resolve = entry.addressesOf,
 ): Promise<boolean> {
   const it = new Examination(target, optional, clock, resolve);
   let allPassed = true;
 
   /** Whether every vital step passed. */
   async function take(steps: readonly Step[]): Promise<boolean> {
-    for (const { name, take, when, isVital } of steps) {
-      if (when !== undefined && !when(it)) continue;
+    for (const { name, take, isVital } of steps) {
       const verdicts = [await take(it).catch(unanswered)].flat();
       for (const verdict of verdicts) report(name, verdict);
       if (verdicts.every(({ ok }) => ok)) continue;

@@ -109,8 +109,9 @@ export async function seesHost({ target, room }: Examination): Promise<Verdict> 
 }
 
 /** Whether pages of the origin may mint and redeem codes, and open WebSockets. */
-export async function admitsOrigin({ target, room, optional }: Examination): Promise<Verdict> {
-  const { origin = "" } = optional;
+export async function admitsOrigin(it: Examination): Promise<Verdict | readonly []> {
+  const { target, room, origin } = it;
+  if (origin === undefined) return [];
   const answer = await ask(target, `${target.http}/rendezvous/redeem`, {
     method: "OPTIONS",
     headers: {

@@ -68,26 +68,26 @@ async function openSocket(
 }
 
 function refusedUpgrade(status: number | undefined, { basePath }: Target): Verdict {
-  if (status === undefined) {
-    return failed(
-      "the WebSocket does not open, and nothing is answered",
-      "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
-    );
-  }
-  if (status === 101) {
-    return failed(
-      "the WebSocket opens and is closed at once",
-      "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
-    );
-  }
   const found = `the WebSocket upgrade is answered ${status} instead of 101`;
-  if (status === 404) {
-    return failed(
-      found,
-      `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`,
-    );
+  switch (status) {
+    case undefined:
+      return failed(
+        "the WebSocket does not open, and nothing is answered",
+        "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
+      );
+    case 101:
+      return failed(
+        "the WebSocket opens and is closed at once",
+        "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
+      );
+    case 404:
+      return failed(
+        found,
+        `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`,
+      );
+    default:
+      return failed(found, upgradeRemedies[status] ?? seeLogs);
   }
-  return failed(found, upgradeRemedies[status] ?? seeLogs);
 }
 
 const notPassedOn =
@@ -155,10 +155,12 @@ export async function measuresRoundTrip({ a, b, clock }: Examination): Promise<V
 }
 
 /** Whether a connection without any frame stays open. */
-export async function staysOpen({ a, b, clock, optional }: Examination): Promise<Verdict> {
+export async function staysOpen(it: Examination): Promise<Verdict | readonly []> {
+  const { a, b, clock, idleMs } = it;
+  if (idleMs === undefined) return [];
   const startedAt = clock.monotonicMs();
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const cancel = clock.after(optional.idleMs ?? 0, () => resolve(true));
+  const cancel = clock.after(idleMs, () => resolve(true));
   void Promise.race([a.closed, b.closed]).then(() => resolve(false));
   const stayed = await promise.finally(cancel);
   const seconds = Math.ceil((clock.monotonicMs() - startedAt) / 1_000);

@@ -2,7 +2,8 @@ import { createHash, createHmac } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect as connectTcp, isIP, isIPv6 } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { type Clock, cryptoRandom } from "../../base/clock.ts";
+import { cryptoRandom } from "../../base/clock.ts";
+import type { Examination } from "./examination.ts";
 
 /** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
 export interface IceUrl {
@@ -30,11 +31,7 @@ export function parseIceUrl(text: string): IceUrl | undefined {
   };
 }
 
-/** What asking needs to know of the examination. */
-interface Asking {
-  readonly clock: Clock;
-  readonly target: { readonly insecure: boolean };
-}
+type Asking = Pick<Examination, "clock" | "target">;
 
 /** An address, or the code of an error response. Undefined without an answer in time. */
 type StunAnswer = { readonly address: string } | { readonly code: number } | undefined;
