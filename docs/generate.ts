@@ -125,6 +125,7 @@ function everyMetric(): Promise<string> {
       sockets: () => 0,
       socketClients: () => 0,
       sharedClients: () => 0,
+      httpConnections: { size: () => 0, refused: () => 0 },
       guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
     },
   }).text();

@@ -19,7 +19,7 @@ export const platforms: readonly Platform[] = [
   { name: "windows-x64", kind: "PE x86-64" },
 ];
 
-const proxies = ["deploy/nginx.conf", "deploy/Caddyfile"];
+const proxies = ["deploy/nginx.conf", "deploy/Caddyfile", "deploy/haproxy.cfg"];
 const systemd = ["deploy/nt-signal.service", "deploy/certbot-hook.sh"];
 
 /** Paths in its archive: the executable, then what lies at the same path in the project. */

@@ -12,7 +12,7 @@ export type OriginRule = (origin: string | null, host: string | null) => boolean
 /**
  * Allows requests without an Origin (no browser sent them) and those of the server's own pages.
  * Every other origin, `null` and what is no origin at all (RFC 6454 section 6.1) included, is up to
- * `dev` and the list. Without `serverNames` an own page may have come under any name, also under one
+ * `dev` and the list, where `scheme://` stands for all origins of a scheme and `file://` for `null`. Without `serverNames` an own page may have come under any name, also under one
  * that an attacker's DNS points here (DNS rebinding).
  */
 export function originRule({
@@ -25,8 +25,9 @@ export function originRule({
   const names = new Set(serverNames);
   const isNamed = ({ hostname }: Origin) =>
     names.size === 0 || names.has(hostname) || cannotBeRebound(hostname);
+  const schemes = new Set(corsOrigins.filter((entry) => entry.endsWith("://")));
   return (text, host) => {
-    if (text === null) return true;
+    if (text === null || (schemes.size > 0 && schemes.has(schemeOf(text)))) return true;
     const origin = parseOrigin(text);
     if (origin === undefined) return false;
     return (isOwn(origin, host) && isNamed(origin)) || listed(origin);
@@ -58,6 +59,12 @@ export function reportingRule(
 /** These names do not come from DNS (localhost: RFC 6761 section 6.3). */
 function cannotBeRebound(hostname: string): boolean {
   return hostname === "localhost" || hostname.startsWith("[") || isIP(hostname) !== 0;
+}
+
+/** `scheme://`. A page opened from a file says `null` in requests, and for sockets some say `file://`. */
+function schemeOf(origin: string): string {
+  const text = origin.toLowerCase();
+  return text === "null" ? "file://" : text.slice(0, text.indexOf("://") + 3);
 }
 
 interface Origin {

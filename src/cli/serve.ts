@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartError } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
@@ -32,7 +33,8 @@ export const serve: Command = {
       process.stderr.write(problemList(heading, reading.problems));
       return 1;
     }
-    const { config, warnings } = reading;
+    const { config } = reading;
+    const warnings = [...reading.warnings, fewOpenFiles() ?? []].flat();
     const isTerminal = process.stdout.isTTY === true;
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);

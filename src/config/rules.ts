@@ -63,6 +63,10 @@ function redisTakesAll({ values, given }: Draft): Findings {
       "(redis://:password@primary)";
     problems.push({ variable: "REDIS_URL", value: undefined, allowed });
   }
+  if (given.has("redisSentinelUser") && !given.has("redisSentinelPassword")) {
+    const allowed = "the password of REDIS_SENTINEL_USER, which is set; any where it has none";
+    problems.push({ variable: "REDIS_SENTINEL_PASSWORD", value: undefined, allowed });
+  }
   return { ...fine, problems };
 }
 
@@ -93,9 +97,15 @@ function pagesAdmitted({ values, given }: Draft): Findings {
 }
 
 function allOriginsListed({ corsOrigins }: Draft["values"]): Findings {
-  if (!corsOrigins?.includes("*")) return fine;
+  const all = corsOrigins?.find((entry) => entry === "*" || entry === "file://");
+  if (all === undefined) return fine;
+  const why =
+    all === "*"
+      ? ""
+      : ", and any page can show itself in a sandbox, which has the same origin (null)";
   const warning =
-    "Any web page may connect: CORS_ORIGINS lists *. On a public server list the pages that may.";
+    `Any web page may connect: CORS_ORIGINS lists ${all}${why}. ` +
+    "On a public server list the pages that may.";
   return { ...fine, warnings: [warning] };
 }
 

@@ -131,6 +131,13 @@ const groups = [
         help: "Prefix of every path but `/healthz`, `/readyz` and `METRICS_ROUTE`, for a proxy that forwards one folder",
       },
       {
+        variable: "IDLE_TIMEOUT",
+        key: "idleTimeoutMs",
+        schema: duration("0", "4m"),
+        default: "150s",
+        help: "How long an HTTP connection is kept for its next request, to the second. Longer than the proxy in front keeps it. 0: it ends with each answer",
+      },
+      {
         variable: "DRAIN",
         key: "drainMs",
         schema: duration("0", "10m"),
@@ -353,7 +360,7 @@ const groups = [
         key: "corsOrigins",
         schema: origins,
         default: "",
-        help: "Origins of the web pages that may connect, unless `DEV` is set to true",
+        help: "Origins of the web pages that may connect, unless `DEV` is set to true. The origin of a page opened from a file is `null`, and so is that of any page in a sandbox: `file://` allows both",
       },
       {
         variable: "DEV",
@@ -481,6 +488,13 @@ const groups = [
         help: "Name of the primary at the sentinels",
       },
       {
+        variable: "REDIS_SENTINEL_USER",
+        key: "redisSentinelUser",
+        schema: text(/^\S*$/, "a user name without spaces"),
+        default: "",
+        help: "User of the sentinels (ACL), if it is not their default one; needs `REDIS_SENTINEL_PASSWORD`",
+      },
+      {
         variable: "REDIS_SENTINEL_PASSWORD",
         key: "redisSentinelPassword",
         schema: text(/^/, "a password"),
@@ -551,13 +565,6 @@ const withoutMeaning: readonly Setting[] = [
     default: "0",
     help: "Time for writing an answer",
     noMeaning: "Bun closes slow requests itself",
-  },
-  {
-    variable: "IDLE_TIMEOUT",
-    schema: duration("0", "24h"),
-    default: "0",
-    help: "Time between two requests on a connection",
-    noMeaning: "Bun closes idle connections itself",
   },
 ];
 

@@ -22,7 +22,7 @@ import {
   typeOf,
 } from "../protocol/frames.ts";
 import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
-import { Arrival } from "./arrival.ts";
+import { Arrival, type NoSeat } from "./arrival.ts";
 import {
   type Connection,
   type PeerIdentity,
@@ -84,9 +84,9 @@ export class Peer implements SeatListener {
 
   // ---- what the socket says ----
 
-  /** Asks for the seat. */
-  join(): void {
-    this.arrival?.join();
+  /** Asks for the seat. Answers why there is none; undefined when it is seated or parked. */
+  take(): MaybePromise<NoSeat | undefined> {
+    return this.arrival?.take();
   }
 
   /** A complete frame, in the order in which they came. */
@@ -146,10 +146,17 @@ export class Peer implements SeatListener {
   // ---- what becomes of the arrival ----
 
   parked(): void {
+    this.logArrival();
     this.inbox?.park();
   }
 
+  private logArrival(): void {
+    const { connection, identity, client } = this;
+    this.context.connectionLog?.joined(connection.id, identity, client?.address ?? "");
+  }
+
   seated(taken: Taken): void {
+    if (!this.arrival?.isParked) this.logArrival();
     this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();

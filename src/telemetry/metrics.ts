@@ -41,6 +41,8 @@ export function metrics(options: {
     readonly socketClients: () => number;
     /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
     readonly sharedClients: () => number;
+    /** HTTP connections that are kept, and requests whose connection was not, because of a limit. */
+    readonly httpConnections: { readonly size: () => number; readonly refused: () => number };
     /** What wrong codes have come to. */
     readonly guessing: () => {
       readonly recentMisses: number;
@@ -157,6 +159,17 @@ export function metrics(options: {
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
   gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));
+  gauge("nt_http_connections", "HTTP connections kept for a next request, at most", () =>
+    one(process.httpConnections.size()),
+  );
+  counter(
+    "nt_http_unkept_total",
+    "Answers that ended their connection because a client, or all, had as many as they may",
+    () => one(process.httpConnections.refused()),
+  );
+  counter("nt_http_idle_closed_total", "Idle HTTP connections closed to get descriptors back", () =>
+    one(tally.idleClosed),
+  );
   gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
   );

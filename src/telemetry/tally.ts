@@ -160,6 +160,8 @@ export class Tally {
   };
   /** Bytes queued in all sockets, as last seen. */
   bufferedBytes = 0;
+  /** Idle HTTP connections closed because descriptors ran short. */
+  idleClosed = 0;
   pausedSockets = 0;
   parkedSockets = 0;
 

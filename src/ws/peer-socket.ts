@@ -27,6 +27,7 @@ export class PeerSocket implements Connection {
   frames = 0;
   bytes = 0;
   readonly topic: string;
+  private inTopic = false;
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
@@ -35,6 +36,8 @@ export class PeerSocket implements Connection {
   /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
+  /** A ping that was asked for before the socket opened; empty for none. */
+  private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
@@ -69,8 +72,21 @@ export class PeerSocket implements Connection {
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
+    /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+    readonly isBrowser = false,
   ) {
     this.topic = `${identity.appId}/${identity.side}`;
+  }
+
+  /** It has its seat since before the `101`, and may have lost it. */
+  opened(ws: Socket, monotonicMs: number): void {
+    this.ws = ws;
+    this.openedAt = monotonicMs;
+    this.heardAt = monotonicMs;
+    if (this.inTopic) ws.subscribe(this.topic);
+    if (this.pingAtOpen !== "") ws.ping(this.pingAtOpen);
+    // It was cut before it opened.
+    if (this.quiet === undefined) ws.terminate();
   }
 
   send(text: string): number {
@@ -162,15 +178,18 @@ export class PeerSocket implements Connection {
   }
 
   joinTopic(): void {
+    this.inTopic = true;
     this.ws?.subscribe(this.topic);
   }
 
   leaveTopic(): void {
+    this.inTopic = false;
     if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
   }
 
   ping(nonce: string): void {
-    this.ws?.ping(nonce);
+    if (this.ws) this.ws.ping(nonce);
+    else this.pingAtOpen = nonce;
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */

@@ -1,4 +1,6 @@
+import { startServer } from "../load/server.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
+import { KeptConnection } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 import { eachOf, from, mint, postJson, startTarget, stranger, tryOpen, upTo } from "./target.ts";
@@ -285,7 +287,75 @@ async function fillSocketsFromOneSite(): Promise<Verdict> {
   };
 }
 
+/** Asks once on each of so many connections, and keeps those that the server keeps. */
+async function keepConnections(
+  http: string,
+  count: number,
+  headersOf: (n: number) => Env,
+): Promise<KeptConnection[]> {
+  const kept: KeptConnection[] = [];
+  await eachOf(upTo(count), 8, async (n) => {
+    const connection = KeptConnection.connect(new URL(http));
+    const lines = Object.entries(headersOf(n)).map(([name, value]) => `${name}: ${value}`);
+    const answer = await connection.ask("GET /healthz", lines).catch(() => undefined);
+    if (answer?.headers.get("connection") === null) kept.push(connection);
+    else await connection[Symbol.asyncDispose]();
+  });
+  return kept;
+}
+
+async function disposeAll(connections: readonly KeptConnection[]): Promise<void> {
+  for (const connection of connections) await connection[Symbol.asyncDispose]();
+}
+
+/** One client keeps HTTP connections; then another client does. */
+async function fillConnections(): Promise<Verdict> {
+  await using target = await startTarget({ MAX_SOCKETS: "240" });
+  const kept = await keepConnections(target.http, 240, () => hostile);
+  const others = await keepConnections(target.http, 1, () => other);
+  await disposeAll([...kept, ...others]);
+  return {
+    measured: `${kept.length} of 240 kept; the other's: ${others.length === 1 ? "kept" : "ended"}`,
+    holds: kept.length <= 30 && others.length === 1,
+  };
+}
+
+/** Many addresses keep connections until there is no descriptor left; then somebody opens a socket. */
+async function fillDescriptors(): Promise<Verdict> {
+  await using target = await startServer({}, 200);
+  const ws = target.http.replace("http", "ws");
+  const sockets = await Promise.all(
+    [...upTo(60)].map((n) => tryOpen({ ws }, { headers: from(stranger(n)) })),
+  );
+  const kept = await keepConnections(target.http, 180, (n) => from(stranger(1_000 + n)));
+  const more = await Promise.all(
+    [...upTo(60)].map((n) => tryOpen({ ws }, { headers: from(stranger(n)) })),
+  );
+  const opened = more.filter((socket) => socket !== undefined).length;
+  await disposeAll(kept);
+  for (const socket of [...sockets, ...more]) socket?.destroy();
+  return {
+    measured: `${kept.length} of 180 connections kept beside 60 sockets; then ${opened} of 60 sockets opened`,
+    holds: opened === 60,
+  };
+}
+
 export const shares: readonly AttackCase[] = [
+  {
+    name: "share-of-http-connections",
+    theme: "shares",
+    tries: "one client keeps MAX_SOCKETS HTTP connections open",
+    bound: "an eighth is kept, and another client's",
+    short: true,
+    run: fillConnections,
+  },
+  {
+    name: "http-connections-of-many",
+    theme: "shares",
+    tries: "180 addresses keep an HTTP connection each, of 200 descriptors",
+    bound: "sockets open all the same: idle connections are closed for them",
+    run: fillDescriptors,
+  },
   {
     name: "share-of-mail",
     theme: "shares",

@@ -171,13 +171,11 @@ describe("a Redis that is full", () => {
     expect(await take(two, "1234")).toBeDefined();
     expect(await two.seats.leave(b.seat)).toBe(true);
     await a.listener.until("peerLeft");
-    expect(await two.rooms.admits(appId, client("c"))).toBe("admitted");
     const again = await join(two, appId, "B");
     await a.listener.until("peerJoined");
     expect(told).toEqual([]);
 
     expect(mint(one, "5678")).rejects.toBeInstanceOf(EngineUnreachable);
-    expect(two.rooms.admits(newAppId(), client("c"))).rejects.toBeInstanceOf(EngineUnreachable);
     expect(tryToSit(one, newAppId(), "A")).rejects.toBeInstanceOf(EngineUnreachable);
     expect(await one.mailboxes.append(a.seat, "B", mail("more"))).toEqual({ outcome: "full" });
     expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("hold_full");

@@ -3,12 +3,12 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { OptionalSteps } from "../../src/cli/doctor/examination.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
-import { startNginx } from "../support/nginx.ts";
-import { freePort, requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
+import { freePort } from "../support/program.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 const withTurn = test.skipIf(noTurn);
 
 interface Setup {
@@ -187,21 +187,34 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   async (_, setup) => {
     const optional = { origin: "https://app.example.com" };
     const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, optional } : setup;
-    const { failure, warnings } = await examined(asked);
+    const { failure, warnings, told } = await examined(asked);
     expect(failure).toBe("");
+    expect(told).toContain("the server sees you as 127.0.0.1 through X-Forwarded-For\n");
     expect(warnings).not.toContain("Host");
     expect(warnings).not.toContain("Metrics");
   },
 );
 
-behindNginx("metrics that nginx shows to everybody are told of", async () => {
-  const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
-  expect(sound).toBe(true);
-  expect(warnings).toContain("Metrics: Everybody who reaches this address can read them");
-  const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
-  const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
-  expect(kept.warnings).not.toContain("Metrics");
-});
+behindNginx(
+  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  async () => {
+    const open = { [metricsClosed]: "" };
+    const unmarked = {
+      ...open,
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
+    };
+    const { warnings } = await examined({ name: "", nginx: unmarked });
+    expect(warnings).toContain("Metrics: Everybody who reaches this address can read them");
+    for (const nginx of [open, unmarked]) {
+      const env = {
+        TRUST_PROXY: "127.0.0.1",
+        ...(nginx === open ? {} : { METRICS_TOKEN: "hush" }),
+      };
+      const kept = await examined({ name: "", nginx, env });
+      expect(kept.warnings).not.toContain("Metrics");
+    }
+  },
+);
 
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });

@@ -104,11 +104,13 @@ function service(settings: Settings = {}) {
           sockets: () => 0,
           socketClients: () => 0,
           sharedClients: () => 0,
+          httpConnections: { size: () => 0, refused: () => 0 },
           guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
         },
       }),
     metricsRoute: "/metrics",
     metricsToken: "",
+    clientIpHeader: "",
     onError: (error) => errors.push(error),
     ...settings.app,
   });

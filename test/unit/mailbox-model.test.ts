@@ -148,7 +148,7 @@ class Run {
     const identity = { appId: this.appId, side, sid: "", mailboxClient, v2 };
     const peer = new Peer(identity, connection, this.context);
     if (this.sender === undefined && this.receiver === undefined) this.enterRoom();
-    peer.join();
+    peer.take();
     return { peer, connection };
   }
 

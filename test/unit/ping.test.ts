@@ -29,7 +29,7 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     largeFrames: new LargeFrames(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   });
-  peer.join();
+  peer.take();
   const pongs = () => connection.sent.filter((text) => text === '{"type":"pong"}').length;
   for (let n = 0; n < 12; n++) peer.received('{"type":"ping"}');
   expect(pongs()).toBe(10);

@@ -44,7 +44,7 @@ function room() {
     const identity = { appId, side, sid: "", mailboxClient: false, v2 };
     const peer = new Peer(identity, link, context);
     link.peer = peer;
-    peer.join();
+    peer.take();
     const heard = () => ws.sent.map((text) => JSON.parse(text) as { type: string });
     const leave = () => {
       link.terminate("client");

@@ -156,7 +156,7 @@ export async function keepsMetrics({ target }: Examination): Promise<Verdict> {
     if (isAtHome) return passed("/metrics is open, but was read on the machine itself");
     return passed(
       "/metrics is open",
-      "Everybody who reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
+      "Everybody who reaches this address can read them. Set METRICS_TOKEN, or let the proxy add X-Forwarded-For.",
     );
   }
   return passed("/metrics is not open");

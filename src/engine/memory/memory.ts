@@ -29,7 +29,6 @@ export function memoryEngine({
   return {
     codes,
     rooms: {
-      admits: rooms.admits,
       establish(seat) {
         const { isHeld, room } = ownSeat(seat);
         if (room.established || !isHeld) return undefined;

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId } from "../../base/ids.ts";
-import type { Admission, EngineLimits, NoSpace, Seat, SeatListener, Waiter } from "../engine.ts";
+import type { EngineLimits, NoSpace, Seat, SeatListener, Waiter } from "../engine.ts";
 import { type Budget, Shares } from "./budget.ts";
 import type { CodeRecord, MemoryCodes } from "./codes.ts";
 import type { Mailbox, RememberedIds } from "./mailboxes.ts";
@@ -132,7 +132,10 @@ export function roomRegistry(
   }
 
   /** Whether there is space for one more. */
-  function spaceFor(code: CodeRecord | undefined, accounts: readonly Account[]): Admission {
+  function spaceFor(
+    code: CodeRecord | undefined,
+    accounts: readonly Account[],
+  ): "admitted" | NoSpace["outcome"] {
     const max = maxRooms(code);
     const isFull = () => all.size - bare.size >= max;
     if (isFull()) sweepIfDue();
@@ -158,9 +161,6 @@ export function roomRegistry(
     all: all as ReadonlyMap<AppId, Room>,
     find,
     sweep,
-    /** Whether `create` would succeed or the room exists. */
-    admits: (appId: AppId, accounts: readonly Account[]): Admission =>
-      find(appId) === undefined ? spaceFor(codes.ofRoom(appId), accounts) : "admitted",
     create(appId: AppId, accounts: readonly Account[]): Room | NoSpace {
       const code = codes.ofRoom(appId);
       const max = maxRooms(code);

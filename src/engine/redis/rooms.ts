@@ -1,18 +1,12 @@
 import type { AppId } from "../../base/ids.ts";
 import type { IceGrant, Rooms, Sizes } from "../engine.ts";
 import { ownSeat } from "./local-seats.ts";
-import { accountWords, isNoSpace, type RedisNode } from "./node.ts";
+import type { RedisNode } from "./node.ts";
 import { globalScripts, roomScripts } from "./scripts/scripts.ts";
 import { numberAt, type Reply, textAt } from "./store.ts";
 
 export function redisRooms(node: RedisNode): Rooms {
-  const { maxRooms } = node.options.limits;
   return {
-    async admits(appId, accounts) {
-      const args = [maxRooms, accountWords(accounts)];
-      const reply = await node.run(roomScripts.admits, { appId, side: "A" }, args);
-      return isNoSpace(reply[0]) ? reply[0] : "admitted";
-    },
     async establish(seat) {
       const reply = await node.runAsOwner(ownSeat(seat), roomScripts.establish);
       const ageMs = Number(reply[0]);

@@ -2,7 +2,6 @@ import { type AccountKind, accountKinds, partOf } from "../../../base/account.ts
 import type { AppId, Code } from "../../../base/ids.ts";
 import { entryCostBytes } from "../../engine.ts";
 import ack from "./ack.lua" with { type: "text" };
-import admits from "./admits.lua" with { type: "text" };
 import append from "./append.lua" with { type: "text" };
 import claim from "./claim.lua" with { type: "text" };
 import establish from "./establish.lua" with { type: "text" };
@@ -60,7 +59,6 @@ export const globalScripts = {
 /** Scripts about one room. */
 export const roomScripts = {
   ack: keeping(roomPrelude, ack),
-  admits: addingRooms(admits),
   append: adding(roomPrelude, append),
   establish: keeping(roomPrelude, establish),
   grant: keeping(roomPrelude, grant),
