@@ -77,9 +77,17 @@ export const refusals = [
 export type Refusal = (typeof refusals)[number];
 
 /** How many digits a code can have. */
-export type CodeDigits = 4 | 5 | 6 | 7 | 8;
-/** What a shared store says no with. */
-const storeRefusals = [
+export const codeDigits = [4, 5, 6, 7, 8] as const;
+export type CodeDigits = (typeof codeDigits)[number];
+
+/** Why an occupied seat was given to a newcomer. */
+export const takeoverReasons = ["same_sid", "dead"] as const;
+
+/** What is wrong with the header in which a trusted proxy names its client. */
+export const unknownClientFaults = ["missing", "unreadable"] as const;
+
+/** Why a shared store refuses a command. */
+export const storeRefusals = [
   /** It has no space for what would be added. */
   "full",
   /** It is no primary any more. */
@@ -122,7 +130,7 @@ export class Distribution {
   }
 }
 
-function zeroes<const K extends string>(keys: readonly K[]): Record<K, number> {
+function zeroes<const K extends string | number>(keys: readonly K[]): Record<K, number> {
   return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 }
 
@@ -140,12 +148,12 @@ export class Tally {
   readonly closes = zeroes(closeReasons);
   readonly refusals = zeroes(refusals);
   /** Requests that a trusted proxy sent on and whose client is not known. */
-  readonly unknownClients = { missing: 0, unreadable: 0 };
-  readonly takeovers = { same_sid: 0, dead: 0 };
+  readonly unknownClients = zeroes(unknownClientFaults);
+  readonly takeovers = zeroes(takeoverReasons);
   codesMinted = 0;
   codesRedeemed = 0;
   /** Redeems of codes that were unknown, used or expired. */
-  readonly codeMisses: Record<CodeDigits, number> = { 4: 0, 5: 0, 6: 0, 7: 0, 8: 0 };
+  readonly codeMisses = zeroes(codeDigits);
   pairs = 0;
   readonly established = zeroes(iceModes);
   readonly failed = zeroes(iceFailures);
