@@ -78,6 +78,7 @@ const minMessageBytes = 1_025;
 const otherRoutes = [
   "/",
   "/client.js",
+  "/peer.js",
   "/rendezvous/code",
   "/rendezvous/redeem",
   "/rendezvous/whoami",

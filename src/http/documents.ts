@@ -13,8 +13,9 @@ interface Page {
   readonly html: string;
   /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
   readonly policy: string;
-  /** A JavaScript module: the signaling client, to import. */
+  /** JavaScript modules to import: the signaling client, and the peer on it. */
   readonly client: string;
+  readonly peer: string;
 }
 
 /** How the server describes itself, to tools and to people. Written when first asked for. */
@@ -28,10 +29,11 @@ export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv
   );
   if (loadPage === undefined) return app;
 
-  app.get(`${basePath}/client.js`, async () => {
-    const { client } = await loadPage();
-    return answerText(client, "text/javascript; charset=utf-8");
-  });
+  for (const module of ["client", "peer"] as const) {
+    app.get(`${basePath}/${module}.js`, async () =>
+      answerText((await loadPage())[module], "text/javascript; charset=utf-8"),
+    );
+  }
   app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async () => {
     const { html, policy } = await loadPage();
     return answerText(html, "text/html; charset=utf-8", {

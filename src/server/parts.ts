@@ -18,12 +18,13 @@ import { endsWithAnswer, hasValidHost } from "../http/connection.ts";
 import { guard } from "../http/guard.ts";
 import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
-import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
 import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import { createEntrance } from "../ws/entrance.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
@@ -93,7 +94,7 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log, tally } = core;
+  const { config, engine, log, random, tally } = core;
   const admission = buildAdmission(core);
   const {
     clientOf,
@@ -102,11 +103,22 @@ export function buildParts(core: Core): Parts {
     iceLimit: limiter,
     iceSideLimit: sideLimiter,
   } = admission;
-  const refusalLog = logOfRefusals(core, admission);
+  const refusals = logOfRefusals(core, admission);
   const { rooms, now } = engine;
   const ice = iceSource({ ...config, rooms, now, limiter, sideLimiter });
-  const { context, sockets, upgrade } = buildSockets(core, admission, ice);
-  const { app, guessing } = buildHttp(core, admission, context, ice);
+  const codes = rendezvous({
+    codes: engine.codes,
+    random,
+    tally,
+    roomTtlMs: config.roomTtlMs,
+    minDigits: config.codeDigits,
+    maxDigits: config.codeDigitsMax,
+    maxPerClient: config.codesPerClient,
+    maxCodes: config.maxCodes,
+    redeemFailures: config.redeemFailures,
+  });
+  const { context, sockets, upgrade } = buildSockets(core, admission, ice, codes, refusals);
+  const { app, guessing } = buildHttp(core, admission, context, ice, codes);
   const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
@@ -123,7 +135,8 @@ export function buildParts(core: Core): Parts {
       : refuseHost(tally);
     return andThen(answer, (response) => {
       if (response !== undefined && response.status >= 400) {
-        refusalLog(request, response, client, isUpgrade ? pathOf(request) : app.routeOf(request));
+        const path = isUpgrade ? pathOf(request) : app.routeOf(request);
+        refusals.answered(request, response, client, path);
       }
       const isKept =
         response !== undefined &&
@@ -167,17 +180,20 @@ function logOfRefusals({ log, clock, config }: Core, { connectionLog }: Admissio
     else log.info("a client was refused by a limit", { code, client });
   }
 
-  return (
+  function answered(
     request: Request,
     response: Response,
     { address }: Client,
     route: string | undefined,
-  ): void => {
+  ): void {
     const why = response instanceof ProblemResponse ? response : undefined;
     if (why !== undefined) limited(why.code, address);
     const refusal = { route, status: response.status, code: why?.code, detail: why?.detail };
     connectionLog?.refused(request, refusal, address);
-  };
+  }
+
+  /** `limited`: of a refusal that a socket hears. */
+  return { answered, limited };
 }
 
 /** Who a client is, and how much it may take. */
@@ -232,7 +248,13 @@ function buildAdmission({ config, clock, log, tally }: Core) {
 type Admission = ReturnType<typeof buildAdmission>;
 
 /** The sockets, and the way to them. */
-function buildSockets(core: Core, admission: Admission, ice: IceSource) {
+function buildSockets(
+  core: Core,
+  admission: Admission,
+  ice: IceSource,
+  codes: Rendezvous,
+  refusals: ReturnType<typeof logOfRefusals>,
+) {
   const { config, engine, clock, tally } = core;
   const { socketLimits, connectionLog } = admission;
   const context: SignalingContext = {
@@ -242,6 +264,16 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
+    roomTtlMs: config.roomTtlMs,
+    ...createEntrance({
+      rendezvous: codes,
+      limiter: admission.httpLimit,
+      draining: () => core.draining,
+      now: engine.now,
+      tally,
+      connectionLog,
+      limited: refusals.limited,
+    }),
     framesPerSec: config.framesPerSec,
     largeFrames: new LargeFrames(clock),
     queued: new SharedBudget(
@@ -264,20 +296,15 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 }
 
 /** All that is answered over HTTP. */
-function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
-  const { config, engine, clock, random, tally, node } = core;
+function buildHttp(
+  core: Core,
+  admission: Admission,
+  context: SignalingContext,
+  ice: IceSource,
+  codes: Rendezvous,
+) {
+  const { config, engine, clock, tally, node } = core;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
-  const codes = rendezvous({
-    codes: engine.codes,
-    random,
-    tally,
-    roomTtlMs: config.roomTtlMs,
-    minDigits: config.codeDigits,
-    maxDigits: config.codeDigitsMax,
-    maxPerClient: config.codesPerClient,
-    maxCodes: config.maxCodes,
-    redeemFailures: config.redeemFailures,
-  });
   const app = createApp({
     rendezvous: codes,
     ice,

@@ -131,6 +131,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     (_, now) => now.largeFrames.workedMs / 1000,
   ),
   nt_ws_paused: gauge("Sockets not read while their peer catches up", (t) => t.pausedSockets),
+  nt_ws_without_room: gauge("Sockets that have not asked for a room yet", (t) => t.roomlessSockets),
   nt_ws_parked: gauge("Newcomers waiting for a seat", (t) => t.parkedSockets),
 
   nt_session_established_total: counter("Sessions established, by mode", (t) => t.established, {

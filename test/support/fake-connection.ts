@@ -4,7 +4,13 @@ import {
   closeText,
   type ServerClose,
 } from "../../src/protocol/closes.ts";
-import type { Connection, PauseReason } from "../../src/signaling/context.ts";
+import type {
+  Connection,
+  PauseReason,
+  PeerIdentity,
+  SignalingContext,
+} from "../../src/signaling/context.ts";
+import { someClient } from "./some-client.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
@@ -20,6 +26,12 @@ export class FakeConnection implements Connection {
   room = true;
   congested = false;
   closeReason: CloseReason | undefined;
+
+  constructor(public identity: PeerIdentity | undefined = undefined) {}
+
+  enters(identity: PeerIdentity | undefined): void {
+    this.identity = identity;
+  }
 
   send(text: string): number {
     this.sent.push(text);
@@ -64,3 +76,13 @@ export class FakeConnection implements Connection {
     this.calls.push("terminate");
   }
 }
+
+/** Who is behind it: counted under one address. */
+export const fakeClient = someClient("192.0.2.1");
+
+/** What a context has for connections that come without a room: such do not come to these tests. */
+export const noEntrance: Pick<SignalingContext, "roomTtlMs" | "askForRoom" | "describeNoSeat"> = {
+  roomTtlMs: 600_000,
+  askForRoom: () => ({ code: "no_room", detail: "" }),
+  describeNoSeat: () => ({ code: "rooms_full", detail: "" }),
+};
