@@ -29,8 +29,11 @@ interface Sources {
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
   /** Bytes of frames that wait to be handled. */
   readonly queuedBytes: () => number;
-  /** Accounts whose large frames wait for their turn, and the ms that large frames took so far. */
-  readonly largeFrames: { readonly size: number; readonly workedMs: number };
+  /** Clients and sites that wait for their share of the work; ms that large frames took so far. */
+  readonly fairQueue: {
+    waiting(kind?: "large"): number;
+    readonly largeMs: number;
+  };
   /** Requests that had to wait for the end of a turn that had many already. */
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
@@ -122,13 +125,16 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_ws_queued_bytes: gauge("Bytes of frames that wait to be handled", (_, now) =>
     now.queuedBytes(),
   ),
-  nt_ws_large_waiting: gauge(
-    "Clients and sites whose large frames wait for their turn",
-    (_, now) => now.largeFrames.size,
+  nt_ws_share_waiting: gauge(
+    "Clients and sites whose frames wait for their share of the work",
+    (_, now) => now.fairQueue.waiting(),
+  ),
+  nt_ws_large_waiting: gauge("Clients and sites whose large frames wait for their turn", (_, now) =>
+    now.fairQueue.waiting("large"),
   ),
   nt_ws_large_seconds_total: counter(
     "Time spent on frames of more than 16 KiB",
-    (_, now) => now.largeFrames.workedMs / 1000,
+    (_, now) => now.fairQueue.largeMs / 1000,
   ),
   nt_ws_paused: gauge("Sockets not read while their peer catches up", (t) => t.pausedSockets),
   nt_ws_without_room: gauge("Sockets that have not asked for a room yet", (t) => t.roomlessSockets),

@@ -1,5 +1,5 @@
 import { codeOf, messageOf } from "../../base/errors.ts";
-import { inUrl } from "../network.ts";
+import { inUrl } from "../../base/network.ts";
 import { failed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";
 

@@ -4,7 +4,7 @@ import { parseDuration } from "../../base/duration.ts";
 import { messageOf } from "../../base/errors.ts";
 import { terminalText } from "../../base/terminal-text.ts";
 import type { Command } from "../commands.ts";
-import { connectDirectly } from "../network.ts";
+import { connectDirectly } from "../healthcheck.ts";
 import type { OptionalSteps, Verdict } from "./examination.ts";
 import { parseTarget, type Target } from "./target.ts";
 

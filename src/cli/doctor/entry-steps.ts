@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { connect, type TLSSocket } from "node:tls";
 import type { Clock } from "../../base/clock.ts";
-import { isLoopback } from "../network.ts";
+import { isLoopback } from "../../base/network.ts";
 import { ask, connectionFault, NoAnswer, timeoutMs, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";

@@ -1,5 +1,5 @@
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { inUrl, isLoopback } from "../network.ts";
+import { inUrl, isLoopback } from "../../base/network.ts";
 import { type Answer, ask, post, upgradeStatus, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";
