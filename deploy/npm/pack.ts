@@ -1,9 +1,9 @@
 /**
  * Builds the npm packages: `nt-signal` into dist/npm, the server as JavaScript that the pinned Bun runs
- * and `nt-signal/test`, which starts it for other people's tests; and `nt-signal-client` into
- * dist/npm-client, JavaScript and types for browsers, bundlers, Node and Bun. With --check they are packed,
- * installed from the tarballs into an empty directory, and put through what their users do. That needs
- * npm, and a registry to install Bun from. With --out the server's package alone is built, there.
+ * and `nt-signal/test`, which starts it for other people's tests; `nt-signal-client` into
+ * dist/npm-client, JavaScript and types for browsers, bundlers, Node and Bun. With --check they are
+ * packed, installed from the tarballs into an empty directory, and put through what their users do.
+ * That needs npm, and a registry to install Bun from.
  *
  *     bun deploy/npm/pack.ts [--out=dist/npm] [--check]
  */
@@ -16,7 +16,7 @@ import { walkThrough } from "../../test/support/walk-through.ts";
 const project = join(import.meta.dir, "../..");
 const named = process.argv.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
 const out = named ?? join(project, "dist/npm");
-const clientOut = join(project, "dist/npm-client");
+const clientOut = `${out}-client`;
 const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
@@ -32,8 +32,8 @@ const runtimes = [
 ];
 
 await build();
-if (named === undefined) await buildClient();
-report("built", named ?? `${out}, ${clientOut}`);
+await buildClient();
+report("built", `${out}, ${clientOut}`);
 if (process.argv.includes("--check")) await check();
 
 async function build(): Promise<void> {

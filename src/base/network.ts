@@ -34,9 +34,9 @@ function withoutBrackets(host: string): string {
 }
 
 /**
- * Addresses at which other machines find a server that listens on `host`: none when that is a
- * certain one, IPv6 only on `::`. Link-local ones need a zone and are left out. The first is the likeliest
- * one for a phone in the same network.
+ * Addresses at which other machines find a server that listens on every address: empty for any other
+ * `host`; IPv6 addresses only for `::`. Link-local ones need a zone and are left out. The first is the
+ * one that a phone in the same network most likely reaches.
  */
 export function lanAddresses(
   host: string,

@@ -363,7 +363,7 @@ const groups = [
         key: "framesPerSec",
         schema: wholeNumber(0, maxCount),
         default: "1000",
-        help: "Frames a second that are read from one socket, with bursts of twice that. Every 512 characters of a frame count as one more frame. All frames over 16 KiB together get a quarter of a core. 0: no limit, nor one on large frames",
+        help: "Frames a second that are read from one socket, with bursts of twice that. Every 512 characters of a frame count as one more frame. On a busy server the sockets of one client together get an eighth of the time that frames take, those of a site half; frames over 16 KiB of all clients get a quarter of a core. 0: none of these limits",
       },
       {
         variable: "MAX_SOCKETS",

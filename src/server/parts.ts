@@ -22,7 +22,7 @@ import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
-import { LargeFrames } from "../signaling/large-frames.ts";
+import { FairQueue } from "../signaling/fair-queue.ts";
 import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -277,7 +277,7 @@ function buildSockets(
       limited: refusals.limited,
     }),
     framesPerSec: config.framesPerSec,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock, config.socketsPerClient > 0),
     queued: new SharedBudget(
       config.wsBufferTotalBytes,
       config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
@@ -331,7 +331,7 @@ function buildHttp(
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
         queuedBytes: () => context.queued.used,
-        largeFrames: context.largeFrames,
+        fairQueue: context.fairQueue,
         process: {
           version,
           bun: Bun.version,

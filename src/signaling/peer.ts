@@ -33,7 +33,7 @@ import {
   type RefusedRoom,
   type SignalingContext,
 } from "./context.ts";
-import { largeFrameLength } from "./frame-budget.ts";
+import { largeFrameLength } from "./fair-queue.ts";
 import { Inbox } from "./inbox.ts";
 import { Prober } from "./prober.ts";
 import { Pump, sayHello } from "./pump.ts";
@@ -283,6 +283,8 @@ export class Peer implements SeatListener {
   }
 
   probed(): Promise<boolean> {
+    // While its frames wait here it is not read from, and could show no other sign of life.
+    if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
     const { identity } = this.connection;
     return this.prober.ask(identity?.mailboxClient || this.sentLargeFrame);

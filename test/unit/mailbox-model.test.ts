@@ -4,7 +4,7 @@ import { newAppId } from "../../src/base/ids.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { maxWatermark } from "../../src/protocol/frames.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -95,7 +95,7 @@ class Run {
     heartbeatMs: 1_000_000,
     wsMaxMsgBytes: 1_000_000,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(this.clock),
+    fairQueue: new FairQueue(this.clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   private readonly appId = newAppId();
