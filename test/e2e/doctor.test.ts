@@ -218,6 +218,7 @@ test.each([
   ["http://a", "--origin", "app"],
   ["http://a", "--idle", "60"],
   ["http://a", "--idle"],
+  ["http://a", "--fast"],
 ])("called with %p it says how it is used, and exits with 2", async (...args) => {
   await using doctor = await Program.start({}, "doctor", ...args);
   expect(await doctor.exit()).toBe(2);
@@ -248,7 +249,7 @@ test("a connection that stays open is told of with --idle", async () => {
   await using server = await testServer();
   const { failure, told } = await examination(server.http, false, systemClock, { idleMs: 50 });
   expect(failure).toBe("");
-  expect(told).toContain("Idle: idle connections last for 1s\n");
+  expect(told).toContain("Idle: idle connections last for 50ms\n");
 });
 
 test("of a name with several addresses each is asked, as the name", async () => {
