@@ -65,7 +65,7 @@ export function calmMisses({ minDigits }: Pick<CodeLengthOptions, "minDigits">):
   return 10 ** minDigits / 100;
 }
 
-/** Whether codes of this length may be minted after so many recent misses. */
+/** Whether codes of this length may be minted after this many recent misses. */
 export function serves({ allowances }: CodeLength, recentMisses: number): boolean {
   return allowances.some(({ upToRecent }) => recentMisses <= upToRecent);
 }

@@ -103,11 +103,10 @@ export function iceSource(options: IceOptions): IceSource {
 }
 
 /**
- * Time-limited credentials that a TURN server checks by nothing but the secret it shares with this
- * one (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`): good for one TURN
- * allocation after another until `expiresAt`, a whole second; after that none is begun. The name is
- * that moment and a hash by which an operator finds in the TURN server's log which allocations belong
- * to one side of one room, but not which room.
+ * Credentials that a TURN server checks with only the secret that it shares with this server
+ * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, a whole
+ * second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
+ * in the TURN server's log which allocations belong to the same side of a room, but not which room.
  */
 export function turnCredentials(
   secret: string,
