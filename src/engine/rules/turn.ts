@@ -1,0 +1,280 @@
+import type { Account } from "../../base/account.ts";
+import type { AppId, Side } from "../../base/ids.ts";
+import type { EngineLimits, RelayType } from "../engine.ts";
+
+/**
+ * What the rules of a room work on: plain data, and what a store lends them for one turn.
+ *
+ * The rules run natively in the memory engine and, compiled to Lua, inside Redis. So they and all
+ * that they import are synchronous functions over plain data, without regular expressions, classes,
+ * zod or Node; texts are measured by text.ts alone, never by `.length`. What does not survive the
+ * compiler: `undefined` put over a key by a spread, `${number}`, holes in arrays, 0 and "" taken for
+ * false, `undefined` or an empty list in what a verb is given or answers.
+ */
+
+/** Proof that a connection holds a side of the room. Tokens grow with every take; none is used twice. */
+export interface SeatRef {
+  readonly side: Side;
+  readonly token: number;
+}
+
+/** Who sits in a seat: the token, and the node that has the connection. Both are compared. */
+export interface Occupant {
+  readonly token: number;
+  readonly node: string;
+}
+
+/** One side of a room, with or without an occupant. */
+export interface Place {
+  seat?: Occupant | undefined;
+  /** Frames go straight to the occupant; before that they are held. */
+  started: boolean;
+  /** The token of the last occupant, present or not; 0 before the first. */
+  lastToken: number;
+  /** The last occupant's. What is remembered of its ids counts to these accounts. */
+  sid: string;
+  accounts: readonly Account[];
+  /** When it was given up, ms; undefined while taken or never seen. */
+  leftAt?: number | undefined;
+  waiter?: WaiterRef | undefined;
+  /** Newcomers that have waited for this occupant. */
+  waited: number;
+  guard?: TakeoverGuard | undefined;
+  /** How often this side was given ICE servers. */
+  grants: number;
+  /** Frames held for this side (see `Turn.held`) and their UTF-8 bytes. */
+  held: number;
+  heldBytes: number;
+  box?: Box | undefined;
+  /** Ids of mail that this side has sent (see `Turn.ids`) and what they count. */
+  ids: number;
+  idBytes: number;
+}
+
+/** A mailbox: seqs `before` + 1 … `last` are stored (see `Turn.mail`). */
+export interface Box {
+  before: number;
+  last: number;
+  /** The highest seq that some connection can have processed. */
+  sent: number;
+  /** Of payloads, in UTF-8. */
+  bytes: number;
+  /** The stamp of the newest mail ever stored. */
+  stamp: number;
+  /** A strict sender met a full box: refuse it until the box is half empty. */
+  refusing: boolean;
+}
+
+export interface TakeoverGuard {
+  until: number;
+  spanMs: number;
+  contested: boolean;
+}
+
+/** A newcomer that waits for a seat: its node, and its name there. */
+export interface WaiterRef {
+  readonly node: string;
+  readonly name: string;
+}
+
+export interface Room {
+  readonly appId: AppId;
+  startedAt: number;
+  /** When the last side left, ms; undefined while somebody is seated. */
+  emptyAt?: number | undefined;
+  /** The highest token given out. */
+  tokens: number;
+  paired: boolean;
+  established: boolean;
+  /** Its code was minted here … */
+  readonly minted: boolean;
+  /** … and has been redeemed. */
+  redeemed: boolean;
+  /** The accounts that the room counts to; none if it was minted here. */
+  readonly owner: readonly Account[];
+  readonly A: Place;
+  readonly B: Place;
+}
+
+export const sides = ["A", "B"] as const;
+
+export function otherSide(side: Side): Side {
+  return side === "A" ? "B" : "A";
+}
+
+// ---- what is kept beside a room, because it may be megabytes ----------------------------------
+
+export interface Stored {
+  readonly from: Side;
+  readonly payload: string;
+  /** Of the payload, in UTF-8. */
+  readonly bytes: number;
+  /** To whom it counts. */
+  readonly accounts: readonly Account[];
+  /** Grows from mail to mail of a box and is never used again, whatever becomes of its seqs. */
+  readonly stamp: number;
+}
+
+export interface Held {
+  readonly type: RelayType;
+  readonly text: string;
+  readonly bytes: number;
+  /** The token of the connection it came from, and whom it counts to. */
+  readonly from: number;
+  readonly accounts: readonly Account[];
+}
+
+/** A list of which this very turn's changes are seen. */
+export interface List<T> {
+  push(item: T): void;
+  /** At most `count` items from index `from` on. */
+  slice(from: number, count: number): readonly T[];
+  /** Drops the first `count`. */
+  drop(count: number): void;
+}
+
+export interface HeldList extends List<Held> {
+  replace(items: readonly Held[]): void;
+}
+
+/** The ids a side has put on its last mails, each with its seq. */
+export interface IdMemory {
+  seqOf(id: string): number | undefined;
+  put(id: string, seq: number): void;
+  /** Forgets the oldest and answers it. */
+  dropOldest(): string;
+  clear(): void;
+}
+
+// ---- a turn ------------------------------------------------------------------------------------
+
+/** What is counted over all rooms, by difference, where it changes. */
+export type Sum =
+  | "rooms"
+  /** Rooms that stand empty without mail: they give way to new ones. */
+  | "bareRooms"
+  | "peers"
+  | "mailboxes"
+  | "mails"
+  | "mailBytes"
+  | "heldFrames"
+  | "heldBytes"
+  | "idBytes";
+
+/** What each account has its share of. */
+export type Shared = "bytes" | "rooms";
+
+/**
+ * One verb's turn at one room. All that it changes and tells takes effect once the verb has returned,
+ * together; after one that throws nothing has changed. (In memory a room is changed in place: rules
+ * throw, if ever, before their first change.)
+ */
+export interface Turn {
+  /** Undefined: there is no such room. Set by the rules. */
+  room: Room | undefined;
+  readonly appId: AppId;
+  /** ms since the epoch. */
+  readonly now: number;
+  /** The node that asks. */
+  readonly node: string;
+  /** µs by the asking node's clock, and above all tokens and stamps that it has seen or asked with. */
+  readonly fresh: number;
+  readonly limits: EngineLimits;
+  /** What became of the code that minted the room; undefined for one that is not remembered. */
+  code(): "live" | "used" | "expired" | undefined;
+  /** The node's lease runs. True of the node that asks. */
+  isAlive(node: string): boolean;
+
+  counted(sum: Sum): number;
+  count(sum: Sum, amount: number): void;
+  charged(what: Shared, account: Account): number;
+  charge(what: Shared, accounts: readonly Account[], amount: number): void;
+
+  mail(side: Side): List<Stored>;
+  held(side: Side): HeldList;
+  ids(side: Side): IdMemory;
+
+  tell(side: Side, to: Occupant, event: SeatEvent): void;
+  tellWaiter(waiter: WaiterRef, event: WaiterEvent): void;
+  /** So much was accepted and is given up now. */
+  dropped(reason: "stale" | "hold_expired" | "room_forgotten", count: number): void;
+}
+
+/** A relayed frame. */
+export interface Frame {
+  readonly type: RelayType;
+  readonly text: string;
+}
+
+/** What a seat is told. */
+export type SeatEvent =
+  | { readonly kind: "joined"; readonly token: number; readonly node: string }
+  | { readonly kind: "left"; readonly token: number }
+  /** Frames go straight to the seat now, after what was held for it. */
+  | { readonly kind: "started"; readonly held?: readonly Frame[] }
+  | ({ readonly kind: "frame" } & Frame)
+  | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
+  /** `check`: the room was gone, or older than it had been. The seat's node should ask about its seat. */
+  | { readonly kind: "mail" | "congested" | "drained" | "check" }
+  /** Is the seat's connection alive? The answer goes to that node. */
+  | { readonly kind: "probe"; readonly question: string; readonly node: string };
+
+export type WaiterEvent = "vacant" | "displaced";
+
+/** What one node is told, from a turn or by another node. */
+export type Message =
+  | { readonly to: "seat"; readonly seat: SeatAddress; readonly event: SeatEvent }
+  | { readonly to: "waiter"; readonly name: string; readonly event: WaiterEvent }
+  /** `asking`: the occupant is being asked, which takes its time. */
+  | {
+      readonly to: "asker";
+      readonly question: string;
+      readonly answer: "asking" | "alive" | "dead" | "gone";
+    };
+
+export interface SeatAddress extends SeatRef {
+  readonly appId: AppId;
+}
+
+/**
+ * What the node of a seat knows of it. It goes with everything that the seat's holder asks, so that a
+ * store that lost the room, or has it as it was some time ago, catches up first.
+ */
+export interface Holder extends SeatRef {
+  readonly sid: string;
+  readonly accounts: readonly Account[];
+  readonly isStarted: boolean;
+  /** The last mail that this connection has read, its seq and stamp; 0 before the first. */
+  readonly readSeq: number;
+  readonly readStamp: number;
+  /** The highest seq it has acknowledged, at most `readSeq`. */
+  readonly acked: number;
+  /** The highest seq that it was answered for each mailbox it has sent to; 0 for none. */
+  readonly storedA: number;
+  readonly storedB: number;
+  readonly peer?: Occupant | undefined;
+}
+
+/** Verbs that anybody may ask, and those of the holder of a seat, which come with it. Both by name in room.ts. */
+export interface Call {
+  readonly verb: string;
+  /** Plain data: no undefined among them, nor trailing ones left out. */
+  readonly args: readonly unknown[];
+  readonly holder?: Holder | undefined;
+}
+
+/**
+ * What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
+ * 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
+ * 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
+ * 20 to 200 in a row of them. So what is counted is at least half of what is spent.
+ */
+export const entryCostBytes = 512;
+/** Ids of mail remembered a side. */
+export const rememberedIds = 256;
+/** A seat taken over by sid is guarded against the next such takeover this long at first, … */
+export const takeoverGuardMs = 10_000;
+/** … and at most this long when it is contested again and again. */
+export const takeoverGuardMaxMs = 600_000;
+/** Seqs that are told from outside are at most this: what is added to them stays exact. */
+export const maxSeq = 2 ** 53 - 2 ** 32;
