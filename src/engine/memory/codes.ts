@@ -25,7 +25,11 @@ export type MemoryCodes = ReturnType<typeof memoryCodes>;
 const maxLookedThrough = 2_048;
 
 /** Codes in Maps. Everything due is carried out before each verb, so counts are exact. */
-export function memoryCodes(now: () => number, redeemWindowMs: number) {
+export function memoryCodes(
+  now: () => number,
+  redeemWindowMs: number,
+  redeemed: (appId: AppId) => void,
+) {
   const byCode = new SplitMap<Code, CodeRecord>(Number);
   const byRoom = new SplitMap<AppId, CodeRecord>((appId) => Number.parseInt(appId.slice(0, 2), 16));
   const byAccount = new Map<string, CodeRecord[]>();
@@ -117,6 +121,7 @@ export function memoryCodes(now: () => number, redeemWindowMs: number) {
       live--;
       record.state = "used";
       due.add(record, at + record.restMs);
+      redeemed(record.appId);
       return { outcome: "taken", entry: record };
     },
     recentMisses: () => recentMisses,

@@ -1,9 +1,12 @@
 import { z } from "zod";
-import type { AppId, Code } from "../../base/ids.ts";
+import type { AppId, Code, Side } from "../../base/ids.ts";
 import { parseAppId, parseCode } from "../../base/ids.ts";
-import type { CodeRecord } from "./codes.ts";
-import { Mailbox, RememberedIds } from "./mailboxes.ts";
-import type { MemoryState, Place } from "./rooms.ts";
+import { costOf } from "../rules/counting.ts";
+import { byteLength } from "../rules/text.ts";
+import { type Place, type Room, sides } from "../rules/turn.ts";
+import type { MemoryCodes } from "./codes.ts";
+import { MemoryIds, MemoryList } from "./lists.ts";
+import { Kept, type Turns } from "./turns.ts";
 
 /**
  * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
@@ -13,6 +16,7 @@ export type StateRecord = z.output<typeof recordSchema>;
 
 const ms = z.number().finite();
 const count = z.number().int().min(0);
+const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() }));
 
 const appId = z.string().transform((text, context): AppId => {
   const parsed = parseAppId(text);
@@ -31,98 +35,90 @@ const code = z.string().transform((text, context): Code => {
 const codeSchema = z.object({
   code,
   appId,
-  accounts: z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]),
-  /** Without one, as the first versions left it, what the shortest codes are allowed. */
-  withdrawAt: count.default(250),
+  accounts,
+  withdrawAt: count,
   restMs: ms,
   expiresAt: ms,
   state: z.enum(["live", "used", "expired"]),
   dueAt: ms,
 });
 
-/** The accounts it counts to. None in states that were written before there were shares. */
-const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() })).default([]);
-
-const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string(), accounts });
-
-const placeSchema = z.object({
+/** A room is saved as it is. What is read back are the names that a store relies on, and all others. */
+const placeSchema = z.looseObject({
+  lastToken: count,
   sid: z.string(),
+  accounts,
   leftAt: ms.optional(),
-  mailbox: z
-    .object({
-      before: count,
-      sent: count,
-      refusing: z.boolean(),
-      mails: z.array(mailSchema),
-    })
-    .optional(),
-  ids: z.array(z.tuple([z.string(), count])).optional(),
-  idAccounts: accounts,
-  iceGrants: count,
+  grants: count,
+  box: z.looseObject({ before: count, last: count, sent: count, refusing: z.boolean() }).optional(),
 });
 
-const roomSchema = z.object({
+const roomSchema = z.looseObject({
   appId,
-  /** What it was minted with: a room may outlast the time for which its code rests. */
-  code: codeSchema.omit({ dueAt: true }).optional(),
-  accounts,
   startedAt: ms,
   emptyAt: ms,
   tokens: count,
-  paired: z.boolean(),
-  established: z.boolean(),
+  owner: accounts,
   A: placeSchema,
   B: placeSchema,
+});
+
+const mailSchema = z.object({ from: z.enum(["A", "B"]), payload: z.string(), accounts });
+const besideSchema = z.object({
+  mails: z.array(mailSchema),
+  ids: z.array(z.tuple([z.string(), count])),
 });
 
 export const recordSchema = z.union([
   z.object({ code: codeSchema }),
   /** Misses by the number of digits, from 0 digits on: `withdrawAt` goes by them. */
   z.object({ misses: z.array(count).max(9) }),
-  z.object({ room: roomSchema }),
+  z.object({ room: roomSchema, A: besideSchema, B: besideSchema }),
 ]);
 
 /** All that is held, codes first, made one by one as they are asked for. */
-export function* takeSnapshot({ codes, rooms, now }: MemoryState): Iterable<StateRecord> {
+export function* takeSnapshot(
+  turns: Turns,
+  codes: MemoryCodes,
+  now: () => number,
+): Iterable<StateRecord> {
   const at = now();
-  for (const record of codes.records()) yield { code: savedRecord(record) };
+  for (const { places: _, accounts: holders, ...record } of codes.records()) {
+    yield { code: { ...record, accounts: [...holders] } };
+  }
   yield { misses: [...codes.misses.save()] };
-  for (const room of rooms.all.values()) {
-    yield {
-      room: {
-        appId: room.appId,
-        code: room.code && savedCode(room.code),
-        accounts: [...room.accounts],
-        startedAt: room.startedAt,
-        emptyAt: room.emptyAt ?? at,
-        tokens: room.tokens,
-        paired: room.paired,
-        established: room.established,
-        A: savedPlace(room.A, at),
-        B: savedPlace(room.B, at),
-      },
+  for (const kept of turns.kept.values()) {
+    const { room } = kept;
+    if (room === undefined) continue;
+    const saved = {
+      ...{ ...room, emptyAt: room.emptyAt ?? at },
+      ...{ A: savedPlace(room.A, at), B: savedPlace(room.B, at) },
     };
+    // The same types, but for lists that may not be written to.
+    yield {
+      room: saved,
+      A: savedBeside(kept, "A"),
+      B: savedBeside(kept, "B"),
+    } as unknown as StateRecord;
   }
 }
 
-function savedRecord({ accounts, places: _, ...record }: CodeRecord) {
-  return { ...record, accounts: [...accounts] };
+function savedPlace(place: Place, now: number): Place {
+  const leftAt = place.seat === undefined ? place.leftAt : now;
+  const gone = { seat: undefined, started: false, waiter: undefined, held: 0, heldBytes: 0 };
+  // Stamps are for readers that were there before; none is left.
+  return { ...place, ...gone, leftAt, box: place.box && { ...place.box, stamp: 0 } };
 }
 
-function savedCode(record: CodeRecord) {
-  const { dueAt: _, ...code } = savedRecord(record);
-  return code;
-}
-
-function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
-  const { sid, mailbox, ids, iceGrants } = place;
+function savedBeside(kept: Kept, side: Side) {
+  const mails = side === "A" ? kept.mailA : kept.mailB;
+  const ids = side === "A" ? kept.idsA : kept.idsB;
   return {
-    sid,
-    leftAt: place.seat === undefined ? place.leftAt : now,
-    mailbox: mailbox?.save(),
-    ids: ids?.save(),
-    idAccounts: [...(ids?.accounts ?? [])],
-    iceGrants,
+    mails: (mails?.all() ?? []).map(({ from, payload, accounts: payers }) => ({
+      ...{ from, payload },
+      accounts: payers,
+    })),
+    ids: ids?.all() ?? [],
   };
 }
 
@@ -130,36 +126,51 @@ function savedPlace(place: Place, now: number): z.output<typeof placeSchema> {
  * Puts a record into an engine that is not in use yet. What has expired meanwhile is left out. Codes
  * come before rooms.
  */
-export function restoreRecord(record: StateRecord, into: MemoryState): void {
-  if ("code" in record) return into.codes.restore({ ...record.code });
-  if ("misses" in record) return into.codes.misses.restore(record.misses);
-  const saved = record.room;
-  into.rooms.restore(saved.appId, (room) => {
-    const code =
-      room.code ?? (saved.code && { ...saved.code, dueAt: Number.POSITIVE_INFINITY, places: [] });
-    Object.assign(room, { code });
-    room.accounts = saved.accounts;
-    room.startedAt = saved.startedAt;
-    room.emptyAt = saved.emptyAt;
-    room.tokens = saved.tokens;
-    room.paired = saved.paired;
-    room.established = saved.established;
-    restorePlace(room.A, saved.A, into);
-    restorePlace(room.B, saved.B, into);
-  });
+export function restoreRecord(record: StateRecord, turns: Turns, codes: MemoryCodes): void {
+  if ("code" in record) return codes.restore({ ...record.code });
+  if ("misses" in record) return codes.misses.restore(record.misses);
+  const kept = new Kept();
+  // Written by this very version: what the schema does not name is as the rules left it.
+  const room = record.room as unknown as Room;
+  kept.room = room;
+  for (const side of sides) restoreBeside(kept, room[side], side, record[side], turns);
+  turns.restore(kept, room);
 }
 
-function restorePlace(
+function restoreBeside(
+  kept: Kept,
   place: Place,
-  saved: z.output<typeof placeSchema>,
-  { limits, budget }: MemoryState,
+  side: Side,
+  { mails, ids }: z.output<typeof besideSchema>,
+  turns: Turns,
 ): void {
-  place.sid = saved.sid;
-  place.leftAt = saved.leftAt;
-  place.iceGrants = saved.iceGrants;
-  if (saved.mailbox) place.mailbox = Mailbox.restore(saved.mailbox, limits, budget);
-  if (saved.ids) {
-    place.ids = new RememberedIds(budget);
-    for (const [id, seq] of saved.ids) place.ids.remember(id, seq, saved.idAccounts);
+  const { box } = place;
+  if (box) {
+    const list = new MemoryList<Parameters<ReturnType<Turns["mail"]>["push"]>[0]>();
+    kept[side === "A" ? "mailA" : "mailB"] = list;
+    turns.count("mailboxes", 1);
+    box.last = box.before + mails.length;
+    box.stamp = mails.length;
+    box.bytes = 0;
+    for (const [index, mail] of mails.entries()) {
+      const bytes = byteLength(mail.payload);
+      const cost = costOf(mail.payload, bytes);
+      list.push({ ...mail, bytes, stamp: index + 1 });
+      box.bytes += bytes;
+      turns.count("mails", 1);
+      turns.count("mailBytes", cost);
+      turns.charge("bytes", mail.accounts, cost);
+    }
   }
+  place.ids = ids.length;
+  place.idBytes = 0;
+  if (ids.length === 0) return;
+  const memory = new MemoryIds();
+  kept[side === "A" ? "idsA" : "idsB"] = memory;
+  for (const [id, seq] of ids) {
+    memory.put(id, seq);
+    place.idBytes += costOf(id);
+  }
+  turns.count("idBytes", place.idBytes);
+  turns.charge("bytes", place.accounts, place.idBytes);
 }

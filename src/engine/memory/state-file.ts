@@ -37,14 +37,9 @@ const retryMs = 50;
 const blockBytes = 1_048_576;
 
 // The file: a header, a record a line, and how many there were, so that a part is not taken for all.
-const format = "nt-signal state 2";
-const headerSchema = z.object({ format: z.literal(format) });
+const format = 3;
+const headerSchema = z.object({ format: z.string().regex(/^nt-signal state [0-9]{1,9}$/) });
 const endSchema = z.object({ records: z.number().int() });
-/** All in one line, as version 0.1.0 wrote it. */
-const firstFormat = z.object({
-  format: z.literal("nt-signal state 1"),
-  state: z.object({ codes: z.array(z.unknown()), rooms: z.array(z.unknown()) }),
-});
 
 /**
  * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
@@ -66,8 +61,8 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     async load(restore) {
       const file = await openIfThere(path);
       if (file === undefined) return "none";
-      const isWhole = await readState(file, restore).finally(() => file.close());
-      if (!isWhole) return setAside("is damaged or not a state of nt-signal");
+      const fault = await readState(file, restore).finally(() => file.close());
+      if (fault !== undefined) return setAside(fault);
       await rm(path);
       await syncDirectory(path);
       return "restored";
@@ -162,20 +157,21 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** Whether the file is a whole state; only then is what was handed over one. */
+const damaged = "is damaged or not a state of nt-signal";
+
+/** Why the file is no whole state of this build's; only without a fault is what was handed over one. */
 async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,
-): Promise<boolean> {
+): Promise<string | undefined> {
   let stage: "header" | "records" | "end" = "header";
   let records = 0;
   for await (const line of linesOf(file)) {
     const value = parseJson(line);
-    if (stage === "end") return false;
+    if (stage === "end") return damaged;
     if (stage === "header") {
-      const first = firstFormat.safeParse(value);
-      if (first.success) return restoreFirst(first.data.state, restore);
-      if (!headerSchema.safeParse(value).success) return false;
+      const fault = headerFault(value);
+      if (fault !== undefined) return fault;
       stage = "records";
       continue;
     }
@@ -184,29 +180,25 @@ async function readState(
       restore(record.data);
       records++;
     } else {
-      if (endSchema.safeParse(value).data?.records !== records) return false;
+      if (endSchema.safeParse(value).data?.records !== records) return damaged;
       stage = "end";
     }
   }
-  return stage === "end";
+  return stage === "end" ? undefined : damaged;
 }
 
-function restoreFirst(
-  { codes, rooms }: z.output<typeof firstFormat>["state"],
-  restore: (record: StateRecord) => void,
-): boolean {
-  const records = [...codes.map((code) => ({ code })), ...rooms.map((room) => ({ room }))];
-  for (const value of records) {
-    const record = recordSchema.safeParse(value);
-    if (!record.success) return false;
-    restore(record.data);
-  }
-  return true;
+function headerFault(value: unknown): string | undefined {
+  const header = headerSchema.safeParse(value);
+  if (!header.success) return damaged;
+  const written = Number(header.data.format.slice("nt-signal state ".length));
+  if (written === format) return undefined;
+  const age = written < format ? "an older" : "a newer";
+  return `was written by ${age} nt-signal, in a form that this one does not read (${written}, not ${format})`;
 }
 
 function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
   let count = 0;
-  yield JSON.stringify({ format });
+  yield JSON.stringify({ format: `nt-signal state ${format}` });
   for (const record of records) {
     yield JSON.stringify(record);
     count++;

@@ -102,6 +102,12 @@ export function otherSide(side: Side): Side {
   return side === "A" ? "B" : "A";
 }
 
+/** The seat's place, if the seat is its occupant's still. */
+export function placeOf({ room, node }: Turn, { side, token }: SeatRef): Place | undefined {
+  const place = room?.[side];
+  return place?.seat?.token === token && place.seat.node === node ? place : undefined;
+}
+
 // ---- what is kept beside a room, because it may be megabytes ----------------------------------
 
 export interface Stored {
@@ -177,17 +183,21 @@ export interface Turn {
   readonly now: number;
   /** The node that asks. */
   readonly node: string;
-  /** µs by the asking node's clock, and above all tokens and stamps that it has seen or asked with. */
+  /**
+   * Above all tokens and stamps that the asking node has seen: µs by its clock and the store's, whichever is
+   * ahead. In memory, which never goes back in time, the next of a count.
+   */
   readonly fresh: number;
   readonly limits: EngineLimits;
-  /** What became of the code that minted the room; undefined for one that is not remembered. */
-  code(): "live" | "used" | "expired" | undefined;
+  /** The code that minted the room; undefined for one that is not remembered. */
+  code(): RoomCode | undefined;
   /** The node's lease runs. True of the node that asks. */
   isAlive(node: string): boolean;
 
+  /** Both answer what this very turn has changed, too. */
   counted(sum: Sum): number;
-  count(sum: Sum, amount: number): void;
   charged(what: Shared, account: Account): number;
+  count(sum: Sum, amount: number): void;
   charge(what: Shared, accounts: readonly Account[], amount: number): void;
 
   mail(side: Side): List<Stored>;
@@ -198,6 +208,12 @@ export interface Turn {
   tellWaiter(waiter: WaiterRef, event: WaiterEvent): void;
   /** So much was accepted and is given up now. */
   dropped(reason: "stale" | "hold_expired" | "room_forgotten", count: number): void;
+}
+
+export interface RoomCode {
+  readonly state: "live" | "used" | "expired";
+  /** When it expires unless it is used before, ms. */
+  readonly expiresAt: number;
 }
 
 /** A relayed frame. */
@@ -223,7 +239,7 @@ export type WaiterEvent = "vacant" | "displaced";
 
 /** What one node is told, from a turn or by another node. */
 export type Message =
-  | { readonly to: "seat"; readonly seat: SeatAddress; readonly event: SeatEvent }
+  | ({ readonly to: "seat"; readonly event: SeatEvent } & SeatAddress)
   | { readonly to: "waiter"; readonly name: string; readonly event: WaiterEvent }
   /** `asking`: the occupant is being asked, which takes its time. */
   | {
@@ -244,9 +260,11 @@ export interface Holder extends SeatRef {
   readonly sid: string;
   readonly accounts: readonly Account[];
   readonly isStarted: boolean;
-  /** The last mail that this connection has read, its seq and stamp; 0 before the first. */
+  /** What this connection has read goes up to this seq, by the present numbers, and this stamp; 0: nothing. */
   readonly readSeq: number;
   readonly readStamp: number;
+  /** The mailbox's `sent` was this at least. */
+  readonly sentSeq: number;
   /** The highest seq it has acknowledged, at most `readSeq`. */
   readonly acked: number;
   /** The highest seq that it was answered for each mailbox it has sent to; 0 for none. */

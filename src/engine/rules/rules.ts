@@ -1,0 +1,79 @@
+import { ack, append, hello, read } from "./mail.ts";
+import { publish, start } from "./relay.ts";
+import { admission, forget, isBare, lookAt, settle } from "./room.ts";
+import {
+  establish,
+  grantIce,
+  type Look,
+  leave,
+  look,
+  park,
+  probe,
+  reclaim,
+  take,
+  unpark,
+} from "./seats.ts";
+import type { Call, Holder, Turn } from "./turn.ts";
+
+/** An empty room without mail makes space for another. */
+function giveWay(turn: Turn): void {
+  if (turn.room !== undefined && isBare(turn.room)) forget(turn, turn.room);
+}
+
+/** The room's code was taken. */
+function redeem({ room }: Turn): void {
+  if (room !== undefined) room.redeemed = true;
+}
+
+/** Nothing but what is due by itself. */
+function nothing(_: Turn): void {}
+
+/** What the holder of a seat finds when it has caught up. */
+function check(turn: Turn, seat: Holder): Look {
+  return look(turn, seat.side);
+}
+
+/** Verbs that anybody may ask. */
+const roomVerbs = {
+  admission,
+  take,
+  park,
+  unpark,
+  probe,
+  grantIce,
+  look,
+  giveWay,
+  redeem,
+  nothing,
+};
+/** Verbs of the holder of a seat. */
+const seatVerbs = { leave, establish, publish, start, append, read, ack, hello, check };
+
+type Args<F> = F extends (turn: Turn, ...args: infer A) => unknown ? A : never;
+type SeatArgs<F> = F extends (turn: Turn, seat: Holder, ...args: infer A) => unknown ? A : never;
+
+/** Each verb with what it is given and what it answers. */
+export type RoomVerbs = {
+  readonly [V in keyof typeof roomVerbs]: {
+    readonly args: Args<(typeof roomVerbs)[V]>;
+    readonly answer: ReturnType<(typeof roomVerbs)[V]>;
+  };
+};
+export type SeatVerbs = {
+  readonly [V in keyof typeof seatVerbs]: {
+    readonly args: SeatArgs<(typeof seatVerbs)[V]>;
+    readonly answer: ReturnType<(typeof seatVerbs)[V]>;
+  };
+};
+
+type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
+
+/** Gives one call its turn at the room. */
+export function run(turn: Turn, { verb, args, holder }: Call): unknown {
+  settle(turn);
+  if (holder === undefined) return (roomVerbs as Record<string, AnyVerb>)[verb]?.(turn, ...args);
+  if (verb !== "leave") reclaim(turn, holder);
+  return (seatVerbs as Record<string, AnyVerb>)[verb]?.(turn, holder, ...args);
+}
+
+export { isBare, lookAt };

@@ -1,0 +1,235 @@
+import type { Account } from "../../base/account.ts";
+import type { Side } from "../../base/ids.ts";
+import type { Busy, Claimable, IceGrant, IceTerms, NoSpace } from "../engine.ts";
+import { catchUp, mailsIn } from "./mail.ts";
+import { begin, clearHold } from "./relay.ts";
+import { admission, forgetIfOver, newRoom, roomBound, sit, tellOther, vacate } from "./room.ts";
+import {
+  type Holder,
+  type Occupant,
+  otherSide,
+  type Place,
+  placeOf,
+  type Room,
+  type SeatRef,
+  type Turn,
+  takeoverGuardMaxMs,
+  takeoverGuardMs,
+  type WaiterRef,
+} from "./turn.ts";
+
+export interface Taker {
+  readonly side: Side;
+  readonly sid: string;
+  readonly accounts: readonly Account[];
+  readonly startsRelay: boolean;
+}
+
+export interface SeatTaken {
+  readonly outcome: "taken";
+  readonly token: number;
+  readonly peer?: Occupant | undefined;
+  readonly firstPair: boolean;
+  readonly held: number;
+  readonly started: boolean;
+  readonly lastSeq: number;
+  readonly mailWaits: boolean;
+  /** So many rooms should give way to the one that came into being. */
+  readonly crowds: number;
+}
+
+/** Takes a seat, in a new room if there is space for one. */
+export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy | NoSpace {
+  const { side, sid, accounts, startsRelay } = taker;
+  const space = admission(turn, accounts);
+  if (space !== "admitted") return { outcome: space };
+  let crowds = 0;
+  if (turn.room === undefined) {
+    const { minted } = newRoom(turn, accounts);
+    crowds = Math.max(0, turn.counted("rooms") - roomBound(turn, minted));
+  }
+  const room = turn.room as Room;
+  const place = room[side];
+  if (place.seat !== undefined) {
+    const why = takeover(turn, place, place.seat, sid, how);
+    if (why === undefined) return { outcome: "busy", token: place.seat.token };
+    turn.tell(side, place.seat, { kind: "replaced", why });
+    tellOther(turn, room, side, { kind: "left", token: place.seat.token });
+  }
+  if (place.sid !== sid) clearHold(turn, side, place, "stale");
+  const token = Math.max(room.tokens + 1, turn.fresh);
+  sit(turn, room, side, { token, node: turn.node, sid, accounts });
+  place.started = startsRelay && place.held === 0;
+  const peer = room[otherSide(side)].seat;
+  const firstPair = peer !== undefined && !room.paired;
+  if (firstPair) room.paired = true;
+  tellOther(turn, room, side, { kind: "joined", token, node: turn.node });
+  return {
+    outcome: "taken",
+    token,
+    peer,
+    firstPair,
+    held: place.held,
+    started: place.started,
+    lastSeq: place.box?.last ?? 0,
+    mailWaits: mailsIn(place) > 0,
+    crowds,
+  };
+}
+
+/**
+ * Why the newcomer may put the occupant out. Two live holders of one sid must not evict each other for
+ * ever:
+ *
+ *     open    --takeover-->            guarded for `spanMs`
+ *     guarded --takeover refused-->    guarded, contested
+ *     guarded --span over-->           open
+ *
+ * `spanMs` starts at 10 s, doubles (to 10 min) with each takeover after a contested guard, and is back
+ * at 10 s after a guard that was not contested.
+ */
+function takeover(
+  { now }: Turn,
+  place: Place,
+  occupant: Occupant,
+  sid: string,
+  how: Claimable,
+): "same_sid" | "dead" | undefined {
+  if (how === "free") return undefined;
+  if (how !== "same_sid") return how.dead === occupant.token ? "dead" : undefined;
+  if (sid === "" || sid !== place.sid) return undefined;
+  const { guard } = place;
+  if (guard !== undefined && now < guard.until) {
+    guard.contested = true;
+    return undefined;
+  }
+  const isContested = guard?.contested;
+  const spanMs = isContested ? Math.min(guard.spanMs * 2, takeoverGuardMaxMs) : takeoverGuardMs;
+  place.guard = { until: now + spanMs, spanMs, contested: false };
+  return "same_sid";
+}
+
+/** False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`. */
+export function leave(turn: Turn, seat: Holder): boolean {
+  const { room } = turn;
+  const place = placeOf(turn, seat);
+  if (room === undefined || place === undefined) return false;
+  catchUp(turn, place, seat);
+  vacate(turn, room, seat.side);
+  forgetIfOver(turn, room);
+  return true;
+}
+
+/** How many have waited for this occupant; 0 when the seat is free. */
+export function park(turn: Turn, side: Side, waiter: WaiterRef): number {
+  const place = turn.room?.[side];
+  if (place?.seat === undefined) return 0;
+  if (place.waiter !== undefined) turn.tellWaiter(place.waiter, "displaced");
+  place.waiter = waiter;
+  place.waited++;
+  return place.waited;
+}
+
+export function unpark({ room }: Turn, side: Side, waiter: WaiterRef): void {
+  const place = room?.[side];
+  if (place?.waiter?.name === waiter.name && place.waiter.node === waiter.node) {
+    place.waiter = undefined;
+  }
+}
+
+/** Asks the occupant with this token for a sign of life; the answer goes to the asking node. */
+export function probe(turn: Turn, seat: SeatRef, question: string): "asked" | "gone" {
+  const occupant = turn.room?.[seat.side].seat;
+  if (occupant?.token !== seat.token) return "gone";
+  turn.tell(seat.side, occupant, { kind: "probe", question, node: turn.node });
+  return "asked";
+}
+
+/** The first call answers the room's age in ms, every later one nothing. */
+export function establish(turn: Turn, seat: SeatRef): number | undefined {
+  const { room } = turn;
+  if (room === undefined || placeOf(turn, seat) === undefined) return undefined;
+  if (room.established) return undefined;
+  room.established = true;
+  return turn.now - room.startedAt;
+}
+
+export function grantIce({ room }: Turn, side: Side, { redeemed, maxGrants }: IceTerms): IceGrant {
+  const place = room?.[side];
+  if (room === undefined || place?.seat === undefined) return "no_seat";
+  if (redeemed && !room.redeemed) return "not_redeemed";
+  if (place.grants >= maxGrants) return "spent";
+  place.grants++;
+  return "granted";
+}
+
+/**
+ * Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
+ * were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
+ * hold one seat the newer stays; the other is told that it was replaced.
+ */
+export function reclaim(turn: Turn, holder: Holder): void {
+  const { side, token } = holder;
+  const seat = turn.room?.[side].seat;
+  if (seat?.token !== token || seat.node !== turn.node) {
+    if (seat !== undefined && isNewer(seat, { token, node: turn.node })) {
+      turn.tell(side, { token, node: turn.node }, { kind: "replaced", why: "same_sid" });
+      return;
+    }
+    sitAgain(turn, holder);
+  }
+  const place = turn.room?.[side];
+  if (place !== undefined) catchUp(turn, place, holder);
+}
+
+function isNewer(seat: Occupant, than: Occupant): boolean {
+  return seat.token > than.token || (seat.token === than.token && seat.node > than.node);
+}
+
+function sitAgain(turn: Turn, holder: Holder): void {
+  const { side, token, sid, accounts } = holder;
+  const room = turn.room ?? newRoom(turn, accounts);
+  const place = room[side];
+  const me = { token, node: turn.node };
+  // It was held for an earlier occupant, and came to this one or was given up, but the store forgot that.
+  if (place.lastToken < token) clearHold(turn, side, place, "stale");
+  if (place.seat !== undefined) turn.tell(side, place.seat, { kind: "replaced", why: "same_sid" });
+  sit(turn, room, side, { ...me, sid, accounts });
+  place.started = holder.isStarted;
+  tellOther(turn, room, side, { kind: "joined", ...me });
+  vouch(turn, room, otherSide(side), holder.peer);
+  const peer = room[otherSide(side)].seat;
+  if (peer !== undefined) {
+    room.paired = true;
+    turn.tell(side, me, { kind: "joined", token: peer.token, node: peer.node });
+  }
+  if (place.started && place.held > 0) begin(turn, side, place);
+}
+
+/** Seats a peer of which the store does not know yet, until its own node is heard. */
+function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): void {
+  const place = room[side];
+  if (peer === undefined || place.lastToken >= peer.token || !turn.isAlive(peer.node)) return;
+  if (place.seat !== undefined) return;
+  sit(turn, room, side, { ...peer, sid: place.sid, accounts: place.accounts });
+  place.started = false;
+  turn.tell(side, peer, { kind: "check" });
+}
+
+/** What a store knows of a seat, and of what waits for it. */
+export interface Look {
+  readonly occupant?: Occupant | undefined;
+  readonly started: boolean;
+  readonly peer?: Occupant | undefined;
+  readonly lastSeq: number;
+}
+
+export function look({ room }: Turn, side: Side): Look {
+  const place = room?.[side];
+  return {
+    occupant: place?.seat,
+    started: place?.started ?? false,
+    peer: room?.[otherSide(side)].seat,
+    lastSeq: place?.box?.last ?? 0,
+  };
+}
