@@ -165,7 +165,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       const mine = own(seat);
       return mine.isHeld ? this.askAs(mine, "establish") : undefined;
     },
-    grantIce: (appId, side, terms) => this.ask(appId, "grantIce", side, terms),
+    allowsIce: (appId, side, mustBeRedeemed) => this.ask(appId, "allowsIce", side, mustBeRedeemed),
   };
 
   readonly seats: Engine["seats"] = {

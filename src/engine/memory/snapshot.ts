@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { accountKinds } from "../../base/account.ts";
 import type { AppId, Code, Side } from "../../base/ids.ts";
 import { parseAppId, parseCode } from "../../base/ids.ts";
 import { costOf } from "../rules/counting.ts";
@@ -16,7 +17,7 @@ export type StateRecord = z.output<typeof recordSchema>;
 
 const ms = z.number().finite();
 const count = z.number().int().min(0);
-const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() }));
+const accounts = z.array(z.object({ key: z.string(), kind: z.enum(accountKinds) }));
 
 const appId = z.string().transform((text, context): AppId => {
   const parsed = parseAppId(text);
@@ -49,7 +50,6 @@ const placeSchema = z.looseObject({
   sid: z.string(),
   accounts,
   leftAt: ms.optional(),
-  grants: count,
   box: z.looseObject({ before: count, last: count, sent: count, refusing: z.boolean() }).optional(),
 });
 

@@ -6,6 +6,7 @@ import {
   type Codes,
   EngineUnreachable,
   type Guess,
+  longestLocks,
   type NewCode,
 } from "../engine.ts";
 import type { RedisNode } from "./node.ts";
@@ -14,8 +15,6 @@ import { numberAt, type Reply, textAt } from "./store.ts";
 
 /** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 const maxGuessers = 100_000;
-/** A lock is at most this many windows long. */
-const maxLockWindows = 64;
 
 export function redisCodes({ store, keys, options }: RedisNode): Codes & {
   /** Takes over what a sweep has read. */
@@ -47,7 +46,7 @@ export function redisCodes({ store, keys, options }: RedisNode): Codes & {
   async function claimOne(
     candidates: readonly Code[],
     { appId, ttlMs, restMs, accounts }: NewCode,
-    { maxLive, maxUsed, maxPerClient, maxPerSite, allowances }: CodeLimits,
+    { maxLive, maxUsed, maxHeld, allowances }: CodeLimits,
   ): Promise<Claim> {
     const reply = await runOnce((operation) =>
       store.run(
@@ -61,10 +60,7 @@ export function redisCodes({ store, keys, options }: RedisNode): Codes & {
           appId,
           ...[ttlMs, restMs, maxLive, maxUsed, rememberedMs, redeemWindowMs].map(String),
           ...[accounts.length, allowances.length].map(String),
-          ...accounts.flatMap(({ key, isSite }) => [
-            key,
-            String(isSite ? maxPerSite : maxPerClient),
-          ]),
+          ...accounts.flatMap(({ key, kind }) => [key, String(maxHeld[kind])]),
           ...allowances.flatMap(({ upToRecent, misses }) => [String(upToRecent), String(misses)]),
           ...candidates,
         ],
@@ -105,8 +101,11 @@ export function redisCodes({ store, keys, options }: RedisNode): Codes & {
           code,
           keys.ofRoom,
           keys.ofClient,
-          ...[rememberedMs, redeemWindowMs, maxGuessers, maxLockWindows].map(String),
-          ...limited.flatMap((account) => [account.key, String(limitOf(account, maxMisses))]),
+          ...[rememberedMs, redeemWindowMs, maxGuessers].map(String),
+          ...limited.flatMap((account) => [
+            account.key,
+            ...[limitOf(account, maxMisses), longestLocks[account.kind]].map(String),
+          ]),
         ],
       ),
     );

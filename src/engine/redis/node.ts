@@ -14,7 +14,7 @@ import {
 import { type LocalSeat, LocalSeats } from "./local-seats.ts";
 import { parseMessage, Questions, type SeatMessage, seatMessageText } from "./messages.ts";
 import type { Agreement } from "./node-settings.ts";
-import { type Keys, keysUnder, roomScripts, type Script } from "./scripts/scripts.ts";
+import { type Keys, keysUnder, letterOf, roomScripts, type Script } from "./scripts/scripts.ts";
 import { numberAt, type Reply, Store, StoreFull, type StoreOptions, textAt } from "./store.ts";
 
 export interface RedisEngineOptions extends StoreOptions {
@@ -233,7 +233,7 @@ export class RedisNode {
 
 /** Accounts as the scripts know them. Their keys are addresses and networks: they hold no spaces. */
 export function accountWords(accounts: readonly Account[]): string {
-  return accounts.map(({ key, isSite }) => (isSite ? "s" : "c") + key).join(" ");
+  return accounts.map(({ key, kind }) => letterOf(kind) + key).join(" ");
 }
 
 export function isNoSpace(outcome: unknown): outcome is NoSpace["outcome"] {

@@ -65,7 +65,16 @@ export function catchUp(node: RedisNode, seat: LocalSeat, last: number): void {
 function receiverHere(node: RedisNode, seat: LocalSeat): LocalSeat | undefined {
   const peer = node.peerHere(seat);
   if (peer?.next === undefined || peer.isReplaced || seat.outgoing !== undefined) return undefined;
-  return peer.next > seat.lastSent && !peer.hasGap ? peer : undefined;
+  if (peer.next <= seat.lastSent || peer.hasGap) return undefined;
+  if (peer.peer?.token !== seat.token) introduce(node, seat, peer);
+  return peer;
+}
+
+/** A peer on this node hears of the seat before its first frame, which may be ahead of Redis's message. */
+function introduce(node: RedisNode, { token }: LocalSeat, peer: LocalSeat): void {
+  const handle = (message: SeatMessage) => node.handle(peer, message);
+  if (peer.peer) peer.deliver({ kind: "left", peerToken: peer.peer.token }, handle);
+  peer.deliver({ kind: "joined", peerToken: token, peerNode: node.options.node }, handle);
 }
 
 /** Publishes a frame with the others of this turn, or with those that wait for a call under way. */
@@ -137,6 +146,7 @@ function deliverHere(
 ): void {
   const peer = node.peerHere(seat);
   if (peer === undefined || peer.token !== seat.peer?.token) return;
+  if (peer.peer?.token !== seat.token) introduce(node, seat, peer);
   for (const [i, { type, frame }] of frames.entries()) {
     const number = last - frames.length + 1 + i;
     const message = { kind: "frame", number, type, frame } as const;

@@ -18,15 +18,14 @@ export function redisRooms(node: RedisNode): Rooms {
       const ageMs = Number(reply[0]);
       return ageMs >= 0 ? ageMs : undefined;
     },
-    async grantIce(appId, side, { redeemed, maxGrants }) {
-      const args = [redeemed ? 1 : 0, maxGrants];
-      const reply = await node.run(roomScripts.grant, { appId, side }, args);
+    async allowsIce(appId, side, mustBeRedeemed) {
+      const reply = await node.run(roomScripts.grant, { appId, side }, [mustBeRedeemed ? 1 : 0]);
       return grants.find((grant) => grant === reply[0]) ?? "no_seat";
     },
   };
 }
 
-const grants: readonly IceGrant[] = ["granted", "no_seat", "not_redeemed", "spent"];
+const grants: readonly IceGrant[] = ["granted", "no_seat", "not_redeemed"];
 
 /** Rooms looked at in one go. */
 const maxRoomsAtOnce = 200;

@@ -48,7 +48,6 @@ function newPlace(): Place {
     leftAt: undefined,
     parked: undefined,
     guard: undefined,
-    grants: 0,
     hold: undefined,
     box: undefined,
     ids: undefined,

@@ -2,8 +2,8 @@ import { ack, append, hello, read } from "./mail.ts";
 import { publish, start } from "./relay.ts";
 import { admission, forget, isBare, lookAt, settle } from "./room.ts";
 import {
+  allowsIce,
   establish,
-  grantIce,
   type Look,
   leave,
   look,
@@ -40,7 +40,7 @@ const roomVerbs = {
   park,
   unpark,
   probe,
-  grantIce,
+  allowsIce,
   look,
   giveWay,
   redeem,

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { Side } from "../../base/ids.ts";
-import type { Busy, Claimable, IceGrant, IceTerms, NoSpace } from "../engine.ts";
+import type { Busy, Claimable, IceGrant, NoSpace } from "../engine.ts";
 import { catchUp, mailsIn } from "./mail.ts";
 import { begin, clearHold } from "./relay.ts";
 import { admission, forgetIfOver, newRoom, roomBound, sit, tellOther, vacate } from "./room.ts";
@@ -155,13 +155,9 @@ export function establish(turn: Turn, seat: SeatRef): number | undefined {
   return turn.now - room.startedAt;
 }
 
-export function grantIce({ room }: Turn, side: Side, { redeemed, maxGrants }: IceTerms): IceGrant {
-  const place = room?.[side];
-  if (room === undefined || place?.seat === undefined) return "no_seat";
-  if (redeemed && !room.redeemed) return "not_redeemed";
-  if (place.grants >= maxGrants) return "spent";
-  place.grants++;
-  return "granted";
+export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): IceGrant {
+  if (room?.[side].seat === undefined) return "no_seat";
+  return mustBeRedeemed && !room.redeemed ? "not_redeemed" : "granted";
 }
 
 /**

@@ -41,8 +41,6 @@ export interface Place {
   leftAt?: number | undefined;
   parked?: Parked | undefined;
   guard?: TakeoverGuard | undefined;
-  /** How often this side was given ICE servers. */
-  grants: number;
   /** What is held for this side (see `Turn.held`); undefined for nothing. */
   hold?: Amount | undefined;
   box?: Box | undefined;

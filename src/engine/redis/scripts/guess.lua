@@ -3,12 +3,13 @@
 -- KEYS live codes, codes in use, accounts with codes, operation, the code's record, accounts with
 --   misses, misses of everybody, then the misses of each of the guesser's accounts
 -- ARGV[3…] code, what the names of rooms' codes begin with, and those of accounts' codes, ms that
---   the operation is remembered, window ms, most accounts counted apart, most windows a lock is long,
---   then key and limit of each of the guesser's accounts
+--   the operation is remembered, window ms, most accounts counted apart, then key, limit and longest lock
+--   in windows of each of the guesser's accounts, from its own to its site's. Where that is 0, at the
+--   limit the accounts before it have the limit of the first.
 -- Answers what and the recent misses, then: taken appId expiresAt | gone | withdrawn | locked ms
 local live, used, clients, operation, record, guessers, allMisses = unpack(KEYS, 1, 7)
 local code = ARGV[3]
-local window, maxGuessers, maxWindows = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local window, maxGuessers = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local current, previous = missesOfLate(allMisses, window)
 local recent = current + previous
@@ -57,8 +58,13 @@ redis.call("HSET", allMisses, "window", digits(math.floor(now / window)),
   "current", digits(current + 1), "previous", digits(previous))
 redis.call("HINCRBY", allMisses, #code, 1)
 keep(allMisses, math.max(2 * window, redis.call("PTTL", live)))
-for i = 8, #KEYS do
-  local name, limit = ARGV[10 + (i - 8) * 2], tonumber(ARGV[11 + (i - 8) * 2])
+local siteIsFull = false
+for i = #KEYS, 8, -1 do
+  local at = 9 + (i - 8) * 3
+  local name, limit, longest = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  if siteIsFull then
+    limit = tonumber(ARGV[10])
+  end
   if redis.call("ZSCORE", guessers, name) or redis.call("ZCARD", guessers) < maxGuessers then
     local known = redis.call("HMGET", KEYS[i], "count", "windowEnd", "lockedUntil", "locks", "forgetAt")
     local count, windowEnd, locked, locks, forgetAt = 0, 0, 0, 0, 0
@@ -70,8 +76,10 @@ for i = 8, #KEYS do
       count, windowEnd = 0, now + window
     end
     count = count + 1
-    if count >= limit then
-      locked = now + math.min(2 ^ locks, maxWindows) * window
+    if longest == 0 then
+      siteIsFull = count >= limit
+    elseif count >= limit then
+      locked = now + math.min(2 ^ locks, longest) * window
       windowEnd = locked
       locks = locks + 1
     end

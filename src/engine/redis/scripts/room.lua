@@ -5,12 +5,12 @@
 -- ARGV[3…12] appId, side, token or "", prefix of all keys, room ttl ms, relay hold ms, lease ms,
 --   the asking node, most bytes over everything held, most bytes over all rings
 --
--- Accounts are written as words: "c" or "s", for client or site, and the account's key.
+-- Accounts are written as words: a letter of `partOf`, by their kind, and the account's key.
 --
 -- The room is a hash. Of the room: started, tokens, paired, established, emptyAt, redeemed, owner
 -- (the accounts that it counts to), mailBy (the accounts that mail counts to, each with its bytes),
 -- uses. Of a side, after its letter: token, node, sid, accounts (the last occupant's), lease, on
--- (relay has begun), leftAt, waited, waiter, guardSpan, guardFrom, guardContested, grants, out
+-- (relay has begun), leftAt, waited, waiter, guardSpan, guardFrom, guardContested, out
 -- (number of the last frame sent to it), begin (that number when its relay began), ringBytes and
 -- ringCost (as spent, and as counted), ringEnd (when it may go), held, heldBytes, acked, last, sent,
 -- mailBytes (of payload), idBytes (as counted), refusing.
@@ -174,7 +174,7 @@ end
 -- Whether so much more would be past the share of `max` that one of the accounts may have.
 local function pastShare(kind, accounts, more, max)
   for word in string.gmatch(accounts or "", "%S+") do
-    local part = string.sub(word, 1, 1) == "s" and sitePart or clientPart
+    local part = partOf[string.sub(word, 1, 1)] or partOf.c
     local has = tonumber(redis.call("HGET", useKey, kind .. word) or 0)
     if has + more > math.max(1, math.floor(max / part)) then
       return true

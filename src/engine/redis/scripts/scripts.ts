@@ -1,4 +1,4 @@
-import { shareParts } from "../../../base/account.ts";
+import { type AccountKind, accountKinds, partOf } from "../../../base/account.ts";
 import type { AppId, Code } from "../../../base/ids.ts";
 import { entryCostBytes } from "../../engine.ts";
 import ack from "./ack.lua" with { type: "text" };
@@ -35,10 +35,15 @@ export interface Script {
   readonly whenFull?: Script;
 }
 
+/** What an account's word begins with in the scripts. */
+export function letterOf(kind: AccountKind): string {
+  return { client: "c", customer: "u", site: "s", shared: "p" }[kind];
+}
+
 /** What stands before every script about one room, with what it has to know of the contract. */
 const roomPrelude = [
   `local entryCost = ${entryCostBytes}`,
-  `local clientPart, sitePart = ${shareParts.client}, ${shareParts.site}`,
+  `local partOf = { ${accountKinds.map((kind) => `${letterOf(kind)} = ${partOf(kind)}`).join(", ")} }`,
   room,
 ].join("\n");
 
