@@ -280,6 +280,12 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.listener.peerDrained();
   }
 
+  /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
+  knows({ appId, side, token }: SeatAddress): boolean {
+    const room = this.local.get(appId);
+    return room !== undefined && (room.arriving > 0 || room[side]?.token === token);
+  }
+
   /**
    * Something is told to, or kept for, a seat that this node does not have: the store forgot that it was
    * left, or its taker never got the answer. It is given up.
@@ -288,7 +294,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const { appId, side, token, event } = to;
     if (event?.kind === "probe") {
       this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
-    } else if (!this.host.isAlone && !this.ended.has(nameOf(to))) {
+    } else if (!this.host.isAlone && (event === undefined || !this.ended.has(nameOf(to)))) {
       void this.leaveQuietly(new LocalSeat(appId, side, token, "", [], nobody, false));
     }
   }

@@ -2,7 +2,9 @@ import libraryText from "./inside/library.lua" with { type: "text" };
 import rulesText from "./rules.generated.lua" with { type: "text" };
 
 const body = `local function setUp(require, ...)\n${rulesText}\nend\n${libraryText}`;
-const name = `nt_signal_${new Bun.CryptoHasher("sha1").update(body).digest("hex").slice(0, 16)}`;
+/** What the names of the libraries of all builds begin with. */
+export const libraryFamily = "nt_signal_";
+const name = `${libraryFamily}${new Bun.CryptoHasher("sha1").update(body).digest("hex").slice(0, 16)}`;
 
 /**
  * What runs inside of Redis, as a library of functions: the rules of a room and of codes. It has the name

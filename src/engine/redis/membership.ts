@@ -1,4 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
+import type { SeatAddress } from "../rules/turn.ts";
 import type { Renewed } from "./inside/inside.ts";
 import type { Store } from "./store.ts";
 
@@ -31,11 +32,13 @@ export class Membership {
       /** The lease had ended, or what the node was told may be lost. */
       readonly lapsed: () => void;
       readonly gone: (rooms: readonly AppId[]) => void;
+      /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
+      readonly kept: (seats: readonly SeatAddress[]) => void;
     },
   ) {}
 
   async renew(): Promise<void> {
-    const { monotonicMs, leaseMs, gone, lapsed } = this.options;
+    const { monotonicMs, leaseMs, gone, kept, lapsed } = this.options;
     const askedAt = monotonicMs();
     const text = await this.store.call("renew", [...this.takeRead(), this.cursor]);
     const renewed = JSON.parse(text) as Renewed;
@@ -44,7 +47,15 @@ export class Membership {
     if (this.read === "") this.read = renewed.from;
     // Lua does not tell an empty list from an empty object.
     if (Array.isArray(renewed.gone)) gone(renewed.gone as readonly AppId[]);
+    if (Array.isArray(renewed.seats)) kept(renewed.seats as readonly SeatAddress[]);
     if (!renewed.wentOn) lapsed();
+  }
+
+  /** Renews the lease until Redis has been asked for all seats of this node. */
+  async renewAndCompare(): Promise<void> {
+    this.cursor = "0";
+    do await this.renew();
+    while (this.cursor !== "0");
   }
 
   /** What was read and is not trimmed yet: its last id and its bytes. Trimming it is up to the caller. */

@@ -68,7 +68,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },
     node,
     async (isAnother) => {
-      await membership.renew();
+      await membership.renewAndCompare();
       if (isAnother) lookAtAll();
     },
     (isUp) => {
@@ -86,6 +86,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     },
     lapsed: lookAtAll,
     gone: (rooms) => void settle(rooms).catch(() => {}),
+    kept(addresses) {
+      for (const seat of addresses) if (!seats.knows(seat)) seats.disown(seat);
+    },
   });
   const settings =
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
@@ -139,8 +142,8 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   /** Renews the lease. Once it is over, what needs Redis had better go to another node. */
   async function renew(): Promise<void> {
     try {
-      await membership.renew();
-      if (doubtful.size === 0) return;
+      if (doubtful.size === 0) return await membership.renew();
+      await membership.renewAndCompare();
       const rooms = new Set(doubtful);
       doubtful.clear();
       lookAt(({ appId }) => rooms.has(appId));

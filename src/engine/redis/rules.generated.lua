@@ -280,6 +280,31 @@ local function __TS__ArrayIndexOf(self, searchElement, fromIndex)
     return -1
 end
 
+local function __TS__CountVarargs(...)
+    return select("#", ...)
+end
+
+local function __TS__SparseArrayNew(...)
+    local sparseArray = {...}
+    sparseArray.sparseLength = __TS__CountVarargs(...)
+    return sparseArray
+end
+
+local function __TS__SparseArrayPush(sparseArray, ...)
+    local args = {...}
+    local argsLen = __TS__CountVarargs(...)
+    local listLen = sparseArray.sparseLength
+    for i = 1, argsLen do
+        sparseArray[listLen + i] = args[i]
+    end
+    sparseArray.sparseLength = listLen + argsLen
+end
+
+local function __TS__SparseArraySpread(sparseArray)
+    local _unpack = unpack or table.unpack
+    return _unpack(sparseArray, 1, sparseArray.sparseLength)
+end
+
 local function __TS__ArraySlice(self, first, last)
     local len = #self
     first = first or 0
@@ -334,6 +359,9 @@ return {
   __TS__Delete = __TS__Delete,
   __TS__ArrayIncludes = __TS__ArrayIncludes,
   __TS__ArrayIndexOf = __TS__ArrayIndexOf,
+  __TS__SparseArrayNew = __TS__SparseArrayNew,
+  __TS__SparseArrayPush = __TS__SparseArrayPush,
+  __TS__SparseArraySpread = __TS__SparseArraySpread,
   __TS__StringIncludes = __TS__StringIncludes,
   __TS__ArraySlice = __TS__ArraySlice
 }
@@ -1957,6 +1985,8 @@ local ____rules_2Ets = require("src.engine.rules.rules")
 local isBare = ____rules_2Ets.isBare
 local lookAt = ____rules_2Ets.lookAt
 local run = ____rules_2Ets.run
+local ____turn_2Ets = require("src.engine.rules.turn")
+local sides = ____turn_2Ets.sides
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
 local pack = ____lua_2Ets.pack
@@ -2019,6 +2049,14 @@ function ____exports.post(node, messages)
     call("HSET", streams, node, 0)
     return {}
 end
+--- Is collected sooner than rooms: sums that outlive what they count would be too high for ever.
+function ____exports.keepShared(name)
+    call(
+        "PEXPIRE",
+        keyOf(name),
+        present.common.keptMs / 2
+    )
+end
 function enter(turn, known)
     local ____turn_20 = turn
     local appId = ____turn_20.appId
@@ -2055,12 +2093,25 @@ function enter(turn, known)
         end
     end
     for ____, node in ipairs(nodes) do
-        if not __TS__ArrayIncludes(known.nodes, node) then
-            call(
-                "SADD",
-                keyOf("seats:" .. node),
-                appId
-            )
+        do
+            local __continue108
+            repeat
+                if __TS__ArrayIncludes(known.nodes, node) then
+                    __continue108 = true
+                    break
+                end
+                if call(
+                    "SADD",
+                    keyOf("seats:" .. node),
+                    appId
+                ) == 1 then
+                    ____exports.keepShared("seats:" .. node)
+                end
+                __continue108 = true
+            until true
+            if not __continue108 then
+                break
+            end
         end
     end
     return {due = due, bare = bare, nodes = nodes}
@@ -2082,6 +2133,7 @@ function setScore(name, before, after, appId)
             after,
             appId
         )
+        ____exports.keepShared(name)
     end
 end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
@@ -2408,6 +2460,11 @@ function RedisTurn.prototype.write(self, before, known)
     elseif before ~= false then
         call("DEL", self.key)
     end
+    if before == false then
+        for ____, name in ipairs(____exports.sharedSets) do
+            ____exports.keepShared(name)
+        end
+    end
     local sums = keyOf("sums")
     for name in pairs(self.counts) do
         local amount = self.counts[name]
@@ -2424,19 +2481,51 @@ function RedisTurn.prototype.tellOthers(self)
         end
     end
 end
+--- What is kept about all rooms and nodes.
+____exports.sharedSets = {
+    "nodes",
+    "sums",
+    "streams",
+    "due",
+    "bare"
+}
+--- The seats of a room that a node has.
+function ____exports.seatsOf(appId, node)
+    local text = call(
+        "GET",
+        keyOf(("{" .. appId) .. "}")
+    )
+    local found = {}
+    if text == false then
+        return found
+    end
+    local room = unpack(
+        ____unpack(text),
+        1,
+        1
+    )
+    for ____, side in ipairs(sides) do
+        local ____room_side_23 = room[side]
+        local seat = ____room_side_23.seat
+        if (seat and seat.node) == node then
+            found[#found + 1] = {appId = appId, side = side, token = seat.token}
+        end
+    end
+    return found
+end
 --- Gives a verb its turn at a room. Undefined where there is no space for what it would add.
 function ____exports.runTurn(appId, asked, isFull)
     local before = call(
         "GET",
         keyOf(("{" .. appId) .. "}")
     )
-    local ____temp_23
+    local ____temp_26
     if before == false then
-        ____temp_23 = nil
+        ____temp_26 = nil
     else
-        ____temp_23 = ____unpack(before)
+        ____temp_26 = ____unpack(before)
     end
-    local kept = ____temp_23
+    local kept = ____temp_26
     local turn = __TS__New(RedisTurn, appId, kept and kept[1], asked.fresh)
     local answer = run(turn, asked)
     if isFull and turn:adds(before == false) then
@@ -2731,6 +2820,9 @@ return ____exports
 ["src.engine.redis.inside.inside"] = function(...) 
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
+local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
+local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
+local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
@@ -2753,9 +2845,12 @@ local keyOf = ____present_2Ets.keyOf
 local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 local ____turn_2Ets = require("src.engine.redis.inside.turn")
+local keepShared = ____turn_2Ets.keepShared
 local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
+local seatsOf = ____turn_2Ets.seatsOf
+local sharedSets = ____turn_2Ets.sharedSets
 function isBefore(one, other)
     local ms, otherMs = msOf(one), msOf(other)
     return ms < otherMs or ms == otherMs and seqOf(one) < seqOf(other)
@@ -2901,11 +2996,11 @@ local function renew(read, bytes, cursor)
     local last = ____ownStream_result_1.last
     local isMoved = ____ownStream_result_1.isMoved
     trim(read, bytes)
-    local seats = keyOf("seats:" .. node)
+    local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
         call(
             "SSCAN",
-            seats,
+            seatsKey,
             cursor,
             "COUNT",
             50
@@ -2913,6 +3008,7 @@ local function renew(read, bytes, cursor)
         1,
         2
     )
+    local seats = {}
     for ____, appId in ipairs(rooms) do
         for ____, part in ipairs(partsOfRooms) do
             call(
@@ -2921,26 +3017,21 @@ local function renew(read, bytes, cursor)
                 common.keptMs
             )
         end
+        for ____, seat in ipairs(seatsOf(appId, node)) do
+            seats[#seats + 1] = seat
+        end
     end
-    for ____, name in ipairs({
-        "nodes",
-        "sums",
-        "streams",
-        "due",
-        "bare",
-        "seats:" .. node,
-        "node:" .. node
-    }) do
-        call(
-            "PEXPIRE",
-            keyOf(name),
-            common.keptMs / 2
-        )
+    local ____array_2 = __TS__SparseArrayNew(unpack(sharedSets))
+    __TS__SparseArrayPush(____array_2, "seats:" .. node, "node:" .. node)
+    for ____, name in ipairs({__TS__SparseArraySpread(____array_2)}) do
+        keepShared(name)
     end
+    local wentOn = wasAlive and not isMoved
     return {
         from = last,
-        wentOn = wasAlive and not isMoved,
+        wentOn = wentOn,
         cursor = next,
+        seats = seats,
         gone = roomsOfTheGone()
     }
 end
@@ -3036,28 +3127,28 @@ local calls = {
 -- full. Neither changes anything. `args`: the deadline by this server's clock, ms that its clock is moved
 -- by, what all nodes have in common, the asking node, the kind of call, and what that needs.
 function ____exports.called(isFull, args)
-    local ____args_2 = args
-    local deadline = ____args_2[1]
+    local ____args_3 = args
+    local deadline = ____args_3[1]
     if deadline == nil then
         deadline = ""
     end
-    local offset = ____args_2[2]
+    local offset = ____args_3[2]
     if offset == nil then
         offset = ""
     end
-    local common = ____args_2[3]
+    local common = ____args_3[3]
     if common == nil then
         common = ""
     end
-    local node = ____args_2[4]
+    local node = ____args_3[4]
     if node == nil then
         node = ""
     end
-    local kind = ____args_2[5]
+    local kind = ____args_3[5]
     if kind == nil then
         kind = ""
     end
-    local rest = __TS__ArraySlice(____args_2, 5)
+    local rest = __TS__ArraySlice(____args_3, 5)
     if not begin(deadline, offset, common, node) then
         return "late"
     end

@@ -2,8 +2,8 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library } from "./library.ts";
-import { diagnose, findPrimary, nameOf, type RedisTarget } from "./primary.ts";
+import { library, libraryFamily } from "./library.ts";
+import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import { RedisFault } from "./resp.ts";
 
 export interface StoreOptions {
@@ -43,6 +43,10 @@ export type Refused = (typeof refusals)[keyof typeof refusals] | "other";
 /** An entry of a stream: its id, then names and values. */
 type Entry = readonly [id: string, fields: readonly string[]];
 
+/** How long a node that was refused waits before it tries again to make itself known. */
+const rejoinMs = 200;
+/** Libraries of other builds that are left alone. */
+const mostOldLibraries = 4;
 /** How often sentinels are asked whether the primary is still the primary. */
 const watchEveryMs = 1_000;
 /** How long a redeemed code waits for a replica, and for how long no more once one did not answer. */
@@ -273,10 +277,27 @@ export class Store {
   }
 
   private async load(connection: RedisConnection): Promise<void> {
-    this.loading ??= connection.send("FUNCTION", ["LOAD", "REPLACE", library.text]).finally(() => {
-      this.loading = undefined;
-    });
+    this.loading ??= connection
+      .send("FUNCTION", ["LOAD", "REPLACE", library.text])
+      .catch((error: unknown) => {
+        throw isRefusal(error) ? this.refused(error.message) : error;
+      })
+      .finally(() => {
+        this.loading = undefined;
+      });
     await this.loading;
+    void this.dropOldLibraries(connection).catch(() => {});
+  }
+
+  /** Where many builds have left theirs. One that is still in use is loaded again. */
+  private async dropOldLibraries(connection: RedisConnection): Promise<void> {
+    const text = JSON.stringify(
+      await connection.send("FUNCTION", ["LIST", "LIBRARYNAME", `${libraryFamily}*`]),
+    );
+    const names = new Set(text.match(new RegExp(`${libraryFamily}[0-9a-f]+`, "g")));
+    names.delete(library.name);
+    if (names.size < mostOldLibraries) return;
+    for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
   }
 
   private full(): EngineFull {
@@ -315,10 +336,12 @@ export class Store {
     }
     try {
       await this.joined(this.lastServer !== undefined && server !== this.lastServer);
-    } catch {
-      // What was refused is reported. A connection that is lost comes again, and joins again.
-      if (join === this.joins && !this.closed)
-        this.options.clock.after(200, () => this.rejoin(join));
+    } catch (error) {
+      // A connection that is lost comes again, and joins again.
+      if (join !== this.joins || this.closed) return;
+      const { message } = error as Error;
+      this.failedBy(refusedFunctions(message) ?? new RedisFault("gives no answer", message));
+      this.options.clock.after(rejoinMs, () => this.rejoin(join));
       return;
     }
     if (join !== this.joins) return;

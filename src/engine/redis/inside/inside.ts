@@ -1,9 +1,9 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Call, Message } from "../../rules/turn.ts";
+import type { Call, Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, parse } from "./lua.ts";
 import { begin, json, keyOf, numberAt, present } from "./present.ts";
-import { leaseOf, post, runTurn, type TurnReply } from "./turn.ts";
+import { keepShared, leaseOf, post, runTurn, seatsOf, sharedSets, type TurnReply } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
@@ -79,6 +79,8 @@ export interface Renewed {
   /** The lease had not ended, and the stream is the one that was read from. */
   readonly wentOn: boolean;
   readonly cursor: string;
+  /** Some of the seats that the node has by what is kept here. */
+  readonly seats: readonly SeatAddress[];
   /** Rooms with seats of nodes that are gone. */
   readonly gone: readonly string[];
 }
@@ -93,16 +95,16 @@ function renew(read: string, bytes: number, cursor: string): Renewed {
   call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
   const { last, isMoved } = ownStream(read);
   trim(read, bytes);
-  const seats = keyOf(`seats:${node}`);
-  const [next, rooms] = call<[string, string[]]>("SSCAN", seats, cursor, "COUNT", 50);
+  const seatsKey = keyOf(`seats:${node}`);
+  const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
+  const seats: SeatAddress[] = [];
   for (const appId of rooms) {
     for (const part of partsOfRooms) call("PEXPIRE", keyOf(`{${appId}}${part}`), common.keptMs);
+    for (const seat of seatsOf(appId, node)) seats.push(seat);
   }
-  // Sooner than rooms: sums that outlive what they count would be too high for ever.
-  for (const name of ["nodes", "sums", "streams", "due", "bare", `seats:${node}`, `node:${node}`]) {
-    call("PEXPIRE", keyOf(name), common.keptMs / 2);
-  }
-  return { from: last, wentOn: wasAlive && !isMoved, cursor: next, gone: roomsOfTheGone() };
+  for (const name of [...sharedSets, `seats:${node}`, `node:${node}`]) keepShared(name);
+  const wentOn = wasAlive && !isMoved;
+  return { from: last, wentOn, cursor: next, seats, gone: roomsOfTheGone() };
 }
 
 export interface Swept {

@@ -13,6 +13,7 @@ import type {
   Occupant,
   Room,
   RoomCode,
+  SeatAddress,
   SeatEvent,
   Shared,
   Stored,
@@ -21,6 +22,7 @@ import type {
   WaiterEvent,
   WaiterRef,
 } from "../../rules/turn.ts";
+import { sides } from "../../rules/turn.ts";
 import { call, pack, unpack, type Value } from "./lua.ts";
 import { json, keyOf, numberAt, present } from "./present.ts";
 
@@ -262,6 +264,7 @@ class RedisTurn implements Turn {
     } else if (before !== false) {
       call("DEL", this.key);
     }
+    if (before === false) for (const name of sharedSets) keepShared(name);
     const sums = keyOf("sums");
     for (const name in this.counts) {
       const amount = this.counts[name] as number;
@@ -303,6 +306,14 @@ export function post(node: string, messages: readonly Message[]): object {
   return {};
 }
 
+/** What is kept about all rooms and nodes. */
+export const sharedSets = ["nodes", "sums", "streams", "due", "bare"];
+
+/** Is collected sooner than rooms: sums that outlive what they count would be too high for ever. */
+export function keepShared(name: string): void {
+  call("PEXPIRE", keyOf(name), present.common.keptMs / 2);
+}
+
 /** Where a room stands among all rooms. */
 interface Entered {
   /** When it has to be looked at. */
@@ -328,7 +339,8 @@ function enter(turn: RedisTurn, known: Entered): Entered {
     if (!nodes.includes(node)) call("SREM", keyOf(`seats:${node}`), appId);
   }
   for (const node of nodes) {
-    if (!known.nodes.includes(node)) call("SADD", keyOf(`seats:${node}`), appId);
+    if (known.nodes.includes(node)) continue;
+    if (call<number>("SADD", keyOf(`seats:${node}`), appId) === 1) keepShared(`seats:${node}`);
   }
   return { due, bare, nodes };
 }
@@ -341,7 +353,23 @@ function setScore(
 ) {
   if (after === before) return;
   if (after === undefined) call("ZREM", keyOf(name), appId);
-  else call("ZADD", keyOf(name), after, appId);
+  else {
+    call("ZADD", keyOf(name), after, appId);
+    keepShared(name);
+  }
+}
+
+/** The seats of a room that a node has. */
+export function seatsOf(appId: AppId, node: string): readonly SeatAddress[] {
+  const text = call<string | false>("GET", keyOf(`{${appId}}`));
+  const found: SeatAddress[] = [];
+  if (text === false) return found;
+  const [room] = unpack<readonly [Room]>(text);
+  for (const side of sides) {
+    const { seat } = room[side];
+    if (seat?.node === node) found.push({ appId, side, token: seat.token });
+  }
+  return found;
 }
 
 export interface TurnReply {
