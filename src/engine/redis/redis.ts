@@ -98,6 +98,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   let fresh = 0;
   let sizes = noSizes;
   let sweptAt = Number.NEGATIVE_INFINITY;
+  let isReturning = false;
 
   async function turn(appId: AppId, call: Call): Promise<unknown> {
     fresh = Math.max(fresh + 1, Math.round(clock.now() * 1_000));
@@ -115,7 +116,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       const count = drops[reason];
       if (count !== undefined) options.dropped(reason, count);
     }
-    if (hasNoLease) lookAtAll();
+    if (hasNoLease) void returned();
     learn(answer);
     for (const message of here ?? []) seats.hear(message);
     return answer;
@@ -124,6 +125,15 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   function learn(seen: unknown): void {
     const { token, stamp } = (seen ?? {}) as { readonly token?: number; readonly stamp?: number };
     fresh = Math.max(fresh, token ?? 0, stamp ?? 0);
+  }
+
+  /** Redis did not know this node: it may have forgotten its stream and its seats. */
+  async function returned(): Promise<void> {
+    if (isReturning) return;
+    isReturning = true;
+    // Before its seats: what they are told then has to have a stream.
+    await membership.renewAndCompare().then(lookAtAll, () => {});
+    isReturning = false;
   }
 
   /** Looks at each seat of this node, over a while. Frames of pairs apart may be lost. */
