@@ -1,13 +1,13 @@
 /**
  * Builds the executable twice. The first one is started, asked once and stopped, and writes down which
  * code that ran; the second has the bytecode of it side by side, so that a start reads fewer pages.
+ * Only the executable is left: source maps of its parts are in it already.
  *
  *     bun deploy/build.ts dist/nt-signal
  *     bun deploy/build.ts nt-signal.exe --target=bun-windows-x64
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 
 const flags = [
   "--compile",
@@ -26,12 +26,15 @@ const flags = [
 const [file, ...target] = process.argv.slice(2);
 if (file === undefined)
   throw new Error("Name the file to build: bun deploy/build.ts dist/nt-signal");
-const folder = await mkdtemp(join(tmpdir(), "nt-signal-build-"));
+await mkdir(dirname(resolve(file)), { recursive: true });
+const folder = await mkdtemp(`${resolve(file)}-build-`);
 try {
-  const [first, order] = [join(folder, "nt-signal"), join(folder, "order")];
+  const [first, order] = [join(folder, "first/nt-signal"), join(folder, "order")];
   await build(first, []);
   await runOnce(first, order);
-  await build(resolve(file), [`--bytecode-order=${order}`, ...target]);
+  const last = join(folder, "last", basename(file));
+  await build(last, [`--bytecode-order=${order}`, ...target]);
+  await rename(last, file);
 } finally {
   await rm(folder, { recursive: true });
 }

@@ -114,7 +114,7 @@ function everyMetric(): Promise<string> {
       ...{ mailboxes: 0, mails: 0, mailBytes: 0, idBytes: 0 },
       ...{ heldFrames: 0, heldBytes: 0, ringBytes: 0 },
     }),
-    limiters: () => ({ http: limiter, ws: limiter, ice: limiter }),
+    limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
     deferredRequests: () => 0,
     queuedBytes: () => 0,
     largeFrames: { size: 0, workedMs: 0 },
@@ -125,6 +125,7 @@ function everyMetric(): Promise<string> {
       sockets: () => 0,
       socketClients: () => 0,
       sharedClients: () => 0,
+      httpConnections: { size: () => 0, refused: () => 0 },
       guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
     },
   }).text();

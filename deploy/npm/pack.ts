@@ -30,7 +30,9 @@ async function build(): Promise<void> {
   const client = ["-p", "src/client/tsconfig.json", "--outDir", out];
   await run([join(project, "node_modules/.bin/tsc"), ...client], project);
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
-  await copyFile(join(project, "deploy/npm/nt-signal.mjs"), join(out, "nt-signal.mjs"));
+  for (const file of ["nt-signal.mjs", "run-in-place.mjs"]) {
+    await copyFile(join(project, "deploy/npm", file), join(out, file));
+  }
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");
   const manifest = {
     ...{ name, version, description, license, type: "module" },
@@ -57,6 +59,7 @@ async function check(): Promise<void> {
     const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
     if (told.trim() !== version) throw new Error(`It says version ${told}`);
     await serves(folder);
+    await endsWithNpx(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -81,6 +84,22 @@ async function serves(folder: string): Promise<void> {
     server.kill("SIGTERM");
     await server.exited;
   }
+}
+
+/** SIGKILL cannot be passed on: the server has to notice. */
+async function endsWithNpx(folder: string): Promise<void> {
+  const env = { PATH: process.env["PATH"] ?? "", HOST: "127.0.0.1", PORT: "0" };
+  const npx = Bun.spawn(["npx", "--no-install", "nt-signal"], {
+    ...{ cwd: folder, env, stdin: "ignore", stdout: "pipe", stderr: "inherit" },
+  });
+  const outlived = async () => {
+    // The pipe ends with the last process that holds it.
+    for await (const chunk of npx.stdout) {
+      if (Buffer.from(chunk).includes('"msg":"listening"')) npx.kill("SIGKILL");
+    }
+  };
+  await within("the server to end", outlived());
+  report("SIGKILL to npx", "ends the server");
 }
 
 function user(http: string): string {

@@ -19,6 +19,15 @@ export const platforms: readonly Platform[] = [
   { name: "windows-x64", kind: "PE x86-64" },
 ];
 
+const proxies = ["deploy/nginx.conf", "deploy/Caddyfile", "deploy/haproxy.cfg"];
+const systemd = ["deploy/nt-signal.service", "deploy/certbot-hook.sh"];
+
+/** Paths in its archive: the executable, then what lies at the same path in the project. */
+export function archived({ name }: Platform): readonly [string, ...string[]] {
+  const executable = name.startsWith("windows") ? "nt-signal.exe" : "nt-signal";
+  return [executable, "LICENSE", ...proxies, ...(name.startsWith("linux") ? systemd : [])];
+}
+
 /** This machine can run it. A musl build needs musl's C++ library beside musl itself. */
 export function isAvailable({ name }: Platform): boolean {
   const [system, architecture] = name.split("-");

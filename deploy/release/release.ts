@@ -1,15 +1,15 @@
 /**
  * Builds what a release consists of into dist/release: for each platform an archive with the executable
- * (114 MB, 54 once compressed) and the license, its software bill of materials (CycloneDX)
- * beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
+ * (114 MB, 54 once compressed), the license and what docs/deployment.md installs from it, its software
+ * bill of materials (CycloneDX) beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
  * run through what its users do where this machine can run it, unpacked from its archive.
  *
  *     bun deploy/release/release.ts                # all platforms
  *     bun deploy/release/release.ts linux-x64      # only these
  */
-import { chmod, copyFile, mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, cp, mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isAvailable, kindOf, type Platform, platforms } from "./platforms.ts";
+import { archived, isAvailable, kindOf, type Platform, platforms } from "./platforms.ts";
 import { type BundledPackage, bundledPackages, sbom } from "./sbom.ts";
 
 const project = join(import.meta.dir, "../..");
@@ -26,7 +26,7 @@ for (const platform of wanted) {
   const name = `nt-signal-${platform.name}`;
   const archive = `${name}.tar.gz`;
   const folder = join(out, name);
-  const file = join(folder, platform.name.startsWith("windows") ? "nt-signal.exe" : "nt-signal");
+  const file = join(folder, archived(platform)[0]);
   await mkdir(folder);
   await build(platform, file);
   const kind = await kindOf(file);
@@ -37,7 +37,7 @@ for (const platform of wanted) {
     packages,
   );
   await Bun.write(join(out, `${name}.cdx.json`), bill);
-  await pack(folder, archive);
+  await pack(platform, folder, archive);
   for (const released of [archive, `${name}.cdx.json`]) {
     sums.push(`${await sha256Of(join(out, released))}  ${released}`);
   }
@@ -61,23 +61,25 @@ function chosen(names: readonly string[]): readonly Platform[] {
 
 async function build(platform: Platform, file: string): Promise<void> {
   const script = join(project, "deploy/build.ts");
-  await run([process.execPath, script, file, `--target=bun-${platform.name}`]);
-  // The symbols behind stack traces stay inside; the map beside it is not shipped.
-  const map = Bun.file(`${file}.map`);
-  const { sources } = (await map.json()) as { readonly sources: readonly string[] };
-  await map.delete();
-  for (const source of sources) {
-    const name = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1];
+  const metafile = `${file}.json`;
+  const options = [`--target=bun-${platform.name}`, `--metafile=${metafile}`];
+  await run([process.execPath, script, file, ...options]);
+  // Everything that was bundled, whichever chunk it is in.
+  const { inputs } = (await Bun.file(metafile).json()) as { readonly inputs: object };
+  await rm(metafile);
+  for (const source of Object.keys(inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1];
     if (name === undefined || packages.some((one) => one.name === name)) continue;
     throw new Error(`${name} is bundled, but not in the bill of materials`);
   }
   await chmod(file, 0o755);
 }
 
-/** An archive of what is in the folder. Tar keeps the executable's mode, and Windows has it too. */
-async function pack(folder: string, archive: string): Promise<void> {
-  await copyFile(join(project, "LICENSE"), join(folder, "LICENSE"));
-  await run(["tar", "-czf", join(out, archive), "-C", folder, ...(await readdir(folder))]);
+/** Tar keeps the executable's mode, and Windows has it too. */
+async function pack(platform: Platform, folder: string, archive: string): Promise<void> {
+  const files = archived(platform);
+  for (const name of files.slice(1)) await cp(join(project, name), join(folder, name));
+  await run(["tar", "-czf", join(out, archive), "-C", folder, ...files]);
 }
 
 /** Tries what comes out of the archive. */

@@ -1,18 +1,27 @@
 import type { Account } from "../base/account.ts";
-import { type AddressSet, isPrivate, networkOf, parseAddress } from "../base/address.ts";
+import {
+  type AddressSet,
+  isPrivate,
+  networkOf,
+  parseAddress,
+  parseAddressSet,
+} from "../base/address.ts";
+
+/** Why nobody knows for whom a trusted proxy asks. */
+export const headerFaults = ["missing", "unreadable"] as const;
+export type HeaderFault = (typeof headerFaults)[number];
 
 /** Who makes a request or opens a socket, as limits count it. */
 export interface Client {
-  /** The name it is counted under: an IPv4 address, or the /64 of an IPv6 one. */
-  readonly key: string;
-  /** The /48 of an IPv6 address: what a whole site counts as. Undefined for IPv4. */
-  readonly site: string | undefined;
+  /** Of a shared client: the last proxy that is known. */
   readonly address: string;
   /** The header that the address was taken from; undefined when it is the socket's own. */
   readonly header: string | undefined;
-  /** All clients behind an untrusted proxy: the limits of one client would lock them all out. */
+  /** All clients behind one proxy: the limits of one client would lock them all out. */
   readonly shared: boolean;
-  /** All names it is counted under, its own first. Never empty. */
+  /** Why it is shared, where the proxy is a trusted one. */
+  readonly fault: HeaderFault | undefined;
+  /** All names it is counted under, its own first, then wider and wider networks. Never empty. */
   readonly accounts: readonly Account[];
 }
 
@@ -22,7 +31,17 @@ const maxShared = 1_024;
 /** Recent socket addresses, of proxies and of clients that come back. */
 const maxRecent = 256;
 
-/** Finds out who the client is behind the proxies in front of this server. */
+/** What proxies add to a request and clients do not: who sends it is a proxy. */
+const proxyHeaders = ["x-real-ip", "x-forwarded-proto", "via"] as const;
+
+const isLoopback = parseAddressSet("loopback") ?? (() => false);
+
+/**
+ * Finds out who the client is behind the proxies in front of this server. Those of a trusted proxy
+ * that names none, or none that can be read, are shared: as one client, eleven wrong codes would lock
+ * them all out. A loopback address is trusted without anybody's having said that it is a proxy, so
+ * there another sign of a proxy is needed.
+ */
 export function clients({
   trusted,
   ignoreHeaders,
@@ -35,7 +54,7 @@ export function clients({
   readonly ignoreHeaders: boolean;
   /** The one header of trusted proxies that names the client; empty: the usual two. */
   readonly clientIpHeader: string;
-  /** Called once for each address that begins to count as shared, of the first 1,024. */
+  /** Called once for each untrusted address that begins to count as shared, of the first 1,024. */
   readonly onShared: (address: string) => void;
 }) {
   const ownHeader = clientIpHeader.toLowerCase();
@@ -56,7 +75,7 @@ export function clients({
   function forwardedBy(headers: Headers): Forwarded | undefined {
     if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
       const value = headers.get(ownHeader);
-      return value === null ? undefined : { header: ownHeader, hops: [parseAddress(value.trim())] };
+      return value === null ? undefined : { header: ownHeader, hops: hopsOfXForwardedFor(value) };
     }
     const xForwardedFor = ownHeader === "forwarded" ? null : headers.get("x-forwarded-for");
     if (xForwardedFor !== null) {
@@ -70,33 +89,40 @@ export function clients({
   function look(socketAddress: string): Seen {
     const address = parseAddress(socketAddress) ?? socketAddress;
     const seen = {
-      client: clientAt(address, undefined, false),
+      client: clientAt(address),
       isTrusted: trusted(address),
       isPrivate: isPrivate(address),
+      isLocal: isLoopback(address),
     };
     if (recent.size >= maxRecent) recent.clear();
     recent.set(socketAddress, seen);
     return seen;
   }
 
+  /** Whom a trusted proxy asks for. */
+  function named({ client, isLocal }: Seen, headers: Headers): Client {
+    const by = forwardedBy(headers);
+    if (by !== undefined) return walk(client.address, by, trusted);
+    const mayBeClient = isLocal && ownHeader === "";
+    if (mayBeClient && !proxyHeaders.some((name) => headers.has(name))) return client;
+    return sharedAt(client.address, undefined, "missing");
+  }
+
   return {
     of(socketAddress: string, headers: Headers): Client {
-      const { client, isTrusted, isPrivate } = recent.get(socketAddress) ?? look(socketAddress);
+      const seen = recent.get(socketAddress) ?? look(socketAddress);
+      const { client, isTrusted, isPrivate } = seen;
       if (ignoreHeaders) return client;
-      const { address } = client;
-      if (isTrusted) {
-        const behind = forwardedBy(headers);
-        if (behind === undefined) return client;
-        return clientAt(walk(address, behind.hops, trusted), behind.header, false);
-      }
+      if (isTrusted) return named(seen, headers);
       if (!isPrivate) return client;
+      const { address } = client;
       if (!shared.has(address)) {
         if (forwardedBy(headers) === undefined) return client;
         share(address);
       }
-      return clientAt(address, undefined, true);
+      return sharedAt(address);
     },
-    /** How many addresses count as shared. */
+    /** How many untrusted addresses count as shared. */
     sharedCount: () => shared.size,
   };
 }
@@ -106,6 +132,7 @@ interface Seen {
   readonly client: Client;
   readonly isTrusted: boolean;
   readonly isPrivate: boolean;
+  readonly isLocal: boolean;
 }
 
 interface Forwarded {
@@ -118,36 +145,40 @@ const maxHops = 16;
 
 /**
  * From the socket back over trusted hops: the first that is not trusted is the client, since what
- * stands left of it is only a claim. A hop that is no address ends the walk at the one before it,
- * and so does the 16th.
+ * stands left of it is only a claim. Where everybody is trusted it is the furthest, or the 16th. All
+ * that a trusted hop names by no address are shared.
  */
-function walk(
-  socketAddress: string,
-  hops: Iterable<string | undefined>,
-  trusted: AddressSet,
-): string {
-  let client = socketAddress;
+function walk(socketAddress: string, { header, hops }: Forwarded, trusted: AddressSet): Client {
+  let proxy = socketAddress;
   let walked = 0;
   for (const hop of hops) {
-    if (hop === undefined) return client;
-    client = hop;
-    if (!trusted(client) || ++walked === maxHops) return client;
+    if (hop === undefined) return sharedAt(proxy, header, "unreadable");
+    if (!trusted(hop) || ++walked === maxHops) return clientAt(hop, header);
+    proxy = hop;
   }
-  return client;
+  return clientAt(proxy, header);
 }
 
-function clientAt(address: string, header: string | undefined, isShared: boolean): Client {
-  const key = networkOf(address, 64);
-  const site = address.includes(":") ? networkOf(address, 48) : undefined;
-  const accounts: Account[] = [{ key, isSite: isShared }];
-  if (site !== undefined) accounts.push({ key: site, isSite: true });
-  return { key, site, address, header, shared: isShared, accounts };
+function clientAt(address: string, header?: string): Client {
+  const accounts: Account[] = [{ key: networkOf(address, 64), kind: "client" }];
+  if (address.includes(":")) {
+    accounts.push({ key: networkOf(address, 56), kind: "customer" });
+    accounts.push({ key: networkOf(address, 48), kind: "site" });
+  }
+  return { address, header, shared: false, fault: undefined, accounts };
+}
+
+/** Its name is another than that of a client which has the proxy's address. */
+function sharedAt(address: string, header?: string, fault?: HeaderFault): Client {
+  const accounts: Account[] = [{ key: `proxy:${address}`, kind: "shared" }];
+  return { address, header, shared: true, fault, accounts };
 }
 
 /**
- * The hops that `X-Forwarded-For` names, the nearest proxy's first; `undefined` where one is no
- * address (a hidden or malformed one: nothing to its left can be believed). Reads no further to the
- * left than the caller asks: what stands there is up to the client, and can be 16 KiB long.
+ * The hops that `X-Forwarded-For`, or a header like it, names, the nearest proxy's first; `undefined`
+ * where one is no address (a hidden or malformed one: nothing to its left can be believed). Reads no
+ * further to the left than the caller asks: what stands there is up to the client, and can be 16 KiB
+ * long. So is an empty one: it may be what a proxy appends that does not know its client.
  */
 export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
@@ -166,22 +197,25 @@ export function* hopsOfForwarded(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
     const { start, parts } = lastElement(value, end);
     const pair = parts.find((text) => /^for=/i.test(text));
-    yield pair === undefined ? undefined : parseHop(unquote(pair.slice(4)));
+    yield pair === undefined ? undefined : parseHop(pair.slice(4));
     end = start - 1;
   }
 }
 
-/** An address with or without a port, IPv6 in brackets where there is one (RFC 7239 section 6). */
+/**
+ * An address as proxies write it: quoted or not, IPv6 in brackets or not (RFC 7239 section 6), with or
+ * without a port. A port behind an IPv6 address without brackets is told from a group where no address
+ * ends like that: with five digits, or behind eight groups.
+ */
 function parseHop(text: string): string | undefined {
   if (text.length > maxHopLength) return undefined;
-  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1];
-  if (bracketed !== undefined) return parseAddress(bracketed);
-  const ipv4 = /^([\d.]+):\d+$/.exec(text)?.[1];
-  return parseAddress(ipv4 ?? text);
+  const hop = unquote(text);
+  const bracketed = /^\[([^\]]+)\](?::\w+)?$/.exec(hop)?.[1];
+  return parseAddress(bracketed ?? hop) ?? parseAddress(hop.replace(/:(?:\d+|_\w+)$/, ""));
 }
 
-/** `[`, an IPv6 address that ends like an IPv4 one (45 characters), `]:`, a port. */
-const maxHopLength = 64;
+/** Quotes, brackets, an IPv6 address that ends like an IPv4 one (45 characters), a zone, a port. */
+const maxHopLength = 80;
 
 /** Where the comma before `end` stands; -1 where there is none. */
 function lastComma(value: string, end: number): number {

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { onceAMinute } from "../base/once-a-minute.ts";
 import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 
@@ -11,7 +12,7 @@ export type OriginRule = (origin: string | null, host: string | null) => boolean
 /**
  * Allows requests without an Origin (no browser sent them) and those of the server's own pages.
  * Every other origin, `null` and what is no origin at all (RFC 6454 section 6.1) included, is up to
- * `dev` and the list. Without `serverNames` an own page may have come under any name, also under one
+ * `dev` and the list, where `scheme://` stands for all origins of a scheme and `file://` for `null`. Without `serverNames` an own page may have come under any name, also under one
  * that an attacker's DNS points here (DNS rebinding).
  */
 export function originRule({
@@ -24,8 +25,9 @@ export function originRule({
   const names = new Set(serverNames);
   const isNamed = ({ hostname }: Origin) =>
     names.size === 0 || names.has(hostname) || cannotBeRebound(hostname);
+  const schemes = new Set(corsOrigins.filter((entry) => entry.endsWith("://")));
   return (text, host) => {
-    if (text === null) return true;
+    if (text === null || (schemes.size > 0 && schemes.has(schemeOf(text)))) return true;
     const origin = parseOrigin(text);
     if (origin === undefined) return false;
     return (isOwn(origin, host) && isNamed(origin)) || listed(origin);
@@ -35,7 +37,6 @@ export function originRule({
 /** Origins reported in one minute; pages that send more of them learn nothing new. */
 const maxReported = 20;
 const reportedLength = 200;
-const minuteMs = 60_000;
 
 /**
  * The rule, which reports each origin that it refuses: once a minute, and at most 20 of them in each.
@@ -46,20 +47,11 @@ export function reportingRule(
   monotonicMs: () => number,
   report: (origin: string) => void,
 ): OriginRule {
-  const reported = new Set<string>();
-  let minuteEnds = 0;
+  const isDue = onceAMinute(monotonicMs, maxReported);
   return (origin, host) => {
     if (rule(origin, host)) return true;
-    const now = monotonicMs();
-    if (now >= minuteEnds) {
-      reported.clear();
-      minuteEnds = now + minuteMs;
-    }
     const shown = terminalText((origin ?? "").slice(0, reportedLength));
-    if (reported.size < maxReported && !reported.has(shown)) {
-      reported.add(shown);
-      report(shown);
-    }
+    if (isDue(shown)) report(shown);
     return false;
   };
 }
@@ -67,6 +59,12 @@ export function reportingRule(
 /** These names do not come from DNS (localhost: RFC 6761 section 6.3). */
 function cannotBeRebound(hostname: string): boolean {
   return hostname === "localhost" || hostname.startsWith("[") || isIP(hostname) !== 0;
+}
+
+/** `scheme://`. A page opened from a file says `null` in requests, and for sockets some say `file://`. */
+function schemeOf(origin: string): string {
+  const text = origin.toLowerCase();
+  return text === "null" ? "file://" : text.slice(0, text.indexOf("://") + 3);
 }
 
 interface Origin {

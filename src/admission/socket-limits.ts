@@ -1,5 +1,6 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { type Account, limitOf, shareOf } from "../base/account.ts";
+import { codeOf } from "../base/errors.ts";
 
 export type SocketLimits = ReturnType<typeof socketLimits>;
 
@@ -64,18 +65,50 @@ export function socketLimits({
 const unknownLimit = 10_240;
 /** Share that is left for files, HTTP and the system: without descriptors, Bun spins. */
 const headroom = 0.05;
+/** With fewer, one address can take them all: connections that send nothing are in no limit. */
+const fewDescriptors = 65_536;
 
 /** How many sockets this process can hold without running out of descriptors. */
 export function socketsWithinOpenFiles(): number {
-  return Math.floor(openFileLimit() * (1 - headroom));
+  return Math.floor((openFileLimit() ?? unknownLimit) * (1 - headroom));
 }
 
-function openFileLimit(): number {
+/** What to tell an operator whose system allows the process few descriptors. */
+export function fewOpenFiles(): string | undefined {
+  const limit = openFileLimit();
+  if (limit === undefined || limit >= fewDescriptors) return undefined;
+  return (
+    `This process may open ${limit} files. Connections that send no request are closed after 12 s ` +
+    `and are in no other limit: one address can take all that are left. Allow ${fewDescriptors} ` +
+    "(LimitNOFILE=, --ulimit nofile=, ulimit -Hn), or put a proxy that limits connections in front."
+  );
+}
+
+/**
+ * A question to ask again and again: whether half of what is left for others than sockets is taken.
+ * The system gives the lowest free number to what is opened.
+ */
+export function descriptorShortage(): () => boolean {
+  // Read now: once there is a shortage, no file can be read.
+  const limit = openFileLimit() ?? Number.POSITIVE_INFINITY;
+  return () => {
+    try {
+      const descriptor = openSync("/dev/null", "r");
+      closeSync(descriptor);
+      return descriptor >= limit * (1 - headroom / 2);
+    } catch (error) {
+      return codeOf(error) === "EMFILE";
+    }
+  };
+}
+
+/** Undefined where the system does not say. Bun has raised the soft limit to the hard one at its start. */
+function openFileLimit(): number | undefined {
   try {
     const limits = readFileSync("/proc/self/limits", "utf8");
     const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
-    return soft === undefined ? unknownLimit : Number(soft);
+    return soft === undefined ? undefined : Number(soft);
   } catch {
-    return unknownLimit;
+    return undefined;
   }
 }

@@ -1,26 +1,41 @@
 /**
- * A name under which something is counted. A client is counted under its own account (an IPv4
- * address, or the /64 of an IPv6 one) and, where it has one, under that of its site (the /48). All
- * who come through a proxy that is not trusted are one account, of a site.
+ * Whom an account stands for. `client`: an IPv4 address, or the /64 of an IPv6 one. `customer`: the
+ * /56 around it, which is what most providers give one household or company (RIPE-690 section 4.2).
+ * `site`: the /48 around that. `shared`: all who come through one proxy and cannot be told apart.
  */
+export type AccountKind = keyof typeof kinds;
+
+/**
+ * How many clients' worth of a limit each kind may use, and which part of what all share it may hold,
+ * as 1 in so many. Four customers at their limits fill a site: one of them leaves its neighbours three
+ * quarters, and in a network that gives each phone a /64 a few hundred phones share what four may do.
+ */
+const kinds = {
+  client: { clients: 1, part: 8 },
+  customer: { clients: 4, part: 4 },
+  site: { clients: 16, part: 2 },
+  shared: { clients: 16, part: 2 },
+} as const;
+
+export const accountKinds = Object.keys(kinds) as [AccountKind, ...AccountKind[]];
+
+/** A name under which something is counted. A client has one account, or one of each size. */
 export interface Account {
   readonly key: string;
-  /** Many may stand behind it: its limits are wider, but it has some. */
-  readonly isSite: boolean;
+  readonly kind: AccountKind;
 }
-
-/** A site may do this many times what one client may. */
-const clientsPerSite = 16;
 
 /** The account's limit where one client has `perClient`; 0, no limit, stays 0. */
-export function limitOf({ isSite }: Account, perClient: number): number {
-  return isSite ? perClient * clientsPerSite : perClient;
+export function limitOf({ kind }: Pick<Account, "kind">, perClient: number): number {
+  return perClient * kinds[kind].clients;
 }
 
-/** One client may hold the eighth part of what all share, one site half of it. */
-export const shareParts = { client: 8, site: 2 } as const;
+/** An account of this kind may hold one part in so many of what all share. */
+export function partOf(kind: AccountKind): number {
+  return kinds[kind].part;
+}
 
 /** The most that an account may hold of a budget that all share, at least 1. */
-export function shareOf({ isSite }: Account, budget: number): number {
-  return Math.max(1, Math.floor(budget / (isSite ? shareParts.site : shareParts.client)));
+export function shareOf({ kind }: Pick<Account, "kind">, budget: number): number {
+  return Math.max(1, Math.floor(budget / kinds[kind].part));
 }

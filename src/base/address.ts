@@ -36,12 +36,14 @@ function withoutDots(address: string): string {
 }
 
 /**
- * The network an address counts as: an IPv4 address by itself, an IPv6 one by its first `bits`,
- * since one subscriber is given all that follow. Takes what `parseAddress` gives.
+ * The network an address counts as: an IPv4 address by itself, an IPv6 one by its first `bits`.
+ * Takes what `parseAddress` gives.
  */
-export function networkOf(address: string, bits: 48 | 64): string {
+export function networkOf(address: string, bits: 48 | 56 | 64): string {
   if (!address.includes(":")) return address;
-  return `${address.split(":", bits / 16).join(":")}::/${bits}`;
+  const groups = address.split(":", Math.ceil(bits / 16));
+  if (bits === 56) groups[3] = (Number.parseInt(groups[3] ?? "", 16) & 0xff00).toString(16);
+  return `${groups.join(":")}::/${bits}`;
 }
 
 /** Names for sets of addresses, for people who configure. */

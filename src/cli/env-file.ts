@@ -21,7 +21,8 @@ export async function withEnvFile(
   }
   const args = argv.toSpliced(at, attached ? 1 : 2);
   const text = await Bun.file(path)
-    .text()
+    .bytes()
+    .then(decode)
     .catch(() => undefined);
   if (text === undefined)
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
@@ -33,14 +34,22 @@ export async function withEnvFile(
   return { env: { ...variables, ...Object.fromEntries(given) }, args };
 }
 
+/** UTF-8, or UTF-16 as PowerShell writes it; a byte order mark is dropped. */
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : "utf-8").decode(
+    bytes,
+  );
+}
+
 /**
  * What systemd's EnvironmentFile, Docker and dotenv agree on: a `VARIABLE=value` a line, quotes around
- * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out.
+ * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out,
+ * lines ended as on Unix or Windows.
  * The number of the first line that is none of it.
  */
 function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
   const variables: Record<string, string> = {};
-  for (const [index, line] of text.split("\n").entries()) {
+  for (const [index, line] of text.split(/\r\n?|\n/).entries()) {
     if (/^\s*(?:[#;].*)?$/.test(line)) continue;
     const [, name, value = ""] = /^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$/.exec(line) ?? [];
     if (name === undefined) return index + 1;

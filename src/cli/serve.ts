@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartError } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
@@ -16,7 +17,10 @@ const flushMs = 1_000;
 /** How often lost lines are reported; a log that failed is tried again then at the latest. */
 const reportLostEveryMs = 1_000;
 
-/** Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. */
+/**
+ * Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. A server
+ * that was started with an IPC channel also ends when that closes: with the process that started it.
+ */
 export const serve: Command = {
   name: "serve",
   summary: "Run the server",
@@ -29,7 +33,8 @@ export const serve: Command = {
       process.stderr.write(problemList(heading, reading.problems));
       return 1;
     }
-    const { config, warnings } = reading;
+    const { config } = reading;
+    const warnings = [...reading.warnings, fewOpenFiles() ?? []].flat();
     const isTerminal = process.stdout.isTTY === true;
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);
@@ -98,7 +103,7 @@ async function startOrExplain(
 }
 
 /** The first signal that asks to stop. The handlers stay: as PID 1 there are no default ones. */
-function stopSignal(): Promise<NodeJS.Signals> {
+function stopSignal(): Promise<NodeJS.Signals | "disconnect"> {
   return new Promise((resolve) => {
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
@@ -108,6 +113,7 @@ function stopSignal(): Promise<NodeJS.Signals> {
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
+    if (process.connected) process.once("disconnect", () => resolve("disconnect"));
   });
 }
 

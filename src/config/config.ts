@@ -50,7 +50,8 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
     sources.set(setting.variable, chosen?.source ?? { from: "default" });
 
     const parsed = setting.schema.safeParse(chosen?.text ?? setting.default);
-    if (!parsed.success) {
+    if (isQuoted(chosen?.text ?? "")) problems.push(wrongValue(setting, chosen, withoutQuotes));
+    else if (!parsed.success) {
       for (const issue of parsed.error.issues) {
         problems.push(wrongValue(setting, chosen, issue.message));
       }
@@ -125,6 +126,15 @@ function givenValues(setting: Setting, flag: GivenFlag | undefined, env: Env): G
     const text = env[name]?.trim() ?? "";
     return text === "" ? [] : [{ source: { from: "environment", name }, text }];
   });
+}
+
+const withoutQuotes =
+  "without the quotes around it; a list in a Compose file (- NAME=value) and docker's --env-file " +
+  "make them a part of the value";
+
+/** No value needs quotes, and around a secret or a path they would be found much later. */
+function isQuoted(text: string): boolean {
+  return /^(?:".*"|'.*'|`.*`|\u201c.*\u201d|\u2018.*\u2019)$/s.test(text);
 }
 
 /** Other names of the same setting with another value: one of the two would be ignored. */

@@ -132,12 +132,16 @@ export const listenHost = text(
 
 export const filePath = text(/^/, "the path of a file");
 
-/** A path that is none of `taken`, and no pattern to a router. */
+/** A path that is none of `taken`, without dot segments, and no pattern to a router. */
 export function route(taken: readonly string[]): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
       `other than ${taken.join(", ")}`,
-    (text) => (/^\/[\w.~/-]*$/.test(text) && !taken.includes(text) ? text : undefined),
+    (text) => {
+      // Dot segments never arrive: they are resolved before.
+      const isPath = /^\/[\w.~/-]*$/.test(text) && !/\/\.\.?(?:\/|$)/.test(text);
+      return isPath && !taken.includes(text) ? text : undefined;
+    },
   );
 }
 
@@ -181,12 +185,13 @@ export const token: Format<string> = format(
 // ---- Web origins and host names ----
 
 const originsAllowed =
-  "a comma-separated list of origins (https://app.example.com), host names (app.example.com), " +
-  "wildcards (*.example.com), or * for all";
+  "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
+  "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// for " +
+  "pages that were opened from a file, or * for all";
 
 /**
  * Web origins in lower case and as browsers write them: `scheme://host` with a port only where it
- * isn't the scheme's own, `host`, `*.host`, or `*`. Blank entries are skipped, but at least one is
+ * isn't the scheme's own, `scheme://` alone, `host`, `*.host`, or `*`. Blank entries are skipped, but at least one is
  * no blank.
  */
 export const origins: Format<readonly string[]> = format(
@@ -195,7 +200,8 @@ export const origins: Format<readonly string[]> = format(
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
     if (wrong.length === 0) return originsAllowed;
-    return `${originsAllowed}; wrong: ${wrong.map((entry) => JSON.stringify(entry)).join(", ")}`;
+    const hints = wrong.map((entry) => JSON.stringify(entry) + hintAbout(entry.toLowerCase()));
+    return `${originsAllowed}; wrong: ${hints.join(", ")}`;
   },
 );
 
@@ -231,15 +237,27 @@ function parseOriginEntry(text: string): string | undefined {
     const host = parseHost(entry.slice(2));
     return host === undefined ? undefined : `*.${host}`;
   }
+  if (entry === "null") return undefined;
   return entry.includes("://") ? parseOrigin(entry) : parseHost(entry);
 }
 
+/** No page has an origin of these schemes: such an entry would never match. */
+const neverOrigins = /^(?:wss?|ftp|data|blob|about|javascript|view-source)$/;
+
 /** A slash at the end is forgiven; anything more of a path, a query or a user name is not. */
 function parseOrigin(entry: string): string | undefined {
-  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@*\s\\]+)\/?$/.exec(entry) ?? [];
-  if (scheme === undefined || authority === undefined) return undefined;
+  const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@*\s\\]*)\/?$/.exec(entry) ?? [];
+  if (scheme === undefined || neverOrigins.test(scheme)) return undefined;
+  if (authority === "") return /^https?$/.test(scheme) ? undefined : `${scheme}://`;
+  if (scheme === "file") return undefined;
   const host = URL.parse(entry)?.host ?? "";
   return host === "" ? undefined : `${scheme}://${host}`;
+}
+
+function hintAbout(entry: string): string {
+  if (entry === "null" || entry.startsWith("file:"))
+    return " (file:// allows pages opened from a file)";
+  return /^wss?:/.test(entry) ? " (the page's own origin is needed: https://…)" : "";
 }
 
 /** Undefined for a host with a port: that is meant for one scheme, which has to be named. */
@@ -268,6 +286,7 @@ function redisUrlFault(text: string): string | undefined {
   if (url === null || url.hostname === "") {
     return "it names no host, or a password has a character that must be written as %40";
   }
+  if (url.search !== "" || url.hash !== "") return "what follows ? or # is not understood";
   if (/^(\/\d{0,5})?$/.test(url.pathname)) return undefined;
   return "what follows the port is not a database number";
 }

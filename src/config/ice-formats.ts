@@ -9,7 +9,9 @@ export interface IceServer {
 }
 
 /** `host`, `host:port` or `[IPv6]:port` after the scheme (RFC 7064 section 3.1, RFC 7065). */
-const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?`;
+const port =
+  "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;
 const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
 const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
 

@@ -1,4 +1,4 @@
-import { shareParts } from "../base/account.ts";
+import { partOf, shareOf } from "../base/account.ts";
 import type { Config, SettingError } from "./settings.ts";
 
 /** The settings read so far, each by itself; what was not valid is missing. */
@@ -63,6 +63,10 @@ function redisTakesAll({ values, given }: Draft): Findings {
       "(redis://:password@primary)";
     problems.push({ variable: "REDIS_URL", value: undefined, allowed });
   }
+  if (given.has("redisSentinelUser") && !given.has("redisSentinelPassword")) {
+    const allowed = "the password of REDIS_SENTINEL_USER, which is set; any where it has none";
+    problems.push({ variable: "REDIS_SENTINEL_PASSWORD", value: undefined, allowed });
+  }
   return { ...fine, problems };
 }
 
@@ -93,9 +97,15 @@ function pagesAdmitted({ values, given }: Draft): Findings {
 }
 
 function allOriginsListed({ corsOrigins }: Draft["values"]): Findings {
-  if (!corsOrigins?.includes("*")) return fine;
+  const all = corsOrigins?.find((entry) => entry === "*" || entry === "file://");
+  if (all === undefined) return fine;
+  const why =
+    all === "*"
+      ? ""
+      : ", and any page can show itself in a sandbox, which has the same origin (null)";
   const warning =
-    "Any web page may connect: CORS_ORIGINS lists *. On a public server list the pages that may.";
+    `Any web page may connect: CORS_ORIGINS lists ${all}${why}. ` +
+    "On a public server list the pages that may.";
   return { ...fine, warnings: [warning] };
 }
 
@@ -131,13 +141,13 @@ function messagesFit(draft: Draft): Findings[] {
       );
     }
   }
-  const share = Math.floor((values.mailTotalBytes ?? 0) / shareParts.client);
+  const share = shareOf({ kind: "client" }, values.mailTotalBytes ?? 0);
   if (wsMaxMsgBytes !== undefined && values.mailTotalBytes !== undefined) {
     // Text that is not all ASCII counts two bytes a character.
     if (share < 2 * wsMaxMsgBytes) {
       warnings.push(
         `MAIL_TOTAL_BYTES is ${values.mailTotalBytes}, and one client gets an eighth of it: mail ` +
-          `of WS_MAX_MSG may not fit. ${2 * shareParts.client * wsMaxMsgBytes} is enough.`,
+          `of WS_MAX_MSG may not fit. ${2 * partOf("client") * wsMaxMsgBytes} is enough.`,
       );
     }
   }

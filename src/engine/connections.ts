@@ -16,9 +16,9 @@ import {
 } from "./engine.ts";
 import type { RoomVerbs, SeatVerbs } from "./rules/rules.ts";
 import {
-  type Call,
   type Frame,
   type Holder,
+  type Known,
   type Message,
   type Occupant,
   otherSide,
@@ -29,13 +29,21 @@ import {
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
   readonly node: string;
+  /** Where one seat of each room is kept; its mate is the other side's. */
+  readonly seats: SeatMap;
   /** There are no other nodes: every turn answers at once, and `send` has nobody to send to. */
   readonly isAlone: boolean;
   /**
-   * Gives a verb its turn at a room. What the turn tells this node is heard before it answers. Rejects
-   * with `EngineUnreachable`, or with `EngineFull` where there is no space for what it would have added.
+   * Gives a verb its turn at a room (see rules.ts), with at most two arguments. What the turn tells this
+   * node is heard before it answers. Rejects with `EngineUnreachable`, or with `EngineFull` where there is
+   * no space for what it would have added.
    */
-  turn(appId: AppId, call: Call): MaybePromise<unknown>;
+  turn(
+    appId: AppId,
+    verb: string,
+    holder: LocalSeat | undefined,
+    ...args: readonly unknown[]
+  ): MaybePromise<unknown>;
   /** Sends a message to another node, in order; it may get lost with the store. */
   send(node: string, message: Message): void;
   /** Lets so many empty rooms give way, the oldest first. */
@@ -45,40 +53,64 @@ export interface Host {
   after(ms: number, run: () => void): () => void;
 }
 
-/** A seat whose connection is on this node, and what the node knows of it. */
+/** A seat whose connection is on this node. There are many: it has no more fields than it must. */
 export class LocalSeat implements Seat, Holder {
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
   /** What was told before its taker knew that it has the seat; undefined from then on. */
   early: SeatEvent[] | undefined;
-  /** Frames that came while its own `start` was under way: what was held comes before them. */
-  waiting: Frame[] | undefined;
-  /** Frames from this node may go straight to it: it is held, started, and nothing waits before them. */
-  flows = false;
   peer: Occupant | undefined;
-  /** The peer's, where that is on this node too. */
+  /** The peer's, where that is on this node too: frames go straight to it once it has started. */
   peerHere: LocalSeat | undefined;
-  /** The newest token known to have been on the other side. */
-  lastPeer = 0;
-  /** Frames that go to the store in its next call; undefined while none is under way either. */
-  outgoing: OutgoingFrame[] | undefined;
-  readSeq = 0;
-  sentSeq = 0;
-  readStamp = 0;
-  acked = 0;
-  storedA = 0;
-  storedB = 0;
+  /** The seat of the other side on this node, whether or not each is the other's peer. */
+  mate: LocalSeat | undefined;
+  /** The host's own. */
+  slot: unknown;
+  /** Undefined where there are no other nodes. */
+  known: FarKnown | undefined;
 
   constructor(
     readonly appId: AppId,
     readonly side: Side,
     readonly token: number,
-    readonly sid: string,
-    readonly accounts: readonly Account[],
     readonly listener: SeatListener,
     public isStarted: boolean,
   ) {}
 }
+
+/** What a node knows of a seat where there are others. */
+class FarKnown implements Known {
+  readSeq = 0;
+  readStamp = 0;
+  sentSeq = 0;
+  acked = 0;
+  storedA = 0;
+  storedB = 0;
+  /** The newest token known to have been on the other side. */
+  lastPeer = 0;
+  /** Frames that came while its own `start` was under way: what was held comes before them. */
+  waiting: Frame[] | undefined;
+  /** Frames that go to the store in its next call; undefined while none is under way either. */
+  outgoing: OutgoingFrame[] | undefined;
+
+  constructor(
+    readonly sid: string,
+    readonly accounts: readonly Account[],
+  ) {}
+}
+
+/** Seats by room. */
+export interface SeatMap {
+  get(appId: AppId): LocalSeat | undefined;
+  set(appId: AppId, seat: LocalSeat): unknown;
+  delete(appId: AppId): unknown;
+  values(): Iterable<LocalSeat>;
+}
+
+/** What is told to a node, or straight to one of its seats. */
+export type Heard =
+  | Message
+  | { readonly to: "here"; readonly seat: LocalSeat; readonly event: SeatEvent };
 
 /** A frame whose publisher waits for what becomes of it. */
 interface OutgoingFrame extends Frame {
@@ -86,12 +118,9 @@ interface OutgoingFrame extends Frame {
   readonly reject: (error: unknown) => void;
 }
 
-/** The seats of one room on this node. */
-interface LocalRoom {
-  A: LocalSeat | undefined;
-  B: LocalSeat | undefined;
-  /** Newcomers whose answer is under way, and what came for tokens that they may turn out to have. */
-  arriving: number;
+/** Newcomers to one room whose answer is under way, and what came for tokens that they may turn out to have. */
+interface Arriving {
+  takes: number;
   early: (SeatAddress & { readonly event: SeatEvent })[] | undefined;
 }
 
@@ -112,13 +141,17 @@ const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(
 
 /** The engine's verbs about rooms, over any host, and the connections of this node. */
 export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "mailboxes"> {
-  private readonly local = new Map<AppId, LocalRoom>();
+  /** One seat of each room; its mate is the other side's. */
+  private readonly local: SeatMap;
+  private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
   private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
   private readonly ended = new Set<string>();
   private names = 0;
 
-  constructor(private readonly host: Host) {}
+  constructor(private readonly host: Host) {
+    this.local = host.seats;
+  }
 
   // ---- the engine's verbs ----
 
@@ -132,7 +165,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       const mine = own(seat);
       return mine.isHeld ? this.askAs(mine, "establish") : undefined;
     },
-    grantIce: (appId, side, terms) => this.ask(appId, "grantIce", side, terms),
+    allowsIce: (appId, side, mustBeRedeemed) => this.ask(appId, "allowsIce", side, mustBeRedeemed),
   };
 
   readonly seats: Engine["seats"] = {
@@ -160,7 +193,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     publish: (seat, text, type) => {
       const mine = own(seat);
       const { peerHere } = mine;
-      if (peerHere?.flows && mine.outgoing === undefined) {
+      if (peerHere?.isStarted && !peerHere.early && !mine.known?.outgoing) {
         return peerHere.listener.relayed(text, type) ? "delivered" : "congested";
       }
       return this.publish(mine, { type, text });
@@ -168,10 +201,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     start: (seat, discard) => {
       const mine = own(seat);
       if (!mine.isHeld || mine.isStarted) return;
-      if (!this.host.isAlone) mine.waiting ??= [];
-      const started = this.orCutOff(mine, this.askAs(mine, "start", discard), undefined);
-      return andThen(
-        started,
+      if (mine.known) mine.known.waiting ??= [];
+      const started = this.askAs(mine, "start", discard);
+      if (!(started instanceof Promise)) return started;
+      return this.orCutOff(mine, started, undefined).then(
         () => this.handOnWaiting(mine),
         () => {},
       );
@@ -182,43 +215,53 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   };
 
   readonly mailboxes: Engine["mailboxes"] = {
-    append: (seat, to, { payload, id, strict }) => {
+    append: (seat, to, given) => {
+      const { id } = given;
       const mine = own(seat);
       if (!mine.isHeld) return { outcome: "replaced" };
-      const mail = { payload, id: id === undefined ? id : storable(id), strict };
+      const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
       const answer = this.askAs(mine, "append", to, mail);
-      return andThen(this.orCutOff(mine, answer, { outcome: "full" }), (appended) => {
-        if (appended.outcome !== "stored") return appended;
-        if (to === "A") mine.storedA = Math.max(mine.storedA, appended.seq);
-        else mine.storedB = Math.max(mine.storedB, appended.seq);
+      if (!(answer instanceof Promise)) return answer;
+      return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
+        const { known } = mine;
+        if (appended.outcome !== "stored" || !known) return appended;
+        const stored = to === "A" ? "storedA" : "storedB";
+        known[stored] = Math.max(known[stored], appended.seq);
         return appended;
       });
     },
     read: (seat, after, maxBytes) => {
       const mine = own(seat);
       if (!mine.isHeld) return [];
-      return andThen(this.askAs(mine, "read", after, maxBytes), (found) => {
-        if (found === undefined) return [];
-        mine.readSeq = Math.max(mine.readSeq, found.mails.at(-1)?.seq ?? 0);
-        mine.sentSeq = mine.readSeq;
-        mine.readStamp = Math.max(mine.readStamp, found.stamp);
+      const answer = this.askAs(mine, "read", after, maxBytes);
+      if (!(answer instanceof Promise)) return answer?.mails ?? [];
+      return answer.then((found) => {
+        const { known } = mine;
+        if (found === undefined || !known) return [];
+        known.readSeq = Math.max(known.readSeq, found.mails.at(-1)?.seq ?? 0);
+        known.sentSeq = known.readSeq;
+        known.readStamp = Math.max(known.readStamp, found.stamp);
         return found.mails;
       });
     },
     ack: (seat, upTo) => {
       const mine = own(seat);
       // Should it find no store, the next that is asked for this seat makes up for it.
-      mine.acked = Math.max(mine.acked, Math.min(upTo, mine.readSeq));
+      const { known } = mine;
+      if (known) known.acked = Math.max(known.acked, Math.min(upTo, known.readSeq));
       return mine.isHeld ? this.askAs(mine, "ack", upTo) : undefined;
     },
     hello: (seat, upTo) => {
       const mine = own(seat);
       if (!mine.isHeld) return { moved: 0, before: 0 };
       const answer = this.askAs(mine, "hello", upTo);
-      return andThen(this.orCutOff(mine, answer, { moved: 0, before: 0 }), (found) => {
-        mine.readSeq = Math.max(mine.readSeq + found.moved, found.before);
-        mine.sentSeq = Math.max(mine.sentSeq, found.before);
-        mine.acked = Math.max(mine.acked, found.before);
+      if (!(answer instanceof Promise)) return answer;
+      return this.orCutOff(mine, answer, { moved: 0, before: 0 }).then((found) => {
+        const { known } = mine;
+        if (!known) return found;
+        known.readSeq = Math.max(known.readSeq + found.moved, found.before);
+        known.sentSeq = Math.max(known.sentSeq, found.before);
+        known.acked = Math.max(known.acked, found.before);
         return found;
       });
     },
@@ -228,22 +271,25 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   /** The seats of this node. */
   *held(): Iterable<LocalSeat> {
-    for (const { A, B } of this.local.values()) {
-      if (A) yield A;
-      if (B) yield B;
+    for (const seat of this.local.values()) {
+      yield seat;
+      if (seat.mate) yield seat.mate;
     }
   }
 
   /** A message for this node, from a turn or from another node. */
-  hear(message: Message): void {
+  hear(message: Heard): void {
     switch (message.to) {
+      case "here":
+        return this.tell(message.seat, message.event);
       case "seat": {
-        const room = this.local.get(message.appId);
-        const seat = room?.[message.side];
-        if (seat?.token === message.token) return this.tell(seat, message.event);
-        if (!room || room.arriving === 0) return this.disown(message);
-        room.early ??= [];
-        room.early.push(message);
+        const { appId, side, token, event } = message;
+        const seat = this.find(appId, side);
+        if (seat?.token === token) return this.tell(seat, event);
+        const arriving = this.arriving.get(appId);
+        if (arriving === undefined) return this.disown(message);
+        arriving.early ??= [];
+        arriving.early.push(message);
         return;
       }
       case "waiter":
@@ -273,17 +319,16 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (!seat.isHeld) return;
     if (found.started) this.act(seat, { kind: "started" });
     const isSame = seat.peer === peer;
-    if (found.peer) this.act(seat, { kind: "joined", ...found.peer });
+    if (found.peer) this.act(seat, { kind: "joined", peer: found.peer });
     else if (peer && isSame) this.act(seat, { kind: "left", token: peer.token });
     if (framesLost && peer && seat.peer === peer && !seat.peerHere) seat.listener.peerJoined();
-    if (found.lastSeq > seat.readSeq) seat.listener.mailStored();
+    if (found.lastSeq > (seat.known?.readSeq ?? 0)) seat.listener.mailStored();
     seat.listener.peerDrained();
   }
 
   /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
   knows({ appId, side, token }: SeatAddress): boolean {
-    const room = this.local.get(appId);
-    return room !== undefined && (room.arriving > 0 || room[side]?.token === token);
+    return this.arriving.has(appId) || this.find(appId, side)?.token === token;
   }
 
   /**
@@ -295,7 +340,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (event?.kind === "probe") {
       this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
     } else if (!this.host.isAlone && (event === undefined || !this.ended.has(nameOf(to)))) {
-      void this.leaveQuietly(new LocalSeat(appId, side, token, "", [], nobody, false));
+      void this.leaveQuietly(new LocalSeat(appId, side, token, deaf, false));
     }
   }
 
@@ -306,7 +351,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     verb: V,
     ...args: RoomVerbs[V]["args"]
   ): MaybePromise<RoomVerbs[V]["answer"]> {
-    return this.host.turn(appId, { verb, args }) as MaybePromise<RoomVerbs[V]["answer"]>;
+    const answer = this.host.turn(appId, verb, undefined, ...args);
+    return answer as MaybePromise<RoomVerbs[V]["answer"]>;
   }
 
   private askAs<V extends keyof SeatVerbs>(
@@ -314,13 +360,12 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     verb: V,
     ...args: SeatVerbs[V]["args"]
   ): MaybePromise<SeatVerbs[V]["answer"]> {
-    const answer = this.host.turn(holder.appId, { verb, args, holder });
+    const answer = this.host.turn(holder.appId, verb, holder, ...args);
     return answer as MaybePromise<SeatVerbs[V]["answer"]>;
   }
 
   /** For what may not be left undone: the seat is given up when no answer comes. */
-  private orCutOff<T>(seat: LocalSeat, answer: MaybePromise<T>, whenFull: T): MaybePromise<T> {
-    if (!(answer instanceof Promise)) return answer;
+  private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
     return answer.catch((error: unknown) => {
       if (error instanceof EngineFull) return whenFull;
       if (error instanceof EngineUnreachable) this.cutOff(seat);
@@ -352,91 +397,95 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
     const { appId, side, accounts, startsRelay } = newcomer;
     const taker = { side, sid: storable(newcomer.sid), accounts, startsRelay };
-    const room = this.localRoom(appId);
-    room.arriving++;
+    const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
+    this.arriving.set(appId, arriving);
+    arriving.takes++;
     return andThen(
       this.inSpace(
         () => this.ask(appId, "take", taker, how),
         ({ outcome }) => outcome === "full" || outcome === "share_full",
       ),
       (answer) => {
-        if (answer.outcome === "taken") return this.arrived(room, newcomer, answer);
-        this.noLongerArriving(appId, room);
-        return answer;
+        const early = this.noLongerArriving(appId, arriving);
+        return answer.outcome === "taken" ? this.arrived(newcomer, answer, early) : answer;
       },
       (error) => {
-        this.noLongerArriving(appId, room);
+        this.noLongerArriving(appId, arriving);
         throw error;
       },
     );
   }
 
   private arrived(
-    room: LocalRoom,
     { appId, side, sid, accounts, listener }: Newcomer,
     answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
+    early: Arriving["early"] = [],
   ): MaybePromise<Taken> {
     const { token, peer, firstPair, held, started, lastSeq, mailWaits } = answer;
-    const seat = new LocalSeat(appId, side, token, storable(sid), accounts, listener, started);
-    const before = room[side];
+    const seat = new LocalSeat(appId, side, token, listener, started);
+    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
+    const before = this.find(appId, side);
     if (before) this.act(before, { kind: "replaced", why: "same_sid" });
-    room[side] = seat;
+    this.add(seat);
     seat.early = [];
-    for (const to of room.early ?? []) {
-      if (to.side === side && to.token === token) seat.early.push(to.event);
-    }
-    this.noLongerArriving(appId, room);
+    for (const to of early) if (to.side === side && to.token === token) seat.early.push(to.event);
     if (peer) this.meet(seat, peer);
     // With other nodes the taker has its answer a few promises later.
     if (this.host.isAlone) this.open(seat);
     else this.host.after(0, () => this.open(seat));
-    const isTwo = peer !== undefined;
-    const taken = { seat, peer: isTwo, firstPair, held, started, lastSeq, mailWaits };
     const outcome = "taken";
-    if (answer.crowds === 0) return { outcome, ...taken };
+    const isTwo = peer !== undefined;
+    const taken: Taken = {
+      ...{ outcome, seat, peer: isTwo, firstPair, held, started, lastSeq, mailWaits },
+    };
+    if (answer.crowds === 0) return taken;
     return andThen(
       this.host.makeSpace(answer.crowds),
-      () => ({ outcome, ...taken }),
-      () => ({ outcome, ...taken }),
+      () => taken,
+      () => taken,
     );
   }
 
-  private localRoom(appId: AppId): LocalRoom {
-    let room = this.local.get(appId);
-    if (room === undefined) {
-      room = { A: undefined, B: undefined, arriving: 0, early: undefined };
-      this.local.set(appId, room);
-    }
-    return room;
+  /** Answers what came for takers of the room meanwhile. */
+  private noLongerArriving(appId: AppId, arriving: Arriving): Arriving["early"] {
+    arriving.takes--;
+    if (arriving.takes === 0) this.arriving.delete(appId);
+    return arriving.early;
   }
 
-  private noLongerArriving(appId: AppId, room: LocalRoom): void {
-    room.arriving--;
-    if (room.arriving > 0) return;
-    room.early = undefined;
-    this.forgetIfEmpty(appId, room);
+  private find(appId: AppId, side: Side): LocalSeat | undefined {
+    const seat = this.local.get(appId);
+    return seat?.side === side ? seat : seat?.mate;
   }
 
-  private forgetIfEmpty(appId: AppId, room: LocalRoom): void {
-    if (!room.A && !room.B && room.arriving === 0) this.local.delete(appId);
+  /** There is no other of its side. */
+  private add(seat: LocalSeat): void {
+    const mate = this.local.get(seat.appId);
+    if (mate === undefined) return void this.local.set(seat.appId, seat);
+    mate.mate = seat;
+    seat.mate = mate;
+  }
+
+  private remove(seat: LocalSeat): void {
+    const { appId, mate } = seat;
+    if (mate) mate.mate = undefined;
+    seat.mate = undefined;
+    if (this.local.get(appId) !== seat) return;
+    if (mate) this.local.set(appId, mate);
+    else this.local.delete(appId);
   }
 
   /** The taker knows that it has the seat. */
   private open(seat: LocalSeat): void {
     const { early } = seat;
     seat.early = undefined;
-    seat.flows = seat.isHeld && seat.isStarted;
     for (const event of early ?? []) this.act(seat, event);
   }
 
   private end(seat: LocalSeat): void {
-    const room = this.local.get(seat.appId);
     seat.isHeld = false;
-    seat.flows = false;
     this.part(seat);
-    if (room?.[seat.side] !== seat) return;
-    room[seat.side] = undefined;
-    this.forgetIfEmpty(seat.appId, room);
+    this.remove(seat);
     this.noteEnd(seat);
   }
 
@@ -448,11 +497,12 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /** Who is on the other side. */
-  private meet(seat: LocalSeat, { token, node }: Occupant): void {
+  private meet(seat: LocalSeat, peer: Occupant): void {
+    const { token, node } = peer;
     this.part(seat);
-    seat.peer = { token, node };
-    seat.lastPeer = token;
-    const here = this.local.get(seat.appId)?.[otherSide(seat.side)];
+    seat.peer = peer;
+    if (seat.known) seat.known.lastPeer = token;
+    const here = seat.mate;
     if (here?.token !== token || node !== this.host.node) return;
     seat.peerHere = here;
     if (here.peer?.token === seat.token) here.peerHere = seat;
@@ -489,7 +539,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (!seat.isHeld) return;
     switch (event.kind) {
       case "joined":
-        return this.peerJoined(seat, event);
+        return this.peerJoined(seat, event.peer);
       case "left":
         return this.peerLeft(seat, event.token);
       case "started":
@@ -497,10 +547,9 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         seat.isStarted = true;
         this.relayAll(seat, event.held ?? []);
         this.handOnWaiting(seat);
-        seat.flows = seat.isHeld;
         return;
       case "frame":
-        if (seat.waiting && !seat.isStarted) return void seat.waiting.push(event);
+        if (seat.known?.waiting && !seat.isStarted) return void seat.known.waiting.push(event);
         if (!seat.isStarted) this.act(seat, { kind: "started" });
         return this.relayAll(seat, [event]);
       case "replaced":
@@ -520,16 +569,19 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /** What is known already, or older than what is known, is no news. */
-  private peerJoined(seat: LocalSeat, { token, node }: Occupant): void {
-    if (token < seat.lastPeer || (seat.peer && token === seat.lastPeer)) return;
+  private peerJoined(seat: LocalSeat, peer: Occupant): void {
+    const { token } = peer;
+    const lastPeer = seat.known?.lastPeer ?? 0;
+    if (token < lastPeer || token === seat.peer?.token) return;
     if (seat.peer) seat.listener.peerLeft();
-    this.meet(seat, { token, node });
+    this.meet(seat, peer);
     seat.listener.peerJoined();
   }
 
   private peerLeft(seat: LocalSeat, token: number): void {
-    if (token < seat.lastPeer) return;
-    seat.lastPeer = token;
+    const { known } = seat;
+    if (known && token < known.lastPeer) return;
+    if (known) known.lastPeer = token;
     if (seat.peer === undefined) return;
     this.part(seat);
     seat.listener.peerLeft();
@@ -544,49 +596,50 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private handOnWaiting(seat: LocalSeat): void {
-    const { waiting } = seat;
-    seat.waiting = undefined;
+    const { known } = seat;
+    const waiting = known?.waiting;
+    if (known) known.waiting = undefined;
     for (const { type, text } of waiting ?? []) this.act(seat, { kind: "frame", type, text });
   }
 
   // ---- frames that do not go straight to the peer ----
 
   private publish(seat: LocalSeat, frame: Frame): MaybePromise<RelayOutcome> {
-    const { peerHere } = seat;
+    const { peerHere, known } = seat;
     if (!seat.isHeld) return "replaced";
-    if (peerHere?.isStarted && peerHere.early && seat.outgoing === undefined) {
+    if (peerHere?.isStarted && peerHere.early && !known?.outgoing) {
       peerHere.early.push({ kind: "frame", ...frame });
       return "delivered";
     }
-    if (!this.host.isAlone) return this.publishTogether(seat, frame);
+    if (known) return this.publishTogether(seat, known, frame);
     const [outcome] = this.askAs(seat, "publish", [frame]) as readonly RelayOutcome[];
     return outcome ?? "replaced";
   }
 
   /** With the others of this turn, or with those that wait for a call under way. */
-  private publishTogether(seat: LocalSeat, frame: Frame): Promise<RelayOutcome> {
+  private publishTogether(seat: LocalSeat, known: FarKnown, frame: Frame): Promise<RelayOutcome> {
     return new Promise((resolve, reject) => {
       const outgoing = { ...frame, resolve, reject };
-      if (seat.outgoing) return void seat.outgoing.push(outgoing);
-      seat.outgoing = [outgoing];
-      queueMicrotask(() => void this.publishOutgoing(seat));
+      if (known.outgoing) return void known.outgoing.push(outgoing);
+      known.outgoing = [outgoing];
+      queueMicrotask(() => void this.publishOutgoing(seat, known));
     });
   }
 
-  private async publishOutgoing(seat: LocalSeat): Promise<void> {
-    for (let frames = seat.outgoing; frames?.length; frames = seat.outgoing) {
-      seat.outgoing = [];
+  private async publishOutgoing(seat: LocalSeat, known: FarKnown): Promise<void> {
+    for (let frames = known.outgoing; frames?.length; frames = known.outgoing) {
+      known.outgoing = [];
       const plain = frames.map(({ type, text }) => ({ type, text }));
       const whenFull = frames.map(() => "hold_full" as const);
       try {
         const answer = seat.isHeld ? this.askAs(seat, "publish", plain) : [];
-        const outcomes = await this.orCutOff(seat, answer, whenFull);
+        const outcomes = await this.orCutOff(seat, Promise.resolve(answer), whenFull);
         for (const [i, { resolve }] of frames.entries()) resolve(outcomes[i] ?? "replaced");
       } catch (error) {
         for (const { reject } of frames) reject(error);
       }
     }
-    seat.outgoing = undefined;
+    known.outgoing = undefined;
   }
 
   // ---- who waits for a seat, and is asked about one ----
@@ -622,7 +675,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private async probe(appId: AppId, side: Side, token: number): Promise<"alive" | "dead" | "gone"> {
-    const here = this.local.get(appId)?.[side];
+    const here = this.find(appId, side);
     if (here?.token === token) return (await here.listener.probed()) ? "alive" : "dead";
     if (this.host.isAlone) return "gone";
     const id = String(++this.names);
@@ -666,7 +719,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 }
 
 /** Hears for a seat that has no connection. */
-const nobody: SeatListener = {
+const deaf: SeatListener = {
   relayed: () => true,
   peerJoined() {},
   peerLeft() {},

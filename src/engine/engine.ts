@@ -1,4 +1,4 @@
-import type { Account } from "../base/account.ts";
+import type { Account, AccountKind } from "../base/account.ts";
 import type { AppId, Code, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { RelayType } from "../protocol/frames.ts";
@@ -88,9 +88,11 @@ export interface Codes {
   /**
    * Takes the code out: at most one caller ever gets its entry. A miss counts against all of the
    * guesser's accounts; once one of them has `limitOf(account, maxMisses)` within
-   * `redeemWindowMs`, the guesser is locked, for one window at first and twice as long each time it
-   * goes on right after: then nothing is taken, right code or wrong. With a `maxMisses` of 0 no
-   * guesser is ever locked. Past a bound on accounts, further ones are not remembered and not locked.
+   * `redeemWindowMs`, the guesser is locked: then nothing is taken, right code or wrong. The lock of a
+   * client is one window long at first and twice as long each time it goes on right after, up to
+   * `longestLocks`. A site has no lock: at its limit a further miss locks each of its customers that
+   * has `maxMisses`, and nobody else. With a `maxMisses` of 0 no guesser is ever locked. Past a bound
+   * on accounts, further ones are not remembered and not locked.
    *
    * A miss counts for everybody together too: against each live code of the same length, which is
    * withdrawn after as many as it was allowed, and towards `recentMisses`. Check, take and count are
@@ -103,6 +105,14 @@ export interface Codes {
    */
   recentMisses(): number;
 }
+
+/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
+export const longestLocks = {
+  client: 64,
+  customer: 1,
+  site: 0,
+  shared: 1,
+} as const satisfies Record<AccountKind, number>;
 
 export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
@@ -134,10 +144,8 @@ export interface CodeLimits {
   readonly maxLive: number;
   /** Claim only while live and resting codes together, this one included, stay at or below this. */
   readonly maxUsed: number;
-  /** Live and resting codes that one client's account may hold, ≥ 1. */
-  readonly maxPerClient: number;
-  /** As many for a site's account, ≥ 1. */
-  readonly maxPerSite: number;
+  /** Live and resting codes that an account of each kind may hold, ≥ 1. */
+  readonly maxHeld: Readonly<Record<AccountKind, number>>;
   /** The first that holds for `recentMisses` is the new code's. Claim only if there is one. */
   readonly allowances: readonly MissAllowance[];
 }
@@ -179,11 +187,8 @@ export interface Rooms {
    * later one undefined.
    */
   establish(seat: Seat): MaybePromise<number | undefined>;
-  /**
-   * Counts one grant of ICE servers to the holder of this side's seat. Of racing calls no more
-   * than `maxGrants` are `granted` as long as the room is remembered; a refusal counts nothing.
-   */
-  grantIce(appId: AppId, side: Side, terms: IceTerms): MaybePromise<IceGrant>;
+  /** Whether there is a peer on this side; with `mustBeRedeemed`, in a room whose code was taken. */
+  allowsIce(appId: AppId, side: Side, mustBeRedeemed: boolean): MaybePromise<IceGrant>;
 }
 
 export type Admission = "admitted" | NoSpace["outcome"];
@@ -193,20 +198,12 @@ export interface NoSpace {
   readonly outcome: "full" | "share_full";
 }
 
-export interface IceTerms {
-  /** Only in a room whose code was minted here and has been taken. */
-  readonly redeemed: boolean;
-  /** Grants a side, ≥ 1. */
-  readonly maxGrants: number;
-}
-
 export type IceGrant =
   | "granted"
   /** The seat is free. */
   | "no_seat"
-  | "not_redeemed"
-  /** The side has had all of its grants. */
-  | "spent";
+  /** The room's code was not minted here, or not taken. */
+  | "not_redeemed";
 
 // ---- seats ----------------------------------------------------------------------------------
 

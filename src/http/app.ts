@@ -68,13 +68,21 @@ export function createApp(options: AppOptions): App {
   };
 
   /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
-  function otherwise({ req }: Context<HttpEnv>): Response {
+  function otherwise({ req, env }: Context<HttpEnv>): MaybePromise<Response> {
     const methods = app.routes.filter(({ path }) => path === req.path).map(({ method }) => method);
     if (methods.length === 0) return problem("not_found");
     const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
-    return req.method === "OPTIONS"
-      ? answerOptions(req.raw, allow)
-      : problem("method_not_allowed", { allow });
+    if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
+    if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
+    // Balancers ask these by OPTIONS as well (HAProxy's httpchk does): the status has to be that of GET.
+    if (unlimitedPaths.has(req.path)) return answerAsGet(req.path, env, allow);
+    return new Response(null, { status: 204, headers: { Allow: allow, ...commonHeaders } });
+  }
+
+  async function answerAsGet(path: string, client: Client, allow: string): Promise<Response> {
+    const answer = await handle(new Request(`http://localhost${path}`), client);
+    answer.headers.set("Allow", allow);
+    return answer;
   }
 }
 
@@ -94,13 +102,42 @@ export function pathOf(request: Request): string {
   return query === -1 ? url.slice(start) : url.slice(start, query);
 }
 
-/** What a preflight wants to know: the methods and headers that a page may use, for 10 minutes. */
-function answerOptions(request: Request, allow: string): Response {
-  const headers = new Headers({ Allow: allow, ...commonHeaders });
-  if (request.headers.has("access-control-request-method")) {
-    headers.set("Access-Control-Allow-Methods", allow);
-    headers.set("Access-Control-Allow-Headers", "Content-Type");
-    headers.set("Access-Control-Max-Age", "600");
+/** Fetch standard, section 3.3.2. */
+function isPreflight({ headers }: Request): boolean {
+  return headers.has("access-control-request-method");
+}
+
+/** A field name (RFC 9110 section 5.1). */
+const fieldName = /^[\w!#$%&'*+.^`|~-]+$/;
+/** Longer lists are not repeated; characters. */
+const maxFieldNames = 1_024;
+
+/** `Content-Type` and what else the page asks for. */
+function allowedHeaders(asked: string): string {
+  if (asked.length > maxFieldNames) return "Content-Type";
+  const names = asked.split(",").map((name) => name.trim());
+  const others = names.filter((name) => fieldName.test(name) && name !== "content-type");
+  return ["Content-Type", ...others].join(", ");
+}
+
+/**
+ * A preflight's answer, good for 10 minutes: the methods of the path, and every header that the page
+ * wants to send. Tracing libraries add some, and none changes what a call does.
+ */
+function answerPreflight(asked: Headers, allow: string): Response {
+  const headers = new Headers({
+    Allow: allow,
+    "Cache-Control": "no-store",
+    Vary: "Origin, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
+    "Access-Control-Allow-Methods": allow,
+    "Access-Control-Allow-Headers": allowedHeaders(
+      asked.get("access-control-request-headers") ?? "",
+    ),
+    "Access-Control-Max-Age": "600",
+  });
+  // A page of the internet may call a server of a private network (WICG Private Network Access).
+  if (asked.get("access-control-request-private-network") === "true") {
+    headers.set("Access-Control-Allow-Private-Network", "true");
   }
   return new Response(null, { status: 204, headers });
 }

@@ -46,18 +46,3 @@ export function parseJson(text: string): unknown {
     return undefined;
   }
 }
-
-/** An unread body up to this is skipped, so that the connection can be used again; bytes. */
-const maxSkippedBytes = 1_048_576;
-
-/** Whether a body may come that is too much to skip: a longer one, or one of unknown length. */
-export function isLongBodied(headers: Headers): boolean {
-  const length = headers.get("content-length");
-  return length === null ? headers.has("transfer-encoding") : Number(length) > maxSkippedBytes;
-}
-
-/** Closes the connection after the answer, so that its client stops sending a body that is not read. */
-export function endConnection(response: Response | undefined): Response | undefined {
-  response?.headers.set("Connection", "close");
-  return response;
-}

@@ -15,11 +15,33 @@ export interface OperationsOptions {
   readonly metricsRoute: string;
   /** What a scraper has to show to see the metrics; empty: nothing. */
   readonly metricsToken: string;
+  /** A header of the operator's proxies that names the client; empty: one of the usual ones. */
+  readonly clientIpHeader: string;
+}
+
+const proxyNeedsToken =
+  "Through a proxy the metrics are given only with METRICS_TOKEN, which is not set. " +
+  "Set it, or ask the server itself.";
+
+/** Headers by which proxies and CDNs say that they are in between, or for whom. */
+const proxyHeader =
+  /^(?:forwarded|via|cdn-loop|cf-.+|x-(?:forwarded|original|envoy|azure|amz|appengine|arr).*|(?:.+-)?(?:client|real|remote|originating|user)-?(?:ip|addr)(?:-.+)?)$/;
+
+/**
+ * Whether a proxy passed the request on. What a proxy keeps from the public by its path can be asked
+ * for by other spellings: the runtime resolves `/a\\..\\metrics` to `/metrics`.
+ */
+function cameThroughProxy(headers: Headers, clientIpHeader: string): boolean {
+  const own = clientIpHeader.toLowerCase();
+  for (const name of headers.keys()) {
+    if (proxyHeader.test(name) || name === own) return true;
+  }
+  return false;
 }
 
 /** What an operator's tools ask: is it alive, may it have work, how is it doing. */
 export function operations(options: OperationsOptions): Hono<HttpEnv> {
-  const { ready, warning, loadMetrics, metricsRoute, metricsToken } = options;
+  const { ready, warning, loadMetrics, metricsRoute, metricsToken, clientIpHeader } = options;
   let loaded: Promise<Metrics> | undefined;
   const app = new Hono<HttpEnv>();
   app.get("/healthz", () => answerJson({ ok: true }));
@@ -32,6 +54,9 @@ export function operations(options: OperationsOptions): Hono<HttpEnv> {
   });
 
   app.get(metricsRoute, async ({ req }) => {
+    if (metricsToken === "" && cameThroughProxy(req.raw.headers, clientIpHeader)) {
+      return unauthorized(proxyNeedsToken);
+    }
     if (!(await hasToken(req.raw, metricsToken))) return unauthorized();
     loaded ??= loadMetrics();
     const { contentType, text } = await loaded;
@@ -52,8 +77,8 @@ async function hasToken(request: Request, token: string): Promise<boolean> {
   return timingSafeEqual(digest(shown), digest(token));
 }
 
-function unauthorized(): Response {
-  const answer = problem("unauthorized");
+function unauthorized(detail?: string): Response {
+  const answer = problem("unauthorized", detail === undefined ? {} : { detail });
   answer.headers.set("WWW-Authenticate", "Bearer");
   return answer;
 }

@@ -40,7 +40,7 @@ const problems = {
   client_full: [
     429,
     "Too Many Requests",
-    "This address holds as many codes as it may. Wait until one of them has expired.",
+    "This address holds as many codes as it may. Used and expired ones count for another ROOM_TTL: wait as long as Retry-After says.",
   ],
   too_many_misses: [
     429,
@@ -50,7 +50,7 @@ const problems = {
   shared_misses: [
     429,
     "Too Many Requests",
-    "Too many wrong codes come through this address. If it is a proxy of yours, name it in TRUST_PROXY.",
+    "Too many wrong codes come through this proxy, which does not tell its clients apart. If it is yours, name it in TRUST_PROXY, and its header in CLIENT_IP_HEADER.",
   ],
   too_many_sockets: [
     429,

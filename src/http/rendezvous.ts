@@ -49,7 +49,7 @@ const notASide =
 const noIce = {
   no_seat: "Nobody is on this side of the room. Open its WebSocket first.",
   not_redeemed: "The room's code has not been redeemed at this server. Pair by a code first.",
-  spent: `This side has had its ICE servers ${maxGrantsPerSide} times. Pair by a new code.`,
+  spent: `This address has had the ICE servers of this side ${maxGrantsPerSide} times in an hour. Pair by a new code.`,
 } as const;
 
 /** Minting and redeeming codes, and ICE servers for clients that get no welcome. */
@@ -78,11 +78,11 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
 
   // For people who set up a proxy in front of this server.
   app.get("/whoami", ({ req, env }) => {
-    const { address, header = null, shared } = env;
+    const { address, header = null, shared, fault } = env;
     const host = req.raw.headers.get("host");
     const appId = parseAppId(req.query("appID") ?? "");
     const room = appId && connectionLog?.roomTag(appId);
-    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, host, room });
+    return answerJson<z.infer<typeof whoamiAnswer>>({ address, header, shared, fault, host, room });
   });
   return app;
 

@@ -6,7 +6,7 @@ import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 
 export interface IceOptions {
-  readonly rooms: Pick<Rooms, "grantIce">;
+  readonly rooms: Pick<Rooms, "allowsIce">;
   /** ms since the epoch. */
   readonly now: () => number;
   /** What the operator lists as it is. */
@@ -19,13 +19,17 @@ export interface IceOptions {
   readonly turnRooms: "redeemed" | "any";
   /** How many grants one client may have. */
   readonly limiter: RateLimiter;
+  /** How many of them for one side of a room. */
+  readonly sideLimiter: RateLimiter;
 }
 
 export interface IceSource {
   /**
    * The ICE servers for the peer on this side. Servers with a credential cost their operator
    * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
-   * code. Where there are none, nothing is refused.
+   * code. They count to who asks, so that a stranger who learns the appID uses up nobody else's. (Not
+   * to who holds the seat: a client may ask over IPv6 and have its socket over IPv4.) Where there are
+   * none, nothing is refused.
    */
   ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer>;
   /**
@@ -42,32 +46,35 @@ export type IceAnswer =
       /** When credentials made for this answer end, ms since the epoch; undefined without any. */
       readonly expiresAt: number | undefined;
     }
-  | { readonly outcome: Exclude<IceGrant, "granted"> }
+  | { readonly outcome: Exclude<IceGrant, "granted"> | "spent" }
   | { readonly outcome: "rate_limited"; readonly retryAfterMs: number };
 
-/** Grants of one side of a room: the first connection and some that come after it broke. */
+/** Grants to one client for one side of a room: the first connection and some after it broke. */
 export const maxGrantsPerSide = 4;
 
 /** Which ICE servers a side gets. */
 export function iceSource(options: IceOptions): IceSource {
-  const { rooms, now, iceServers, turnUrls, turnSecrets, turnTtlMs, limiter } = options;
+  const { rooms, now, iceServers, turnUrls, turnSecrets, turnTtlMs, limiter, sideLimiter } =
+    options;
   const free = iceServers.filter(({ credential }) => credential === undefined);
   const [secret] = turnSecrets;
   const guarded = free.length < iceServers.length || (turnUrls.length > 0 && secret !== undefined);
-  const terms = { redeemed: options.turnRooms === "redeemed", maxGrants: maxGrantsPerSide };
+  const mustBeRedeemed = options.turnRooms === "redeemed";
 
   function ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer> {
     if (!guarded) return { outcome: "granted", iceServers: free, expiresAt: undefined };
     const accounts = client?.accounts ?? [];
-    // Before the side's own grant: that one is spent for good.
+    const ofSide = accounts
+      .slice(0, 1)
+      .map(({ key, kind }) => ({ key: `${appId}/${side} ${key}`, kind }));
     const passage = limiter.take(accounts);
     if (!passage.ok) return { outcome: "rate_limited", retryAfterMs: passage.retryAfterMs };
     return andThen(
-      rooms.grantIce(appId, side, terms),
+      rooms.allowsIce(appId, side, mustBeRedeemed),
       (outcome): IceAnswer => {
-        if (outcome === "granted") return granted(appId, side);
+        if (outcome === "granted" && sideLimiter.take(ofSide).ok) return granted(appId, side);
         limiter.giveBack(accounts);
-        return { outcome };
+        return { outcome: outcome === "granted" ? "spent" : outcome };
       },
       (reason) => {
         limiter.giveBack(accounts);

@@ -1,4 +1,4 @@
-import { type Account, limitOf, shareOf } from "../base/account.ts";
+import { type Account, type AccountKind, accountKinds, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
@@ -83,19 +83,21 @@ const codesFullRetryMs = 30_000;
 
 export function rendezvous(options: RendezvousOptions): Rendezvous {
   const { codes, random, roomTtlMs, redeemFailures, tally } = options;
+  const maxHeld = Object.fromEntries(accountKinds.map((kind) => [kind, quota(kind)])) as Record<
+    AccountKind,
+    number
+  >;
   const lengths = codeLengths(options).map((length) => ({
     ...length,
-    maxPerClient: quota(false),
-    maxPerSite: quota(true),
+    maxHeld,
   }));
 
   /** What an account may hold: so many codes, and no more than its share of those that can be held. */
-  function quota(isSite: boolean): number {
-    const account = { key: "", isSite };
+  function quota(kind: AccountKind): number {
     const { maxDigits, maxCodes, maxPerClient } = options;
     if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
-    const share = shareOf(account, Math.min(maxCodes, 10 ** maxDigits / 2));
-    return Math.min(share, limitOf(account, maxPerClient));
+    const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
+    return Math.min(share, limitOf({ kind }, maxPerClient));
   }
 
   /** The first length from `index` on that serves in spite of guesses, or the last one. */

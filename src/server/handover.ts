@@ -34,7 +34,10 @@ export async function restoreState(
     onWait: () => log.info("waiting for the server that has the state file", { path }),
     warn: (text) => log.warn(text),
   });
-  const loaded = await stateFile.load(engine.restore);
+  const loaded = await stateFile.load(engine.restore).catch((error) => {
+    stateFile.release();
+    throw error;
+  });
   if (loaded === "damaged") return { engine: newEngine(), stateFile };
   if (loaded === "restored") {
     const { codesLive, codesResting, rooms, mails } = engine.sizes();

@@ -66,6 +66,9 @@ export function listen<Data>(
     /** Requests that were accepted and not yet answered. */
     pendingRequests: () =>
       [current, ...older].reduce((sum, server) => sum + server.pendingRequests, 0),
+    /** Closes HTTP connections that are kept and idle; says how many. */
+    closeIdle: () =>
+      [current, ...older].reduce((sum, server) => sum + server.closeIdleConnections(), 0),
     /** Refuses new connections and closes the open ones. */
     async stop(): Promise<void> {
       await Promise.all([current, ...older].map((server) => server.stop(true)));

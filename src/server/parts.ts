@@ -1,5 +1,6 @@
 import type { Server } from "bun";
-import { type Client, clients } from "../admission/clients.ts";
+import { type Client, clients as clientsOf } from "../admission/clients.ts";
+import { httpConnections } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
@@ -7,19 +8,20 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { onceAMinute } from "../base/once-a-minute.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf } from "../http/app.ts";
-import { endConnection, isLongBodied } from "../http/body.ts";
+import { endsWithAnswer, hasValidHost } from "../http/connection.ts";
 import { guard } from "../http/guard.ts";
-import { ProblemResponse } from "../http/problem.ts";
-import { type IceSource, iceSource } from "../rendezvous/ice.ts";
+import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
+import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { LargeFrames } from "../signaling/large-frames.ts";
-import { connectionLog } from "../telemetry/connection-log.ts";
+import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
@@ -55,11 +57,32 @@ export interface Parts {
 
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
+const badHost =
+  "A request names its host in one Host header, by a name or an address, with or without a port.";
+const clientUnknown =
+  "A trusted proxy does not tell who its client is: all such clients count as one, with the limits of " +
+  "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For where that is not set.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
 /** ICE servers that cost their operator traffic, given to one client in an hour. */
 const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
+const iceGrantsOfSide = { perWindow: maxGrantsPerSide, windowMs: 3_600_000 };
+const fullForOne: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "rate_limited",
+  "client_full",
+  "too_many_misses",
+  "shared_misses",
+  "too_many_sockets",
+  "too_many_rooms",
+]);
+const fullForAll: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "codes_full",
+  "rooms_full",
+  "sockets_full",
+]);
+/** Proxies, or kinds of refusal, that have a line in the log in one minute. */
+const maxReported = 20;
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
@@ -70,39 +93,45 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log } = core;
+  const { config, engine, log, tally } = core;
   const admission = buildAdmission(core);
-  const { clientOf, connectionLog, requests } = admission;
-  const ice = iceSource({
-    ...config,
-    rooms: engine.rooms,
-    now: engine.now,
-    limiter: admission.iceLimit,
-  });
+  const {
+    clientOf,
+    connections,
+    requests,
+    iceLimit: limiter,
+    iceSideLimit: sideLimiter,
+  } = admission;
+  const refusalLog = logOfRefusals(core, admission);
+  const { rooms, now } = engine;
+  const ice = iceSource({ ...config, rooms, now, limiter, sideLimiter });
   const { context, sockets, upgrade } = buildSockets(core, admission, ice);
   const { app, guessing } = buildHttp(core, admission, context, ice);
+  const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
     const isUpgrade = wsPaths.has(pathOf(request));
-    const client = clientOf(request, server);
-    const answer = isUpgrade ? upgrade(request, client, server) : app.fetch(request, client);
-    return connectionLog === undefined ? answer : logRefusal(request, client, answer, isUpgrade);
-  }
-
-  function logRefusal(
-    request: Request,
-    { address }: Client,
-    answer: MaybePromise<Response | undefined>,
-    isUpgrade: boolean,
-  ): MaybePromise<Response | undefined> {
+    const peer = server.requestIP(request);
+    const client = clientOf(peer?.address ?? "", request);
+    const connection = `${peer?.address} ${peer?.port}`;
+    // A request counts before its body is there. What may become a socket does not: that counts itself.
+    const kept = isUpgrade ? undefined : connections.mayKeep(connection, client.accounts);
+    const respond = isUpgrade ? upgrade : app.fetch;
+    const answer = hasValidHost(request.headers)
+      ? respond(request, client, server)
+      : refuseHost(tally);
     return andThen(answer, (response) => {
-      if (response === undefined || response.status < 400) return response;
-      const { status } = response;
-      const why = response instanceof ProblemResponse ? response : undefined;
-      const route = isUpgrade ? pathOf(request) : app.routeOf(request);
-      const refusal = { route, status, code: why?.code, detail: why?.detail };
-      connectionLog?.refused(request, refusal, address);
+      if (response !== undefined && response.status >= 400) {
+        refusalLog(request, response, client, isUpgrade ? pathOf(request) : app.routeOf(request));
+      }
+      const isKept =
+        response !== undefined &&
+        (kept ?? connections.mayKeep(connection, client.accounts)) &&
+        !endsWithAnswer(request.headers);
+      if (isKept) server.timeout(request, idleSeconds);
+      else connections.ended(connection);
+      if (!isKept) response?.headers.append("Connection", "close");
       return response;
     });
   }
@@ -113,27 +142,70 @@ export function buildParts(core: Core): Parts {
     watchGuessing: guessWatch(guessing, log),
     answer(request, server) {
       const turn = requests.take();
-      const answer =
-        turn === undefined ? route(request, server) : turn.then(() => route(request, server));
-      // Checked last: each header that is looked up costs a socket as much as its seat.
-      if (answer === undefined || !isLongBodied(request.headers)) return answer;
-      return andThen(answer, endConnection);
+      return turn === undefined ? route(request, server) : turn.then(() => route(request, server));
     },
   };
 }
 
+function refuseHost(tally: Tally): Response {
+  tally.refusals.bad_request++;
+  return problem("malformed", { detail: badHost });
+}
+
+/**
+ * Every refusal in the connection log, where there is one. Beside it, of those because something is
+ * used up, one line a minute for each kind, with who met it first.
+ */
+function logOfRefusals({ log, clock, config }: Core, { connectionLog }: Admission) {
+  const isDue = onceAMinute(clock.monotonicMs, maxReported);
+
+  function limited(code: ProblemCode, address: string): void {
+    const isFull = fullForAll.has(code);
+    if (!(isFull || fullForOne.has(code)) || !isDue(code)) return;
+    const client = logClient(address, config.logClient);
+    if (isFull) log.warn("the server is full", { code });
+    else log.info("a client was refused by a limit", { code, client });
+  }
+
+  return (
+    request: Request,
+    response: Response,
+    { address }: Client,
+    route: string | undefined,
+  ): void => {
+    const why = response instanceof ProblemResponse ? response : undefined;
+    if (why !== undefined) limited(why.code, address);
+    const refusal = { route, status: response.status, code: why?.code, detail: why?.detail };
+    connectionLog?.refused(request, refusal, address);
+  };
+}
+
 /** Who a client is, and how much it may take. */
-function buildAdmission({ config, clock, log }: Core) {
+function buildAdmission({ config, clock, log, tally }: Core) {
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
-  const known = clients({
+  const known = clientsOf({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
     ignoreHeaders: config.trustProxy === "none",
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  const clientOf = (request: Request, server: Server<PeerSocket>) =>
-    known.of(server.requestIP(request)?.address ?? "", request.headers);
+  const sockets = socketLimits({
+    max: config.maxSockets || socketsWithinOpenFiles(),
+    perClient: config.socketsPerClient,
+  });
+  const probes = new Set(["/healthz", "/readyz", config.metricsRoute]);
+  const isDue = onceAMinute(clock.monotonicMs, maxReported);
+
+  function clientOf(peer: string, request: Request): Client {
+    const client = known.of(peer, request.headers);
+    const { fault, address, header = config.clientIpHeader || undefined } = client;
+    // A balancer, or Prometheus, that asks for itself has no client.
+    if (fault === undefined || probes.has(pathOf(request))) return client;
+    tally.unknownClients[fault]++;
+    if (isDue(address)) log.warn(clientUnknown, { proxy: address, header, fault });
+    return client;
+  }
   return {
     clientOf,
     sharedClients: known.sharedCount,
@@ -143,9 +215,14 @@ function buildAdmission({ config, clock, log }: Core) {
     httpLimit: limiter({ perWindow: config.httpRatePerMin }),
     wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
-    socketLimits: socketLimits({
-      max: config.maxSockets || socketsWithinOpenFiles(),
+    iceSideLimit: limiter(iceGrantsOfSide),
+    socketLimits: sockets,
+    connections: httpConnections({
+      max: sockets.max,
       perClient: config.socketsPerClient,
+      openSockets: sockets.size,
+      idleMs: config.idleTimeoutMs,
+      monotonicMs: clock.monotonicMs,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
     connectionLog: connectionLog(log, config),
@@ -214,7 +291,12 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
       (await loadMetrics())({
         tally,
         sizes: () => (node === undefined || tally.store.isUp ? engine.sizes() : undefined),
-        limiters: () => ({ http: httpLimit, ws: wsLimit, ice: iceLimit }),
+        limiters: () => ({
+          http: httpLimit,
+          ws: wsLimit,
+          ice: iceLimit,
+          ice_side: admission.iceSideLimit,
+        }),
         deferredRequests: admission.requests.deferred,
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
@@ -229,11 +311,13 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
           sockets: socketLimits.size,
           socketClients: socketLimits.clients,
           sharedClients: admission.sharedClients,
+          httpConnections: admission.connections,
           guessing: codes.guessing,
         },
       }),
     metricsRoute: config.metricsRoute,
     metricsToken: config.metricsToken,
+    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,

@@ -1,3 +1,4 @@
+import { descriptorShortage } from "../admission/socket-limits.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
 import { newNodeId } from "../base/ids.ts";
 import { andThen } from "../base/maybe-promise.ts";
@@ -134,7 +135,11 @@ async function run(
   );
   const rotation =
     tls && (await (await certificates()).watchTls(config, tls, listeners.rotate, { clock, log }));
-  const stopSweeping = clock.every(sweepEveryMs, () => andThen(engine.sweep(), watchGuessing));
+  const lacksDescriptors = descriptorShortage();
+  const stopSweeping = clock.every(sweepEveryMs, () => {
+    if (lacksDescriptors()) tally.idleClosed += listeners.closeIdle();
+    return andThen(engine.sweep(), watchGuessing);
+  });
   const stopCollecting = collectWhenIdle({
     clock,
     work: () => tally.work(),

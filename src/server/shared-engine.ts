@@ -75,12 +75,12 @@ export async function sharedEngine(
 }
 
 async function redisTarget(config: Config): Promise<RedisTarget> {
-  const { redisUrl, redisCaFile, redisSentinels, redisSentinelName, redisSentinelPassword } =
-    config;
+  const { redisUrl, redisCaFile, redisSentinels } = config;
   const sentinels = {
     hosts: redisSentinels,
-    name: redisSentinelName,
-    password: redisSentinelPassword,
+    name: config.redisSentinelName,
+    user: config.redisSentinelUser,
+    password: config.redisSentinelPassword,
   };
   return {
     url: redisUrl,

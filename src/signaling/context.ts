@@ -54,6 +54,8 @@ export interface Connection {
   readonly id: string;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
+  /** As `send`, for a text that is not known yet: what is sent after it waits for it. Never rejects. */
+  sendLater(text: Promise<string>): void;
   /** Sends a relayed frame, in order with `send`. Answers its size in bytes. */
   relay(text: string): number;
   /** More is unsent than should be: whoever sends to this connection had better wait. */

@@ -60,8 +60,6 @@ export class Peer implements SeatListener {
   private arrival: Arrival | undefined;
   private seat: Seat | undefined;
   private openPump: Pump | undefined;
-  /** Whether the other side is there, while this one has its seat but no welcome yet. */
-  private peerThere: boolean | undefined;
   /** Set while held frames wait to see whether this peer was restarted. */
   private returning: Returning | undefined;
   private prober: Prober | undefined;
@@ -80,15 +78,13 @@ export class Peer implements SeatListener {
   ) {
     const { appId, side, sid } = identity;
     const accounts = client?.accounts ?? noAccounts;
-    // Where a welcome waits for its ICE servers, frames have to wait for the welcome.
-    const startsRelay = !(identity.v2 && context.iceServers);
-    const newcomer = { appId, side, sid, accounts, startsRelay, listener: this };
-    this.arrival = new Arrival(newcomer, connection, context, this);
+    const newcomer = { appId, side, sid, accounts, startsRelay: true, listener: this };
+    this.arrival = new Arrival(newcomer, context, this);
   }
 
   // ---- what the socket says ----
 
-  /** The client can hear what it is told. Its first frame says so as well; later calls do nothing. */
+  /** Asks for the seat. */
   join(): void {
     this.arrival?.join();
   }
@@ -143,7 +139,7 @@ export class Peer implements SeatListener {
       this.client?.accounts ?? noAccounts,
     );
     if (this.arrival?.isParked) inbox.park();
-    else if (this.arrival || this.peerThere !== undefined) inbox.hold();
+    else if (this.arrival) inbox.hold();
     return inbox;
   }
 
@@ -157,39 +153,27 @@ export class Peer implements SeatListener {
     this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();
-    this.peerThere = taken.peer;
     if (taken.peer) this.context.connectionLog?.paired(this.connection.id, this.identity);
-    void andThen(this.iceServers(), (iceServers) => {
-      if (this.seat === taken.seat) this.begin(taken, iceServers);
-    });
-  }
-
-  /** Undefined when the client is told of none. Only `nt.v2` clients get ICE servers. */
-  private iceServers(): MaybePromise<readonly IceServer[] | undefined> {
-    const { appId, side, v2 } = this.identity;
-    return v2 ? this.context.iceServers?.(appId, side, this.client) : undefined;
-  }
-
-  private begin(taken: Taken, iceServers: readonly IceServer[] | undefined): void {
-    const { clock, engine } = this.context;
-    const { seat } = taken;
-    const isPeerThere = this.peerThere === true;
-    this.peerThere = undefined;
-    this.tell(() => this.welcome(isPeerThere, iceServers));
-    if (isPeerThere) this.peerJoined();
+    this.sendWelcome(taken.peer);
+    if (taken.peer) this.peerJoined();
     if (taken.mailWaits) this.pump?.mailStored();
-    else if (!this.identity.mailboxClient) {
-      this.mailAfter = taken.lastSeq;
-      // Mail may have come while the welcome waited for its ICE servers.
-      this.openPump?.openAfter(taken.lastSeq);
-    }
-    if (taken.held === 0) {
-      if (!taken.started) void engine.relay.start(seat, false);
-    } else {
-      this.returning = new Returning(clock, (discard) => engine.relay.start(seat, discard));
-      if (isPeerThere) this.returning.peerThere();
+    else if (!this.identity.mailboxClient) this.mailAfter = taken.lastSeq;
+    if (taken.held > 0) {
+      const { clock, engine } = this.context;
+      this.returning = new Returning(clock, (discard) => engine.relay.start(taken.seat, discard));
+      if (taken.peer) this.returning.peerThere();
     }
     this.inbox?.release();
+  }
+
+  /** What is sent after it waits for it, as it may have to wait for its ICE servers. */
+  private sendWelcome(peer: boolean): void {
+    const { appId, side, v2 } = this.identity;
+    if (!v2) return;
+    const iceServers = this.context.iceServers?.(appId, side, this.client);
+    const text = andThen(iceServers, (known) => this.welcome(peer, known));
+    if (text instanceof Promise) this.connection.sendLater(text);
+    else this.connection.send(text);
   }
 
   private welcome(peer: boolean, iceServers: readonly IceServer[] | undefined): string {
@@ -224,20 +208,12 @@ export class Peer implements SeatListener {
   }
 
   peerJoined(): void {
-    if (this.peerThere !== undefined) {
-      this.peerThere = true;
-      return;
-    }
     this.connection.send(roomFull);
     this.tell(() => peerJoined);
     this.returning?.peerThere();
   }
 
   peerLeft(): void {
-    if (this.peerThere !== undefined) {
-      this.peerThere = false;
-      return;
-    }
     this.peerDrained();
     this.tell(() => peerLeft);
   }

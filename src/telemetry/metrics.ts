@@ -41,6 +41,8 @@ export function metrics(options: {
     readonly socketClients: () => number;
     /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
     readonly sharedClients: () => number;
+    /** HTTP connections that are kept, and requests whose connection was not, because of a limit. */
+    readonly httpConnections: { readonly size: () => number; readonly refused: () => number };
     /** What wrong codes have come to. */
     readonly guessing: () => {
       readonly recentMisses: number;
@@ -151,16 +153,30 @@ export function metrics(options: {
     "Clients and sites whose failed redeems are remembered, at most 100,000",
     "guessers",
   );
-  histogram(
-    "nt_join_seconds",
-    "From a newcomer's first frame, or 50 ms after the upgrade, to its seat",
-    () => buckets(tally.joinSeconds),
+  histogram("nt_join_seconds", "From a newcomer's upgrade to its seat", () =>
+    buckets(tally.joinSeconds),
   );
   gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
   gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
   gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));
+  gauge("nt_http_connections", "HTTP connections kept for a next request, at most", () =>
+    one(process.httpConnections.size()),
+  );
+  counter(
+    "nt_http_unkept_total",
+    "Answers that ended their connection because a client, or all, had as many as they may",
+    () => one(process.httpConnections.refused()),
+  );
+  counter("nt_http_idle_closed_total", "Idle HTTP connections closed to get descriptors back", () =>
+    one(tally.idleClosed),
+  );
   gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
     one(process.sharedClients()),
+  );
+  counter(
+    "nt_unknown_clients_total",
+    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
+    () => by("fault", tally.unknownClients),
   );
   const { version, bun, engine, node } = process;
   const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };

@@ -139,6 +139,8 @@ export class Tally {
   readonly drops = zeroes(dropReasons);
   readonly closes = zeroes(closeReasons);
   readonly refusals = zeroes(refusals);
+  /** Requests that a trusted proxy sent on and whose client is not known. */
+  readonly unknownClients = { missing: 0, unreadable: 0 };
   readonly takeovers = { same_sid: 0, dead: 0 };
   codesMinted = 0;
   codesRedeemed = 0;
@@ -158,6 +160,8 @@ export class Tally {
   };
   /** Bytes queued in all sockets, as last seen. */
   bufferedBytes = 0;
+  /** Idle HTTP connections closed because descriptors ran short. */
+  idleClosed = 0;
   pausedSockets = 0;
   parkedSockets = 0;
 

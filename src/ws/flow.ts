@@ -104,7 +104,7 @@ export class Flow {
 
   /** Unsent bytes of a socket; remembers them. */
   look(socket: PeerSocket): number {
-    const unsent = socket.ws?.getBufferedAmount() ?? 0;
+    const unsent = (socket.ws?.getBufferedAmount() ?? 0) + (socket.quiet?.bytes ?? 0);
     if (unsent === socket.unsent) return unsent;
     if (unsent < socket.unsent || socket.unsent === 0) socket.progressTick = this.tick;
     const grows = unsent > socket.unsent;
@@ -153,7 +153,7 @@ export class Flow {
       if (unsent === 0) this.finish(socket, socket.closing.reason);
       return;
     }
-    const relieved = unsent <= this.lowMark;
+    const relieved = unsent <= this.lowMark && socket.quiet === undefined;
     const wasCongested = socket.congested;
     if (relieved) socket.congested = false;
     if (relieved) socket.peer?.drained(wasCongested);
@@ -199,7 +199,7 @@ export class Flow {
   close(socket: PeerSocket, reason: ServerClose): void {
     const unsent = socket.ws?.getBufferedAmount() ?? 0;
     if (unsent === 0) return this.finish(socket, reason);
-    this.endPause(socket);
+    this.release(socket);
     socket.ws?.pause();
     this.count(socket, unsent);
     this.behind.add(socket);
@@ -216,7 +216,7 @@ export class Flow {
    * as the runtime keeps it.
    */
   closed(socket: PeerSocket, abruptly: boolean): void {
-    const { unsent } = socket;
+    const unsent = socket.unsent - (socket.quiet?.bytes ?? 0);
     this.forget(socket);
     if (abruptly || unsent === 0) return;
     this.count(socket, unsent);
@@ -225,15 +225,16 @@ export class Flow {
 
   /** It is closed, or will be at once. */
   forget(socket: PeerSocket): void {
+    socket.quiet = undefined;
     if (socket.unsent > 0) this.count(socket, 0);
     this.behind.delete(socket);
-    this.endPause(socket);
+    this.release(socket);
     if (socket.closing !== undefined) socket.ws?.resume();
     socket.closing = undefined;
   }
 
   /** Nobody has to wait for this socket any more, nor it for others. */
-  private endPause(socket: PeerSocket): void {
+  release(socket: PeerSocket): void {
     this.paused.delete(socket);
     this.tally.pausedSockets = this.paused.size;
     if (socket.paused !== 0 && !socket.turn) socket.ws?.resume();
@@ -280,7 +281,7 @@ export class Flow {
     let fullest: PeerSocket | undefined;
     for (const socket of this.behind) {
       if (of !== undefined && !socket.client.accounts.some(({ key }) => key === of.key)) continue;
-      if (socket.closing !== undefined) socket.terminate(reason);
+      if (socket.closeReason !== undefined) socket.terminate(reason);
       else if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
     const { used, most } = this.unsent;

@@ -14,15 +14,22 @@ const [fewestSlots, mostSlots] = [20, 1_000];
  */
 export const leastSilenceMs = 4_000;
 
+/** Pings of a round stay this far below HEARTBEAT, so that a silent peer is gone within two. */
+const roundPart = 0.9;
+
 /**
- * Pings every socket each 0.9 × HEARTBEAT and cuts those that showed no life between two pings, and
+ * Pings every socket each 0.9 × HEARTBEAT, for the first time one HEARTBEAT after it opened (a client
+ * that knows text frames only has begun by then), and cuts those that showed no life between two pings, and
  * for `leastSilenceMs`: no frame, no pong, and nothing taken of what was queued for them. A silent
  * peer is gone within 2 × HEARTBEAT, or where that is longer 4 s and a ping, whatever is being sent to
  * it. A socket that the server itself doesn't read from is not judged. One timer for all.
  */
 export function startHeartbeat(heartbeatMs: number, clock: Clock) {
-  const roundMs = heartbeatMs * 0.9;
+  const roundMs = heartbeatMs * roundPart;
   const slots = Math.min(mostSlots, Math.max(fewestSlots, Math.ceil(roundMs / slotMs)));
+  const slotsOfHeartbeat = Math.ceil(slots / roundPart) + 1;
+  /** Sockets that open together are pinged in so many slots: together with those it is two HEARTBEATs. */
+  const spread = Math.max(1, Math.floor(slots * (1 - roundPart)) - 2);
   const wheel = Array.from({ length: slots }, () => new Set<PeerSocket>());
   let at = 0;
   let joined = 0;
@@ -31,12 +38,14 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
     at = (at + 1) % slots;
     const monotonicMs = clock.monotonicMs();
     const ping = `beat-${monotonicMs}`;
-    for (const socket of wheel[at] ?? []) beat(socket, ping, monotonicMs);
+    for (const socket of wheel[at] ?? []) {
+      if (monotonicMs - socket.openedAt >= heartbeatMs) beat(socket, ping, monotonicMs);
+    }
   });
 
   return {
     add(socket: PeerSocket): void {
-      socket.slot = joined++ % slots;
+      socket.slot = (at + slotsOfHeartbeat + (joined++ % spread)) % slots;
       wheel[socket.slot]?.add(socket);
     },
     /** Every socket that is open. */

@@ -4,6 +4,7 @@ import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
 import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
+import { Quiet } from "./quiet.ts";
 
 /** What a socket carries from its upgrade on. */
 export type Socket = ServerWebSocket<PeerSocket>;
@@ -29,6 +30,8 @@ export class PeerSocket implements Connection {
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
+  /** What waits until its client can hear it; undefined once it can. */
+  quiet: Quiet | undefined = new Quiet(false);
   /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
@@ -71,7 +74,49 @@ export class PeerSocket implements Connection {
   }
 
   send(text: string): number {
-    if (this.ws === undefined || this.closeReason !== undefined) return 0;
+    if (this.closeReason !== undefined) return 0;
+    return this.quiet === undefined ? this.write(text) : this.wait(this.quiet, text);
+  }
+
+  sendLater(text: Promise<string>): void {
+    if (this.closeReason !== undefined) return;
+    this.quiet ??= new Quiet(true);
+    const { quiet } = this;
+    const put = quiet.keepPlace();
+    void text.then((known) => {
+      put(known);
+      if (this.quiet !== quiet) return;
+      this.flow.look(this);
+      if (quiet.isOver) this.endQuiet(quiet);
+    });
+  }
+
+  /** Its client is listening: a frame or a ping came from it, or it has had its time. */
+  heard(): void {
+    const { quiet } = this;
+    if (quiet === undefined || quiet.isHeard) return;
+    quiet.isHeard = true;
+    if (quiet.isOver) this.endQuiet(quiet);
+  }
+
+  private endQuiet(quiet: Quiet): void {
+    this.quiet = undefined;
+    this.ws?.cork(() => {
+      for (const text of quiet.known()) this.write(text);
+    });
+    if (quiet.close !== undefined) this.flow.close(this, quiet.close);
+    else this.flow.drained(this);
+  }
+
+  private wait(quiet: Quiet, text: string): number {
+    const bytes = Buffer.byteLength(text);
+    quiet.add(text, bytes);
+    this.flow.look(this);
+    return bytes;
+  }
+
+  private write(text: string): number {
+    if (this.ws === undefined) return 0;
     const queued = this.ws.send(text);
     if (queued === 0) {
       if (this.ws.readyState === WebSocket.OPEN) this.flow.overrun(this);
@@ -84,6 +129,14 @@ export class PeerSocket implements Connection {
   }
 
   relay(text: string): number {
+    const { quiet } = this;
+    if (quiet !== undefined) {
+      const bytes = this.send(text);
+      // Counting it may have closed this very socket: nobody has to wait for it.
+      const isOpen = this.closeReason === undefined;
+      if (isOpen && quiet.isFull(this.flow.highMark)) this.congested = true;
+      return bytes;
+    }
     const unsent = this.flow.look(this);
     // The look may have closed this very socket, as the fullest: nobody has to wait for it.
     if (this.closeReason !== undefined) return 0;
@@ -105,7 +158,7 @@ export class PeerSocket implements Connection {
   }
 
   hasRoom(): boolean {
-    return (this.ws?.getBufferedAmount() ?? 0) <= this.flow.lowMark;
+    return this.quiet === undefined && (this.ws?.getBufferedAmount() ?? 0) <= this.flow.lowMark;
   }
 
   joinTopic(): void {
@@ -152,9 +205,16 @@ export class PeerSocket implements Connection {
   close(reason: ServerClose): void {
     if (this.closeReason !== undefined) return;
     this.ends(reason);
-    this.flow.close(this, reason);
+    if (this.quiet === undefined) this.flow.close(this, reason);
+    else this.closeAfter(this.quiet, reason);
     // The runtime tells it only once the socket is closed.
     this.peer?.closed();
+  }
+
+  private closeAfter(quiet: Quiet, reason: ServerClose): void {
+    quiet.close = reason;
+    this.flow.release(this);
+    if (quiet.isOver) this.endQuiet(quiet);
   }
 
   terminate(reason: CloseReason): void {

@@ -1,18 +1,25 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
-import { Newcomers } from "../signaling/arrival.ts";
 import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
 import { Peer } from "../signaling/peer.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
+import { QuietTimer, quietMs } from "./quiet.ts";
+
+/** What an upgrade request says. */
+export interface Upgrading {
+  readonly identity: PeerIdentity;
+  /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+  readonly isBrowser: boolean;
+}
 
 export interface Sockets {
   /** The handlers for `Bun.serve`. */
   readonly handler: WebSocketHandler<PeerSocket>;
   /** What an upgraded socket will carry. */
-  newSocket(identity: PeerIdentity, client: Client, server: Server<PeerSocket>): PeerSocket;
+  newSocket(upgrade: Upgrading, client: Client, server: Server<PeerSocket>): PeerSocket;
   /**
    * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
    * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
@@ -33,8 +40,8 @@ const retryAfterDrainMs = 250;
  */
 const maxControlsPerTurn = 200;
 const drainStepMs = 20;
-/** How long a client may take to answer a close. */
-const closingGraceMs = 200;
+/** How long a client may take to answer a close, which may have waited until the client listened. */
+const closingGraceMs = quietMs + 200;
 
 /** Bun's sockets, turned into peers. */
 export function createSockets(
@@ -46,7 +53,7 @@ export function createSockets(
   const { tally, clock, connectionLog } = context;
   const flow = new Flow(limits, tally, clock);
   const heartbeat = startHeartbeat(context.heartbeatMs, clock);
-  const newcomers = new Newcomers(clock);
+  const quietTimer = new QuietTimer(clock);
   let open = 0;
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -104,7 +111,8 @@ export function createSockets(
         connectionLog.joined(socket.id, socket.identity, socket.client.address);
       }
       heartbeat.add(socket);
-      if (socket.peer) newcomers.add(socket.peer);
+      if (socket.quiet) quietTimer.add(socket);
+      socket.peer?.join();
     },
 
     message(ws: Socket, message) {
@@ -112,6 +120,7 @@ export function createSockets(
       socket.heardAt = clock.monotonicMs();
       socket.frames++;
       if (connectionLog) socket.bytes += Buffer.byteLength(message);
+      socket.heard();
       socket.peer?.received(textOf(message));
     },
 
@@ -120,7 +129,7 @@ export function createSockets(
       countControl(socket);
       socket.heardAt = clock.monotonicMs();
       // Unlike a pong, which a client's library sends by itself, it says that the client is there.
-      socket.peer?.join();
+      socket.heard();
     },
 
     pong(ws: Socket, data) {
@@ -161,8 +170,9 @@ export function createSockets(
 
   return {
     handler,
-    newSocket(identity, client, server) {
+    newSocket({ identity, isBrowser }, client, server) {
       const socket = new PeerSocket(identity, client, server, flow);
+      if (isBrowser) socket.heard();
       socket.peer = new Peer(identity, socket, context, client);
       return socket;
     },

@@ -82,7 +82,7 @@ export function createUpgrade(options: {
     identity: PeerIdentity,
     client: Client,
   ): Response | undefined {
-    const data = sockets.newSocket(identity, client, server);
+    const data = sockets.newSocket({ identity, isBrowser: isBrowser(request) }, client, server);
     const upgraded = request.headers.has("sec-websocket-protocol")
       ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
       : server.upgrade(request, { data });
@@ -124,6 +124,11 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
     mailboxClient: sid !== undefined,
     v2: wantsV2,
   };
+}
+
+/** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */
+function isBrowser({ headers }: Request): boolean {
+  return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
 
 const maxSidLength = 256;

@@ -101,6 +101,43 @@ async function mintedMeanwhile(env: Headers): Promise<Verdict> {
   return { measured: `${measured}, of ${digits} digits`, holds };
 }
 
+async function guessAsCustomer(env: Headers): Promise<Verdict> {
+  await using target = await startTarget({ REDEEM_WINDOW: "2s", CODE_DIGITS: "6", ...env });
+  const who = (n: number) => from(`2001:db8:1:${(n % 256).toString(16)}::5`);
+  const answers: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    await guessAll(target, 8, 2_000, who);
+    const neighbour = from(`2001:db8:1:${round + 1}00::5`);
+    const code = await mint(target, neighbour);
+    for (const text of ["00000000", code]) {
+      answers.push((await postJson(target, "redeem", { code: text }, neighbour)).status);
+    }
+    await Bun.sleep(2_100);
+  }
+  return {
+    measured: `neighbours were answered ${answers.join(", ")}`,
+    holds: answers.join() === "410,200,410,200,410,200",
+  };
+}
+
+async function unreadableHeader(): Promise<Verdict> {
+  await using target = await startTarget({ CLIENT_IP_HEADER: "X-Real-IP" });
+  const unreadable = { "X-Real-IP": "unknown" };
+  for (let i = 0; i < live; i++) await mint(target, { "X-Real-IP": `192.0.2.${i + 1}` });
+  const { measured, holds } = told(
+    await guessAll(target, 4, 10_000, () => unreadable),
+    live,
+    1 / 20,
+  );
+  const isTold = (target.program.stdout + target.program.stderr).includes(
+    "does not tell who its client is",
+  );
+  return {
+    measured: `${measured}; ${isTold ? "told of" : "not told of"} in the log`,
+    holds: holds && isTold,
+  };
+}
+
 export const guessing: readonly AttackCase[] = [
   {
     name: "guess-behind-a-header",
@@ -192,6 +229,35 @@ export const guessing: readonly AttackCase[] = [
         holds: refused === 0 && longest < 5_000,
       };
     },
+  },
+  {
+    name: "guess-as-one-customer",
+    theme: "guessing",
+    tries:
+      "2,000 wrong codes from the 256 /64s of one /56, again in each of three windows (REDEEM_WINDOW 2s)",
+    bound: "its neighbours in the /48 redeem their right codes, at once, also after a wrong one",
+    short: true,
+    run: () => guessAsCustomer({}),
+  },
+  {
+    name: "guess-as-one-customer-redis",
+    theme: "guessing",
+    tries: "the same with Redis",
+    bound: "its neighbours in the /48 redeem their right codes, at once, also after a wrong one",
+    needs: ["redis-server"],
+    async run() {
+      await using redis = await TestRedis.start();
+      return await guessAsCustomer({ REDIS_URL: redis.url });
+    },
+  },
+  {
+    name: "guess-behind-an-unreadable-header",
+    theme: "guessing",
+    tries:
+      "10,000 guesses through a trusted proxy whose CLIENT_IP_HEADER is no address, at 80 codes",
+    bound: "a code is taken with a chance of at most 1 in 20; the log tells of the header",
+    short: true,
+    run: unreadableHeader,
   },
   {
     name: "guess-spread-redis",

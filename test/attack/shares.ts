@@ -1,4 +1,6 @@
+import { startServer } from "../load/server.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
+import { KeptConnection } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
 import { eachOf, from, mint, postJson, startTarget, stranger, tryOpen, upTo } from "./target.ts";
@@ -11,10 +13,15 @@ const hostile = from("198.18.0.1");
 const other = from("203.0.113.7");
 const v2 = { "Sec-WebSocket-Protocol": "nt.v2" };
 
-/** The n-th of the /64s of one /48, with an address in each. */
+/** An address of the n-th of the /56s of one /48. */
 function sitesAddress(n: number): string {
-  return `2001:db8:1:${(n + 1).toString(16)}::5`;
+  return `2001:db8:1:${((n + 1) << 8).toString(16)}::5`;
 }
+/** An address of the n-th of the /64s of one /56, a neighbour of those. */
+function customersAddress(n: number): string {
+  return `2001:db8:1:${(n % 256).toString(16)}::5`;
+}
+const neighbour = from(sitesAddress(0));
 
 async function withRedis(run: (env: Env) => Promise<Verdict>): Promise<Verdict> {
   await using redis = await TestRedis.start();
@@ -96,28 +103,37 @@ async function fillRooms(env: Env): Promise<Verdict> {
   };
 }
 
-async function fillCodes(env: Env): Promise<Verdict> {
+/** Mints as strangers told by `who`; then somebody else does. */
+async function fillCodes(
+  env: Env,
+  who = (n: number) => sitesAddress(n % 30),
+  next = from("2001:db8:2:1::5"),
+): Promise<Verdict> {
   await using target = await startTarget({ MAX_CODES: "3000", ...env });
   let minted = 0;
   await eachOf(upTo(3_000), 16, async (n) => {
-    if ((await mint(target, from(sitesAddress(n % 30)))) !== undefined) minted++;
+    if ((await mint(target, from(who(n)))) !== undefined) minted++;
   });
-  const code = await mint(target, from("2001:db8:2:1::5"));
+  const code = await mint(target, next);
   return {
-    measured: `the site minted ${minted} of 3000; another site's mint: ${code === undefined ? "refused" : "served"}`,
+    measured: `they minted ${minted} of 3000; the other's mint: ${code === undefined ? "refused" : "served"}`,
     holds: code !== undefined,
   };
 }
 
 /** Opens sockets as strangers told by `who`; then somebody else comes. */
-async function fillSockets(who: (n: number) => Env, perClient: string): Promise<Verdict> {
+async function fillSockets(
+  who: (n: number) => Env,
+  perClient: string,
+  next: Env = other,
+): Promise<Verdict> {
   await using target = await startTarget({ MAX_SOCKETS: "300", SOCKETS_PER_CLIENT: perClient });
   const clients: RawClient[] = [];
   for (let n = 0; n < 300; n++) {
     const client = await tryOpen(target, { headers: who(n) });
     if (client !== undefined) clients.push(client);
   }
-  const socket = await tryOpen(target, { headers: other });
+  const socket = await tryOpen(target, { headers: next });
   for (const client of [...clients, socket]) client?.destroy();
   return {
     measured: `${clients.length} of 300 sockets taken; the other's: ${socket ? "open" : "refused"}`,
@@ -142,6 +158,34 @@ async function siteRate(): Promise<Verdict> {
   return {
     measured: `${asked} requests and ${opened} upgrades let in`,
     holds: asked <= 2 * 160 && opened <= 2 * 160,
+  };
+}
+
+/** Strangers ask for the TURN credentials of a side; then its holder does. */
+async function useUpTurn(): Promise<Verdict> {
+  await using target = await startTarget({
+    TURN_URLS: "turn:127.0.0.1:3478",
+    TURN_SECRET: "north",
+    TURN_ROOMS: "any",
+  });
+  const appId = crypto.randomUUID();
+  const open = () => RawClient.open(target.ws, { appId, headers: { ...other, ...v2 } });
+  const socket = await open();
+  await socket.nextText();
+  const ask = (headers: Env) => postJson(target, "ice", { appID: appId, side: "A" }, headers);
+  let given = 0;
+  await eachOf(upTo(200), 16, async (n) => {
+    if ((await ask(from(stranger(n % 40)))).ok) given++;
+  });
+  const own = await ask(other);
+  socket.destroy();
+  await socket.ended;
+  await using again = await open();
+  const welcome = await again.nextText();
+  const hasTurn = welcome.includes('"credential"');
+  return {
+    measured: `strangers were given ${given}; the holder: ${own.status}, its welcome ${hasTurn ? "with" : "without"} TURN`,
+    holds: own.ok && hasTurn,
   };
 }
 
@@ -243,7 +287,75 @@ async function fillSocketsFromOneSite(): Promise<Verdict> {
   };
 }
 
+/** Asks once on each of so many connections, and keeps those that the server keeps. */
+async function keepConnections(
+  http: string,
+  count: number,
+  headersOf: (n: number) => Env,
+): Promise<KeptConnection[]> {
+  const kept: KeptConnection[] = [];
+  await eachOf(upTo(count), 8, async (n) => {
+    const connection = KeptConnection.connect(new URL(http));
+    const lines = Object.entries(headersOf(n)).map(([name, value]) => `${name}: ${value}`);
+    const answer = await connection.ask("GET /healthz", lines).catch(() => undefined);
+    if (answer?.headers.get("connection") === null) kept.push(connection);
+    else await connection[Symbol.asyncDispose]();
+  });
+  return kept;
+}
+
+async function disposeAll(connections: readonly KeptConnection[]): Promise<void> {
+  for (const connection of connections) await connection[Symbol.asyncDispose]();
+}
+
+/** One client keeps HTTP connections; then another client does. */
+async function fillConnections(): Promise<Verdict> {
+  await using target = await startTarget({ MAX_SOCKETS: "240" });
+  const kept = await keepConnections(target.http, 240, () => hostile);
+  const others = await keepConnections(target.http, 1, () => other);
+  await disposeAll([...kept, ...others]);
+  return {
+    measured: `${kept.length} of 240 kept; the other's: ${others.length === 1 ? "kept" : "ended"}`,
+    holds: kept.length <= 30 && others.length === 1,
+  };
+}
+
+/** Many addresses keep connections until there is no descriptor left; then somebody opens a socket. */
+async function fillDescriptors(): Promise<Verdict> {
+  await using target = await startServer({}, 200);
+  const ws = target.http.replace("http", "ws");
+  const sockets = await Promise.all(
+    [...upTo(60)].map((n) => tryOpen({ ws }, { headers: from(stranger(n)) })),
+  );
+  const kept = await keepConnections(target.http, 180, (n) => from(stranger(1_000 + n)));
+  const more = await Promise.all(
+    [...upTo(60)].map((n) => tryOpen({ ws }, { headers: from(stranger(n)) })),
+  );
+  const opened = more.filter((socket) => socket !== undefined).length;
+  await disposeAll(kept);
+  for (const socket of [...sockets, ...more]) socket?.destroy();
+  return {
+    measured: `${kept.length} of 180 connections kept beside 60 sockets; then ${opened} of 60 sockets opened`,
+    holds: opened === 60,
+  };
+}
+
 export const shares: readonly AttackCase[] = [
+  {
+    name: "share-of-http-connections",
+    theme: "shares",
+    tries: "one client keeps MAX_SOCKETS HTTP connections open",
+    bound: "an eighth is kept, and another client's",
+    short: true,
+    run: fillConnections,
+  },
+  {
+    name: "http-connections-of-many",
+    theme: "shares",
+    tries: "180 addresses keep an HTTP connection each, of 200 descriptors",
+    bound: "sockets open all the same: idle connections are closed for them",
+    run: fillDescriptors,
+  },
   {
     name: "share-of-mail",
     theme: "shares",
@@ -287,7 +399,7 @@ export const shares: readonly AttackCase[] = [
   {
     name: "share-of-sockets-of-a-site",
     theme: "shares",
-    tries: "three /64s of one /48 open MAX_SOCKETS",
+    tries: "three /56s of one /48 open MAX_SOCKETS",
     bound: "another site's socket is admitted",
     short: true,
     run: () => fillSockets((n) => from(sitesAddress(n % 3)), "100"),
@@ -301,9 +413,41 @@ export const shares: readonly AttackCase[] = [
     run: fillSocketsFromOneSite,
   },
   {
+    name: "share-of-sockets-of-a-customer",
+    theme: "shares",
+    tries: "256 /64s of one /56 open MAX_SOCKETS",
+    bound: "another customer's socket of the same /48 is admitted",
+    short: true,
+    run: () => fillSockets((n) => from(customersAddress(n)), "100", neighbour),
+  },
+  {
+    name: "share-of-codes-of-a-customer",
+    theme: "shares",
+    tries: "256 /64s of one /56 mint MAX_CODES",
+    bound: "another customer of the same /48 mints",
+    short: true,
+    run: () => fillCodes({}, customersAddress, neighbour),
+  },
+  {
+    name: "share-of-codes-of-a-customer-redis",
+    theme: "shares",
+    tries: "the same with Redis",
+    bound: "another customer of the same /48 mints",
+    needs: ["redis-server"],
+    run: () => withRedis((env) => fillCodes(env, customersAddress, neighbour)),
+  },
+  {
+    name: "share-of-turn-of-a-holder",
+    theme: "shares",
+    tries: "40 strangers who know an appID ask for the ICE servers of a held side, 5 times each",
+    bound: "the holder is given its own, over HTTP and in its welcome",
+    short: true,
+    run: useUpTurn,
+  },
+  {
     name: "share-of-codes-of-a-site",
     theme: "shares",
-    tries: "thirty /64s of one /48 mint MAX_CODES",
+    tries: "thirty /56s of one /48 mint MAX_CODES",
     bound: "another site mints",
     short: true,
     run: () => fillCodes({}),
@@ -326,7 +470,7 @@ export const shares: readonly AttackCase[] = [
   {
     name: "rate-of-a-site",
     theme: "shares",
-    tries: "64 /64s of one /48, 10 requests and upgrades each (10 a minute for a client)",
+    tries: "64 /56s of one /48, 10 requests and upgrades each (10 a minute for a client)",
     bound: "at most 160 of each a window",
     short: true,
     run: siteRate,

@@ -2,7 +2,17 @@ import { describe, expect, test } from "bun:test";
 import type { Code } from "../../src/base/ids.ts";
 import type { CodeLimits, NewCode } from "../../src/engine/engine.ts";
 import type { EngineUnderTest, MakeEngine } from "./engine-contract.ts";
-import { client, code, countCodes, mint, newCode, noCodeLimits, race, take } from "./seating.ts";
+import {
+  client,
+  code,
+  countCodes,
+  mint,
+  newCode,
+  noCodeLimits,
+  race,
+  subscriber,
+  take,
+} from "./seating.ts";
 
 export function codesContract(make: MakeEngine): void {
   /** Claims one code; answers the outcome. */
@@ -13,6 +23,9 @@ export function codesContract(make: MakeEngine): void {
     limits: Partial<CodeLimits> = {},
   ) {
     return engine.codes.claim([code(text)], newCode(entry), { ...noCodeLimits, ...limits });
+  }
+  function atMost(held: Partial<CodeLimits["maxHeld"]>): Pick<CodeLimits, "maxHeld"> {
+    return { maxHeld: { ...noCodeLimits.maxHeld, ...held } };
   }
   async function outcome(...args: Parameters<typeof claim>) {
     return (await claim(...args)).outcome;
@@ -105,7 +118,7 @@ export function codesContract(make: MakeEngine): void {
       const entry = newCode({ accounts: client("c") });
       const { codes } = under.engine;
       await codes.claim(draws(), entry, { ...noCodeLimits, maxLive: 1 });
-      await codes.claim(draws(), entry, { ...noCodeLimits, maxPerClient: 1 });
+      await codes.claim(draws(), entry, { ...noCodeLimits, ...atMost({ client: 1 }) });
       expect(drawn).toBeLessThanOrEqual(2);
     });
 
@@ -184,9 +197,9 @@ export function codesContract(make: MakeEngine): void {
       expect(await outcome(under, "3333", {}, limits)).toBe("claimed");
     });
 
-    test("a client holds at most maxPerClient codes; others and nobody's are not concerned", async () => {
+    test("a client holds at most its maxHeld; others and nobody's are not concerned", async () => {
       await using under = await make();
-      const limits = { maxPerClient: 2 };
+      const limits = atMost({ client: 2 });
       expect(await outcome(under, "1111", { accounts: client("c") }, limits)).toBe("claimed");
       expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("claimed");
       expect(await outcome(under, "3333", { accounts: client("c") }, limits)).toBe("client_full");
@@ -198,7 +211,7 @@ export function codesContract(make: MakeEngine): void {
 
     test("using a code does not give its client a new one before it has rested", async () => {
       await using under = await make();
-      const limits = { maxPerClient: 1 };
+      const limits = atMost({ client: 1 });
       await claim(under, "1111", { accounts: client("c"), restMs: 60_000 }, limits);
       await take(under.engine, "1111");
       expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("client_full");
@@ -206,43 +219,37 @@ export function codesContract(make: MakeEngine): void {
       expect(await outcome(under, "2222", { accounts: client("c") }, limits)).toBe("claimed");
     });
 
-    test("a maxPerClient of 0 is no limit", async () => {
+    test("a customer and a site hold at most their own maxHeld, whichever of their clients claims", async () => {
       await using under = await make();
-      const outcomes = await race(20, (i) =>
-        outcome(under, `${1000 + i}`, { accounts: client("c") }),
-      );
-      expect(new Set(outcomes)).toEqual(new Set(["claimed"]));
-    });
-
-    test("a site holds at most maxPerSite codes, whichever of its clients claims them", async () => {
-      await using under = await make();
-      const limits = { maxPerClient: 2, maxPerSite: 3 };
-      const of = (key: string, site: string) => ({
-        accounts: [...client(key), { key: site, isSite: true }],
-      });
-      expect(await outcome(under, "1111", of("a", "s"), limits)).toBe("claimed");
-      expect(await outcome(under, "2222", of("a", "s"), limits)).toBe("claimed");
-      expect(await outcome(under, "3333", of("a", "s"), limits)).toBe("client_full");
-      expect(await outcome(under, "3333", of("b", "s"), limits)).toBe("claimed");
-      expect(await outcome(under, "4444", of("c", "s"), limits)).toBe("client_full");
-      expect(await outcome(under, "4444", of("c", "t"), limits)).toBe("claimed");
+      const limits = atMost({ client: 2, customer: 3, site: 5 });
+      const of = (...who: Parameters<typeof subscriber>) => ({ accounts: subscriber(...who) });
+      expect(await outcome(under, "1111", of("a", "c", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "2222", of("a", "c", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "3333", of("a", "c", "s"), limits)).toBe("client_full");
+      expect(await outcome(under, "3333", of("b", "c", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "4444", of("d", "c", "s"), limits)).toBe("client_full");
+      // A neighbour is not concerned, until the site has what it may have.
+      expect(await outcome(under, "4444", of("a", "neighbour", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "5555", of("b", "neighbour", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "6666", of("a", "third", "s"), limits)).toBe("client_full");
+      expect(await outcome(under, "6666", of("a", "third", "t"), limits)).toBe("claimed");
       await take(under.engine, "1111");
       await under.advance(600_000);
-      expect(await outcome(under, "5555", of("c", "s"), limits)).toBe("claimed");
+      expect(await outcome(under, "7777", of("d", "c", "s"), limits)).toBe("claimed");
     });
 
     test("32 racing claims do not pass what a client may hold", async () => {
       await using under = await make();
       const entry = { accounts: client("c") };
       const outcomes = await race(32, (i) =>
-        outcome(under, `${1000 + i}`, entry, { maxPerClient: 5 }),
+        outcome(under, `${1000 + i}`, entry, atMost({ client: 5 })),
       );
       expect(outcomes.filter((o) => o === "claimed")).toHaveLength(5);
     });
 
     test("client_full says when the client's oldest code is free again", async () => {
       await using under = await make();
-      const limits = { maxPerClient: 2 };
+      const limits = atMost({ client: 2 });
       const entry = { accounts: client("c"), ttlMs: 60_000, restMs: 100_000 };
       await claim(under, "1111", entry, limits);
       await under.advance(20_000);
@@ -261,7 +268,7 @@ export function codesContract(make: MakeEngine): void {
       await claim(under, "1111", entry);
       await take(under.engine, "1111");
       await under.advance(50_000);
-      const refused = await claim(under, "2222", entry, { maxPerClient: 1 });
+      const refused = await claim(under, "2222", entry, atMost({ client: 1 }));
       if (refused.outcome !== "client_full") throw new Error(refused.outcome);
       expect(refused.retryAfterMs).toBeLessThanOrEqual(50_000);
       expect(refused.retryAfterMs).toBeGreaterThan(40_000);

@@ -2,16 +2,11 @@ import { describe, expect, test } from "bun:test";
 import type { Account } from "../../src/base/account.ts";
 import type { CodeLimits } from "../../src/engine/engine.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
-import { client, code, mint, newCode, noCodeLimits, race, take } from "./seating.ts";
+import { client, code, mint, newCode, noCodeLimits, race, subscriber, take } from "./seating.ts";
 
 export function guessesContract(make: MakeEngine): void {
   const windowMs = contractLimits.redeemWindowMs;
   const me = client("me");
-
-  /** A client of a site. */
-  function subscriber(key: string, site: string): readonly Account[] {
-    return [...client(key), { key: site, isSite: true }];
-  }
   async function guess(
     { engine }: EngineUnderTest,
     text: string,
@@ -130,14 +125,53 @@ export function guessesContract(make: MakeEngine): void {
       expect(await miss(under, 1, me, 1)).toEqual(["gone"]);
     });
 
-    test("a miss counts against all accounts; a site may have 16 times as many, then its newcomers are locked too", async () => {
+    test("a customer that misses four times as often as a client may is locked, each time for one window, and no neighbour is", async () => {
       await using under = await make();
-      for (let i = 0; i < 16; i++) {
-        expect(await miss(under, 3, subscriber(`host ${i}`, "site"))).not.toContain("locked");
-        expect(await miss(under, 1, subscriber(`host ${i}`, "other"))).toEqual(["locked"]);
+      await mint(under.engine, "1234", { ttlMs: 600_000 });
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 4; i++) {
+          const answers = await miss(under, 3, subscriber(`${round}/${i}`, "customer", "site"));
+          expect(answers).not.toContain("locked");
+        }
+        const locked = await guess(under, "1234", subscriber("new", "customer", "site"));
+        if (locked.outcome !== "locked") throw new Error(locked.outcome);
+        expect(locked.retryAfterMs).toBeLessThanOrEqual(windowMs);
+        await under.advance(locked.retryAfterMs);
       }
-      expect(await miss(under, 1, subscriber("newcomer", "site"))).toEqual(["locked"]);
-      expect(await miss(under, 1, subscriber("newcomer", "other"))).toEqual(["gone"]);
+      await miss(under, 12, subscriber("a", "customer", "site"), 100);
+      const neighbour = subscriber("a", "neighbour", "site");
+      expect(await guess(under, "1234", neighbour)).toMatchObject({ outcome: "taken" });
+    });
+
+    test("a site past its limit locks no neighbour out of a right code, also one who mistypes; its guessers get one client's misses", async () => {
+      await using under = await make();
+      await mint(under.engine, "1234", { ttlMs: 600_000 });
+      await mint(under.engine, "5678", { ttlMs: 600_000 });
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 16; i++) {
+          await miss(under, 3, subscriber("a", `${round}/${i}`, "site"));
+        }
+        const guesser = (i: number) => subscriber(`${i}`, `guesser${round}`, "site");
+        for (let i = 0; i < 3; i++) expect(await miss(under, 1, guesser(i))).toEqual(["gone"]);
+        expect(await miss(under, 1, guesser(3))).toEqual(["locked"]);
+      }
+      const newcomer = subscriber("a", "newcomer", "site");
+      expect(await guess(under, "1234", newcomer)).toMatchObject({ outcome: "taken" });
+      const mistypes = subscriber("a", "mistypes", "site");
+      expect(await miss(under, 2, mistypes)).toEqual(["gone", "gone"]);
+      expect(await guess(under, "5678", mistypes)).toMatchObject({ outcome: "taken" });
+    });
+
+    test("all behind one proxy may miss 16 times as often as a client, then they wait for one window", async () => {
+      await using under = await make();
+      const shared: readonly Account[] = [{ key: "proxy:10.0.0.1", kind: "shared" }];
+      for (let round = 0; round < 2; round++) {
+        expect(await miss(under, 48, shared)).not.toContain("locked");
+        const locked = await guess(under, "0000", shared);
+        if (locked.outcome !== "locked") throw new Error(locked.outcome);
+        expect(locked.retryAfterMs).toBeLessThanOrEqual(windowMs);
+        await under.advance(locked.retryAfterMs);
+      }
     });
 
     test("guesses under way at once do not slip past the limit", async () => {

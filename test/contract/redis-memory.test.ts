@@ -10,9 +10,10 @@ const test = anyTest.skipIf(redisMissing);
 
 const megabyte = 1_000_000;
 const me = [
-  { key: "2001:db8:1234:5678::/64", isSite: false },
-  { key: "2001:db8:1234::/48", isSite: true },
-];
+  { key: "2001:db8:1234:5678::/64", kind: "client" },
+  { key: "2001:db8:1234:5600::/56", kind: "customer" },
+  { key: "2001:db8:1234::/48", kind: "site" },
+] as const;
 
 /** A Redis of its own: what is measured is all that it holds. */
 async function open() {
@@ -109,7 +110,7 @@ test("all rings together take no more than ringTotalBytes", async () => {
   const [one, two] = under.engines as [Engine, Engine];
   for (let n = 0; n < 80; n++) {
     const appId = newAppId();
-    const a = await join(one, appId, "A", { accounts: [{ key: `192.0.2.${n}`, isSite: false }] });
+    const a = await join(one, appId, "A", { accounts: [{ key: `192.0.2.${n}`, kind: "client" }] });
     await join(two, appId, "B");
     await one.relay.publish(a.seat, frame, "ice");
   }

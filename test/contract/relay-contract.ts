@@ -19,6 +19,20 @@ export function relayContract(make: MakeEngine): void {
       await a.listener.hears(...heard);
     });
 
+    test("a side hears of a newcomer before that one's first frame, also of the next newcomer", async () => {
+      await using under = await make();
+      const { relay, seats } = under.engine;
+      const appId = newAppId();
+      const a = await join(under.engine, appId, "A");
+      for (const frame of ["first", "second"]) {
+        const b = await join(under.engine, appId, "B");
+        expect(await relay.publish(b.seat, frame, "ice")).toBe("delivered");
+        await a.listener.hears("peerJoined", `relayed ${frame}`);
+        await seats.leave(b.seat);
+        await a.listener.hears("peerLeft");
+      }
+    });
+
     test("frames keep their order when nobody waits for an answer in between", async () => {
       await using under = await make();
       const { a, b } = await pair(under.engine);

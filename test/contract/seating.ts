@@ -122,14 +122,22 @@ export function newCode(entry: Partial<NewCode> = {}): NewCode {
 
 /** The accounts of a client that is told by its own name only. */
 export function client(key: string): readonly [Account] {
-  return [{ key, isSite: false }];
+  return [{ key, kind: "client" }];
+}
+
+/** The accounts of one /64, of a customer of a site. */
+export function subscriber(key: string, customer: string, site: string): readonly Account[] {
+  return [
+    { key: `${customer}/${key}`, kind: "client" },
+    { key: customer, kind: "customer" },
+    { key: site, kind: "site" },
+  ];
 }
 
 export const noCodeLimits = {
   maxLive: 10_000,
   maxUsed: 10_000,
-  maxPerClient: 10_000,
-  maxPerSite: 10_000,
+  maxHeld: { client: 10_000, customer: 10_000, site: 10_000, shared: 10_000 },
   allowances: [{ upToRecent: 10_000, misses: 10_000 }],
 } as const;
 

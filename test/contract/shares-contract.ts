@@ -3,10 +3,20 @@ import type { Account } from "../../src/base/account.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import { entryCostBytes, rememberedIds } from "../../src/engine/engine.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
-import { join, mail, mint, pair, readAll, sendAll, sit, strictMail, tryToSit } from "./seating.ts";
+import {
+  join,
+  mail,
+  mint,
+  pair,
+  readAll,
+  sendAll,
+  sit,
+  strictMail,
+  subscriber,
+  tryToSit,
+} from "./seating.ts";
 
-const client = (key: string): Account => ({ key, isSite: false });
-const site = (key: string): Account => ({ key, isSite: true });
+const client = (key: string): Account => ({ key, kind: "client" });
 /** Mails, or frames, of one byte that a budget has space for. */
 const spaceFor = (entries: number) => entries * (entryCostBytes + 1);
 
@@ -14,10 +24,9 @@ const spaceFor = (entries: number) => entries * (entryCostBytes + 1);
 export function sharesContract(make: MakeEngine): void {
   const me = [client("192.0.2.1")];
   const other = [client("192.0.2.2")];
-  const neighbours = Array.from({ length: 16 }, (_, i) => [
-    client(`2001:db8:0:${i}::/64`),
-    site("2001:db8:0::/48"),
-  ]);
+  /** Clients of one customer, and of as many customers of one site. */
+  const household = Array.from({ length: 8 }, (_, i) => subscriber(`${i}`, "customer", "site"));
+  const neighbours = Array.from({ length: 8 }, (_, i) => subscriber("a", `neighbour${i}`, "site"));
   const mails = (count: number) => Array<string>(count).fill("1");
 
   describe("what is counted", () => {
@@ -71,16 +80,19 @@ export function sharesContract(make: MakeEngine): void {
       expect(await sendAll(engine, theirs.a.seat, "B", mails(2))).toEqual(["stored", "stored"]);
     });
 
-    test("is half for a site", async () => {
-      await using under = await make({ mailTotalBytes: spaceFor(16) });
-      const outcomes: string[] = [];
-      for (const accounts of neighbours.slice(0, 9)) {
-        const { a } = await pair(under.engine, newAppId(), accounts);
-        outcomes.push(...(await sendAll(under.engine, a.seat, "B", mails(1))));
-      }
-      expect(outcomes).toEqual([...Array<string>(8).fill("stored"), "share_full"]);
-      const theirs = await pair(under.engine, newAppId(), other);
-      expect(await sendAll(under.engine, theirs.a.seat, "B", mails(1))).toEqual(["stored"]);
+    test("is a quarter for a customer, which leaves its neighbours as much, and half for a site", async () => {
+      await using under = await make({ mailTotalBytes: spaceFor(32) });
+      const store = async (clients: readonly (readonly Account[])[]) => {
+        const outcomes: string[] = [];
+        for (const accounts of clients) {
+          const { a } = await pair(under.engine, newAppId(), accounts);
+          outcomes.push(...(await sendAll(under.engine, a.seat, "B", mails(2))));
+        }
+        return outcomes.filter((outcome) => outcome === "stored").length;
+      };
+      expect(await store(household)).toBe(8);
+      expect(await store(neighbours)).toBe(8);
+      expect(await store([other])).toBe(2);
     });
 
     test("is given back when its mail is acknowledged, by whomever, and after it has left", async () => {
@@ -182,12 +194,18 @@ export function sharesContract(make: MakeEngine): void {
       expect(await create(under, other)).toBe("taken");
     });
 
-    test("is half for a site", async () => {
-      await using under = await make({ maxRooms: 32 });
-      const outcomes: string[] = [];
-      for (const accounts of neighbours.slice(0, 9)) outcomes.push(await create(under, accounts));
-      expect(outcomes).toEqual([...Array<string>(8).fill("taken"), "share_full"]);
-      expect(await create(under, other)).toBe("taken");
+    test("is a quarter for a customer, which leaves its neighbours as much, and half for a site", async () => {
+      await using under = await make({ maxRooms: 64 });
+      const take = async (clients: readonly (readonly Account[])[]) => {
+        const outcomes: string[] = [];
+        for (const accounts of [...clients, ...clients]) {
+          outcomes.push(await create(under, accounts));
+        }
+        return outcomes.filter((outcome) => outcome === "taken").length;
+      };
+      expect(await take(household)).toBe(8);
+      expect(await take(neighbours)).toBe(8);
+      expect(await take([other])).toBe(2);
     });
 
     test("cannot be stretched by leaving rooms with mail behind", async () => {

@@ -118,3 +118,16 @@ test("sentinels with a password; one that is down, and two", async () => {
     expect(program.stderr).not.toMatch(/s3cret|wr0ng/);
   }
 });
+
+test("sentinels with an ACL user; without it the message does not blame a password alone", async () => {
+  await using sentinels = await Sentinels.start({ user: "watcher", password: "s3cret" });
+  const env = { ...settings, ...sentinels.env };
+  await using server = await testServer(env);
+  await server.mint();
+  for (const REDIS_SENTINEL_USER of ["", "stranger"]) {
+    await using program = await Program.start({ ...env, REDIS_SENTINEL_USER });
+    expect(await program.exit()).toBe(1);
+    expect(program.stderr).toContain("in REDIS_SENTINEL_USER, if it is not the default user's");
+    expect(program.stderr).not.toContain("s3cret");
+  }
+});

@@ -98,7 +98,7 @@ test("of all codes a client holds an eighth and a /48 a half, and others mint on
   const counts: Record<string, number> = {};
   for (let net = 0; net < 30; net++) {
     for (let i = 0; i < 11; i++) {
-      const status = await from(`2001:db8:0:${net}::1`);
+      const status = await from(`2001:db8:0:${net}00::1`);
       counts[status] = (counts[status] ?? 0) + 1;
       if (i === 10) expect(status).toBe(429);
     }

@@ -3,12 +3,12 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
-import { startNginx } from "../support/nginx.ts";
-import { freePort, requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
+import { freePort } from "../support/program.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 const withTurn = test.skipIf(noTurn);
 
 interface Setup {
@@ -111,6 +111,23 @@ const broken: readonly BrokenSetup[] = [
     remedy: "X-Forwarded-For",
   },
   {
+    name: "nginx tells no address that can be read",
+    nginx: {
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;":
+        "proxy_set_header X-Forwarded-For unknown;",
+    },
+    step: "Address",
+    found: "X-Forwarded-For is unreadable, and all clients count as one",
+    remedy: "X-Forwarded-For",
+  },
+  {
+    name: "nginx does not send the header that CLIENT_IP_HEADER names",
+    env: { TRUST_PROXY: "127.0.0.1", CLIENT_IP_HEADER: "X-Client" },
+    step: "Address",
+    found: "is missing, and all clients count as one",
+    remedy: "CLIENT_IP_HEADER",
+  },
+  {
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
@@ -177,14 +194,26 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   },
 );
 
-behindNginx("metrics that nginx shows to everybody are told of", async () => {
-  const { sound, warnings } = await examined({ name: "", nginx: { [metricsClosed]: "" } });
-  expect(sound).toBe(true);
-  expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
-  const env = { TRUST_PROXY: "127.0.0.1", METRICS_TOKEN: "hush" };
-  const kept = await examined({ name: "", nginx: { [metricsClosed]: "" }, env });
-  expect(kept.warnings).not.toContain("Metrics");
-});
+behindNginx(
+  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  async () => {
+    const open = { [metricsClosed]: "" };
+    const unmarked = {
+      ...open,
+      "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
+    };
+    const { warnings } = await examined({ name: "", nginx: unmarked });
+    expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+    for (const nginx of [open, unmarked]) {
+      const env = {
+        TRUST_PROXY: "127.0.0.1",
+        ...(nginx === open ? {} : { METRICS_TOKEN: "hush" }),
+      };
+      const kept = await examined({ name: "", nginx, env });
+      expect(kept.warnings).not.toContain("Metrics");
+    }
+  },
+);
 
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });

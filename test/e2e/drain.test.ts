@@ -36,6 +36,7 @@ test("while it drains it says so, takes nobody on and finishes what is in flight
   const ready = await asking.ask("GET /readyz");
   expect(ready.status).toBe(503);
   expect(JSON.parse(ready.body)).toEqual({ ready: false, reason: expect.stringMatching(/\w+/) });
+  expect((await asking.ask("OPTIONS /readyz")).status).toBe(503);
   expect((await asking.ask("GET /healthz")).status).toBe(200);
 
   const refusedMint = await asking.ask("POST /rendezvous/code", ["Content-Length: 0"]);

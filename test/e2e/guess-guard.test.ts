@@ -118,13 +118,11 @@ test("what a client of a trusted proxy forges stands left of what the proxy saw,
   expect(await sweep(server, 300, quoted)).toEqual({ 410: 10, 429: 290 });
 });
 
-test("one IPv6 subscriber is one client, whatever address of its /64 it takes; its site has 16 times as many", async () => {
+test("one IPv6 subscriber is one client, whatever address of its /64 it takes", async () => {
   const { started } = withHighCodes();
   await using server = await started;
   const hosts = (guess: number) => ({ "X-Forwarded-For": `2001:db8:1:2::${guess.toString(16)}` });
   expect(await sweep(server, 100, hosts)).toEqual({ 410: 10, 429: 90 });
-  const nets = (guess: number) => ({ "X-Forwarded-For": `2001:db8:2:${guess.toString(16)}::1` });
-  expect(await sweep(server, 1_000, nets)).toEqual({ 410: 160, 429: 840 });
 });
 
 test("right codes use up no misses, and give none back", async () => {

@@ -1,13 +1,12 @@
 import { expect, test } from "bun:test";
 import { openPair } from "../support/client.ts";
-import { startNginx } from "../support/nginx.ts";
-import { requireProgram } from "../support/program.ts";
+import { nginxMissing, startNginx } from "../support/nginx.ts";
 import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
 
 // What is tried is the example that we ship, deploy/nginx.conf, as its readers would use it.
-const behindNginx = test.skipIf(requireProgram("nginx").missing);
+const behindNginx = test.skipIf(nginxMissing);
 
 /** Nginx asks from 127.0.0.1, which alone is trusted; clients of another address are told apart. */
 const trusting = { TRUST_PROXY: "127.0.0.1" };
@@ -55,10 +54,22 @@ behindNginx("a page of the server's own origin may use it through nginx", async 
   await expect(foreign).rejects.toThrow("refused with 403");
 });
 
+behindNginx("a client of http is sent to https, by the method that it used", async () => {
+  await using server = await testServer(trusting);
+  await using nginx = await startNginx(server.port);
+  const request = { method: "POST", target: "/rendezvous/code?x=1" };
+  const { status, headers } = await rawRequest(nginx.http, request);
+  expect([status, headers.get("location")]).toEqual([308, "https://127.0.0.1/rendezvous/code?x=1"]);
+});
+
 behindNginx("the metrics are not for everybody", async () => {
   await using server = await testServer(trusting);
   await using nginx = await startNginx(server.port);
   expect((await rawRequest(nginx.https, { target: "/metrics" })).status).toBe(404);
+  // The runtime resolves these after nginx has looked.
+  for (const target of ["/.\\metrics", "/a\\..\\metrics"]) {
+    expect([target, (await rawRequest(nginx.https, { target })).status]).toEqual([target, 401]);
+  }
   expect((await rawRequest(nginx.https, { target: "/healthz" })).status).toBe(200);
 });
 

@@ -1,9 +1,9 @@
-import { expect, test } from "bun:test";
-import { chmod, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requireProgram } from "../support/program.ts";
-import { Changes, within } from "../support/waiting.ts";
+import { Changes, until } from "../support/waiting.ts";
 
 const npm = requireProgram("npm");
 const root = join(import.meta.dir, "../..");
@@ -54,44 +54,63 @@ function runNpm(args: readonly string[], cwd: string, path: string): Npm {
   };
 }
 
-test.skipIf(npm.missing)("SIGTERM to npm start ends the server in order", async () => {
-  const path = process.env["PATH"] ?? "";
-  const { child, printed } = runNpm(["start", "--ignore-scripts"], root, path);
-  try {
-    const line = (await printed('"msg":"listening"')).match(/http:\/\/127\.0\.0\.1:\d+/);
-    const url = line?.[0] ?? "";
-    expect((await fetch(`${url}/healthz`)).status).toBe(200);
-    child.kill("SIGTERM");
-    // The pipe ends with the last process that holds it: with the server, not only with npm.
-    await printed('"msg":"draining"');
-    expect(await within("npm to exit", child.exited)).toBe(0);
-    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
-  } finally {
-    child.kill("SIGKILL");
-  }
+describe.skipIf(npm.missing)("npm start", () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
+    const plain = `#!${requireProgram("node").path}
+      const [program, ...args] = process.argv[3].split(" ");
+      require("node:child_process").spawn(program, args, { stdio: "inherit" });\n`;
+    await Bun.write(join(folder, "plain.cjs"), plain);
+    await chmod(join(folder, "plain.cjs"), 0o755);
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  describe.each([
+    ["the system's shell", () => []],
+    ["one that can only start a program", () => ["--script-shell", join(folder, "plain.cjs")]],
+  ])("with %s", (_, shell) => {
+    test.each(["SIGTERM", "SIGKILL"] as const)(
+      "%s to npm ends the server in order",
+      async (signal) => {
+        const { child, printed } = runNpm(["start", ...shell()], root, process.env["PATH"] ?? "");
+        try {
+          const output = await printed('"msg":"listening"');
+          const url = output.match(/http:\/\/127\.0\.0\.1:\d+/)?.[0] ?? "";
+          expect((await fetch(`${url}/healthz`)).status).toBe(200);
+          child.kill(signal);
+          await printed('"msg":"draining"');
+          await until("the port to be free", () =>
+            fetch(`${url}/healthz`).then(
+              () => undefined,
+              () => true,
+            ),
+          );
+        } finally {
+          child.kill("SIGKILL");
+        }
+      },
+    );
+  });
 });
 
-test.skipIf(npm.missing)(
-  "without bun on PATH the packages are installed by npx, silently so",
-  async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
-    try {
-      const bin = join(folder, "bin");
-      await mkdir(bin);
-      for (const name of ["node", "npm", "sh"]) {
-        await symlink(requireProgram(name).path, join(bin, name));
-      }
-      await Bun.write(join(bin, "npx"), '#!/bin/sh\necho "asked npx: $*"\n');
-      await chmod(join(bin, "npx"), 0o755);
-      await Bun.write(join(folder, "package.json"), Bun.file(join(root, "package.json")));
-      for (const script of ["prestart", "pretest", "prebuild", "prerelease"]) {
-        const { child, printed } = runNpm(["run", script], folder, bin);
-        const output = await printed("asked npx: --yes bun@1.4.5 install --frozen-lockfile");
-        expect(await child.exited).toBe(0);
-        expect(output).not.toContain("not found");
-      }
-    } finally {
-      await rm(folder, { recursive: true, force: true });
+test.skipIf(npm.missing)("without Bun it is npm that fetches the right one", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
+  try {
+    for (const name of ["package.json", "deploy/bun.mjs", "deploy/npm/run-in-place.mjs"]) {
+      await Bun.write(join(folder, name), Bun.file(join(root, name)));
     }
-  },
-);
+    await Bun.write(join(folder, "npm.cjs"), "console.log(...process.argv.slice(2));\n");
+    const { scripts, engines } = await Bun.file(join(root, "package.json")).json();
+    for (const name of ["prestart", "pretest", "prebuild", "prerelease"]) {
+      const [node, ...args] = scripts[name].split(" ");
+      const env = { PATH: "", npm_execpath: join(folder, "npm.cjs") };
+      const run = Bun.spawn([requireProgram(node).path, ...args], { cwd: folder, env });
+      const asked = `exec --yes -- bun@${engines.bun} install --frozen-lockfile --silent\n`;
+      expect(await run.stdout.text()).toBe(asked);
+      expect(await run.exited).toBe(0);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -89,4 +89,84 @@ describe.skipIf(noBrowser)("coming back", () => {
     await bob.page.getByText("was opened in another tab").waitFor();
     await Promise.all([ann.leave(), bob.leave()]);
   });
+
+  test("who leaves says so: the other side is told at once, and can start anew", async () => {
+    await using server = await testServer();
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await bob.say("Goodbye");
+    await ann.sees("Goodbye");
+    await bob.page.getByRole("button", { name: "Leave" }).click();
+    await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
+    expect(await ann.page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
+    await ann.sees("Goodbye");
+    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await bob.enterCode(await ann.createCode());
+    await Promise.all([ann.connected(), bob.connected()]);
+    await talk(ann, bob, "Anew");
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("who closes the page is away, also for one who comes back to the room", async () => {
+    await using server = await testServer();
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await bob.leave();
+    const away = ann.page.getByRole("heading", { name: "The other side is away" });
+    await away.waitFor();
+    await ann.page.reload();
+    await away.waitFor();
+    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await ann.page.locator("#start").waitFor();
+    await ann.leave();
+  });
+
+  test("a browser that crashed is not connected any more, and mail waits for it", async () => {
+    await using server = await testServer();
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await bob.crash();
+    await ann.step("Other side", /Lost the server/);
+    expect(await ann.page.locator("#room-title").textContent()).toBe("Reconnecting");
+    await ann.say("After the crash");
+    await ann.page.getByText("Left in their mailbox").waitFor();
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("a message that nothing confirms is marked", async () => {
+    const server = await testServer();
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    await ann.say("Arrives");
+    await bob.sees("Arrives");
+    // So that the server cannot tell of the crash.
+    await server.stop();
+    await bob.crash();
+    await ann.say("Into the void");
+    await ann.page
+      .locator("#messages li", { hasText: "Into the void" })
+      .getByText("Not delivered")
+      .waitFor();
+    expect(await ann.page.getByText("Not delivered").count()).toBe(1);
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
+
+  test("the focus never stays on what is hidden", async () => {
+    await using server = await testServer();
+    const { ann, bob } = await connectedPeople(browser, server.http);
+    const focused = async () => {
+      await ann.page.evaluate("new Promise(requestAnimationFrame)");
+      return ann.page.evaluate("document.activeElement.id || document.activeElement.className");
+    };
+    await ann.sendFile("large", Buffer.alloc(96_000_000));
+    await ann.page.getByRole("button", { name: "Cancel large" }).press("Enter");
+    await ann.transferEnds("large", "Cancelled");
+    expect(await focused()).toBe("room-title");
+    await ann.page.getByRole("button", { name: "Send a file" }).focus();
+    await bob.page.getByRole("button", { name: "Leave" }).press("Enter");
+    await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
+    expect(await focused()).toBe("room-title");
+    await ann.page.getByRole("button", { name: "Start anew" }).press("Enter");
+    expect(await focused()).toBe("start-title");
+    await ann.page.getByRole("button", { name: "Create a code" }).press("Enter");
+    await ann.page.getByRole("button", { name: "Cancel" }).press("Enter");
+    expect(await focused()).toBe("start-title");
+    await Promise.all([ann.leave(), bob.leave()]);
+  });
 });

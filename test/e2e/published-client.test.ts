@@ -75,6 +75,31 @@ test("15 of 15 that listen once they are open hear room_full, the receiver first
   }
 });
 
+test("15 of 15 that listen once they are open hear the offer that was sent as they opened", async () => {
+  await using server = await testServer();
+  for (let i = 0; i < 15; i++) {
+    const appId = crypto.randomUUID();
+    const { socket: sender } = await helloFrom(server, appId, "A");
+    await server.metricBecomes("nt_peers_active", (peers) => peers === 1);
+    const { socket, sockets } = connected(`${server.ws}/ws?appID=${appId}&side=B`);
+    const opened = new Promise<void>((resolve) => {
+      sockets[0]?.addEventListener("open", () => {
+        sender.send({ type: "offer" });
+        resolve();
+      });
+    });
+    await within("a socket to open", opened);
+    const heard: unknown[] = [];
+    const both = new Promise<void>((resolve) => {
+      socket.onMessage((message: unknown) => heard.push(message) === 2 && resolve());
+    });
+    await within("room_full and the offer", both);
+    expect(heard).toEqual([{ type: "room_full" }, { type: "offer" }]);
+    for (const one of [sender, socket]) one.close();
+    await server.metricBecomes("nt_peers_active", (peers) => peers === 0);
+  }
+});
+
 test("browserWSWithReconnect comes back by itself and meets its peer again", async () => {
   await using server = await testServer();
   const appId = crypto.randomUUID();

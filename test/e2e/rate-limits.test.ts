@@ -90,10 +90,10 @@ test("requests of a refused origin count, and a page of an allowed one may read 
   expect(refused.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
 });
 
-test("the three networks of one site have 16 times one client's rate together, HTTP and upgrades", async () => {
+test("20 customers of one site have 16 times one client's rate together, HTTP and upgrades", async () => {
   const env = { HTTP_RATE_PER_MIN: "1", WS_RATE_PER_MIN: "1" };
   await using server = await testServer(env, { clock: fakeClock() });
-  const behind = (i: number) => ({ "X-Forwarded-For": `2001:db8:1:${i.toString(16)}::1` });
+  const behind = (i: number) => ({ "X-Forwarded-For": `2001:db8:1:${(i << 8).toString(16)}::1` });
   const statuses = { http: [] as number[], ws: [] as number[] };
   for (let i = 0; i < 20; i++) {
     statuses.http.push((await mint(server, one, behind(i))).status);

@@ -39,6 +39,8 @@ test("the README's client opens a data channel, as it stands there", async () =>
   });
   bob.send("Hello, Ann");
   expect(await heard).toBe("Hello, Ann");
+  // Each says hello, so that neither is kept waiting for its room_full.
+  expect(await server.metric('nt_ws_messages_total{type="hello"}')).toBe(2);
   await Promise.all(LoopbackConnection.all.map((connection) => connection.close()));
   await expect(connect(server.http, { code: "0000" })).rejects.toThrow("unknown, used or expired");
 });

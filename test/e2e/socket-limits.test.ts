@@ -75,7 +75,7 @@ test("everybody behind an unknown proxy is limited as a site: 16 sockets where a
   stack.use(await RawClient.open(server.ws, { localAddress: two }));
 });
 
-test("three networks of one site leave half of MAX_SOCKETS to the others", async () => {
+test("the customers of one site leave half of MAX_SOCKETS to the others", async () => {
   await using server = await testServer({ MAX_SOCKETS: "24" });
   await using stack = new AsyncDisposableStack();
   const behind = (client: string) => ({ "X-Forwarded-For": client });
@@ -92,7 +92,7 @@ test("three networks of one site leave half of MAX_SOCKETS to the others", async
     }
     return opened;
   };
-  const networks = Array.from({ length: 8 }, (_, i) => `2001:db8:1:${i}::1`);
+  const networks = Array.from({ length: 8 }, (_, i) => `2001:db8:1:${i}00::1`);
   expect(await tryAll(networks)).toBe(12);
   expect(await server.metric("nt_ws_clients")).toBe(4);
   const statuses = 'nt_refusals_total{reason="sockets_per_client"}';

@@ -125,7 +125,9 @@ test.each([
   await program.answersOn(port);
   program.signal("SIGTERM");
   expect(await program.exit()).toBe(0);
-  const told = program.log().map((line) => line.level);
+  // How many files a process may open is up to the machine.
+  const lines = program.log().filter(({ msg }) => !msg.includes("may open"));
+  const told = lines.map((line) => line.level);
   expect(told.filter((one) => one !== "trace" && one !== "debug")).toEqual(expected);
   if (level !== "trace" && level !== "debug") expect(told).not.toContain("debug");
 });

@@ -1,11 +1,21 @@
 import { expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import {
+  chmod,
+  link,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readlink,
+  rm,
+  stat,
+  symlink,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
-import { freePort, Program, takenPort } from "../support/program.ts";
+import { freePort, Program, requireProgram, takenPort } from "../support/program.ts";
 import { KeptConnection } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 import { Changes } from "../support/waiting.ts";
@@ -185,9 +195,8 @@ test("the file is its owner's only, goes when it is loaded, and a crash brings n
 
 test.each([
   ["is damaged", () => Buffer.from([0, 255, 1, 254])],
-  ["is empty", () => ""],
   ["is of another program", () => '{"hello":"world"}'],
-  ["has a later format", (text: string) => text.replace("state 2", "state 3")],
+  ["has a later format", (text: string) => text.replace("state 3", "state 4")],
   ["is truncated", (text: string) => text.slice(0, text.length / 2)],
   ["has a value that cannot be", (text: string) => text.replace(/"code":"\d+"/, '"code":"12a4"')],
 ])("a file that %s is set aside with a warning", async (_, made) => {
@@ -272,6 +281,94 @@ test("a directory that is not there is one clear line, and exit code 1", async (
   expect(await program.exit()).toBe(1);
   expect(program.stderr).toMatch(/^STATE_FILE: \/nowhere\/state.lock cannot be written, .+\n$/);
 });
+
+// ---- what the path may lead to ----
+
+/** What a start with this STATE_FILE says before it fails. */
+async function startError(file: string): Promise<string> {
+  await using program = await Program.start({ STATE_FILE: file });
+  expect(await program.exit()).toBe(1);
+  return program.stderr;
+}
+
+test("a symbolic link stays one: what it leads to holds the state, also when that is not there yet", async () => {
+  await using folder = await stateFolder();
+  await mkdir(join(folder.path, "volume"));
+  const target = join(folder.path, "volume/kept");
+  await symlink("volume", join(folder.path, "mounted"));
+  await symlink("mounted/kept", folder.file);
+  const env = { STATE_FILE: folder.file };
+  await using first = await testServer(env);
+  const { code } = await first.mint();
+  // The two names are one file, and have one lock.
+  const other = testServer({ STATE_FILE: target });
+  await first.stop();
+  await using second = await other;
+  expect(await readlink(folder.file)).toBe("mounted/kept");
+  await second.stop();
+  expect((await stat(target)).size).toBeGreaterThan(0);
+  await using third = await testServer(env);
+  expect((await third.redeem(code)).status).toBe(200);
+});
+
+test("an empty file is a fresh start", async () => {
+  await using folder = await stateFolder();
+  await Bun.write(folder.file, "");
+  await using server = await testServer({ STATE_FILE: folder.file });
+  expect(warnings(server).filter((text) => text.includes("STATE_FILE"))).toEqual([]);
+  expect(await readdir(folder.path)).not.toContain("state");
+});
+
+test.each([
+  ["a circle", "state", "goes round in a circle"],
+  ["a directory", ".", "is a directory"],
+  ["a directory that is not there", "missing/state", "Create it"],
+  ["a device", "/dev/null", "is not a file|cannot be written"],
+])("a symbolic link to %s is a start error", async (_, target, said) => {
+  await using folder = await stateFolder();
+  await symlink(target, folder.file);
+  expect(await startError(folder.file)).toMatch(new RegExp(said));
+});
+
+test("a pipe is a start error, and not waited for", async () => {
+  await using folder = await stateFolder();
+  expect(await Bun.spawn(["mkfifo", folder.file]).exited).toBe(0);
+  expect(await startError(folder.file)).toContain("is not a file");
+});
+
+test.each([
+  ["symbolic", symlink],
+  ["hard", link],
+])(
+  "a %s link in the lock's place is refused, and what it leads to is left alone",
+  async (_, put) => {
+    await using folder = await stateFolder();
+    const others = join(folder.path, "others");
+    await Bun.write(others, "");
+    await chmod(others, 0o666);
+    await put(others, `${folder.file}.lock`);
+    expect(await startError(folder.file)).toContain("state.lock cannot be written");
+    expect((await stat(others)).mode & 0o777).toBe(0o666);
+  },
+);
+
+const unshare = requireProgram("unshare");
+const mayMount = !unshare.missing && Bun.spawnSync([unshare.path, "-rm", "true"]).success;
+
+test.skipIf(!mayMount)(
+  "a file that is mounted by itself is a start error, with its remedy",
+  async () => {
+    await using folder = await stateFolder();
+    await Bun.write(folder.file, "");
+    const script = 'mount --bind "$0" "$0" && exec "$@"';
+    const main = join(import.meta.dir, "../../src/main.ts");
+    const command = [unshare.path, "-rm", "sh", "-c", script, folder.file, process.execPath, main];
+    const env = { PATH: process.env["PATH"], STATE_FILE: folder.file, PORT: "0" };
+    const program = Bun.spawn(command, { env, stdout: "ignore", stderr: "pipe" });
+    expect(await program.stderr.text()).toContain("Mount a directory, and name a file in it.");
+    expect(await program.exited).toBe(1);
+  },
+);
 
 // ---- one server after the other ----
 

@@ -1,15 +1,21 @@
 // Run by node, not Bun: Bun puts a WebSocket of its own in the place of npm's ws.
-// node ws-pairs.mjs <ws package> <base URL> <pairs>: pairs meet, receiver first; prints one line a pair.
+// node ws-pairs.mjs <ws package> <base URL> <pairs>: prints what each pair heard.
 import { createRequire } from "node:module";
 
 const [, , name, base, pairs] = process.argv;
 const WebSocket = createRequire(import.meta.url)(name);
 
-/** As the NoisyTransfer CLI does: the listener is set by code that waited for the socket to open. */
-async function connect(appId, side) {
+/**
+ * As the NoisyTransfer CLI does: the listener is set by code that waited for the socket to open.
+ * `opened` is called at that moment, before anything else can happen.
+ */
+async function connect(appId, side, opened = () => {}) {
   const socket = new WebSocket(`${base}/ws?appID=${appId}&side=${side}`);
   await new Promise((resolve, reject) => {
-    socket.once("open", resolve);
+    socket.once("open", () => {
+      opened();
+      resolve();
+    });
     socket.once("error", reject);
   });
   const heard = [];
@@ -31,13 +37,13 @@ async function connect(appId, side) {
 
 for (let i = 0; i < Number(pairs); i++) {
   const appId = crypto.randomUUID();
-  const receiver = await connect(appId, "A");
-  // The receiver offers as soon as it hears of the sender, which has said nothing yet.
-  const offered = receiver.next().then(() => receiver.socket.send('{"type":"offer"}'));
-  const sender = await connect(appId, "B");
-  const heard = [await sender.next(), await sender.next()];
-  await offered;
+  const first = await connect(appId, "A");
+  first.socket.send('{"type":"hello","side":"A"}');
+  // The other one says nothing, and is sent an offer as its socket opens.
+  const offer = () => first.socket.send('{"type":"offer"}');
+  const second = await connect(appId, "B", offer);
+  const heard = [await first.next(), await second.next(), await second.next()];
   process.stdout.write(`${heard.join(" ")}\n`);
-  receiver.socket.close();
-  sender.socket.close();
+  first.socket.close();
+  second.socket.close();
 }

@@ -131,6 +131,12 @@ export class Person {
     return { name: download.suggestedFilename(), bytes };
   }
 
+  /** The process behind the page dies. */
+  async crash(): Promise<void> {
+    const crashed = this.page.waitForEvent("crash");
+    await Promise.all([crashed, this.page.goto("chrome://crash").catch(() => {})]);
+  }
+
   /** Goes away, and closes the browser's profile. */
   async leave(): Promise<void> {
     await this.context.close();

@@ -25,6 +25,9 @@ export class FakeConnection implements Connection {
     this.sent.push(text);
     return Buffer.byteLength(text);
   }
+  sendLater(text: Promise<string>): void {
+    void text.then((known) => this.send(known));
+  }
   relay(text: string): number {
     return this.send(text);
   }

@@ -4,6 +4,7 @@ import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
 import { PeerSocket, type Socket } from "../../src/ws/peer-socket.ts";
+import { someClient } from "./some-client.ts";
 
 /** A socket whose buffer a test fills and drains. */
 export class FakeSocket {
@@ -20,9 +21,16 @@ export class FakeSocket {
   getBufferedAmount(): number {
     return this.buffered;
   }
+  readonly sent: string[] = [];
   send(text: string): void {
+    this.sent.push(text);
     this.buffered += text.length;
   }
+  cork(run: () => void): void {
+    run();
+  }
+  subscribe(): void {}
+  unsubscribe(): void {}
   pause(): void {
     this.calls.push("pause");
   }
@@ -59,14 +67,7 @@ const identity = {
   mailboxClient: false,
   v2: false,
 } as const;
-const client = {
-  key: "192.0.2.1",
-  site: undefined,
-  address: "192.0.2.1",
-  header: undefined,
-  shared: false,
-  accounts: [{ key: "192.0.2.1", isSite: false }],
-};
+const client = someClient("192.0.2.1");
 
 export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accounts): FakeLink {
   const ws = new FakeSocket();
@@ -83,6 +84,7 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accou
     flow,
   );
   link.ws = ws as unknown as Socket;
+  link.heard();
   const closed = () => {};
   link.peer = {
     drained: (congested: boolean) => drained.push(congested),

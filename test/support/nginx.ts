@@ -1,15 +1,24 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { selfSigned } from "./certificate.ts";
-import { freePort } from "./program.ts";
+import { freePort, requireProgram } from "./program.ts";
 import { until } from "./waiting.ts";
 
 export interface Nginx extends AsyncDisposable {
+  /** Its address without TLS. */
+  readonly http: string;
   /** Its address, over TLS. */
   readonly https: string;
   readonly wss: string;
 }
+
+const program = requireProgram("nginx");
+export const nginxMissing = program.missing;
+
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === "::1"),
+);
 
 const example = join(import.meta.dir, "../../deploy/nginx.conf");
 
@@ -23,10 +32,13 @@ export async function startNginx(
 ): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), "nt-signal-nginx-"));
   const certificate = await selfSigned();
-  const port = await freePort();
+  const [port, plainPort] = [await freePort(), await freePort()];
   const site = edited(await Bun.file(example).text(), {
     "127.0.0.1:1234": `127.0.0.1:${upstreamPort}`,
+    "listen 80": `listen 127.0.0.1:${plainPort}`,
     "listen 443 ssl": `listen 127.0.0.1:${port} ssl`,
+    "listen [::]:80;": hasIpv6 ? `listen [::1]:${plainPort};` : "",
+    "listen [::]:443 ssl;": hasIpv6 ? `listen [::1]:${port} ssl;` : "",
     "/etc/letsencrypt/live/signal.example.com/fullchain.pem": certificate.certFile,
     "/etc/letsencrypt/live/signal.example.com/privkey.pem": certificate.keyFile,
     ...changes,
@@ -42,7 +54,7 @@ export async function startNginx(
        ${site}
      }`,
   );
-  const child = Bun.spawn(["nginx", "-p", folder, "-c", join(folder, "nginx.conf")], {
+  const child = Bun.spawn([program.path, "-p", folder, "-c", join(folder, "nginx.conf")], {
     stdout: "ignore",
     stderr: "pipe",
   });
@@ -63,6 +75,7 @@ export async function startNginx(
     throw error;
   }
   return {
+    http: `http://127.0.0.1:${plainPort}`,
     https: `https://127.0.0.1:${port}`,
     wss: `wss://127.0.0.1:${port}`,
     [Symbol.asyncDispose]: dispose,

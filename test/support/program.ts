@@ -153,7 +153,8 @@ export async function freePort(): Promise<number> {
  * where CI is true that is an error, so that no test is silently left out there.
  */
 export function requireProgram(name: string): { readonly path: string; readonly missing: boolean } {
-  const path = Bun.which(name);
+  // Debian keeps some where only root's PATH leads.
+  const path = Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
   if (path !== null) return { path, missing: false };
   if (process.env["CI"] === "true")
     throw new Error(`${name} is not installed: .ci/run installs it`);

@@ -33,8 +33,8 @@ export interface RawClientOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Answer pings; true unless told otherwise. */
   readonly autoPong?: boolean;
-  /** Pings at once and waits for the pong, so that it has joined; true unless told otherwise. */
-  readonly joins?: boolean;
+  /** Pings at once and waits for the pong: it listens, and is sent all at once. True if not given. */
+  readonly listens?: boolean;
 }
 
 /**
@@ -82,7 +82,13 @@ export class RawClient implements AsyncDisposable {
 
   /** Comes to a side of a room, or fails with the status of the refusal. */
   static async open(base: string, options: RawClientOptions = {}): Promise<RawClient> {
-    const { appId = crypto.randomUUID(), side = "A", sid, autoPong = true, joins = true } = options;
+    const {
+      appId = crypto.randomUUID(),
+      side = "A",
+      sid,
+      autoPong = true,
+      listens = true,
+    } = options;
     const target = `/ws?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
     const { localAddress, headers } = options;
     const { status, rest, socket } = await exchange(base, {
@@ -91,7 +97,7 @@ export class RawClient implements AsyncDisposable {
     });
     if (status === 101) {
       const client = new RawClient(socket, rest, autoPong);
-      if (joins) await client.joined(`${target} to answer a ping`);
+      if (listens) await client.ponged(`${target} to answer a ping`);
       return client;
     }
     socket.destroy();
@@ -176,7 +182,7 @@ export class RawClient implements AsyncDisposable {
     return this.waiting.splice(0).map(({ payload }) => payload.toString());
   }
 
-  private async joined(what: string): Promise<void> {
+  private async ponged(what: string): Promise<void> {
     this.sendFrame(opcodes.ping);
     await this.changes.until(what, () => this.pongs.includes("") || this.hasEnded);
   }

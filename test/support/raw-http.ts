@@ -96,10 +96,14 @@ export class KeptConnection implements AsyncDisposable {
 
   /** Resolves when the server has accepted it, which a first answer shows. */
   static async open(url: URL): Promise<KeptConnection> {
-    const socket = net.connect({ host: url.hostname, port: Number(url.port) });
-    const connection = new KeptConnection(socket);
+    const connection = KeptConnection.connect(url);
     await connection.ask("GET /healthz");
     return connection;
+  }
+
+  /** The server may not have accepted it yet. */
+  static connect(url: URL): KeptConnection {
+    return new KeptConnection(net.connect({ host: url.hostname, port: Number(url.port) }));
   }
 
   /** Resolves when the kernel has taken it. */

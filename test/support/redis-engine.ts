@@ -102,7 +102,7 @@ function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => 
     rooms: {
       admits: (...args) => next().rooms.admits(...args),
       establish: (seat) => at(seat).rooms.establish(seat),
-      grantIce: (...args) => next().rooms.grantIce(...args),
+      allowsIce: (...args) => next().rooms.allowsIce(...args),
     },
     seats: {
       async take(newcomer, how) {

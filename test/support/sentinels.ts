@@ -17,6 +17,8 @@ export interface SentinelOptions {
   /** More of what could stand in the configuration of each Redis. */
   readonly args?: readonly string[];
   readonly password?: string;
+  /** Whose password it is; the default user's unless given, and then the default user may do nothing. */
+  readonly user?: string;
   /** How long the primary may be silent before it counts as failed. */
   readonly downAfterMs?: number;
 }
@@ -31,11 +33,12 @@ export class Sentinels implements AsyncDisposable {
     private readonly ports: readonly number[],
     private readonly children: readonly Bun.Subprocess[],
     private readonly folder: string,
+    private readonly user: string,
     private readonly password: string,
   ) {}
 
   static async start(options: SentinelOptions = {}): Promise<Sentinels> {
-    const { args = [], password = "", downAfterMs = 500 } = options;
+    const { args = [], password = "", user = "", downAfterMs = 500 } = options;
     const folder = await mkdtemp(join(tmpdir(), "nt-signal-sentinels-"));
     const run = async (network: Network) => {
       // It tells the port at which the others reach it, as behind any other network.
@@ -54,7 +57,10 @@ export class Sentinels implements AsyncDisposable {
     const children: Bun.Subprocess[] = [];
     for (const port of ports) {
       const file = join(folder, `${port}.conf`);
-      await writeFile(file, sentinelConf(port, firstNetwork.port, folder, password, downAfterMs));
+      await writeFile(
+        file,
+        sentinelConf(port, firstNetwork.port, folder, { user, password, downAfterMs }),
+      );
       children.push(
         Bun.spawn(["redis-sentinel", file], {
           stdin: "ignore",
@@ -69,6 +75,7 @@ export class Sentinels implements AsyncDisposable {
       ports,
       children,
       folder,
+      user,
       password,
     );
     try {
@@ -85,6 +92,7 @@ export class Sentinels implements AsyncDisposable {
     return {
       REDIS_URL: "redis://primary",
       REDIS_SENTINELS: this.hosts.join(","),
+      ...(this.user === "" ? {} : { REDIS_SENTINEL_USER: this.user }),
       ...(this.password === "" ? {} : { REDIS_SENTINEL_PASSWORD: this.password }),
     };
   }
@@ -152,7 +160,9 @@ export class Sentinels implements AsyncDisposable {
     let resp: Resp | undefined;
     try {
       resp = await openResp(to);
-      if (this.password !== "") await resp.ask("AUTH", this.password);
+      if (this.password !== "") {
+        await resp.ask("AUTH", ...(this.user === "" ? [] : [this.user]), this.password);
+      }
       return await about(resp.ask);
     } catch {
       return [];
@@ -173,9 +183,9 @@ function sentinelConf(
   port: number,
   primary: number,
   folder: string,
-  password: string,
-  downAfterMs: number,
+  { user, password, downAfterMs }: Required<Omit<SentinelOptions, "args">>,
 ): string {
+  const acl = [`user ${user} on >${password} ~* &* +@all`, "user default off"];
   return [
     `port ${port}`,
     "bind 127.0.0.1",
@@ -185,7 +195,14 @@ function sentinelConf(
     `sentinel monitor mymaster 127.0.0.1 ${primary} 2`,
     `sentinel down-after-milliseconds mymaster ${downAfterMs}`,
     "sentinel failover-timeout mymaster 3000",
-    ...(password === "" ? [] : [`requirepass ${password}`, `sentinel sentinel-pass ${password}`]),
+    ...(password === ""
+      ? []
+      : [
+          ...(user === ""
+            ? [`requirepass ${password}`]
+            : [...acl, `sentinel sentinel-user ${user}`]),
+          `sentinel sentinel-pass ${password}`,
+        ]),
     "",
   ].join("\n");
 }

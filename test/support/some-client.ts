@@ -1,7 +1,7 @@
 import type { Client } from "../../src/admission/clients.ts";
 
-/** A client as admission describes one; it has no site, and a shared one is counted as one. */
+/** A client as admission describes one of IPv4. */
 export function someClient(key: string, shared = false): Client {
-  const accounts = [{ key, isSite: shared }];
-  return { key, site: undefined, address: key, header: undefined, shared, accounts };
+  const accounts = [{ key, kind: shared ? "shared" : "client" }] as const;
+  return { address: key, header: undefined, shared, fault: undefined, accounts };
 }

@@ -12,8 +12,7 @@ import type {
   Waiter,
 } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import type { CloseReason } from "../../src/protocol/closes.ts";
-import { Arrival, Newcomers, newcomerWaitMs } from "../../src/signaling/arrival.ts";
+import { Arrival } from "../../src/signaling/arrival.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import {
   claimable,
@@ -112,7 +111,6 @@ async function settle(): Promise<void> {
 function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
   const ended: string[] = [];
   const tally = new Tally();
-  const connection: { closeReason: CloseReason | undefined } = { closeReason: undefined };
   const context = {
     engine,
     clock,
@@ -123,12 +121,12 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     largeFrames: new LargeFrames(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
-  const arrival = new Arrival(newcomer, connection, context, {
+  const arrival = new Arrival(newcomer, context, {
     parked: () => {},
     seated: ({ seat }) => ended.push(`seated ${seat.token}`),
     refuse: (reason) => ended.push(reason),
   });
-  return { arrival, ended, connection, tally };
+  return { arrival, ended, tally };
 }
 
 async function setUp({ sid = "" }: SitOptions = {}) {
@@ -407,81 +405,5 @@ describe("a newcomer at an engine that takes its time", () => {
     });
     expect(ended).toEqual([]);
     expect(left).toEqual([seat]);
-  });
-});
-
-describe("a newcomer that says nothing", () => {
-  function setUp() {
-    const clock = fakeClock();
-    let timers = 0;
-    const counting = {
-      ...clock,
-      after(ms: number, run: () => void) {
-        timers++;
-        return clock.after(ms, run);
-      },
-    };
-    const newcomers = new Newcomers(counting);
-    /** How long each waited, in the order in which they were let in. */
-    const waits: number[] = [];
-    const come = () => {
-      const since = clock.monotonicMs();
-      newcomers.add({ join: () => waits.push(clock.monotonicMs() - since) });
-    };
-    return { clock, waits, come, timers: () => timers };
-  }
-
-  test("is let in once, 50 to 55 ms after it came, with one timer for all", () => {
-    const { clock, waits, come, timers } = setUp();
-    for (let ms = 0; ms < 1_000; ms++) {
-      for (let i = 0; i < 10; i++) come();
-      clock.advance(1);
-    }
-    clock.advance(60);
-    expect(waits).toHaveLength(10_000);
-    expect(Math.min(...waits)).toBe(newcomerWaitMs);
-    expect(Math.max(...waits)).toBeLessThanOrEqual(newcomerWaitMs + 5);
-    expect(timers()).toBeLessThanOrEqual(1_000 / 5 + 1);
-    clock.advance(1_000);
-    expect(waits).toHaveLength(10_000);
-  });
-
-  test("waits as long when all others were let in before it came", () => {
-    const { clock, waits, come } = setUp();
-    come();
-    clock.advance(1_000);
-    come();
-    clock.advance(newcomerWaitMs - 1);
-    expect(waits).toHaveLength(1);
-    clock.advance(1);
-    expect(waits).toEqual([newcomerWaitMs, newcomerWaitMs]);
-  });
-});
-
-describe("joining", () => {
-  async function newcomer() {
-    const { clock, engine, appId } = await setUp();
-    const listener = new RecordingListener();
-    return arrive(
-      { appId, side: "B", sid: "", accounts: [], startsRelay: true, listener },
-      engine,
-      clock,
-    );
-  }
-
-  test("happens once, however often it is asked for", async () => {
-    const { arrival, ended, tally } = await newcomer();
-    arrival.spoke();
-    arrival.join();
-    arrival.spoke();
-    expect(ended).toHaveLength(1);
-    expect(tally.pairs).toBe(1);
-  });
-
-  test("does not happen any more when the connection is being closed", async () => {
-    const { arrival, connection, ended } = await newcomer();
-    connection.closeReason = "shutdown";
-    arrival.join();
-    expect(ended).toEqual([]);
   });
 });

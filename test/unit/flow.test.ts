@@ -382,8 +382,8 @@ describe("a socket that is closed", () => {
 
 describe("of all that may be unsent", () => {
   const limits = { wsBufferBytes: 100, wsBufferTotalBytes: 8_000, socketsPerClient: 1_000 };
-  const client = (key: string) => ({ key, isSite: false });
-  const site = { key: "site", isSite: true };
+  const client = (key: string) => ({ key, kind: "client" }) as const;
+  const site = { key: "site", kind: "site" } as const;
 
   test("a client has an eighth: past it the fullest of its own is closed, not another's", () => {
     const { tally, addOf } = setUp(limits);

@@ -37,7 +37,7 @@ test.each([
   ["proto=http, for=192.0.2.60", [undefined, "192.0.2.60"]],
   ['host="a,b;for=1.2.3.4";for=192.0.2.60', ["192.0.2.60"]],
   ['host="a\\",for=1.2.3.4";for=192.0.2.60', ["192.0.2.60"]],
-  ["for=192.0.2.60:_port", [undefined]],
+  ["for=192.0.2.60:_port", ["192.0.2.60"]],
   ['for=""', [undefined]],
   ["for=", [undefined]],
   ["", [undefined]],

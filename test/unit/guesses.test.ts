@@ -21,12 +21,7 @@ function ledger() {
 }
 
 function guesser(key: string): readonly Account[] {
-  return [{ key, isSite: false }];
-}
-
-/** A client of a site, which may miss 16 times as often. */
-function subscriber(host: string, site: string): readonly Account[] {
-  return [...guesser(host), { key: site, isSite: true }];
+  return [{ key, kind: "client" }];
 }
 
 test("who has missed nothing may try, and is not remembered for it", () => {
@@ -99,24 +94,6 @@ test("misses of one window don't count in the next", () => {
   expect(lockedFor(guesser("a"))).toBe(windowMs);
 });
 
-test("a client that changes its /64 is stopped by its /48 at 16 times the limit", () => {
-  const { lockedFor, missed } = ledger();
-  let misses = 0;
-  for (; lockedFor(subscriber(`host ${misses}`, "site")) === 0; misses++) {
-    missed(subscriber(`host ${misses}`, "site"));
-  }
-  expect(misses).toBe(48);
-  expect(lockedFor(subscriber("host new", "site"))).toBe(windowMs);
-  expect(lockedFor(subscriber("host 1", "other site"))).toBe(0);
-});
-
-test("an honest neighbour at the same site is not locked by one client's lock", () => {
-  const { lockedFor, missed } = ledger();
-  for (let i = 0; i < 3; i++) missed(subscriber("a", "site"));
-  expect(lockedFor(subscriber("a", "site"))).toBe(windowMs);
-  expect(lockedFor(subscriber("b", "site"))).toBe(0);
-});
-
 test("an attack from a million addresses is remembered in bounded space, and locks no newcomer", () => {
   const { lockedFor, missed, size } = ledger();
   missed(guesser("known"));
@@ -130,13 +107,15 @@ test("an attack from a million addresses is remembered in bounded space, and loc
   expect(lockedFor(guesser("known"))).toBe(windowMs);
 });
 
-test("a newcomer that is not told apart still counts towards a site that is", () => {
+test("a newcomer that is not told apart still counts towards a customer that is", () => {
   const { lockedFor, missed } = ledger();
-  missed(subscriber("host", "site"));
+  const subscriber = (host: string) =>
+    [...guesser(host), { key: "customer", kind: "customer" }] as const;
+  missed(subscriber("host"));
   for (let i = 0; i < maxAccounts; i++) missed(guesser(`attacker ${i}`));
-  for (let i = 0; i < 47; i++) missed(subscriber(`host ${i}`, "site"));
-  expect(lockedFor(subscriber("newcomer", "site"))).toBe(windowMs);
-  expect(lockedFor(subscriber("newcomer", "other"))).toBe(0);
+  for (let i = 0; i < 11; i++) missed(subscriber(`host ${i}`));
+  expect(lockedFor(subscriber("newcomer"))).toBe(windowMs);
+  expect(lockedFor(guesser("newcomer"))).toBe(0);
 });
 
 test("a sweep forgets whom nothing is held against any more, and nobody else", () => {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { Client } from "../../src/admission/clients.ts";
 import { fixedWindow } from "../../src/admission/rate-limit.ts";
 import { newAppId } from "../../src/base/ids.ts";
-import type { IceGrant, IceTerms } from "../../src/engine/engine.ts";
+import type { IceGrant } from "../../src/engine/engine.ts";
 import { type IceOptions, iceSource } from "../../src/rendezvous/ice.ts";
 import { someClient } from "../support/some-client.ts";
 
@@ -13,11 +13,11 @@ const appId = newAppId();
 /** A source over rooms that always answer the same. */
 function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
   const time = { now: 1_700_000_000_000 };
-  const terms: IceTerms[] = [];
+  const terms: boolean[] = [];
   const limiter = { perWindow: 30, windowMs: 3_600_000, monotonicMs: () => time.now, maxKeys: 100 };
   const ice = iceSource({
     rooms: {
-      grantIce(_appId, _side, asked) {
+      allowsIce(_appId, _side, asked) {
         terms.push(asked);
         return grant;
       },
@@ -29,6 +29,7 @@ function source(grant: IceGrant, options: Partial<IceOptions> = {}) {
     turnTtlMs: 600_000,
     turnRooms: "redeemed",
     limiter: fixedWindow(limiter),
+    sideLimiter: fixedWindow({ ...limiter, perWindow: 4, maxKeys: 1_000 }),
     ...options,
   });
   return { ...ice, time, terms };
@@ -58,7 +59,7 @@ test("the first secret signs", async () => {
   expect(other).not.toEqual(one);
 });
 
-test.each(["no_seat", "not_redeemed", "spent"] as const)(
+test.each(["no_seat", "not_redeemed"] as const)(
   "who gets no grant (%s) is offered what needs no credential",
   async (outcome) => {
     const { ask, offer } = source(outcome, { iceServers: [stun, fixedTurn] });
@@ -80,25 +81,36 @@ test("a listed server with a credential is guarded like TURN", async () => {
   expect(granted).toMatchObject({ iceServers: [stun, fixedTurn], expiresAt: undefined });
 });
 
-test("TURN_ROOMS decides which rooms, and 4 grants are all there are a side", async () => {
+test("TURN_ROOMS decides which rooms", async () => {
   const redeemed = source("granted");
   await redeemed.ask(appId, "A");
-  expect(redeemed.terms).toEqual([{ redeemed: true, maxGrants: 4 }]);
+  expect(redeemed.terms).toEqual([true]);
   const any = source("granted", { turnRooms: "any" });
   await any.ask(appId, "A");
-  expect(any.terms).toEqual([{ redeemed: false, maxGrants: 4 }]);
+  expect(any.terms).toEqual([false]);
+});
+
+test("each client gets 4 for a side of a room, whatever others have had for it", async () => {
+  const { ask } = source("granted");
+  for (const name of ["a", "b"]) {
+    for (let i = 0; i < 4; i++) {
+      expect((await ask(appId, "A", someClient(name))).outcome).toBe("granted");
+    }
+    expect((await ask(appId, "A", someClient(name))).outcome).toBe("spent");
+    expect((await ask(appId, "B", someClient(name))).outcome).toBe("granted");
+  }
 });
 
 test("a client gets 30 in an hour, then has to wait for the next", async () => {
   const { ask, time } = source("granted");
   const outcomes = async (count: number, client: Client) => {
     const answers = [];
-    for (let i = 0; i < count; i++) answers.push((await ask(appId, "A", client)).outcome);
+    for (let i = 0; i < count; i++) answers.push((await ask(newAppId(), "A", client)).outcome);
     return answers;
   };
   expect(new Set(await outcomes(30, someClient("a")))).toEqual(new Set(["granted"]));
   time.now += 600_000;
-  const refused = await ask(appId, "A", someClient("a"));
+  const refused = await ask(newAppId(), "A", someClient("a"));
   expect(refused).toEqual({ outcome: "rate_limited", retryAfterMs: 3_000_000 });
   expect(await outcomes(1, someClient("b"))).toEqual(["granted"]);
   time.now += 3_000_000;
@@ -108,46 +120,40 @@ test("a client gets 30 in an hour, then has to wait for the next", async () => {
 test("everybody behind a proxy that is not known gets as much as a site: 16 times that", async () => {
   const { ask } = source("granted");
   for (let i = 0; i < 480; i++) {
-    expect((await ask(appId, "A", someClient("p", true))).outcome).toBe("granted");
+    expect((await ask(newAppId(), "A", someClient("p", true))).outcome).toBe("granted");
   }
-  expect((await ask(appId, "A", someClient("p", true))).outcome).toBe("rate_limited");
+  expect((await ask(newAppId(), "A", someClient("p", true))).outcome).toBe("rate_limited");
 });
 
-test("an ask that the client's limit refuses spends no grant of its side", async () => {
-  const { ask, terms } = source("granted");
-  for (let i = 0; i < 40; i++) await ask(appId, "A", someClient("a"));
-  expect(terms).toHaveLength(30);
-});
-
-test.each(["no_seat", "not_redeemed", "spent"] as const)(
+test.each(["no_seat", "not_redeemed"] as const)(
   "an ask that the room refuses (%s) spends nothing of the client's limit",
   async (outcome) => {
     const answers = [
       ...new Array<IceGrant>(100).fill(outcome),
       ...new Array<IceGrant>(30).fill("granted"),
     ];
-    const { ask } = source("granted", { rooms: { grantIce: () => answers.shift() ?? "granted" } });
+    const { ask } = source("granted", { rooms: { allowsIce: () => answers.shift() ?? "granted" } });
     for (let i = 0; i < 100; i++) {
       expect((await ask(appId, "A", someClient("a"))).outcome).toBe(outcome);
     }
     for (let i = 0; i < 30; i++) {
-      expect((await ask(appId, "A", someClient("a"))).outcome).toBe("granted");
+      expect((await ask(newAppId(), "A", someClient("a"))).outcome).toBe("granted");
     }
-    expect((await ask(appId, "A", someClient("a"))).outcome).toBe("rate_limited");
+    expect((await ask(newAppId(), "A", someClient("a"))).outcome).toBe("rate_limited");
   },
 );
 
 test("an ask that the engine does not answer spends nothing either", async () => {
   let down = true;
-  const grantIce = (): Promise<IceGrant> =>
+  const allowsIce = (): Promise<IceGrant> =>
     down ? Promise.reject(new Error("down")) : Promise.resolve("granted");
-  const { ask, offer } = source("granted", { rooms: { grantIce } });
+  const { ask, offer } = source("granted", { rooms: { allowsIce } });
   for (let i = 0; i < 100; i++) await offer(appId, "A", someClient("a"));
   down = false;
   expect((await ask(appId, "A", someClient("a"))).outcome).toBe("granted");
 });
 
 test("an engine that cannot be reached costs a welcome nothing but TURN", async () => {
-  const rooms = { grantIce: () => Promise.reject(new Error("down")) };
+  const rooms = { allowsIce: () => Promise.reject(new Error("down")) };
   expect(await source("granted", { rooms }).offer(appId, "A")).toEqual([stun]);
 });

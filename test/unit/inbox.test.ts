@@ -12,7 +12,7 @@ const maxFrameBytes = 1_000;
 const chunkBytes = 1_048_576;
 /** What a frame that waits counts beside its characters. */
 const bytesPerFrame = 64;
-const accounts: readonly Account[] = [{ key: "192.0.2.1", isSite: false }];
+const accounts: readonly Account[] = [{ key: "192.0.2.1", kind: "client" }];
 
 /** An inbox whose handler answers what `answer` says, and what it has handled. */
 function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
@@ -277,7 +277,7 @@ test("past a client's share of all that may wait its frames are refused, and nob
   queued.add(accounts, 4_000_001);
   full.hold();
   expect(full.push("x")).toBe("client_buffers_full");
-  const stranger = another([{ key: "192.0.2.2", isSite: false }]);
+  const stranger = another([{ key: "192.0.2.2", kind: "client" }]);
   stranger.hold();
   expect(stranger.push("x")).toBeUndefined();
   queued.add([], 10_000_000);

@@ -45,6 +45,7 @@ function server(engine: "memory" | "redis" = "memory") {
       sockets: () => 0,
       socketClients: () => 0,
       sharedClients: () => 0,
+      httpConnections: { size: () => 0, refused: () => 0 },
       guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
     },
   });

@@ -73,6 +73,29 @@ test("an opaque or malformed Origin is refused, whatever is listed", () => {
   }
 });
 
+test("file:// allows pages opened from a file, and a scheme alone all pages of its apps", () => {
+  const allows = listing("file://", "app://", "capacitor://localhost");
+  for (const origin of [
+    "null",
+    "file://",
+    "app://",
+    "app://-",
+    "App://Shell.Example",
+    "capacitor://localhost",
+  ]) {
+    expect([origin, allows(origin, host)]).toEqual([origin, true]);
+  }
+  for (const origin of [
+    "tauri://localhost",
+    "capacitor://elsewhere",
+    "application://a",
+    "https://app",
+  ]) {
+    expect([origin, allows(origin, host)]).toEqual([origin, false]);
+  }
+  expect(listing("app://")("null", host)).toBe(false);
+});
+
 test("a star and dev mode allow every Origin, even an opaque one", () => {
   for (const allows of [
     listing("*"),

@@ -15,14 +15,14 @@ function limiter(options: Partial<Parameters<typeof fixedWindow>[0]>) {
     monotonicMs: () => time.monotonicMs,
     ...options,
   });
-  return { time, ...limit, take: (key: string) => limit.take([{ key, isSite: false }]) };
+  return { time, ...limit, take: (key: string) => limit.take([{ key, kind: "client" }]) };
 }
 
 /** A client of a site: an IPv6 /64 and its /48. */
 function ofSite(key: string): readonly Account[] {
   return [
-    { key, isSite: false },
-    { key: "site", isSite: true },
+    { key, kind: "client" },
+    { key: "site", kind: "site" },
   ];
 }
 
@@ -68,7 +68,7 @@ test("a client of a site has its own limit first, and what it is refused costs t
 
 test("everybody behind one untrusted proxy has the limit of a site", () => {
   const { take } = fixedWindow({ perWindow: 2, maxKeys: 1_000, monotonicMs: () => 0 });
-  const shared = [{ key: "10.0.0.1", isSite: true }];
+  const shared = [{ key: "10.0.0.1", kind: "shared" }] as const;
   const passed = Array.from({ length: 100 }, () => take(shared).ok);
   expect(passed.filter(Boolean)).toHaveLength(32);
 });
@@ -115,7 +115,7 @@ test("a new window forgets the keys of the old one", () => {
 });
 
 /** The headers of an answer to the client's next attempt. */
-function toldBy(limit: RateLimiter, accounts: readonly Account[] = [{ key: "a", isSite: false }]) {
+function toldBy(limit: RateLimiter, accounts: readonly Account[] = [{ key: "a", kind: "client" }]) {
   const headers = new Headers();
   setRateLimitHeaders(headers, limit.take(accounts));
   return Object.fromEntries(headers);

@@ -131,7 +131,7 @@ class Life {
     if (step.do === "sit") {
       if (seat !== undefined) return undefined;
       const { side, sid } = step;
-      const accounts = [{ key: side, isSite: side === "A" }];
+      const accounts = [{ key: side, kind: side === "A" ? "shared" : "client" }] as const;
       const newcomer = { appId, side, sid, accounts, startsRelay: false, listener };
       const taken = engine.seats.take(newcomer, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
@@ -141,7 +141,7 @@ class Life {
     }
     if (step.do === "ice") {
       const { side, redeemed } = step;
-      return engine.rooms.grantIce(appId, side, { redeemed, maxGrants: 1 });
+      return engine.rooms.allowsIce(appId, side, redeemed);
     }
     if (seat === undefined) return undefined;
     switch (step.do) {
@@ -259,7 +259,7 @@ test("seats that are still taken when the snapshot is taken count as left at tha
 
 test("shares are known again: whoever had its share has it still, and gets it back with its mail", () => {
   const clock = fakeClock();
-  const me = [{ key: "192.0.2.1", isSite: false }];
+  const me = [{ key: "192.0.2.1", kind: "client" }] as const;
   const sit = (engine: MemoryEngine, appId: AppId, side: Side): Seat => {
     const newcomer = { appId, side, sid: "", accounts: me, startsRelay: false, listener };
     const taken = engine.seats.take(newcomer, "free");

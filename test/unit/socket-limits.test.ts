@@ -4,15 +4,15 @@ import { type SocketLimits, socketLimits } from "../../src/admission/socket-limi
 import type { Account } from "../../src/base/account.ts";
 
 /** A client that has no site: one of IPv4. */
-const client = (key: string): readonly Account[] => [{ key, isSite: false }];
+const client = (key: string): readonly Account[] => [{ key, kind: "client" }];
 
 /** Everybody behind an untrusted proxy. */
-const shared = (key: string): readonly Account[] => [{ key, isSite: true }];
+const shared = (key: string): readonly Account[] => [{ key, kind: "site" }];
 
 /** An IPv6 client: a /64 of a /48. */
 const ofSite = (key: string): readonly Account[] => [
-  { key, isSite: false },
-  { key: "site", isSite: true },
+  { key, kind: "client" },
+  { key: "site", kind: "site" },
 ];
 
 /** Opens as many as it may of `most`, and says how many those are. */

@@ -43,7 +43,7 @@ const record: StateRecord = {
   code: {
     code: "1234" as Code,
     appId: newAppId(),
-    accounts: [{ key: "c", isSite: false }],
+    accounts: [{ key: "c", kind: "client" }],
     withdrawAt: 9,
     restMs: 60_000,
     expiresAt: 1,
@@ -138,7 +138,7 @@ test.each([
 
 test("records longer than what is read at once come back as they were, in order", async () => {
   await using folder = await newFolder();
-  const place = { lastToken: 0, sid: "", accounts: [], grants: 0 };
+  const place = { lastToken: 0, sid: "", accounts: [] };
   const beside = { mails: [], ids: [] };
   const room = (payload: string, n: number): StateRecord => ({
     room: {

@@ -7,20 +7,30 @@ import type { SignalingContext } from "../../src/signaling/context.ts";
 import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
+import { Flow } from "../../src/ws/flow.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { fakeClock } from "../support/clock.ts";
-import { FakeConnection } from "../support/fake-connection.ts";
+import { fakeLink } from "../support/fake-link.ts";
 
 const stun = { urls: "stun:stun.example.com" };
 
 /** A room whose ICE servers come when the test says so, as they do from a shared engine. */
 function room() {
   const clock = fakeClock();
+  const tally = new Tally();
+  const limits = {
+    wsBufferBytes: 65_536,
+    wsBufferTotalBytes: 1_000_000,
+    socketsPerClient: 0,
+    slowPeerTimeoutMs: 30_000,
+    wsMaxMsgBytes: 65_536,
+  };
+  const flow = new Flow(limits, tally, clock);
   const answers = Promise.withResolvers<readonly IceServer[]>();
   const context: SignalingContext = {
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
     clock,
-    tally: new Tally(),
+    tally,
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
@@ -30,48 +40,58 @@ function room() {
   };
   const appId: AppId = newAppId();
   const enter = (side: Side, v2 = true) => {
-    const connection = new FakeConnection();
-    const identity = { appId, side, sid: "", mailboxClient: true, v2 };
-    const peer = new Peer(identity, connection, context);
+    const { link, ws } = fakeLink(flow);
+    const identity = { appId, side, sid: "", mailboxClient: false, v2 };
+    const peer = new Peer(identity, link, context);
+    link.peer = peer;
     peer.join();
-    const heard = () => connection.sent.map((text) => JSON.parse(text) as { type: string });
-    return { peer, connection, heard };
+    const heard = () => ws.sent.map((text) => JSON.parse(text) as { type: string });
+    const leave = () => {
+      link.terminate("client");
+      peer.closed();
+    };
+    return { peer, ws, heard, leave };
   };
   const answer = async () => {
     answers.resolve([stun]);
     await answers.promise;
   };
-  return { enter, answer };
+  return { enter, answer, tally };
 }
 
-test("a welcome waits for its ICE servers and stays the first that is heard", async () => {
-  const { enter, answer } = room();
+test("a welcome waits for its ICE servers, and all that comes meanwhile for the welcome", async () => {
+  const { enter, answer, tally } = room();
   const a = enter("A");
   const b = enter("B", false);
+  b.peer.received('{"type":"send","to":"A","payload":"mail"}');
   b.peer.received('{"type":"offer"}');
   expect(a.heard()).toEqual([]);
+  expect(tally.bufferedBytes).toBeGreaterThan(0);
   await answer();
-  expect(a.heard().slice(0, 3)).toEqual([
-    expect.objectContaining({ type: "welcome", peer: true, iceServers: [stun] }),
+  expect(a.heard()).toEqual([
+    expect.objectContaining({ type: "welcome", iceServers: [stun] }),
     { type: "room_full" },
     { type: "peer_joined" },
+    { type: "offer" },
+    expect.objectContaining({ type: "send", payload: "mail" }),
   ]);
-});
-
-test("who came and went before the welcome is not in it", async () => {
-  const { enter, answer } = room();
-  const a = enter("A");
-  enter("B", false).peer.closed();
-  await answer();
-  expect(a.heard()).toEqual([expect.objectContaining({ type: "welcome", peer: false })]);
 });
 
 test("who left before the welcome hears nothing, and leaves no seat behind", async () => {
   const { enter, answer } = room();
   const a = enter("A");
-  a.peer.closed();
+  enter("B", false);
+  a.leave();
   await answer();
   expect(a.heard()).toEqual([]);
-  const b = enter("B", false);
-  expect(b.heard()).toEqual([]);
+  expect(enter("A", false).heard()).toEqual([{ type: "room_full" }]);
+});
+
+test("a close does not wait for a welcome that is not known", async () => {
+  const { enter } = room();
+  const a = enter("A");
+  enter("B", false);
+  a.peer.refuse("shutdown");
+  expect(a.heard()).toEqual([]);
+  expect(a.ws.calls).toEqual(["close 1001 server going away"]);
 });

@@ -148,6 +148,8 @@ export async function seesClient(target: Target): Promise<Verdict> {
   if (answer.status !== 200 || typeof address !== "string") return wrongAnswer(answer, target);
   const through = typeof header === "string" ? ` through ${header}` : "";
   const found = `the server sees you as ${address}${through}`;
+  const fault = fieldOf(answer.json, "fault");
+  if (typeof fault === "string") return clientUnknown(target, answer, header, fault);
   if (fieldOf(answer.json, "shared") === true) {
     return failed(
       `${found}, and so it sees all clients`,
@@ -161,6 +163,21 @@ export async function seesClient(target: Target): Promise<Verdict> {
     `${found}, which is a proxy's address`,
     "No header names the client. Let the proxy set X-Forwarded-For, and set TRUST_PROXY to the proxy's address.",
   );
+}
+
+/** The server trusts the proxy, and learns nothing from it: all of its clients are one. */
+function clientUnknown(
+  target: Target,
+  { json, headers }: Answer,
+  header: unknown,
+  fault: string,
+): Verdict {
+  const which = typeof header === "string" ? header : "the header that names the client";
+  const found = `the server sees you as ${fieldOf(json, "address")}, which is a proxy's address: ${which} is ${fault}, and all clients count as one`;
+  const remedy =
+    "Let the proxy set X-Forwarded-For, or the header that CLIENT_IP_HEADER names, to the client's address.";
+  const isDirect = fault === "missing" && isLoopback(target.host) && !isMarked(headers);
+  return isDirect ? passed(found, `Ask through the proxy. ${remedy}`) : failed(found, remedy);
 }
 
 /** A header shows it, or a server on a public address sees a loopback one. */
@@ -240,7 +257,7 @@ export async function keepsMetrics(target: Target): Promise<Verdict> {
     if (isAtHome) return passed("/metrics is open, but was read on the machine itself");
     return passed(
       "/metrics is open",
-      "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy answer /metrics with 404.",
+      "Whoever reaches this address can read them. Set METRICS_TOKEN, or let the proxy add X-Forwarded-For.",
     );
   }
   return passed("/metrics is not open");

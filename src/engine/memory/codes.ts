@@ -70,9 +70,9 @@ export function memoryCodes(
     const at = now();
     sweep(at);
     const { appId, accounts, restMs } = entry;
-    for (const { key, isSite } of accounts) {
+    for (const { key, kind } of accounts) {
       const held = byAccount.get(key);
-      if (held !== undefined && held.length >= (isSite ? limits.maxPerSite : limits.maxPerClient)) {
+      if (held !== undefined && held.length >= limits.maxHeld[kind]) {
         return { outcome: "client_full", retryAfterMs: untilFirstFree(held, at) };
       }
     }

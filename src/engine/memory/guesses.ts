@@ -1,4 +1,5 @@
 import { type Account, limitOf } from "../../base/account.ts";
+import { longestLocks } from "../engine.ts";
 
 /** What an account has missed lately. Times in ms. */
 interface Misses {
@@ -15,12 +16,11 @@ interface Misses {
 
 /** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 const maxAccounts = 100_000;
-/** A lock is at most this many windows long. */
-const maxLockWindows = 64;
-
 /**
- * Failed redeems by account. An account with as many as its limit within a window is locked: first for
- * one window, then for two, four, … if it goes on right after the lock.
+ * Failed redeems by account. A client with as many as its limit within a window is locked: first for
+ * one window, then for two, four, … if it goes on right after the lock. A customer's lock, and that of
+ * shared clients, is always one window long. A site has none, as that would hold neighbours out of
+ * right codes: past its limit each of its customers may only miss as often as one client.
  */
 export function guessLedger(windowMs: number) {
   const known = new Map<string, Misses>();
@@ -45,9 +45,14 @@ export function guessLedger(windowMs: number) {
     },
     /** Counts a miss; `maxMisses` is how many one client may have. */
     missed(accounts: readonly Account[], maxMisses: number, at: number): void {
-      for (const account of accounts) {
+      let siteIsFull = false;
+      for (const account of accounts.toReversed()) {
         const misses = missesOf(account.key, at);
-        if (misses) count(misses, limitOf(account, maxMisses), windowMs, at);
+        if (misses === undefined) continue;
+        const limit: number = siteIsFull ? maxMisses : limitOf(account, maxMisses);
+        const longestLock: number = longestLocks[account.kind];
+        count(misses, limit, longestLock, windowMs, at);
+        if (longestLock === 0) siteIsFull = misses.count >= limit;
       }
     },
     sweep(at: number): void {
@@ -57,14 +62,20 @@ export function guessLedger(windowMs: number) {
   };
 }
 
-function count(misses: Misses, limit: number, windowMs: number, at: number): void {
+function count(
+  misses: Misses,
+  limit: number,
+  longestLock: number,
+  windowMs: number,
+  at: number,
+): void {
   if (at >= misses.windowEnd) {
     misses.count = 0;
     misses.windowEnd = at + windowMs;
   }
   misses.count++;
-  if (misses.count >= limit) {
-    misses.lockedUntil = at + Math.min(2 ** misses.locks, maxLockWindows) * windowMs;
+  if (misses.count >= limit && longestLock > 0) {
+    misses.lockedUntil = at + Math.min(2 ** misses.locks, longestLock) * windowMs;
     misses.windowEnd = misses.lockedUntil;
     misses.locks++;
   }

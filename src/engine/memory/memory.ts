@@ -20,9 +20,7 @@ export function memoryEngine({
   limits,
   dropped,
 }: Pick<TurnsOptions, "now" | "limits" | "dropped">): MemoryEngine {
-  const codes = memoryCodes(now, limits.redeemWindowMs, (appId) =>
-    turns.take(appId, { verb: "redeem", args: [] }),
-  );
+  const codes = memoryCodes(now, limits.redeemWindowMs, (appId) => turns.take(appId, "redeem"));
   const turns = new Turns({
     ...{ now, limits, dropped },
     codeOf: codes.ofRoom,
@@ -36,7 +34,8 @@ export function memoryEngine({
   const connections: Connections = new Connections({
     node: turns.node,
     isAlone: true,
-    turn: (appId, call) => turns.take(appId, call),
+    seats: turns.seats,
+    turn: (appId, verb, holder, first, second) => turns.take(appId, verb, holder, first, second),
     send() {},
     makeSpace: (rooms) => turns.makeSpace(rooms),
     sweepIfDue() {

@@ -1,12 +1,13 @@
 import { z } from "zod";
+import { accountKinds } from "../../base/account.ts";
 import type { AppId, Code, Side } from "../../base/ids.ts";
 import { parseAppId, parseCode } from "../../base/ids.ts";
 import { costOf } from "../rules/counting.ts";
 import { byteLength } from "../rules/text.ts";
 import { type Place, type Room, sides } from "../rules/turn.ts";
 import type { MemoryCodes } from "./codes.ts";
-import { MemoryIds, MemoryList } from "./lists.ts";
-import { Kept, type Turns } from "./turns.ts";
+import { MemoryIds } from "./lists.ts";
+import { Beside, Kept, type Turns } from "./turns.ts";
 
 /**
  * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
@@ -16,7 +17,7 @@ export type StateRecord = z.output<typeof recordSchema>;
 
 const ms = z.number().finite();
 const count = z.number().int().min(0);
-const accounts = z.array(z.object({ key: z.string(), isSite: z.boolean() }));
+const accounts = z.array(z.object({ key: z.string(), kind: z.enum(accountKinds) }));
 
 const appId = z.string().transform((text, context): AppId => {
   const parsed = parseAppId(text);
@@ -49,7 +50,6 @@ const placeSchema = z.looseObject({
   sid: z.string(),
   accounts,
   leftAt: ms.optional(),
-  grants: count,
   box: z.looseObject({ before: count, last: count, sent: count, refusing: z.boolean() }).optional(),
 });
 
@@ -105,16 +105,15 @@ export function* takeSnapshot(
 
 function savedPlace(place: Place, now: number): Place {
   const leftAt = place.seat === undefined ? place.leftAt : now;
-  const gone = { seat: undefined, started: false, waiter: undefined, held: 0, heldBytes: 0 };
+  const gone = { seat: undefined, started: false, parked: undefined, hold: undefined };
   // Stamps are for readers that were there before; none is left.
   return { ...place, ...gone, leftAt, box: place.box && { ...place.box, stamp: 0 } };
 }
 
 function savedBeside(kept: Kept, side: Side) {
-  const mails = side === "A" ? kept.mailA : kept.mailB;
-  const ids = side === "A" ? kept.idsA : kept.idsB;
+  const { mail, ids } = kept[side] ?? {};
   return {
-    mails: (mails?.all() ?? []).map(({ from, payload, accounts: payers }) => ({
+    mails: (mail?.all() ?? []).map(({ from, payload, accounts: payers }) => ({
       ...{ from, payload },
       accounts: payers,
     })),
@@ -145,9 +144,8 @@ function restoreBeside(
   turns: Turns,
 ): void {
   const { box } = place;
+  if (mails.length + ids.length > 0) kept[side] = new Beside();
   if (box) {
-    const list = new MemoryList<Parameters<ReturnType<Turns["mail"]>["push"]>[0]>();
-    kept[side === "A" ? "mailA" : "mailB"] = list;
     turns.count("mailboxes", 1);
     box.last = box.before + mails.length;
     box.stamp = mails.length;
@@ -155,22 +153,22 @@ function restoreBeside(
     for (const [index, mail] of mails.entries()) {
       const bytes = byteLength(mail.payload);
       const cost = costOf(mail.payload, bytes);
-      list.push({ ...mail, bytes, stamp: index + 1 });
+      kept[side]?.mail.push({ ...mail, bytes, stamp: index + 1 });
       box.bytes += bytes;
       turns.count("mails", 1);
       turns.count("mailBytes", cost);
       turns.charge("bytes", mail.accounts, cost);
     }
   }
-  place.ids = ids.length;
-  place.idBytes = 0;
   if (ids.length === 0) return;
   const memory = new MemoryIds();
-  kept[side === "A" ? "idsA" : "idsB"] = memory;
+  let bytes = 0;
   for (const [id, seq] of ids) {
     memory.put(id, seq);
-    place.idBytes += costOf(id);
+    bytes += costOf(id);
   }
-  turns.count("idBytes", place.idBytes);
-  turns.charge("bytes", place.accounts, place.idBytes);
+  if (kept[side]) kept[side].ids = memory;
+  place.ids = { count: ids.length, bytes };
+  turns.count("idBytes", bytes);
+  turns.charge("bytes", place.accounts, bytes);
 }

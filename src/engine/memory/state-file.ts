@@ -1,10 +1,18 @@
-import { Database } from "bun:sqlite";
-import { chmodSync, closeSync, openSync } from "node:fs";
+import { Database, constants as sqlite } from "bun:sqlite";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  realpathSync,
+} from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
-import { StartError } from "../../base/errors.ts";
+import { codeOf, StartError } from "../../base/errors.ts";
 import { recordSchema, type StateRecord } from "./snapshot.ts";
 
 export interface StateFileOptions {
@@ -43,16 +51,17 @@ const endSchema = z.object({ records: z.number().int() });
 
 /**
  * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
- * predecessor that is still writing. A `StartError` when it does not end, or when the directory
- * cannot be written.
+ * predecessor that is still writing. What a symbolic link leads to is the file: the link stays. A
+ * `StartError` when the predecessor does not end, or when the file cannot be replaced as a whole.
  */
 export async function openStateFile(options: StateFileOptions): Promise<StateFile> {
-  const { path, clock, warn } = options;
-  const lock = await lockBeside(options);
+  const { clock, warn } = options;
+  const path = withoutLinks(options.path);
+  const lock = await lockBeside({ ...options, path });
 
   async function setAside(why: string): Promise<"damaged"> {
     const aside = `${path}.damaged-${clock.now()}`;
-    await rename(path, aside);
+    await rename(path, aside).catch(notReplaceable(path));
     warn(`STATE_FILE ${path} ${why}. It was moved to ${aside}; the server starts without it.`);
     return "damaged";
   }
@@ -61,11 +70,12 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     async load(restore) {
       const file = await openIfThere(path);
       if (file === undefined) return "none";
+      const isEmpty = (await file.stat()).size === 0;
       const fault = await readState(file, restore).finally(() => file.close());
-      if (fault !== undefined) return setAside(fault);
-      await rm(path);
+      if (fault !== undefined && !isEmpty) return setAside(fault);
+      await rm(path).catch(notReplaceable(path));
       await syncDirectory(path);
-      return "restored";
+      return isEmpty ? "none" : "restored";
     },
     async save(records) {
       const draft = `${path}.draft`;
@@ -82,6 +92,49 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     },
     release: () => lock.close(),
   };
+}
+
+/** As the system allows. */
+const maxLinks = 40;
+
+/** Where the path leads, without symbolic links in it. The file itself need not be there. */
+function withoutLinks(path: string): string {
+  let at = resolve(path);
+  for (let links = 0; links <= maxLinks; links++) {
+    const folder = folderOf(at);
+    if (folder === undefined) {
+      if (links === 0) return at;
+      throw new StartError(
+        `STATE_FILE ${path} is a symbolic link to ${at}, and that directory is not there or closed. ` +
+          "Create it, or name a file.",
+      );
+    }
+    at = join(folder, basename(at));
+    const target = linkAt(at);
+    if (target === undefined) return at;
+    at = resolve(folder, target);
+  }
+  throw new StartError(
+    `STATE_FILE ${path} is a symbolic link that goes round in a circle. Name a file.`,
+  );
+}
+
+/** The directory that the path is in; undefined where there is none. */
+function folderOf(path: string): string | undefined {
+  try {
+    return realpathSync(dirname(path));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a symbolic link holds; undefined for anything else, and for nothing. */
+function linkAt(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** An open transaction on a SQLite file: a lock that the system frees when its holder dies. */
@@ -109,12 +162,22 @@ async function lockBeside({
   }
 }
 
-/** Only its owner may read it: a process that can read it can lock it. Corrects the mode of an old one. */
+/**
+ * Only its owner may read it: a process that can read it can lock it. Corrects the mode of an old one,
+ * but of no file that another name or a link leads to.
+ */
 function openDatabase(lockPath: string): Database {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
   try {
-    closeSync(openSync(lockPath, "a", 0o600));
-    chmodSync(lockPath, 0o600);
-    return new Database(lockPath);
+    const descriptor = openSync(lockPath, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    try {
+      const { nlink } = fstatSync(descriptor);
+      if (nlink > 1) throw cannotLock(lockPath);
+      fchmodSync(descriptor, 0o600);
+    } finally {
+      closeSync(descriptor);
+    }
+    return new Database(lockPath, sqlite.SQLITE_OPEN_READWRITE | sqlite.SQLITE_OPEN_NOFOLLOW);
   } catch {
     throw cannotLock(lockPath);
   }
@@ -126,7 +189,7 @@ function isBusy(error: unknown): boolean {
 
 function cannotLock(lockPath: string): StartError {
   return new StartError(
-    `STATE_FILE: ${lockPath} cannot be written, or is another user's. ` +
+    `STATE_FILE: ${lockPath} cannot be written, is another user's, or a link. ` +
       "Name a file in a directory of the server's own.",
   );
 }
@@ -140,21 +203,34 @@ function stillHeld(path: string): StartError {
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    const file = await open(path, "r");
-    // Of a directory only a read shows what it is.
-    await file.read(Buffer.alloc(1), 0, 1, 0).catch(async (error) => {
-      await file.close();
-      throw error;
-    });
-    return file;
+    // Without O_NONBLOCK a pipe would be waited for.
+    const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const stats = await file.stat();
+    if (stats.isFile()) return file;
+    await file.close();
+    throw new StartError(
+      stats.isDirectory()
+        ? `STATE_FILE ${path} is a directory. Name a file in it.`
+        : `STATE_FILE ${path} is not a file. Name one that the server can replace.`,
+    );
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT") return undefined;
-    if (code === "EISDIR") {
-      throw new StartError(`STATE_FILE ${path} is a directory. Name a file in it.`);
-    }
+    if (error instanceof StartError) throw error;
+    if (codeOf(error) === "ENOENT") return undefined;
     throw new StartError(`STATE_FILE ${path} cannot be read. Check its owner and mode.`);
   }
+}
+
+/** For a file that stays although its directory can be written. */
+function notReplaceable(path: string): (error: unknown) => never {
+  return (error) => {
+    throw new StartError(
+      codeOf(error) === "EBUSY"
+        ? `STATE_FILE ${path} is mounted by itself, and the server replaces the file as a whole. ` +
+            "Mount a directory, and name a file in it."
+        : `STATE_FILE ${path} cannot be removed (${codeOf(error)}). ` +
+            "Name a file in a directory of the server's own.",
+    );
+  };
 }
 
 const damaged = "is damaged or not a state of nt-signal";

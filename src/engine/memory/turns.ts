@@ -1,12 +1,10 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
+import type { Heard, LocalSeat, SeatMap } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
 import { isBare, run } from "../rules/rules.ts";
 import type {
-  Call,
   Held,
-  IdMemory,
-  Message,
   Occupant,
   Room,
   RoomCode,
@@ -27,21 +25,26 @@ export interface TurnsOptions {
   /** Called for everything that was accepted and then given up. */
   readonly dropped: Turn["dropped"];
   readonly codeOf: (appId: AppId) => RoomCode | undefined;
-  readonly hear: (message: Message) => void;
+  readonly hear: (message: Heard) => void;
 }
 
 /** A room, and what is kept beside it. */
 export class Kept {
   room: Room | undefined;
-  mailA: MemoryList<Stored> | undefined;
-  mailB: MemoryList<Stored> | undefined;
-  heldA: MemoryList<Held> | undefined;
-  heldB: MemoryList<Held> | undefined;
-  idsA: MemoryIds | undefined;
-  idsB: MemoryIds | undefined;
+  /** One of those who sit in it. */
+  seat: LocalSeat | undefined;
+  A: Beside | undefined;
+  B: Beside | undefined;
   /** Whether it stands among the bare rooms, and among those in which something ends by itself. */
   isBare = false;
   ends = false;
+}
+
+/** Lists of one side. */
+export class Beside {
+  readonly mail = new MemoryList<Stored>();
+  readonly held = new MemoryList<Held>();
+  ids: MemoryIds | undefined;
 }
 
 /**
@@ -68,7 +71,8 @@ export class Turns implements Turn {
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
-  private told: Message[] = [];
+  private told: Heard[] = [];
+  private holder: LocalSeat | undefined;
   private counter = 0;
   private readonly bytesOf = new Map<string, number>();
   private readonly roomsOf = new Map<string, number>();
@@ -82,34 +86,59 @@ export class Turns implements Turn {
   }
 
   /** Gives a call its turn. What it tells is heard before this answers. */
-  take(appId: AppId, call: Call): unknown {
-    const before = this.kept.get(appId);
+  take(appId: AppId, verb: string, holder?: LocalSeat, first?: unknown, second?: unknown): unknown {
+    const before = (holder?.slot as Kept | undefined) ?? this.kept.get(appId);
     const at = before ?? new Kept();
+    if (holder) holder.slot = at;
+    this.holder = holder;
     this.at = at;
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
-    const answer = run(this, call);
+    const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);
+    if (this.told.length > 0) this.hearAll();
+    return answer;
+  }
+
+  private hearAll(): void {
     const { told } = this;
-    if (told.length === 0) return answer;
+    const [first] = told;
+    if (told.length === 1 && first) {
+      // The usual: no new list for what comes of it.
+      told.pop();
+      return this.options.hear(first);
+    }
     this.told = [];
     for (const message of told) this.options.hear(message);
-    return answer;
   }
 
   /** Lets so many bare rooms give way, the oldest first. */
   makeSpace(rooms: number): void {
     for (const appId of [...this.bare].slice(0, rooms)) {
-      this.take(appId, { verb: "giveWay", args: [] });
+      this.take(appId, "giveWay");
     }
   }
 
   /** Forgets what is over. */
   sweep(): void {
-    for (const appId of this.ending) this.take(appId, { verb: "nothing", args: [] });
+    for (const appId of this.ending) this.take(appId, "nothing");
   }
+
+  /** Seats are kept with their rooms. */
+  readonly seats: SeatMap = {
+    get: (appId) => this.kept.get(appId)?.seat,
+    set: (appId, seat) => {
+      const at = this.kept.get(appId);
+      if (at) at.seat = seat;
+    },
+    delete: (appId) => {
+      const at = this.kept.get(appId);
+      if (at) at.seat = undefined;
+    },
+    values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
+  };
 
   /** Puts an empty room back that was saved; what it keeps is counted. Not if its time is over. */
   restore(at: Kept, room: Room): void {
@@ -117,7 +146,7 @@ export class Turns implements Turn {
     this.count("rooms", 1);
     this.charge("rooms", room.owner, 1);
     if (isBare(room)) this.count("bareRooms", 1);
-    this.take(room.appId, { verb: "nothing", args: [] });
+    this.take(room.appId, "nothing");
   }
 
   /** Notes where the room stands among all after its turn. */
@@ -131,7 +160,7 @@ export class Turns implements Turn {
       return;
     }
     if (!isKept) this.kept.set(appId, at);
-    const ends = room.emptyAt !== undefined || room.A.held + room.B.held > 0;
+    const ends = room.emptyAt !== undefined || (room.A.hold ?? room.B.hold) !== undefined;
     if (ends !== at.ends) {
       at.ends = ends;
       if (ends) this.ending.add(appId);
@@ -185,37 +214,30 @@ export class Turns implements Turn {
   }
 
   mail(side: Side): MemoryList<Stored> {
-    const { at } = this;
-    if (side === "A") {
-      at.mailA ??= new MemoryList();
-      return at.mailA;
-    }
-    at.mailB ??= new MemoryList();
-    return at.mailB;
+    return this.beside(side).mail;
   }
 
   held(side: Side): MemoryList<Held> {
-    const { at } = this;
-    if (side === "A") {
-      at.heldA ??= new MemoryList();
-      return at.heldA;
-    }
-    at.heldB ??= new MemoryList();
-    return at.heldB;
+    return this.beside(side).held;
   }
 
-  ids(side: Side): IdMemory {
+  ids(side: Side): MemoryIds {
+    const beside = this.beside(side);
+    beside.ids ??= new MemoryIds();
+    return beside.ids;
+  }
+
+  private beside(side: Side): Beside {
     const { at } = this;
-    if (side === "A") {
-      at.idsA ??= new MemoryIds();
-      return at.idsA;
-    }
-    at.idsB ??= new MemoryIds();
-    return at.idsB;
+    at[side] ??= new Beside();
+    return at[side];
   }
 
   tell(side: Side, { token }: Occupant, event: SeatEvent): void {
-    this.told.push({ to: "seat", appId: this.appId, side, token, event });
+    const { holder } = this;
+    const seat = holder?.side === side ? holder : holder?.peerHere;
+    if (seat?.token === token) this.told.push({ to: "here", seat, event });
+    else this.told.push({ to: "seat", appId: this.appId, side, token, event });
   }
 
   tellWaiter({ name }: WaiterRef, event: WaiterEvent): void {

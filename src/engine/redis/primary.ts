@@ -15,7 +15,9 @@ export interface SentinelTarget {
   readonly hosts: readonly string[];
   /** What they call the primary and its replicas. */
   readonly name: string;
-  /** Theirs; empty for none. The primary's stands in the URL. */
+  /** Theirs; empty for the default user. The primary's stands in the URL. */
+  readonly user: string;
+  /** Theirs; empty for none. */
   readonly password: string;
 }
 
@@ -83,15 +85,16 @@ function askAll(
 async function askOne(
   address: string,
   { url, ca }: RedisTarget,
-  { name, password }: SentinelTarget,
+  { name, user, password }: SentinelTarget,
   timeoutMs: number,
 ): Promise<Named> {
   const { hostname, port } = new URL(`redis://${address}`);
   const sentinel: Server = {
     ...{ host: withoutBrackets(hostname), port: Number(port || 26379) },
-    ...{ secure: url.startsWith("rediss:"), ca, user: "", password },
+    ...{ secure: url.startsWith("rediss:"), ca, user, password },
     setting: "REDIS_SENTINELS",
-    passwordSetting: "REDIS_SENTINEL_PASSWORD",
+    passwordSetting:
+      "REDIS_SENTINEL_PASSWORD (and in REDIS_SENTINEL_USER, if it is not the default user's)",
   };
   return converse(sentinel, timeoutMs, async (ask) => {
     const [primary, primaryPort] = await ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name);

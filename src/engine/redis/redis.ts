@@ -7,10 +7,10 @@ import {
   ringTotalBytes,
   type Sizes,
 } from "../engine.ts";
-import type { Call, Holder, Message } from "../rules/turn.ts";
+import type { Holder, Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
 import type { Spaced, Swept } from "./inside/inside.ts";
-import type { TurnReply } from "./inside/turn.ts";
+import type { Asked, TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
 import { type Agreement, compareNodes } from "./node-settings.ts";
 import { Store, type StoreOptions } from "./store.ts";
@@ -100,11 +100,16 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   let sweptAt = Number.NEGATIVE_INFINITY;
   let isReturning = false;
 
-  async function turn(appId: AppId, call: Call): Promise<unknown> {
+  async function turn(
+    appId: AppId,
+    verb: string,
+    holder: LocalSeat | undefined,
+    ...args: readonly unknown[]
+  ): Promise<unknown> {
     fresh = Math.max(fresh + 1, Math.round(clock.now() * 1_000));
-    const text = JSON.stringify({ ...call, holder: call.holder && known(call.holder), fresh });
+    const asked: Asked = { verb, args, fresh, ...(holder && { holder: asHolder(holder) }) };
     try {
-      return heard(JSON.parse(await store.call("turn", [appId, text])));
+      return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
       if (!(error instanceof EngineFull)) doubtful.add(appId);
       throw error;
@@ -165,7 +170,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 
   /** Gives rooms a turn in which nothing happens but what is due. */
   async function settle(rooms: readonly AppId[]): Promise<void> {
-    await Promise.all(rooms.map((appId) => turn(appId, { verb: "nothing", args: [] })));
+    await Promise.all(rooms.map((appId) => turn(appId, "nothing", undefined)));
   }
 
   async function sweep(): Promise<void> {
@@ -183,6 +188,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 
   const seats: Connections = new Connections({
     node,
+    seats: new Map(),
     isAlone: false,
     turn,
     send: (to, message) => void store.call("post", [to, JSON.stringify([message])]).catch(() => {}),
@@ -229,10 +235,10 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   };
 }
 
-/** What the holder of a seat knows, of all that its node has about it. */
-function known(seat: Holder): Holder {
-  const { side, token, sid, accounts, isStarted, peer } = seat;
-  const { readSeq, readStamp, sentSeq, acked, storedA, storedB } = seat;
+/** Of all that a node has about a seat, what goes to Redis. */
+function asHolder({ side, token, isStarted, peer, known }: LocalSeat): Holder {
+  if (known === undefined) return { side, token, isStarted, peer };
+  const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
-  return { side, token, sid, accounts, isStarted, peer, ...ofMail };
+  return { side, token, isStarted, peer, known: { sid, accounts, ...ofMail } };
 }

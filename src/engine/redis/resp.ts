@@ -227,7 +227,10 @@ function refused(message: string, server: Server): RedisFault {
     case "NOPERM":
       return new RedisFault(
         "not permitted",
-        `The user in ${passwordSetting} may not ask Redis at ${name} for INFO. Grant it +@all on its keys and channels.`,
+        passwordSetting === "REDIS_URL"
+          ? `The user in REDIS_URL may not ask Redis at ${name} for INFO. Grant it +@all on its keys and channels.`
+          : `The sentinel at ${name} does not let this user ask for the primary. Name another one in ` +
+              "REDIS_SENTINEL_USER, or grant it +sentinel|get-master-addr-by-name and +sentinel|master.",
       );
     case "LOADING":
       return new RedisFault(

@@ -22,6 +22,16 @@ local function require(file, ...)
 end
 ____modules = {
 ["lualib_bundle"] = function(...) 
+local function __TS__ObjectKeys(obj)
+    local result = {}
+    local len = 0
+    for key in pairs(obj) do
+        len = len + 1
+        result[len] = key
+    end
+    return result
+end
+
 local function __TS__Class(self)
     local c = {prototype = {}}
     c.prototype.__index = c.prototype
@@ -342,6 +352,7 @@ local function __TS__ArraySlice(self, first, last)
 end
 
 return {
+  __TS__ObjectKeys = __TS__ObjectKeys,
   __TS__Class = __TS__Class,
   Error = Error,
   RangeError = RangeError,
@@ -367,24 +378,31 @@ return {
 }
  end,
 ["src.base.account"] = function(...) 
+local ____lualib = require("lualib_bundle")
+local __TS__ObjectKeys = ____lualib.__TS__ObjectKeys
 local ____exports = {}
---- A site may do this many times what one client may.
-local clientsPerSite = 16
+--- How many clients' worth of a limit each kind may use, and which part of what all share it may hold,
+-- as 1 in so many. Four customers at their limits fill a site: one of them leaves its neighbours three
+-- quarters, and in a network that gives each phone a /64 a few hundred phones share what four may do.
+local kinds = {client = {clients = 1, part = 8}, customer = {clients = 4, part = 4}, site = {clients = 16, part = 2}, shared = {clients = 16, part = 2}}
+____exports.accountKinds = __TS__ObjectKeys(kinds)
 --- The account's limit where one client has `perClient`; 0, no limit, stays 0.
 function ____exports.limitOf(____bindingPattern0, perClient)
-    local isSite
-    isSite = ____bindingPattern0.isSite
-    return isSite and perClient * clientsPerSite or perClient
+    local kind
+    kind = ____bindingPattern0.kind
+    return perClient * kinds[kind].clients
 end
---- One client may hold the eighth part of what all share, one site half of it.
-____exports.shareParts = {client = 8, site = 2}
+--- An account of this kind may hold one part in so many of what all share.
+function ____exports.partOf(kind)
+    return kinds[kind].part
+end
 --- The most that an account may hold of a budget that all share, at least 1.
 function ____exports.shareOf(____bindingPattern0, budget)
-    local isSite
-    isSite = ____bindingPattern0.isSite
+    local kind
+    kind = ____bindingPattern0.kind
     return math.max(
         1,
-        math.floor(budget / (isSite and ____exports.shareParts.site or ____exports.shareParts.client))
+        math.floor(budget / kinds[kind].part)
     )
 end
 return ____exports
@@ -415,6 +433,8 @@ ____exports.EngineFull = __TS__Class()
 local EngineFull = ____exports.EngineFull
 EngineFull.name = "EngineFull"
 __TS__ClassExtends(EngineFull, ____exports.EngineUnreachable)
+--- The longest lock of guessers of each kind, in windows; 0: they are never locked.
+____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way.
 function ____exports.ringTotalBytes(____bindingPattern0)
     local mailTotalBytes
@@ -432,6 +452,8 @@ return ____exports
  end,
 ["src.engine.rules.turn"] = function(...) 
 local ____exports = {}
+--- Shared by all that count to nobody: an empty list takes 64 bytes.
+____exports.nobody = {}
 ____exports.sides = {"A", "B"}
 function ____exports.otherSide(side)
     return side == "A" and "B" or "A"
@@ -473,6 +495,8 @@ local ____exports = {}
 local missesAt, digitsOf, missed, inThisWindow, countMisses, newGuesser, countMiss
 local ____account_2Ets = require("src.base.account")
 local limitOf = ____account_2Ets.limitOf
+local ____engine_2Ets = require("src.engine.engine")
+local longestLocks = ____engine_2Ets.longestLocks
 local ____text_2Ets = require("./text.ts")
 local byteLength = ____text_2Ets.byteLength
 --- In this window and the one before it: no miss within the time of one window is ever left out.
@@ -523,7 +547,7 @@ function countMisses(turn, accounts, maxMisses)
                         break
                     end
                     local limit = siteIsFull and maxMisses or limitOf(account, maxMisses)
-                    local longestLock = ____exports.longestLocks.client
+                    local longestLock = longestLocks[account.kind]
                     countMiss(turn, guesser, limit, longestLock)
                     if longestLock == 0 then
                         siteIsFull = guesser.count >= limit
@@ -571,16 +595,14 @@ function countMiss(____bindingPattern0, guesser, limit, longestLock)
 end
 --- Accounts whose misses are counted apart. Later ones count for everybody together only.
 ____exports.maxGuessers = 100000
---- The longest lock of guessers of each kind, in windows; 0: they are never locked.
-____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- Claims the first of the candidates that is free.
 function ____exports.claim(turn, candidates, entry, limits)
     local ____turn_0 = turn
     local now = ____turn_0.now
     for ____, ____value in ipairs(entry.accounts) do
         local key = ____value.key
-        local isSite = ____value.isSite
-        if turn:heldBy(key) >= (isSite and limits.maxPerSite or limits.maxPerClient) then
+        local kind = ____value.kind
+        if turn:heldBy(key) >= limits.maxHeld[kind] then
             return {
                 outcome = "client_full",
                 retryAfterMs = math.max(
@@ -787,7 +809,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayFindIndex = ____lualib.__TS__ArrayFindIndex
 local ____exports = {}
-local againstMail, store, countMail, remember, countIds, acknowledge, giveBack, move, countRead, atOnce
+local boxOf, againstMail, store, countMail, remember, countIds, acknowledge, giveBack, move, goOnFrom, countRead, atOnce
 local ____counting_2Ets = require("src.engine.rules.counting")
 local againstBytes = ____counting_2Ets.againstBytes
 local costOf = ____counting_2Ets.costOf
@@ -797,7 +819,20 @@ local ____turn_2Ets = require("src.engine.rules.turn")
 local maxSeq = ____turn_2Ets.maxSeq
 local placeOf = ____turn_2Ets.placeOf
 local rememberedIds = ____turn_2Ets.rememberedIds
-local sides = ____turn_2Ets.sides
+function boxOf(turn, place)
+    if place.box == nil then
+        place.box = {
+            before = 0,
+            last = 0,
+            sent = 0,
+            bytes = 0,
+            stamp = 0,
+            refusing = false
+        }
+        turn:count("mailboxes", 1)
+    end
+    return place.box
+end
 function againstMail(turn, box, bytes, cost, ____bindingPattern0, strict)
     local accounts
     accounts = ____bindingPattern0.accounts
@@ -820,22 +855,10 @@ function againstMail(turn, box, bytes, cost, ____bindingPattern0, strict)
     return bound
 end
 function store(turn, to, box, mail)
-    local ____mail_5 = mail
-    local from = ____mail_5.from
-    local payload = ____mail_5.payload
-    local bytes = ____mail_5.bytes
-    local accounts = ____mail_5.accounts
-    local stamp = math.max(box.stamp + 1, turn.fresh)
-    turn:mail(to):push({
-        from = from,
-        payload = payload,
-        bytes = bytes,
-        accounts = accounts,
-        stamp = stamp
-    })
-    box.stamp = stamp
-    box.last = box.last + 1
+    turn:mail(to):push(mail)
     countMail(turn, box, mail, 1)
+    box.stamp = mail.stamp
+    box.last = box.last + 1
     return box.last
 end
 function countMail(turn, box, mail, times)
@@ -854,7 +877,8 @@ function remember(turn, side, place, id, seq)
         1,
         costOf(id)
     )
-    if place.ids > rememberedIds then
+    local ____opt_5 = place.ids
+    if (____opt_5 and ____opt_5.count or 0) > rememberedIds then
         countIds(
             turn,
             place,
@@ -864,8 +888,18 @@ function remember(turn, side, place, id, seq)
     end
 end
 function countIds(turn, place, ids, cost)
-    place.ids = place.ids + ids
-    place.idBytes = place.idBytes + cost
+    local ____opt_7 = place.ids
+    local count = (____opt_7 and ____opt_7.count or 0) + ids
+    local ____opt_9 = place.ids
+    local bytes = (____opt_9 and ____opt_9.bytes or 0) + cost
+    local ____place_12 = place
+    local ____temp_11
+    if count == 0 then
+        ____temp_11 = nil
+    else
+        ____temp_11 = {count = count, bytes = bytes}
+    end
+    ____place_12.ids = ____temp_11
     turn:count("idBytes", cost)
     turn:charge("bytes", place.accounts, cost)
 end
@@ -899,6 +933,19 @@ function move(box, by)
     box.last = box.last + by
     box.sent = box.sent + by
 end
+function goOnFrom(turn, place, stored)
+    local ____temp_36 = place == nil
+    if not ____temp_36 then
+        local ____stored_35 = stored
+        local ____opt_33 = place.box
+        ____temp_36 = ____stored_35 <= (____opt_33 and ____opt_33.last or 0)
+    end
+    if ____temp_36 then
+        return
+    end
+    local box = boxOf(turn, place)
+    move(box, stored - box.last)
+end
 function countRead(turn, side, box, readStamp)
     local count = box.last - box.before
     do
@@ -922,25 +969,12 @@ function countRead(turn, side, box, readStamp)
     return count
 end
 atOnce = 64
+local mailEvent = {kind = "mail"}
 --- How much mail is stored for a side.
 function ____exports.mailsIn(____bindingPattern0)
     local box
     box = ____bindingPattern0.box
     return box == nil and 0 or box.last - box.before
-end
-local function boxOf(turn, place)
-    if place.box == nil then
-        place.box = {
-            before = 0,
-            last = 0,
-            sent = 0,
-            bytes = 0,
-            stamp = 0,
-            refusing = false
-        }
-        turn:count("mailboxes", 1)
-    end
-    return place.box
 end
 function ____exports.append(turn, seat, to, mail)
     local ____mail_0 = mail
@@ -954,7 +988,7 @@ function ____exports.append(turn, seat, to, mail)
         return {outcome = "replaced"}
     end
     local ____temp_3
-    if id == nil or mine.ids == 0 then
+    if id == nil or mine.ids == nil then
         ____temp_3 = nil
     else
         ____temp_3 = turn:ids(seat.side):seqOf(id)
@@ -977,7 +1011,14 @@ function ____exports.append(turn, seat, to, mail)
     if bound ~= nil then
         return {outcome = bound}
     end
-    local seq = store(turn, to, box, {from = seat.side, payload = payload, bytes = bytes, accounts = mine.accounts})
+    local stamp = math.max(box.stamp + 1, turn.fresh)
+    local seq = store(turn, to, box, {
+        from = seat.side,
+        payload = payload,
+        bytes = bytes,
+        accounts = mine.accounts,
+        stamp = stamp
+    })
     if id ~= nil then
         remember(
             turn,
@@ -988,19 +1029,21 @@ function ____exports.append(turn, seat, to, mail)
         )
     end
     if place.seat ~= nil then
-        turn:tell(to, place.seat, {kind = "mail"})
+        turn:tell(to, place.seat, mailEvent)
     end
     return {outcome = "stored", seq = seq}
 end
 --- The mail after a seq, oldest first; undefined for none. Where the store has gone back in time, seqs are
 -- higher than they were when this connection read: what it has read is known by its stamps.
 function ____exports.read(turn, seat, after, maxBytes)
-    local ____opt_6 = placeOf(turn, seat)
-    local box = ____opt_6 and ____opt_6.box
+    local ____opt_13 = placeOf(turn, seat)
+    local box = ____opt_13 and ____opt_13.box
     if box == nil then
         return nil
     end
-    local readStamp = after >= seat.readSeq and seat.readStamp or 0
+    local ____seat_15 = seat
+    local known = ____seat_15.known
+    local readStamp = known ~= nil and after >= known.readSeq and known.readStamp or 0
     local mails = {}
     local bytes = 0
     local stamp = 0
@@ -1034,17 +1077,17 @@ function ____exports.read(turn, seat, after, maxBytes)
             end
         end
     end
-    local ____temp_8
+    local ____temp_16
     if stamp == 0 then
-        ____temp_8 = nil
+        ____temp_16 = nil
     else
-        ____temp_8 = {mails = mails, stamp = stamp}
+        ____temp_16 = {mails = mails, stamp = stamp}
     end
-    return ____temp_8
+    return ____temp_16
 end
 function ____exports.ack(turn, seat, upTo)
-    local ____opt_9 = placeOf(turn, seat)
-    local box = ____opt_9 and ____opt_9.box
+    local ____opt_17 = placeOf(turn, seat)
+    local box = ____opt_17 and ____opt_17.box
     if box ~= nil then
         acknowledge(turn, seat.side, box, upTo)
     end
@@ -1056,8 +1099,8 @@ function ____exports.hello(turn, seat, upTo)
         return {moved = 0, before = 0}
     end
     if upTo <= 0 or upTo > maxSeq then
-        local ____opt_11 = place.box
-        return {moved = 0, before = ____opt_11 and ____opt_11.before or 0}
+        local ____opt_19 = place.box
+        return {moved = 0, before = ____opt_19 and ____opt_19.before or 0}
     end
     local box = boxOf(turn, place)
     if upTo <= box.sent then
@@ -1072,30 +1115,25 @@ end
 --- Makes the mailboxes go on from what a holder knows of them, where the store is older than that: no seq
 -- that a client knows is given to other mail. Seqs only move up, so that a client that acknowledges by an
 -- old one acknowledges too little, never too much.
-function ____exports.catchUp(turn, place, holder)
-    local ____holder_13 = holder
-    local side = ____holder_13.side
-    local readSeq = ____holder_13.readSeq
-    local readStamp = ____holder_13.readStamp
-    local sentSeq = ____holder_13.sentSeq
-    local acked = ____holder_13.acked
-    for ____, to in ipairs(sides) do
-        local stored = to == "A" and holder.storedA or holder.storedB
-        local ____opt_14 = turn.room
-        local behind = ____opt_14 and ____opt_14[to]
-        local ____temp_18 = behind ~= nil
-        if ____temp_18 then
-            local ____opt_16 = behind.box
-            ____temp_18 = stored > (____opt_16 and ____opt_16.last or 0)
-        end
-        if ____temp_18 then
-            local box = boxOf(turn, behind)
-            move(box, stored - box.last)
-        end
-    end
-    local ____sentSeq_21 = sentSeq
-    local ____opt_19 = place.box
-    if ____sentSeq_21 > (____opt_19 and ____opt_19.sent or 0) then
+function ____exports.catchUp(turn, place, side, known)
+    local ____known_21 = known
+    local readSeq = ____known_21.readSeq
+    local readStamp = ____known_21.readStamp
+    local sentSeq = ____known_21.sentSeq
+    local acked = ____known_21.acked
+    local storedA = ____known_21.storedA
+    local storedB = ____known_21.storedB
+    local ____goOnFrom_25 = goOnFrom
+    local ____turn_24 = turn
+    local ____opt_22 = turn.room
+    ____goOnFrom_25(____turn_24, ____opt_22 and ____opt_22.A, storedA)
+    local ____goOnFrom_29 = goOnFrom
+    local ____turn_28 = turn
+    local ____opt_26 = turn.room
+    ____goOnFrom_29(____turn_28, ____opt_26 and ____opt_26.B, storedB)
+    local ____sentSeq_32 = sentSeq
+    local ____opt_30 = place.box
+    if ____sentSeq_32 > (____opt_30 and ____opt_30.sent or 0) then
         local box = boxOf(turn, place)
         move(
             box,
@@ -1113,22 +1151,22 @@ function ____exports.catchUp(turn, place, holder)
 end
 --- What is remembered of a side's ids counts to its next occupant.
 function ____exports.passIds(turn, ____bindingPattern0, to)
-    local idBytes
+    local ids
     local accounts
     accounts = ____bindingPattern0.accounts
-    idBytes = ____bindingPattern0.idBytes
-    if idBytes == 0 then
+    ids = ____bindingPattern0.ids
+    if ids == nil then
         return
     end
-    turn:charge("bytes", accounts, -idBytes)
-    turn:charge("bytes", to, idBytes)
+    turn:charge("bytes", accounts, -ids.bytes)
+    turn:charge("bytes", to, ids.bytes)
 end
 --- Forgets mail and ids of a side.
 function ____exports.discardMail(turn, side, place)
-    local ____place_22 = place
-    local box = ____place_22.box
-    if place.ids > 0 then
-        countIds(turn, place, -place.ids, -place.idBytes)
+    local ____place_37 = place
+    local box = ____place_37.box
+    if place.ids ~= nil then
+        countIds(turn, place, -place.ids.count, -place.ids.bytes)
         turn:ids(side):clear()
     end
     if box == nil then
@@ -1151,7 +1189,7 @@ local __TS__ArrayMap = ____lualib.__TS__ArrayMap
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArrayFilter = ____lualib.__TS__ArrayFilter
 local ____exports = {}
-local publishOne, hold, countHeld
+local publishOne, hold, countHeld, nothing
 local ____counting_2Ets = require("src.engine.rules.counting")
 local againstBytes = ____counting_2Ets.againstBytes
 local costOf = ____counting_2Ets.costOf
@@ -1229,7 +1267,10 @@ function hold(turn, side, place, ____bindingPattern0)
     local holdMaxFrames = ____turn_limits_3.holdMaxFrames
     local holdMaxBytes = ____turn_limits_3.holdMaxBytes
     local bytes = byteLength(text)
-    if place.held >= holdMaxFrames or place.heldBytes + bytes > holdMaxBytes then
+    local ____temp_4 = place.hold or nothing
+    local count = ____temp_4.count
+    local before = ____temp_4.bytes
+    if count >= holdMaxFrames or before + bytes > holdMaxBytes then
         return "full"
     end
     local bound = againstBytes(
@@ -1259,8 +1300,18 @@ function countHeld(turn, place, ____bindingPattern0, times)
     bytes = ____bindingPattern0.bytes
     accounts = ____bindingPattern0.accounts
     local cost = times * costOf(text, bytes)
-    place.held = place.held + times
-    place.heldBytes = place.heldBytes + times * bytes
+    local ____opt_5 = place.hold
+    local count = (____opt_5 and ____opt_5.count or 0) + times
+    local ____opt_7 = place.hold
+    local sum = (____opt_7 and ____opt_7.bytes or 0) + times * bytes
+    local ____place_10 = place
+    local ____temp_9
+    if count == 0 then
+        ____temp_9 = nil
+    else
+        ____temp_9 = {count = count, bytes = sum}
+    end
+    ____place_10.hold = ____temp_9
     turn:count("heldFrames", times)
     turn:count("heldBytes", cost)
     turn:charge("bytes", accounts, cost)
@@ -1270,10 +1321,10 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
     if butFrom == nil then
         butFrom = 0
     end
-    if place.held == 0 then
+    if place.hold == nil then
         return
     end
-    local all = turn:held(side):slice(0, place.held)
+    local all = turn:held(side):slice(0, place.hold.count)
     local kept = __TS__ArrayFilter(
         all,
         function(____, ____bindingPattern0)
@@ -1295,16 +1346,16 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
 end
 --- Frames go straight to the occupant from now on, after what was held for it.
 function ____exports.begin(turn, side, place)
-    local ____place_4 = place
-    local seat = ____place_4.seat
+    local ____place_11 = place
+    local seat = ____place_11.seat
     if seat == nil then
         return
     end
     place.started = true
-    if place.held == 0 then
+    if place.hold == nil then
         return turn:tell(side, seat, {kind = "started"})
     end
-    local all = turn:held(side):slice(0, place.held)
+    local all = turn:held(side):slice(0, place.hold.count)
     for ____, held in ipairs(all) do
         countHeld(turn, place, held, -1)
     end
@@ -1335,6 +1386,7 @@ function ____exports.publish(turn, seat, frames)
         function(____, frame) return mine == nil and "replaced" or publishOne(turn, seat, mine.accounts, frame) end
     )
 end
+nothing = {count = 0, bytes = 0}
 --- Begins the relay to a seat with what was held for it, or with `discard` without.
 function ____exports.start(turn, seat, discard)
     local place = placeOf(turn, seat)
@@ -1350,7 +1402,7 @@ return ____exports
  end,
 ["src.engine.rules.room"] = function(...) 
 local ____exports = {}
-local newPlace, mailWaits, overAt
+local newPlace, mailWaits, overAt, settleSide
 local ____counting_2Ets = require("src.engine.rules.counting")
 local isPastShare = ____counting_2Ets.isPastShare
 local ____mail_2Ets = require("src.engine.rules.mail")
@@ -1361,6 +1413,7 @@ local ____relay_2Ets = require("src.engine.rules.relay")
 local clearHold = ____relay_2Ets.clearHold
 local holdIsOver = ____relay_2Ets.holdIsOver
 local ____turn_2Ets = require("src.engine.rules.turn")
+local nobody = ____turn_2Ets.nobody
 local otherSide = ____turn_2Ets.otherSide
 local sides = ____turn_2Ets.sides
 function newPlace()
@@ -1369,17 +1422,13 @@ function newPlace()
         started = false,
         lastToken = 0,
         sid = "",
-        accounts = {},
+        accounts = nobody,
         leftAt = nil,
-        waiter = nil,
-        waited = 0,
+        parked = nil,
         guard = nil,
-        grants = 0,
-        held = 0,
-        heldBytes = 0,
+        hold = nil,
         box = nil,
-        ids = 0,
-        idBytes = 0
+        ids = nil
     }
 end
 --- Rooms of minted codes are let in up to the end, others up to half.
@@ -1419,6 +1468,15 @@ function overAt(turn, room, emptyAt)
         math.min(codeEnds, emptyAt + roomTtlMs)
     )
 end
+function settleSide(turn, room, side)
+    local place = room[side]
+    if place.seat ~= nil and not turn:isAlive(place.seat.node) then
+        ____exports.vacate(turn, room, side)
+    end
+    if place.hold ~= nil and holdIsOver(place, turn.now, turn.limits.relayHoldMs) then
+        clearHold(turn, side, place, "hold_expired")
+    end
+end
 function ____exports.forgetIfOver(turn, room)
     if room.emptyAt ~= nil and overAt(turn, room, room.emptyAt) <= turn.now then
         ____exports.forget(turn, room)
@@ -1454,14 +1512,16 @@ function ____exports.vacate(turn, room, side)
             turn:count("bareRooms", 1)
         end
     end
-    if place.waiter ~= nil then
-        turn:tellWaiter(place.waiter, "vacant")
+    local ____opt_10 = place.parked
+    local waiter = ____opt_10 and ____opt_10.waiter
+    if waiter ~= nil then
+        turn:tellWaiter(waiter, "vacant")
     end
 end
 function ____exports.tellOther(turn, room, side, event)
     local other = otherSide(side)
-    local ____room_other_8 = room[other]
-    local seat = ____room_other_8.seat
+    local ____room_other_12 = room[other]
+    local seat = ____room_other_12.seat
     if seat ~= nil then
         turn:tell(other, seat, event)
     end
@@ -1477,7 +1537,7 @@ function ____exports.newRoom(turn, accounts)
         established = false,
         minted = code ~= nil,
         redeemed = code ~= nil and code.state == "used",
-        owner = code == nil and accounts or ({}),
+        owner = code == nil and accounts or nobody,
         A = newPlace(),
         B = newPlace()
     }
@@ -1518,9 +1578,9 @@ function ____exports.lookAt(turn, room)
             local __continue13
             repeat
                 local ____room_side_5 = room[side]
-                local held = ____room_side_5.held
+                local hold = ____room_side_5.hold
                 local leftAt = ____room_side_5.leftAt
-                if held == 0 or leftAt == nil then
+                if hold == nil or leftAt == nil then
                     __continue13 = true
                     break
                 end
@@ -1542,15 +1602,8 @@ function ____exports.settle(turn)
     if room == nil then
         return
     end
-    for ____, side in ipairs(sides) do
-        local place = room[side]
-        if place.seat ~= nil and not turn:isAlive(place.seat.node) then
-            ____exports.vacate(turn, room, side)
-        end
-        if place.held > 0 and holdIsOver(place, turn.now, turn.limits.relayHoldMs) then
-            clearHold(turn, side, place, "hold_expired")
-        end
-    end
+    settleSide(turn, room, "A")
+    settleSide(turn, room, "B")
     ____exports.forgetIfOver(turn, room)
 end
 function ____exports.sit(turn, room, side, sitter)
@@ -1572,7 +1625,8 @@ function ____exports.sit(turn, room, side, sitter)
     place.sid = sid
     place.accounts = accounts
     place.leftAt = nil
-    place.waited = 0
+    local ____opt_8 = place.parked
+    place.parked = ____opt_8 and ____opt_8.waiter and ({times = 0, waiter = place.parked.waiter})
     room.emptyAt = nil
     room.tokens = math.max(room.tokens, token)
 end
@@ -1614,8 +1668,8 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     if sid == "" or sid ~= place.sid then
         return nil
     end
-    local ____place_9 = place
-    local guard = ____place_9.guard
+    local ____place_11 = place
+    local guard = ____place_11.guard
     if guard ~= nil and now < guard["until"] then
         guard.contested = true
         return nil
@@ -1628,12 +1682,14 @@ end
 function isNewer(seat, than)
     return seat.token > than.token or seat.token == than.token and seat.node > than.node
 end
-function sitAgain(turn, holder)
-    local ____holder_39 = holder
-    local side = ____holder_39.side
-    local token = ____holder_39.token
-    local sid = ____holder_39.sid
-    local accounts = ____holder_39.accounts
+function sitAgain(turn, holder, ____bindingPattern0)
+    local accounts
+    local sid
+    sid = ____bindingPattern0.sid
+    accounts = ____bindingPattern0.accounts
+    local ____holder_40 = holder
+    local side = ____holder_40.side
+    local token = ____holder_40.token
     local room = turn.room or newRoom(turn, accounts)
     local place = room[side]
     local me = {token = token, node = turn.node}
@@ -1650,12 +1706,7 @@ function sitAgain(turn, holder)
         __TS__ObjectAssign({}, me, {sid = sid, accounts = accounts})
     )
     place.started = holder.isStarted
-    tellOther(
-        turn,
-        room,
-        side,
-        __TS__ObjectAssign({kind = "joined"}, me)
-    )
+    tellOther(turn, room, side, {kind = "joined", peer = me})
     vouch(
         turn,
         room,
@@ -1665,9 +1716,9 @@ function sitAgain(turn, holder)
     local peer = room[otherSide(side)].seat
     if peer ~= nil then
         room.paired = true
-        turn:tell(side, me, {kind = "joined", token = peer.token, node = peer.node})
+        turn:tell(side, me, {kind = "joined", peer = peer})
     end
-    if place.started and place.held > 0 then
+    if place.started and place.hold ~= nil then
         begin(turn, side, place)
     end
 end
@@ -1729,71 +1780,76 @@ function ____exports.take(turn, taker, how)
     end
     local token = math.max(room.tokens + 1, turn.fresh)
     sit(turn, room, side, {token = token, node = turn.node, sid = sid, accounts = accounts})
-    place.started = startsRelay and place.held == 0
+    place.started = startsRelay and place.hold == nil
     local peer = room[otherSide(side)].seat
     local firstPair = peer ~= nil and not room.paired
     if firstPair then
         room.paired = true
     end
-    tellOther(turn, room, side, {kind = "joined", token = token, node = turn.node})
-    local ____token_4 = token
-    local ____peer_5 = peer
-    local ____firstPair_6 = firstPair
-    local ____place_held_7 = place.held
-    local ____place_started_8 = place.started
-    local ____opt_2 = place.box
+    tellOther(turn, room, side, {kind = "joined", peer = place.seat})
+    local ____token_6 = token
+    local ____peer_7 = peer
+    local ____firstPair_8 = firstPair
+    local ____opt_2 = place.hold
+    local ____temp_9 = ____opt_2 and ____opt_2.count or 0
+    local ____place_started_10 = place.started
+    local ____opt_4 = place.box
     return {
         outcome = "taken",
-        token = ____token_4,
-        peer = ____peer_5,
-        firstPair = ____firstPair_6,
-        held = ____place_held_7,
-        started = ____place_started_8,
-        lastSeq = ____opt_2 and ____opt_2.last or 0,
+        token = ____token_6,
+        peer = ____peer_7,
+        firstPair = ____firstPair_8,
+        held = ____temp_9,
+        started = ____place_started_10,
+        lastSeq = ____opt_4 and ____opt_4.last or 0,
         mailWaits = mailsIn(place) > 0,
         crowds = crowds
     }
 end
 --- False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`.
 function ____exports.leave(turn, seat)
-    local ____turn_12 = turn
-    local room = ____turn_12.room
+    local ____turn_14 = turn
+    local room = ____turn_14.room
     local place = placeOf(turn, seat)
     if room == nil or place == nil then
         return false
     end
-    catchUp(turn, place, seat)
+    if seat.known ~= nil then
+        catchUp(turn, place, seat.side, seat.known)
+    end
     vacate(turn, room, seat.side)
     forgetIfOver(turn, room)
     return true
 end
 --- How many have waited for this occupant; 0 when the seat is free.
 function ____exports.park(turn, side, waiter)
-    local ____opt_13 = turn.room
-    local place = ____opt_13 and ____opt_13[side]
+    local ____opt_15 = turn.room
+    local place = ____opt_15 and ____opt_15[side]
     if (place and place.seat) == nil then
         return 0
     end
-    if place.waiter ~= nil then
-        turn:tellWaiter(place.waiter, "displaced")
+    local ____temp_19 = place.parked or ({times = 0})
+    local times = ____temp_19.times
+    local earlier = ____temp_19.waiter
+    if earlier ~= nil then
+        turn:tellWaiter(earlier, "displaced")
     end
-    place.waiter = waiter
-    place.waited = place.waited + 1
-    return place.waited
+    place.parked = {times = times + 1, waiter = waiter}
+    return times + 1
 end
 function ____exports.unpark(____bindingPattern0, side, waiter)
     local room
     room = ____bindingPattern0.room
-    local place = room and room[side]
-    local ____opt_19 = place and place.waiter
-    if (____opt_19 and ____opt_19.name) == waiter.name and place.waiter.node == waiter.node then
-        place.waiter = nil
+    local parked = room and room[side].parked
+    local ____opt_22 = parked and parked.waiter
+    if (____opt_22 and ____opt_22.name) == waiter.name and parked.waiter.node == waiter.node then
+        parked.waiter = nil
     end
 end
 --- Asks the occupant with this token for a sign of life; the answer goes to the asking node.
 function ____exports.probe(turn, seat, question)
-    local ____opt_23 = turn.room
-    local occupant = ____opt_23 and ____opt_23[seat.side].seat
+    local ____opt_26 = turn.room
+    local occupant = ____opt_26 and ____opt_26[seat.side].seat
     if (occupant and occupant.token) ~= seat.token then
         return "gone"
     end
@@ -1802,8 +1858,8 @@ function ____exports.probe(turn, seat, question)
 end
 --- The first call answers the room's age in ms, every later one nothing.
 function ____exports.establish(turn, seat)
-    local ____turn_27 = turn
-    local room = ____turn_27.room
+    local ____turn_30 = turn
+    local room = ____turn_30.room
     if room == nil or placeOf(turn, seat) == nil then
         return nil
     end
@@ -1813,60 +1869,48 @@ function ____exports.establish(turn, seat)
     room.established = true
     return turn.now - room.startedAt
 end
-function ____exports.grantIce(____bindingPattern0, side, ____bindingPattern1)
+function ____exports.allowsIce(____bindingPattern0, side, mustBeRedeemed)
     local room
     room = ____bindingPattern0.room
-    local maxGrants
-    local redeemed
-    redeemed = ____bindingPattern1.redeemed
-    maxGrants = ____bindingPattern1.maxGrants
-    local place = room and room[side]
-    if room == nil or (place and place.seat) == nil then
+    if (room and room[side].seat) == nil then
         return "no_seat"
     end
-    if redeemed and not room.redeemed then
-        return "not_redeemed"
-    end
-    if place.grants >= maxGrants then
-        return "spent"
-    end
-    place.grants = place.grants + 1
-    return "granted"
+    return mustBeRedeemed and not room.redeemed and "not_redeemed" or "granted"
 end
 --- Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
 -- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
 -- hold one seat the newer stays; the other is told that it was replaced.
-function ____exports.reclaim(turn, holder)
-    local ____holder_32 = holder
-    local side = ____holder_32.side
-    local token = ____holder_32.token
-    local ____opt_33 = turn.room
-    local seat = ____opt_33 and ____opt_33[side].seat
+function ____exports.reclaim(turn, holder, known)
+    local ____holder_33 = holder
+    local side = ____holder_33.side
+    local token = ____holder_33.token
+    local ____opt_34 = turn.room
+    local seat = ____opt_34 and ____opt_34[side].seat
     if (seat and seat.token) ~= token or seat.node ~= turn.node then
         if seat ~= nil and isNewer(seat, {token = token, node = turn.node}) then
             turn:tell(side, {token = token, node = turn.node}, {kind = "replaced", why = "same_sid"})
             return
         end
-        sitAgain(turn, holder)
+        sitAgain(turn, holder, known)
     end
-    local ____opt_37 = turn.room
-    local place = ____opt_37 and ____opt_37[side]
+    local ____opt_38 = turn.room
+    local place = ____opt_38 and ____opt_38[side]
     if place ~= nil then
-        catchUp(turn, place, holder)
+        catchUp(turn, place, side, known)
     end
 end
 function ____exports.look(____bindingPattern0, side)
     local room
     room = ____bindingPattern0.room
     local place = room and room[side]
-    local ____temp_53 = place and place.seat
-    local ____temp_46 = place and place.started
-    if ____temp_46 == nil then
-        ____temp_46 = false
+    local ____temp_54 = place and place.seat
+    local ____temp_47 = place and place.started
+    if ____temp_47 == nil then
+        ____temp_47 = false
     end
-    local ____temp_54 = room and room[otherSide(side)].seat
-    local ____opt_49 = place and place.box
-    return {occupant = ____temp_53, started = ____temp_46, peer = ____temp_54, lastSeq = ____opt_49 and ____opt_49.last or 0}
+    local ____temp_55 = room and room[otherSide(side)].seat
+    local ____opt_50 = place and place.box
+    return {occupant = ____temp_54, started = ____temp_47, peer = ____temp_55, lastSeq = ____opt_50 and ____opt_50.last or 0}
 end
 return ____exports
  end,
@@ -1887,8 +1931,8 @@ local isBare = ____room_2Ets.isBare
 local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
+local allowsIce = ____seats_2Ets.allowsIce
 local establish = ____seats_2Ets.establish
-local grantIce = ____seats_2Ets.grantIce
 local leave = ____seats_2Ets.leave
 local look = ____seats_2Ets.look
 local park = ____seats_2Ets.park
@@ -1924,7 +1968,7 @@ local roomVerbs = {
     park = park,
     unpark = unpark,
     probe = probe,
-    grantIce = grantIce,
+    allowsIce = allowsIce,
     look = look,
     giveWay = giveWay,
     redeem = redeem,
@@ -1942,31 +1986,19 @@ local seatVerbs = {
     hello = hello,
     check = check
 }
---- Gives one call its turn at the room.
-function ____exports.run(turn, ____bindingPattern0)
-    local holder
-    local args
-    local verb
-    verb = ____bindingPattern0.verb
-    args = ____bindingPattern0.args
-    holder = ____bindingPattern0.holder
+--- Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
+-- plain data, none of it undefined.
+function ____exports.run(turn, verb, holder, first, second)
     settle(turn)
     if holder == nil then
         local ____opt_0 = roomVerbs[verb]
-        return ____opt_0 and ____opt_0(
-            turn,
-            unpack(args)
-        )
+        return ____opt_0 and ____opt_0(turn, first, second)
     end
-    if verb ~= "leave" then
-        reclaim(turn, holder)
+    if holder.known ~= nil and verb ~= "leave" then
+        reclaim(turn, holder, holder.known)
     end
     local ____opt_2 = seatVerbs[verb]
-    return ____opt_2 and ____opt_2(
-        turn,
-        holder,
-        unpack(args)
-    )
+    return ____opt_2 and ____opt_2(turn, holder, first, second)
 end
 ____exports.isBare = isBare
 ____exports.lookAt = lookAt
@@ -1997,11 +2029,11 @@ local keyOf = ____present_2Ets.keyOf
 local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 function shareName(what, ____bindingPattern0)
-    local isSite
+    local kind
     local key
     key = ____bindingPattern0.key
-    isSite = ____bindingPattern0.isSite
-    return (((what .. ":") .. (isSite and "s" or "c")) .. ":") .. key
+    kind = ____bindingPattern0.kind
+    return (((what .. ":") .. kind) .. ":") .. key
 end
 --- When the lease of a node ends; 0 for one that is not known.
 function ____exports.leaseOf(node)
@@ -2514,7 +2546,15 @@ function ____exports.seatsOf(appId, node)
     return found
 end
 --- Gives a verb its turn at a room. Undefined where there is no space for what it would add.
-function ____exports.runTurn(appId, asked, isFull)
+function ____exports.runTurn(appId, ____bindingPattern0, isFull)
+    local fresh
+    local args
+    local holder
+    local verb
+    verb = ____bindingPattern0.verb
+    holder = ____bindingPattern0.holder
+    args = ____bindingPattern0.args
+    fresh = ____bindingPattern0.fresh
     local before = call(
         "GET",
         keyOf(("{" .. appId) .. "}")
@@ -2526,12 +2566,18 @@ function ____exports.runTurn(appId, asked, isFull)
         ____temp_26 = ____unpack(before)
     end
     local kept = ____temp_26
-    local turn = __TS__New(RedisTurn, appId, kept and kept[1], asked.fresh)
-    local answer = run(turn, asked)
+    local turn = __TS__New(RedisTurn, appId, kept and kept[1], fresh)
+    local answer = run(
+        turn,
+        verb,
+        holder,
+        args[1],
+        args[2]
+    )
     if isFull and turn:adds(before == false) then
         return nil
     end
-    if asked.verb == "publish" and turn:onlyRelays() then
+    if verb == "publish" and turn:onlyRelays() then
         turn:tellOthers()
     else
         turn:write(before, kept and kept[2] or ({nodes = {}}))

@@ -1,6 +1,6 @@
 import { type Account, limitOf } from "../../base/account.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import type { Claim, CodeLimits, Guess, NewCode } from "../engine.ts";
+import { type Claim, type CodeLimits, type Guess, longestLocks, type NewCode } from "../engine.ts";
 import { byteLength } from "./text.ts";
 
 // Who may claim a code, who may take it, and when a guesser is locked. As the rules of a room: plain data,
@@ -72,14 +72,6 @@ export interface CodesTurn {
 /** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 export const maxGuessers = 100_000;
 
-/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
-export const longestLocks = {
-  client: 64,
-  customer: 1,
-  site: 0,
-  shared: 1,
-} as const satisfies Record<string, number>;
-
 /** Claims the first of the candidates that is free. */
 export function claim(
   turn: CodesTurn,
@@ -88,8 +80,8 @@ export function claim(
   limits: CodeLimits,
 ): Claim {
   const { now } = turn;
-  for (const { key, isSite } of entry.accounts) {
-    if (turn.heldBy(key) >= (isSite ? limits.maxPerSite : limits.maxPerClient)) {
+  for (const { key, kind } of entry.accounts) {
+    if (turn.heldBy(key) >= limits.maxHeld[kind]) {
       return { outcome: "client_full", retryAfterMs: Math.max(0, turn.firstFree(key) - now) };
     }
   }
@@ -190,7 +182,7 @@ function countMisses(turn: CodesTurn, accounts: readonly Account[], maxMisses: n
     const guesser = turn.guesser(account.key) ?? newGuesser(turn);
     if (guesser === undefined) continue;
     const limit: number = siteIsFull ? maxMisses : limitOf(account, maxMisses);
-    const longestLock: number = longestLocks.client;
+    const longestLock: number = longestLocks[account.kind];
     countMiss(turn, guesser, limit, longestLock);
     if (longestLock === 0) siteIsFull = guesser.count >= limit;
     turn.setGuesser(account.key, guesser);

@@ -5,18 +5,20 @@ import { byteLength } from "./text.ts";
 import {
   type Box,
   type Holder,
+  type Known,
   maxSeq,
   type Place,
   placeOf,
   rememberedIds,
   type SeatRef,
   type Stored,
-  sides,
   type Turn,
 } from "./turn.ts";
 
 /** Mails looked at in one go. */
 const atOnce = 64;
+
+const mailEvent = { kind: "mail" } as const;
 
 /** How much mail is stored for a side. */
 export function mailsIn({ box }: Place): number {
@@ -36,16 +38,24 @@ export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appe
   const mine = placeOf(turn, seat);
   const place = turn.room?.[to];
   if (mine === undefined || place === undefined) return { outcome: "replaced" };
-  const known = id === undefined || mine.ids === 0 ? undefined : turn.ids(seat.side).seqOf(id);
+  const known =
+    id === undefined || mine.ids === undefined ? undefined : turn.ids(seat.side).seqOf(id);
   if (known !== undefined) return { outcome: "stored", seq: known };
   const bytes = byteLength(payload);
   const idCost = id === undefined ? 0 : costOf(id);
   const box = boxOf(turn, place);
   const bound = againstMail(turn, box, bytes, costOf(payload, bytes) + idCost, mine, strict);
   if (bound !== undefined) return { outcome: bound };
-  const seq = store(turn, to, box, { from: seat.side, payload, bytes, accounts: mine.accounts });
+  const stamp = Math.max(box.stamp + 1, turn.fresh);
+  const seq = store(turn, to, box, {
+    from: seat.side,
+    payload,
+    bytes,
+    accounts: mine.accounts,
+    stamp,
+  });
   if (id !== undefined) remember(turn, seat.side, mine, id, seq);
-  if (place.seat !== undefined) turn.tell(to, place.seat, { kind: "mail" });
+  if (place.seat !== undefined) turn.tell(to, place.seat, mailEvent);
   return { outcome: "stored", seq };
 }
 
@@ -69,17 +79,15 @@ function againstMail(
   return bound;
 }
 
-function store(turn: Turn, to: Side, box: Box, mail: Omit<Stored, "stamp">): number {
-  const { from, payload, bytes, accounts } = mail;
-  const stamp = Math.max(box.stamp + 1, turn.fresh);
-  turn.mail(to).push({ from, payload, bytes, accounts, stamp });
-  box.stamp = stamp;
-  box.last++;
+function store(turn: Turn, to: Side, box: Box, mail: Stored): number {
+  turn.mail(to).push(mail);
   countMail(turn, box, mail, 1);
+  box.stamp = mail.stamp;
+  box.last++;
   return box.last;
 }
 
-function countMail(turn: Turn, box: Box, mail: Omit<Stored, "stamp">, times: number): void {
+function countMail(turn: Turn, box: Box, mail: Stored, times: number): void {
   const cost = times * costOf(mail.payload, mail.bytes);
   box.bytes += times * mail.bytes;
   turn.count("mails", times);
@@ -91,12 +99,13 @@ function remember(turn: Turn, side: Side, place: Place, id: string, seq: number)
   const ids = turn.ids(side);
   ids.put(id, seq);
   countIds(turn, place, 1, costOf(id));
-  if (place.ids > rememberedIds) countIds(turn, place, -1, -costOf(ids.dropOldest()));
+  if ((place.ids?.count ?? 0) > rememberedIds) countIds(turn, place, -1, -costOf(ids.dropOldest()));
 }
 
 function countIds(turn: Turn, place: Place, ids: number, cost: number): void {
-  place.ids += ids;
-  place.idBytes += cost;
+  const count = (place.ids?.count ?? 0) + ids;
+  const bytes = (place.ids?.bytes ?? 0) + cost;
+  place.ids = count === 0 ? undefined : { count, bytes };
   turn.count("idBytes", cost);
   turn.charge("bytes", place.accounts, cost);
 }
@@ -119,7 +128,8 @@ export function read(
 ): ReadMail | undefined {
   const box = placeOf(turn, seat)?.box;
   if (box === undefined) return undefined;
-  const readStamp = after >= seat.readSeq ? seat.readStamp : 0;
+  const { known } = seat;
+  const readStamp = known !== undefined && after >= known.readSeq ? known.readStamp : 0;
   const mails: Mail[] = [];
   let bytes = 0;
   let stamp = 0;
@@ -193,16 +203,10 @@ function move(box: Box, by: number): void {
  * that a client knows is given to other mail. Seqs only move up, so that a client that acknowledges by an
  * old one acknowledges too little, never too much.
  */
-export function catchUp(turn: Turn, place: Place, holder: Holder): void {
-  const { side, readSeq, readStamp, sentSeq, acked } = holder;
-  for (const to of sides) {
-    const stored = to === "A" ? holder.storedA : holder.storedB;
-    const behind = turn.room?.[to];
-    if (behind !== undefined && stored > (behind.box?.last ?? 0)) {
-      const box = boxOf(turn, behind);
-      move(box, stored - box.last);
-    }
-  }
+export function catchUp(turn: Turn, place: Place, side: Side, known: Known): void {
+  const { readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
+  goOnFrom(turn, turn.room?.A, storedA);
+  goOnFrom(turn, turn.room?.B, storedB);
   if (sentSeq > (place.box?.sent ?? 0)) {
     const box = boxOf(turn, place);
     move(box, Math.max(0, readSeq - box.before - countRead(turn, side, box, readStamp)));
@@ -212,6 +216,13 @@ export function catchUp(turn: Turn, place: Place, holder: Holder): void {
   if (place.box !== undefined && acked > place.box.before) {
     acknowledge(turn, side, place.box, acked);
   }
+}
+
+/** The next mail's seq is above one that was answered before. */
+function goOnFrom(turn: Turn, place: Place | undefined, stored: number): void {
+  if (place === undefined || stored <= (place.box?.last ?? 0)) return;
+  const box = boxOf(turn, place);
+  move(box, stored - box.last);
 }
 
 /** How many of the stored mails were read, by the stamp of the last that was. */
@@ -226,17 +237,17 @@ function countRead(turn: Turn, side: Side, box: Box, readStamp: number): number 
 }
 
 /** What is remembered of a side's ids counts to its next occupant. */
-export function passIds(turn: Turn, { accounts, idBytes }: Place, to: Place["accounts"]): void {
-  if (idBytes === 0) return;
-  turn.charge("bytes", accounts, -idBytes);
-  turn.charge("bytes", to, idBytes);
+export function passIds(turn: Turn, { accounts, ids }: Place, to: Place["accounts"]): void {
+  if (ids === undefined) return;
+  turn.charge("bytes", accounts, -ids.bytes);
+  turn.charge("bytes", to, ids.bytes);
 }
 
 /** Forgets mail and ids of a side. */
 export function discardMail(turn: Turn, side: Side, place: Place): void {
   const { box } = place;
-  if (place.ids > 0) {
-    countIds(turn, place, -place.ids, -place.idBytes);
+  if (place.ids !== undefined) {
+    countIds(turn, place, -place.ids.count, -place.ids.bytes);
     turn.ids(side).clear();
   }
   if (box === undefined) return;

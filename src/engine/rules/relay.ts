@@ -65,7 +65,8 @@ function hold(
 ): NoSpace["outcome"] | undefined {
   const { holdMaxFrames, holdMaxBytes } = turn.limits;
   const bytes = byteLength(text);
-  if (place.held >= holdMaxFrames || place.heldBytes + bytes > holdMaxBytes) return "full";
+  const { count, bytes: before } = place.hold ?? nothing;
+  if (count >= holdMaxFrames || before + bytes > holdMaxBytes) return "full";
   const bound = againstBytes(turn, costOf(text, bytes), accounts);
   if (bound !== undefined) return bound;
   const held = { type, text, bytes, from, accounts };
@@ -74,10 +75,13 @@ function hold(
   return undefined;
 }
 
+const nothing = { count: 0, bytes: 0 };
+
 function countHeld(turn: Turn, place: Place, { text, bytes, accounts }: Held, times: number): void {
   const cost = times * costOf(text, bytes);
-  place.held += times;
-  place.heldBytes += times * bytes;
+  const count = (place.hold?.count ?? 0) + times;
+  const sum = (place.hold?.bytes ?? 0) + times * bytes;
+  place.hold = count === 0 ? undefined : { count, bytes: sum };
   turn.count("heldFrames", times);
   turn.count("heldBytes", cost);
   turn.charge("bytes", accounts, cost);
@@ -91,8 +95,8 @@ export function clearHold(
   why: "stale" | "hold_expired",
   butFrom = 0,
 ): void {
-  if (place.held === 0) return;
-  const all = turn.held(side).slice(0, place.held);
+  if (place.hold === undefined) return;
+  const all = turn.held(side).slice(0, place.hold.count);
   const kept = all.filter(({ from }) => from === butFrom);
   if (kept.length === all.length) return;
   turn.dropped(why, all.length - kept.length);
@@ -105,8 +109,8 @@ export function begin(turn: Turn, side: Side, place: Place): void {
   const { seat } = place;
   if (seat === undefined) return;
   place.started = true;
-  if (place.held === 0) return turn.tell(side, seat, { kind: "started" });
-  const all = turn.held(side).slice(0, place.held);
+  if (place.hold === undefined) return turn.tell(side, seat, { kind: "started" });
+  const all = turn.held(side).slice(0, place.hold.count);
   for (const held of all) countHeld(turn, place, held, -1);
   turn.held(side).replace([]);
   turn.tell(side, seat, { kind: "started", held: all.map(({ type, text }) => ({ type, text })) });

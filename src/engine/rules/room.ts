@@ -5,6 +5,7 @@ import { isPastShare } from "./counting.ts";
 import { discardMail, mailsIn, passIds } from "./mail.ts";
 import { clearHold, holdIsOver } from "./relay.ts";
 import {
+  nobody,
   type Occupant,
   otherSide,
   type Place,
@@ -27,7 +28,7 @@ export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
     established: false,
     minted: code !== undefined,
     redeemed: code !== undefined && code.state === "used",
-    owner: code === undefined ? accounts : [],
+    owner: code === undefined ? accounts : nobody,
     A: newPlace(),
     B: newPlace(),
   };
@@ -43,17 +44,13 @@ function newPlace(): Place {
     started: false,
     lastToken: 0,
     sid: "",
-    accounts: [],
+    accounts: nobody,
     leftAt: undefined,
-    waiter: undefined,
-    waited: 0,
+    parked: undefined,
     guard: undefined,
-    grants: 0,
-    held: 0,
-    heldBytes: 0,
+    hold: undefined,
     box: undefined,
-    ids: 0,
-    idBytes: 0,
+    ids: undefined,
   };
 }
 
@@ -92,8 +89,8 @@ function overAt(turn: Turn, room: Room, emptyAt: number): number {
 export function lookAt(turn: Turn, room: Room): number | undefined {
   let at = room.emptyAt === undefined ? undefined : overAt(turn, room, room.emptyAt);
   for (const side of sides) {
-    const { held, leftAt } = room[side];
-    if (held === 0 || leftAt === undefined) continue;
+    const { hold, leftAt } = room[side];
+    if (hold === undefined || leftAt === undefined) continue;
     const over = leftAt + turn.limits.relayHoldMs;
     at = at === undefined ? over : Math.min(at, over);
   }
@@ -104,14 +101,17 @@ export function lookAt(turn: Turn, room: Room): number | undefined {
 export function settle(turn: Turn): void {
   const { room } = turn;
   if (room === undefined) return;
-  for (const side of sides) {
-    const place = room[side];
-    if (place.seat !== undefined && !turn.isAlive(place.seat.node)) vacate(turn, room, side);
-    if (place.held > 0 && holdIsOver(place, turn.now, turn.limits.relayHoldMs)) {
-      clearHold(turn, side, place, "hold_expired");
-    }
-  }
+  settleSide(turn, room, "A");
+  settleSide(turn, room, "B");
   forgetIfOver(turn, room);
+}
+
+function settleSide(turn: Turn, room: Room, side: Side): void {
+  const place = room[side];
+  if (place.seat !== undefined && !turn.isAlive(place.seat.node)) vacate(turn, room, side);
+  if (place.hold !== undefined && holdIsOver(place, turn.now, turn.limits.relayHoldMs)) {
+    clearHold(turn, side, place, "hold_expired");
+  }
 }
 
 export function forgetIfOver(turn: Turn, room: Room): void {
@@ -148,7 +148,7 @@ export function sit(turn: Turn, room: Room, side: Side, sitter: Sitter): void {
   place.sid = sid;
   place.accounts = accounts;
   place.leftAt = undefined;
-  place.waited = 0;
+  place.parked = place.parked?.waiter && { times: 0, waiter: place.parked.waiter };
   room.emptyAt = undefined;
   room.tokens = Math.max(room.tokens, token);
 }
@@ -166,7 +166,8 @@ export function vacate(turn: Turn, room: Room, side: Side): void {
     room.emptyAt = turn.now;
     if (isBare(room)) turn.count("bareRooms", 1);
   }
-  if (place.waiter !== undefined) turn.tellWaiter(place.waiter, "vacant");
+  const waiter = place.parked?.waiter;
+  if (waiter !== undefined) turn.tellWaiter(waiter, "vacant");
 }
 
 export function tellOther(turn: Turn, room: Room, side: Side, event: SeatEvent): void {

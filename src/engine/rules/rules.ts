@@ -2,8 +2,8 @@ import { ack, append, hello, read } from "./mail.ts";
 import { publish, start } from "./relay.ts";
 import { admission, forget, isBare, lookAt, settle } from "./room.ts";
 import {
+  allowsIce,
   establish,
-  grantIce,
   type Look,
   leave,
   look,
@@ -13,7 +13,7 @@ import {
   take,
   unpark,
 } from "./seats.ts";
-import type { Call, Holder, Turn } from "./turn.ts";
+import type { Holder, Turn } from "./turn.ts";
 
 /** An empty room without mail makes space for another. */
 function giveWay(turn: Turn): void {
@@ -40,7 +40,7 @@ const roomVerbs = {
   park,
   unpark,
   probe,
-  grantIce,
+  allowsIce,
   look,
   giveWay,
   redeem,
@@ -68,12 +68,23 @@ export type SeatVerbs = {
 
 type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
 
-/** Gives one call its turn at the room. */
-export function run(turn: Turn, { verb, args, holder }: Call): unknown {
+/**
+ * Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
+ * plain data, none of it undefined.
+ */
+export function run(
+  turn: Turn,
+  verb: string,
+  holder: Holder | undefined,
+  first?: unknown,
+  second?: unknown,
+): unknown {
   settle(turn);
-  if (holder === undefined) return (roomVerbs as Record<string, AnyVerb>)[verb]?.(turn, ...args);
-  if (verb !== "leave") reclaim(turn, holder);
-  return (seatVerbs as Record<string, AnyVerb>)[verb]?.(turn, holder, ...args);
+  if (holder === undefined) {
+    return (roomVerbs as unknown as Record<string, AnyVerb>)[verb]?.(turn, first, second);
+  }
+  if (holder.known !== undefined && verb !== "leave") reclaim(turn, holder, holder.known);
+  return (seatVerbs as unknown as Record<string, AnyVerb>)[verb]?.(turn, holder, first, second);
 }
 
 export { isBare, lookAt };

@@ -1,11 +1,12 @@
 import type { Account } from "../../base/account.ts";
 import type { Side } from "../../base/ids.ts";
-import type { Busy, Claimable, IceGrant, IceTerms, NoSpace } from "../engine.ts";
+import type { Busy, Claimable, IceGrant, NoSpace } from "../engine.ts";
 import { catchUp, mailsIn } from "./mail.ts";
 import { begin, clearHold } from "./relay.ts";
 import { admission, forgetIfOver, newRoom, roomBound, sit, tellOther, vacate } from "./room.ts";
 import {
   type Holder,
+  type Known,
   type Occupant,
   otherSide,
   type Place,
@@ -59,17 +60,17 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
   if (place.sid !== sid) clearHold(turn, side, place, "stale");
   const token = Math.max(room.tokens + 1, turn.fresh);
   sit(turn, room, side, { token, node: turn.node, sid, accounts });
-  place.started = startsRelay && place.held === 0;
+  place.started = startsRelay && place.hold === undefined;
   const peer = room[otherSide(side)].seat;
   const firstPair = peer !== undefined && !room.paired;
   if (firstPair) room.paired = true;
-  tellOther(turn, room, side, { kind: "joined", token, node: turn.node });
+  tellOther(turn, room, side, { kind: "joined", peer: place.seat as Occupant });
   return {
     outcome: "taken",
     token,
     peer,
     firstPair,
-    held: place.held,
+    held: place.hold?.count ?? 0,
     started: place.started,
     lastSeq: place.box?.last ?? 0,
     mailWaits: mailsIn(place) > 0,
@@ -114,7 +115,7 @@ export function leave(turn: Turn, seat: Holder): boolean {
   const { room } = turn;
   const place = placeOf(turn, seat);
   if (room === undefined || place === undefined) return false;
-  catchUp(turn, place, seat);
+  if (seat.known !== undefined) catchUp(turn, place, seat.side, seat.known);
   vacate(turn, room, seat.side);
   forgetIfOver(turn, room);
   return true;
@@ -124,16 +125,16 @@ export function leave(turn: Turn, seat: Holder): boolean {
 export function park(turn: Turn, side: Side, waiter: WaiterRef): number {
   const place = turn.room?.[side];
   if (place?.seat === undefined) return 0;
-  if (place.waiter !== undefined) turn.tellWaiter(place.waiter, "displaced");
-  place.waiter = waiter;
-  place.waited++;
-  return place.waited;
+  const { times, waiter: earlier } = place.parked ?? { times: 0 };
+  if (earlier !== undefined) turn.tellWaiter(earlier, "displaced");
+  place.parked = { times: times + 1, waiter };
+  return times + 1;
 }
 
 export function unpark({ room }: Turn, side: Side, waiter: WaiterRef): void {
-  const place = room?.[side];
-  if (place?.waiter?.name === waiter.name && place.waiter.node === waiter.node) {
-    place.waiter = undefined;
+  const parked = room?.[side].parked;
+  if (parked?.waiter?.name === waiter.name && parked.waiter.node === waiter.node) {
+    parked.waiter = undefined;
   }
 }
 
@@ -154,13 +155,9 @@ export function establish(turn: Turn, seat: SeatRef): number | undefined {
   return turn.now - room.startedAt;
 }
 
-export function grantIce({ room }: Turn, side: Side, { redeemed, maxGrants }: IceTerms): IceGrant {
-  const place = room?.[side];
-  if (room === undefined || place?.seat === undefined) return "no_seat";
-  if (redeemed && !room.redeemed) return "not_redeemed";
-  if (place.grants >= maxGrants) return "spent";
-  place.grants++;
-  return "granted";
+export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): IceGrant {
+  if (room?.[side].seat === undefined) return "no_seat";
+  return mustBeRedeemed && !room.redeemed ? "not_redeemed" : "granted";
 }
 
 /**
@@ -168,7 +165,7 @@ export function grantIce({ room }: Turn, side: Side, { redeemed, maxGrants }: Ic
  * were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
  * hold one seat the newer stays; the other is told that it was replaced.
  */
-export function reclaim(turn: Turn, holder: Holder): void {
+export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   const { side, token } = holder;
   const seat = turn.room?.[side].seat;
   if (seat?.token !== token || seat.node !== turn.node) {
@@ -176,18 +173,18 @@ export function reclaim(turn: Turn, holder: Holder): void {
       turn.tell(side, { token, node: turn.node }, { kind: "replaced", why: "same_sid" });
       return;
     }
-    sitAgain(turn, holder);
+    sitAgain(turn, holder, known);
   }
   const place = turn.room?.[side];
-  if (place !== undefined) catchUp(turn, place, holder);
+  if (place !== undefined) catchUp(turn, place, side, known);
 }
 
 function isNewer(seat: Occupant, than: Occupant): boolean {
   return seat.token > than.token || (seat.token === than.token && seat.node > than.node);
 }
 
-function sitAgain(turn: Turn, holder: Holder): void {
-  const { side, token, sid, accounts } = holder;
+function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
+  const { side, token } = holder;
   const room = turn.room ?? newRoom(turn, accounts);
   const place = room[side];
   const me = { token, node: turn.node };
@@ -196,14 +193,14 @@ function sitAgain(turn: Turn, holder: Holder): void {
   if (place.seat !== undefined) turn.tell(side, place.seat, { kind: "replaced", why: "same_sid" });
   sit(turn, room, side, { ...me, sid, accounts });
   place.started = holder.isStarted;
-  tellOther(turn, room, side, { kind: "joined", ...me });
+  tellOther(turn, room, side, { kind: "joined", peer: me });
   vouch(turn, room, otherSide(side), holder.peer);
   const peer = room[otherSide(side)].seat;
   if (peer !== undefined) {
     room.paired = true;
-    turn.tell(side, me, { kind: "joined", token: peer.token, node: peer.node });
+    turn.tell(side, me, { kind: "joined", peer });
   }
-  if (place.started && place.held > 0) begin(turn, side, place);
+  if (place.started && place.hold !== undefined) begin(turn, side, place);
 }
 
 /** Seats a peer of which the store does not know yet, until its own node is heard. */

@@ -24,6 +24,9 @@ export interface Occupant {
   readonly node: string;
 }
 
+/** Shared by all that count to nobody: an empty list takes 64 bytes. */
+export const nobody: readonly Account[] = [];
+
 /** One side of a room, with or without an occupant. */
 export interface Place {
   seat?: Occupant | undefined;
@@ -36,19 +39,26 @@ export interface Place {
   accounts: readonly Account[];
   /** When it was given up, ms; undefined while taken or never seen. */
   leftAt?: number | undefined;
-  waiter?: WaiterRef | undefined;
-  /** Newcomers that have waited for this occupant. */
-  waited: number;
+  parked?: Parked | undefined;
   guard?: TakeoverGuard | undefined;
-  /** How often this side was given ICE servers. */
-  grants: number;
-  /** Frames held for this side (see `Turn.held`) and their UTF-8 bytes. */
-  held: number;
-  heldBytes: number;
+  /** What is held for this side (see `Turn.held`); undefined for nothing. */
+  hold?: Amount | undefined;
   box?: Box | undefined;
-  /** Ids of mail that this side has sent (see `Turn.ids`) and what they count. */
-  ids: number;
-  idBytes: number;
+  /** Ids of mail that this side has sent (see `Turn.ids`); undefined for none. */
+  ids?: Amount | undefined;
+}
+
+/** How many there are, and their bytes: of frames in UTF-8, of ids as counted. */
+export interface Amount {
+  count: number;
+  bytes: number;
+}
+
+export interface Parked {
+  /** Newcomers that have waited for this occupant. */
+  times: number;
+  /** Who waits now. */
+  waiter?: WaiterRef | undefined;
 }
 
 /** A mailbox: seqs `before` + 1 … `last` are stored (see `Turn.mail`). */
@@ -224,7 +234,7 @@ export interface Frame {
 
 /** What a seat is told. */
 export type SeatEvent =
-  | { readonly kind: "joined"; readonly token: number; readonly node: string }
+  | { readonly kind: "joined"; readonly peer: Occupant }
   | { readonly kind: "left"; readonly token: number }
   /** Frames go straight to the seat now, after what was held for it. */
   | { readonly kind: "started"; readonly held?: readonly Frame[] }
@@ -253,32 +263,30 @@ export interface SeatAddress extends SeatRef {
 }
 
 /**
- * What the node of a seat knows of it. It goes with everything that the seat's holder asks, so that a
- * store that lost the room, or has it as it was some time ago, catches up first.
+ * The holder of a seat, and what its node knows. That goes with everything the holder asks of a store that
+ * may be older than it was, so that the store catches up first.
  */
 export interface Holder extends SeatRef {
+  readonly isStarted: boolean;
+  readonly peer?: Occupant | undefined;
+  /** Undefined where the store never goes back in time. */
+  readonly known?: Known | undefined;
+}
+
+/** Numbers are 0 of what the connection has not done yet. */
+export interface Known {
   readonly sid: string;
   readonly accounts: readonly Account[];
-  readonly isStarted: boolean;
-  /** What this connection has read goes up to this seq, by the present numbers, and this stamp; 0: nothing. */
+  /** What it has read goes up to this seq, by the present numbers, and this stamp. */
   readonly readSeq: number;
   readonly readStamp: number;
-  /** The mailbox's `sent` was this at least. */
+  /** Its mailbox's `sent` was this at least. */
   readonly sentSeq: number;
   /** The highest seq it has acknowledged, at most `readSeq`. */
   readonly acked: number;
-  /** The highest seq that it was answered for each mailbox it has sent to; 0 for none. */
+  /** The highest seq that it was answered for each mailbox it has sent to. */
   readonly storedA: number;
   readonly storedB: number;
-  readonly peer?: Occupant | undefined;
-}
-
-/** Verbs that anybody may ask, and those of the holder of a seat, which come with it. Both by name in room.ts. */
-export interface Call {
-  readonly verb: string;
-  /** Plain data: no undefined among them, nor trailing ones left out. */
-  readonly args: readonly unknown[];
-  readonly holder?: Holder | undefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { headerFaults } from "../../admission/clients.ts";
 import { iceServer } from "../../protocol/frames.ts";
 
 /** What each call answers when it succeeds. Strict: a field that is not here is a mistake. */
@@ -19,7 +20,11 @@ export const iceAnswer = z.strictObject({
 export const whoamiAnswer = z.strictObject({
   address: z.string(),
   header: z.string().nullable().describe("The header of a trusted proxy that the address is from"),
-  shared: z.boolean().describe("Everybody behind a proxy that is not trusted"),
+  shared: z.boolean().describe("Everybody behind a proxy whose clients cannot be told apart"),
+  fault: z
+    .enum(headerFaults)
+    .optional()
+    .describe("Why, where the proxy is trusted: what its header lacks"),
   host: z
     .string()
     .nullable()

@@ -1,13 +1,18 @@
 import { element } from "./elements.ts";
 
+/** A message of this side that went directly: it counts as undelivered until the other side has it. */
+export interface Sent {
+  delivered(isDelivered: boolean): void;
+}
+
 /** The messages of both sides. */
 export class Chat {
   private readonly messages = element("messages", HTMLOListElement);
   private readonly form = element("say", HTMLFormElement);
   private readonly field = element("text", HTMLInputElement);
 
-  /** `send` answers which way a message takes. */
-  constructor(send: (text: string) => "direct" | "mail") {
+  /** `send` answers which way a message takes; `sent` is there when the way is direct. */
+  constructor(send: (text: string, sent: Sent) => "direct" | "mail") {
     // So that the arrow keys scroll it.
     this.messages.tabIndex = 0;
     this.form.onsubmit = (event) => {
@@ -15,31 +20,45 @@ export class Chat {
       const text = this.field.value.trim();
       if (text === "") return;
       this.field.value = "";
-      this.add(text, true, send(text) === "mail");
+      const item = this.add(text, true);
+      const sent: Sent = {
+        delivered: (isDelivered) => note(item, isDelivered ? "" : "Not delivered"),
+      };
+      if (send(text, sent) === "mail") note(item, "Left in their mailbox");
     };
   }
 
   received(text: string, byMail: boolean): void {
-    this.add(text, false, byMail);
+    note(this.add(text, false), byMail ? "From your mailbox" : "");
+  }
+
+  /** Whether messages can be written. */
+  set enabled(enabled: boolean) {
+    this.field.disabled = !enabled;
+    element("send", HTMLButtonElement).disabled = !enabled;
   }
 
   clear(): void {
     this.messages.replaceChildren();
   }
 
-  private add(text: string, mine: boolean, byMail: boolean): void {
+  private add(text: string, mine: boolean): HTMLLIElement {
     const item = document.createElement("li");
     item.classList.toggle("mine", mine);
     const who = document.createElement("span");
     who.className = "hidden";
     who.textContent = mine ? "You: " : "They: ";
     item.append(who, text);
-    if (byMail) {
-      const note = document.createElement("small");
-      note.textContent = mine ? "Left in their mailbox" : "From your mailbox";
-      item.append(note);
-    }
     this.messages.append(item);
     this.messages.scrollTop = this.messages.scrollHeight;
+    return item;
   }
+}
+
+function note(item: HTMLLIElement, text: string): void {
+  item.querySelector("small")?.remove();
+  if (text === "") return;
+  const small = document.createElement("small");
+  small.textContent = text;
+  item.append(small);
 }

@@ -12,6 +12,16 @@ export function within<T extends Element>(
   return of(root.querySelector(selector), selector, type);
 }
 
+/**
+ * Shows or hides an element. Where that takes the focus away, `next` gets it: otherwise the keyboard
+ * starts over at the top of the page.
+ */
+export function setHidden(shown: HTMLElement, hidden: boolean, next: HTMLElement): void {
+  const hadFocus = shown.contains(document.activeElement);
+  shown.hidden = hidden;
+  if (hidden && hadFocus) next.focus();
+}
+
 function of<T extends Element>(found: Element | null, what: string, type: abstract new () => T): T {
   if (found instanceof type) return found;
   throw new Error(`The page has no ${type.name} ${what}`);

@@ -1,5 +1,6 @@
 import { mint, redeem, type Side } from "../../client/client.ts";
 import { faultInWords } from "./advice.ts";
+import { readCode } from "./code.ts";
 import { element } from "./elements.ts";
 import { Room } from "./room.ts";
 import { clockAheadMs, type Session, savedSession, saveSession } from "./session.ts";
@@ -16,6 +17,8 @@ const field = element("code-field", HTMLInputElement);
 const file = element("file", HTMLInputElement);
 const drop = element("drop", HTMLDivElement);
 let room: Room | undefined;
+/** What was begun last: what an earlier attempt comes to is of no use any more. */
+let latest = 0;
 
 element("where", HTMLParagraphElement).textContent = location.host;
 
@@ -25,12 +28,12 @@ function view(name: "start" | "waiting" | "room"): void {
   for (const id of ["start", "waiting", "room"]) {
     element(id, HTMLElement).hidden = id !== name;
   }
-  if (name === "waiting") element("waiting-title", HTMLHeadingElement).focus();
-  if (name === "room") element("room-title", HTMLHeadingElement).focus();
+  element(`${name}-title`, HTMLHeadingElement).focus();
 }
 
 /** Back to the beginning; `why` when this was not the visitor's choice. */
 function start(why = ""): void {
+  latest++;
   room?.close();
   room = undefined;
   waiting.hide();
@@ -49,16 +52,16 @@ function fault(words: string): void {
 
 // ---- from a code to a room ----
 
-async function create(): Promise<void> {
+async function create(): Promise<Session> {
   steps.set("code", "active", "Asking for one");
   const { code, appID, expiresAt, answeredAt } = await mint(url);
-  enter({ ...newSession(appID, "A", answeredAt), code, expiresAt });
+  return { ...newSession(appID, "A", answeredAt), code, expiresAt };
 }
 
-async function join(code: string): Promise<void> {
+async function join(code: string): Promise<Session> {
   steps.set("code", "active", "Redeeming it");
   const { appID, answeredAt } = await redeem(url, code);
-  enter(newSession(appID, "B", answeredAt));
+  return newSession(appID, "B", answeredAt);
 }
 
 function enter(session: Session): void {
@@ -84,11 +87,14 @@ function enter(session: Session): void {
 }
 
 /** Shows what goes wrong on the way, beside the field for a code. */
-async function attempt(step: () => Promise<void>): Promise<void> {
+async function attempt(step: () => Promise<Session>): Promise<void> {
   fault("");
+  const mine = ++latest;
   try {
-    await step();
+    const session = await step();
+    if (mine === latest) enter(session);
   } catch (error) {
+    if (mine !== latest) return;
     steps.set("code", "failed", "Refused");
     fault(faultInWords(error));
     view("start");
@@ -111,11 +117,13 @@ element("leave", HTMLButtonElement).onclick = () => start();
 
 element("enter", HTMLFormElement).onsubmit = (event) => {
   event.preventDefault();
-  const code = field.value.replaceAll(/\s/g, "");
+  const code = readCode(field.value);
+  if (code === undefined) {
+    fault("A code has 4 to 8 digits.");
+    return field.select();
+  }
   field.value = "";
-  if (/^[0-9]{4,8}$/.test(code)) return void attempt(() => join(code));
-  fault("A code has 4 to 8 digits.");
-  field.focus();
+  void attempt(() => join(code));
 };
 
 element("choose", HTMLButtonElement).onclick = () => file.click();
@@ -137,8 +145,26 @@ drop.ondrop = (event) => {
 
 // ---- where it begins ----
 
-const linked = /^#([0-9]{4,8})$/.exec(location.hash)?.[1];
-if (location.hash !== "") history.replaceState(null, "", location.pathname + location.search);
+/** The code in the page's address, which then disappears from it. Undefined when it has none. */
+function linkedCode(): string | undefined {
+  const { hash, pathname, search } = location;
+  if (hash !== "") history.replaceState(null, "", pathname + search);
+  try {
+    return readCode(decodeURIComponent(hash));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A link that is opened in this tab leads to another room, unless it is the one that was made here. */
+addEventListener("hashchange", () => {
+  const code = linkedCode();
+  if (code === undefined || code === savedSession()?.code) return;
+  start();
+  void attempt(() => join(code));
+});
+
+const linked = linkedCode();
 const saved = savedSession();
 if (linked !== undefined) void attempt(() => join(linked));
 else if (saved !== undefined) enter(saved);

@@ -1,5 +1,6 @@
 import type { RelayFrame, Side, SignalingClient } from "../../client/client.ts";
 import { type Attempt, type CandidateCounts, noCandidates } from "./advice.ts";
+import type { Sent } from "./chat.ts";
 import type { IceServers } from "./ice-servers.ts";
 
 /** The path that data takes between the peers. */
@@ -43,6 +44,9 @@ const maxTries = 3;
  *     B                                   answer {session, sdp}
  *     both                                ice {session, candidate}
  *
+ * Beside the chat is a channel for `ack`, one for each message, and for `ping` and `pong`: they tell a
+ * peer that has only lost the server from one that is gone.
+ *
  * What belongs to another session than the current one comes too late and is ignored. An offer of
  * the current session restarts ICE; data channels, and files in them, live on.
  */
@@ -50,6 +54,11 @@ export class PeerConnection {
   private connection: RTCPeerConnection | undefined;
   private session: string | undefined;
   private chat: RTCDataChannel | undefined;
+  private control: RTCDataChannel | undefined;
+  /** Messages that the other side has not acknowledged. */
+  private unacknowledged: Sent[] = [];
+  /** The other side lost the server, and nothing has come from it since. */
+  private isInDoubt = false;
   /** Candidates that came before the description they belong to. */
   private early: RTCIceCandidateInit[] = [];
   private local = noCandidates;
@@ -76,18 +85,21 @@ export class PeerConnection {
   ) {}
 
   get isOpen(): boolean {
-    return this.chat?.readyState === "open";
+    return this.chat?.readyState === "open" && this.isConnected() && !this.isInDoubt;
   }
 
   /** The other side has left the room; the connection may outlive that, but is not made anew. */
   peerLeft(): void {
     this.peerHere = false;
+    this.isInDoubt = true;
+    if (this.control?.readyState === "open") this.control.send("ping");
+    this.lose();
   }
 
   /** The other side has arrived. */
   peerJoined(): void {
     this.peerHere = true;
-    const have = this.isConnected() ? this.session : undefined;
+    const have = this.isConnected() && !this.isInDoubt ? this.session : undefined;
     this.options.client.relay({ type: "sender_ready", have });
   }
 
@@ -102,8 +114,9 @@ export class PeerConnection {
   }
 
   /** False when there is no connection right now. */
-  say(text: string): boolean {
-    if (this.chat?.readyState !== "open") return false;
+  say(text: string, sent: Sent): boolean {
+    if (!this.isOpen || this.chat === undefined) return false;
+    this.unacknowledged.push(sent);
     this.chat.send(text);
     return true;
   }
@@ -119,7 +132,8 @@ export class PeerConnection {
     const { connection } = this;
     this.connection = undefined;
     this.session = undefined;
-    this.chat = undefined;
+    this.chat = this.control = undefined;
+    for (const sent of this.unacknowledged.splice(0)) sent.delivered(false);
     connection?.close();
   }
 
@@ -203,6 +217,7 @@ export class PeerConnection {
     const iceServers = await this.options.iceServers.current();
     if (this.connection !== undefined) this.options.on.closed();
     this.close();
+    this.isInDoubt = false;
     const connection = new RTCPeerConnection({
       iceServers: iceServers.map(({ urls, ...rest }) => ({ ...rest, urls: [urls].flat() })),
       iceTransportPolicy: this.options.relayOnly ? "relay" : "all",
@@ -247,16 +262,39 @@ export class PeerConnection {
     };
     // Agreed upon beforehand, so that it is there on both sides (RFC 8832 is not needed for it).
     const chat = connection.createDataChannel("chat", { negotiated: true, id: 0 });
+    const control = connection.createDataChannel("control", { negotiated: true, id: 1 });
     this.chat = chat;
+    this.control = control;
     chat.onopen = () => {
-      if (current()) on.opened();
+      if (current() && this.isOpen) on.opened();
     };
     chat.onclose = () => {
-      if (current()) on.closed();
+      if (current()) this.lose();
     };
     chat.onmessage = ({ data }) => {
-      if (current()) on.text(String(data));
+      if (!current()) return;
+      control.send("ack");
+      this.heard();
+      on.text(String(data));
     };
+    control.onmessage = ({ data }) => {
+      if (!current()) return;
+      if (data === "ping") control.send("pong");
+      if (data === "ack") this.unacknowledged.shift()?.delivered(true);
+      this.heard();
+    };
+  }
+
+  /** Nothing can be sent at the moment, and what was sent last may not have arrived. */
+  private lose(): void {
+    for (const sent of this.unacknowledged) sent.delivered(false);
+    this.options.on.closed();
+  }
+
+  private heard(): void {
+    if (!this.isInDoubt) return;
+    this.isInDoubt = false;
+    if (this.isOpen) this.options.on.opened();
   }
 
   private changed(state: RTCPeerConnectionState): void {
@@ -269,7 +307,7 @@ export class PeerConnection {
         return;
       case "disconnected":
         this.wait(lostMs);
-        return;
+        return this.lose();
       case "failed":
         this.fail();
     }
@@ -288,11 +326,11 @@ export class PeerConnection {
   private fail(): void {
     clearTimeout(this.timer);
     clearInterval(this.pathTimer);
-    if (!this.peerHere) return this.options.on.closed();
+    if (!this.peerHere) return this.lose();
     const again = ++this.tries < maxTries;
     const { iceUrls, local, remote, errors, options } = this;
     options.client.report("ice-failed", { reason: "ice-failed" });
-    options.on.closed();
+    this.lose();
     const { relayOnly } = options;
     options.on.failed({ iceUrls, relayOnly, local, remote, errors }, again);
     if (again) this.timer = setTimeout(() => this.restart(), againMs * this.tries);

@@ -5,25 +5,31 @@ import {
   type Welcome,
 } from "../../client/client.ts";
 import { type Attempt, advice, type CandidateCounts } from "./advice.ts";
-import { Chat } from "./chat.ts";
-import { element } from "./elements.ts";
+import { Chat, type Sent } from "./chat.ts";
+import { element, setHidden } from "./elements.ts";
 import { IceServers } from "./ice-servers.ts";
 import { type Path, PeerConnection, type PeerEvents } from "./peer-connection.ts";
-import { type Session, saveSession } from "./session.ts";
+import { type Session, savedSession, saveSession } from "./session.ts";
 import type { Steps } from "./steps.ts";
 import { Transfers } from "./transfers.ts";
+
+/** How long the other side may be away before the page offers to start anew. A reload takes less. */
+const awayMs = 5_000;
 
 /** A room that both sides are in or will be: signaling, connection, and what the page shows of them. */
 export class Room {
   private readonly client: SignalingClient;
   private readonly peer: PeerConnection;
-  private readonly chat = new Chat((text) => this.say(text));
+  private readonly chat = new Chat((text, sent) => this.say(text, sent));
   private readonly transfers = new Transfers();
   private readonly title = element("room-title", HTMLHeadingElement);
   private readonly detail = element("room-detail", HTMLParagraphElement);
   private readonly advice = element("advice", HTMLDivElement);
   private readonly choose = element("choose", HTMLButtonElement);
+  private readonly leave = element("leave", HTMLButtonElement);
   private paired = false;
+  private isAway = false;
+  private awayTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly options: {
@@ -66,6 +72,7 @@ export class Room {
       relayOnly,
       on,
     });
+    this.chat.enabled = true;
     this.stateChanged(this.client.state);
     this.show("Connecting", "Both browsers look for a way to each other.");
     element("again", HTMLButtonElement).onclick = () => {
@@ -82,14 +89,23 @@ export class Room {
     }
   }
 
+  /** Says goodbye, so that the other side does not wait. */
   close(): void {
-    removeEventListener("online", this.networkIsBack);
-    this.peer.close();
-    this.client.close();
+    this.client.relay({ type: "sender_ready", bye: true });
+    this.end();
     this.chat.clear();
     this.transfers.clear();
+  }
+
+  private end(): void {
+    removeEventListener("online", this.networkIsBack);
+    clearTimeout(this.awayTimer);
+    this.peer.close();
+    this.client.close();
     this.advise(undefined);
     this.choose.disabled = true;
+    this.chat.enabled = false;
+    if (document.activeElement?.matches(":disabled")) this.title.focus();
   }
 
   private readonly networkIsBack = () => this.client.reconnect();
@@ -113,11 +129,17 @@ export class Room {
   }
 
   private welcomed({ peer }: Welcome): void {
-    if (!peer) this.options.steps.set("peer", "active", "Not here yet");
+    const { session, steps } = this.options;
+    if (peer) return;
+    if (this.paired || session.code === undefined) this.peerLeft();
+    if (!this.paired) steps.set("peer", "active", "Not here yet");
   }
 
   private peerJoined(): void {
     this.options.steps.set("peer", "done", "In the room");
+    clearTimeout(this.awayTimer);
+    if (this.isAway) this.show("Connecting", "The other side is back.");
+    this.isAway = false;
     this.pair();
     this.peer.peerJoined();
   }
@@ -125,7 +147,24 @@ export class Room {
   private peerLeft(): void {
     this.options.steps.set("peer", "active", "Lost the server, or has left");
     this.peer.peerLeft();
-    if (!this.peer.isOpen) this.closed();
+    clearTimeout(this.awayTimer);
+    this.awayTimer = setTimeout(() => this.away(), awayMs);
+  }
+
+  private away(): void {
+    if (this.peer.isOpen) return;
+    this.isAway = true;
+    const words = "Messages wait in its mailbox. If it doesn’t come back, start anew.";
+    this.show("The other side is away", words, "Start anew");
+  }
+
+  /** The other side said goodbye. What was written and received stays on the screen. */
+  private left(): void {
+    saveSession(undefined);
+    this.end();
+    this.options.steps.set("peer", "failed", "Has left");
+    const words = "Save what you want to keep, then start anew.";
+    this.show("The other side has left", words, "Start anew");
   }
 
   private pair(): void {
@@ -136,16 +175,17 @@ export class Room {
 
   private relayed(frame: RelayFrame): void {
     this.pair();
+    if (frame["bye"] === true) return this.left();
     this.peer.received(frame);
   }
 
   private mailed(payload: unknown, seq: number): void {
-    saveSession({ ...this.options.session, deliveredUpTo: seq });
+    saveSession({ ...(savedSession() ?? this.options.session), deliveredUpTo: seq });
     if (typeof payload === "string") this.chat.received(payload, true);
   }
 
-  private say(text: string): "direct" | "mail" {
-    if (this.peer.say(text)) return "direct";
+  private say(text: string, sent: Sent): "direct" | "mail" {
+    if (this.peer.say(text, sent)) return "direct";
     this.client.send(text).catch(() => this.options.ended("The server refused a message."));
     return "mail";
   }
@@ -166,6 +206,7 @@ export class Room {
       ice: (state) => this.iceChanged(state),
       path: (path) => this.pathKnown(path),
       opened: () => {
+        this.isAway = false;
         this.choose.disabled = false;
         this.advise(undefined);
         this.show("Connected", "What you write and send goes directly to the other browser.");
@@ -180,7 +221,9 @@ export class Room {
   private closed(): void {
     const { steps } = this.options;
     this.choose.disabled = true;
-    this.show("Reconnecting", "Messages wait in the other side’s mailbox meanwhile.");
+    if (document.activeElement?.matches(":disabled")) this.title.focus();
+    const words = "Messages wait in the other side’s mailbox meanwhile.";
+    if (!this.isAway) this.show("Reconnecting", words);
     steps.set("path", "waiting");
     steps.set("roundTrip", "waiting");
   }
@@ -226,11 +269,12 @@ export class Room {
   }
 
   private advise(text: string | undefined): void {
-    this.advice.hidden = text === undefined;
+    setHidden(this.advice, text === undefined, this.title);
     element("advice-text", HTMLParagraphElement).textContent = text ?? "";
   }
 
-  private show(title: string, detail: string): void {
+  private show(title: string, detail: string, leave = "Leave"): void {
+    this.leave.textContent = leave;
     this.title.textContent = title;
     this.detail.textContent = detail;
   }

@@ -1,5 +1,5 @@
 import { size, span } from "./amounts.ts";
-import { element, within } from "./elements.ts";
+import { element, setHidden, within } from "./elements.ts";
 import { type FileHeader, type Progress, receiveFile, sendFile } from "./file-channel.ts";
 
 /** How often numbers change on the screen. */
@@ -98,7 +98,9 @@ class Row implements Progress {
   private end(state: "done" | "failed", words: string): void {
     this.item.dataset["state"] = state;
     within(this.item, ".state", HTMLElement).textContent = words;
-    within(this.item, ".stop", HTMLButtonElement).hidden = true;
+    const save = within(this.item, ".save", HTMLAnchorElement);
+    const next = save.hidden ? element("room-title", HTMLHeadingElement) : save;
+    setHidden(within(this.item, ".stop", HTMLButtonElement), true, next);
   }
 
   private show(bytes: number, words: string | undefined, amount: string): void {

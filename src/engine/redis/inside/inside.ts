@@ -1,9 +1,9 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Call, Message, SeatAddress } from "../../rules/turn.ts";
+import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, parse } from "./lua.ts";
 import { begin, json, keyOf, numberAt, present } from "./present.ts";
-import { keepShared, leaseOf, post, runTurn, seatsOf, sharedSets, type TurnReply } from "./turn.ts";
+import { type Asked, keepShared, leaseOf, post, runTurn, seatsOf, sharedSets, type TurnReply } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
@@ -148,7 +148,7 @@ function makeSpace(count: number, isFull: boolean): Spaced {
 /** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
 const calls = {
   turn: (isFull: boolean, appId: string, call: string) =>
-    runTurn(appId as AppId, parse<Call & { readonly fresh: number }>(call), isFull),
+    runTurn(appId as AppId, parse<Asked>(call), isFull),
   claim: (isFull: boolean, operation: string, request: string) =>
     runClaim(operation, request, isFull),
   guess: (_: boolean, operation: string, request: string) => runGuess(operation, request),

@@ -4,9 +4,9 @@ import type { EngineLimits } from "../../engine.ts";
 import type { CodeRecord } from "../../rules/codes.ts";
 import { isBare, lookAt, run } from "../../rules/rules.ts";
 import type {
-  Call,
   Held,
   HeldList,
+  Holder,
   IdMemory,
   List,
   Message,
@@ -279,8 +279,8 @@ class RedisTurn implements Turn {
   }
 }
 
-function shareName(what: Shared, { key, isSite }: Account): string {
-  return `${what}:${isSite ? "s" : "c"}:${key}`;
+function shareName(what: Shared, { key, kind }: Account): string {
+  return `${what}:${kind}:${key}`;
 }
 
 /** When the lease of a node ends; 0 for one that is not known. */
@@ -372,6 +372,15 @@ export function seatsOf(appId: AppId, node: string): readonly SeatAddress[] {
   return found;
 }
 
+/** What is asked of a room. */
+export interface Asked {
+  readonly verb: string;
+  readonly holder?: Holder | undefined;
+  readonly args: readonly unknown[];
+  /** See `Turn.fresh`. */
+  readonly fresh: number;
+}
+
 export interface TurnReply {
   readonly answer?: unknown;
   /** What the asking node is told. */
@@ -385,15 +394,15 @@ export interface TurnReply {
 /** Gives a verb its turn at a room. Undefined where there is no space for what it would add. */
 export function runTurn(
   appId: AppId,
-  asked: Call & { readonly fresh: number },
+  { verb, holder, args, fresh }: Asked,
   isFull: boolean,
 ): TurnReply | undefined {
   const before = call<string | false>("GET", keyOf(`{${appId}}`));
   const kept = before === false ? undefined : unpack<readonly [Room, Entered]>(before);
-  const turn = new RedisTurn(appId, kept?.[0], asked.fresh);
-  const answer = run(turn, asked);
+  const turn = new RedisTurn(appId, kept?.[0], fresh);
+  const answer = run(turn, verb, holder, args[0], args[1]);
   if (isFull && turn.adds(before === false)) return undefined;
-  if (asked.verb === "publish" && turn.onlyRelays()) turn.tellOthers();
+  if (verb === "publish" && turn.onlyRelays()) turn.tellOthers();
   else turn.write(before, kept?.[1] ?? { nodes: [] });
   const hasNoLease = leaseOf(present.node) <= present.real;
   if (hasNoLease) call("ZADD", keyOf("nodes"), present.real + present.common.leaseMs, present.node);

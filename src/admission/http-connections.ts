@@ -1,0 +1,77 @@
+import type { Account } from "../base/account.ts";
+import { socketLimits } from "./socket-limits.ts";
+
+/** How late the runtime may close an idle connection: it looks every 4 s. */
+const closesLateMs = 4_000;
+/** Connections that are remembered, of 200 bytes each; what comes after that is not kept. */
+const maxKept = 100_000;
+
+/**
+ * The HTTP connections that are kept open between requests. The runtime shows a connection with each
+ * of its requests and never shows its end, so one counts until it must have ended: when it has been
+ * idle for `idleMs`. It counts to the client of its last request, and a client may have as many as
+ * it may have sockets, of the same share of `max`.
+ */
+export function httpConnections({
+  max,
+  perClient,
+  openSockets,
+  idleMs,
+  monotonicMs,
+}: {
+  /** Sockets and HTTP connections together; > 0. */
+  readonly max: number;
+  /** Connections of one client, 16 times that of a site; 0: no limit, and no share of all either. */
+  readonly perClient: number;
+  readonly openSockets: () => number;
+  /** How long a connection may be idle, ms; 0: none is kept. */
+  readonly idleMs: number;
+  /** Monotonic, ms. */
+  readonly monotonicMs: () => number;
+}) {
+  const limits = socketLimits({ max, perClient });
+  /** By peer address and port; the one that has been idle for longest is first. */
+  const kept = new Map<string, { readonly accounts: readonly Account[]; readonly until: number }>();
+  let refused = 0;
+
+  function ended(connection: string): void {
+    const known = kept.get(connection);
+    if (known === undefined) return;
+    kept.delete(connection);
+    limits.closed(known.accounts);
+  }
+
+  function forgetIdle(now: number): void {
+    for (const [connection, { until }] of kept) {
+      if (until > now) return;
+      ended(connection);
+    }
+  }
+
+  return {
+    /** Whether the connection may be kept after this request. It counts only if it may. */
+    mayKeep(connection: string, accounts: readonly Account[]): boolean {
+      const now = monotonicMs();
+      forgetIdle(now);
+      ended(connection);
+      if (idleMs === 0) return false;
+      const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
+      if (isFull || limits.admits(accounts) !== "ok") {
+        refused++;
+        return false;
+      }
+      limits.opened(accounts);
+      kept.set(connection, { accounts, until: now + idleMs + closesLateMs });
+      return true;
+    },
+    /** It has become a socket, or ends with its answer. */
+    ended,
+    /** Connections that count. */
+    size(): number {
+      forgetIdle(monotonicMs());
+      return kept.size;
+    },
+    /** Requests so far whose connection was not kept because of a limit. */
+    refused: () => refused,
+  };
+}

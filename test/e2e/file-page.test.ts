@@ -1,0 +1,41 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { noBrowser, openBrowser } from "../support/browser.ts";
+import { testServer } from "../support/server.ts";
+
+/** What a page says of a call with a header of its own, and of a socket. */
+const calls = `async ([http, ws]) => {
+  const headers = { "content-type": "application/json", traceparent: "00-0-0-01" };
+  const minted = await fetch(http + "/rendezvous/code", { method: "POST", headers, body: "{}" })
+    .then((answer) => answer.status, () => "blocked");
+  const socket = new WebSocket(ws + "/ws?side=A&appID=" + crypto.randomUUID());
+  const opened = await new Promise((resolve) => {
+    socket.onopen = () => resolve("open");
+    socket.onerror = () => resolve("refused");
+  });
+  return [minted, opened];
+}`;
+
+test.skipIf(noBrowser)(
+  "a page opened from a file may use the server if file:// is listed",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "nt-signal-page-"));
+    try {
+      await Bun.write(join(folder, "page.html"), "<title>A page</title>");
+      await using browser = await openBrowser();
+      const person = await browser.person(`file://${folder}/page.html`);
+      const tries = async (list: string) => {
+        await using server = await testServer({ CORS_ORIGINS: list });
+        return await person.page.evaluate(
+          `(${calls})(${JSON.stringify([server.http, server.ws])})`,
+        );
+      };
+      expect(await tries("file://")).toEqual([200, "open"]);
+      expect(await tries("https://app.example.com")).toEqual(["blocked", "refused"]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+);
