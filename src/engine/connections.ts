@@ -326,6 +326,11 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.listener.peerDrained();
   }
 
+  /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
+  knows({ appId, side, token }: SeatAddress): boolean {
+    return this.arriving.has(appId) || this.find(appId, side)?.token === token;
+  }
+
   /**
    * Something is told to, or kept for, a seat that this node does not have: the store forgot that it was
    * left, or its taker never got the answer. It is given up.
@@ -334,7 +339,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const { appId, side, token, event } = to;
     if (event?.kind === "probe") {
       this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
-    } else if (!this.host.isAlone && !this.ended.has(nameOf(to))) {
+    } else if (!this.host.isAlone && (event === undefined || !this.ended.has(nameOf(to)))) {
       void this.leaveQuietly(new LocalSeat(appId, side, token, deaf, false));
     }
   }
