@@ -48,7 +48,9 @@ const record: StateRecord = {
     withdrawAt: 9,
     restMs: 60_000,
     expiresAt: 1,
-    state: "used",
+    isUsed: true,
+    isLive: false,
+    freeAt: 2,
     dueAt: 2,
   },
 };
