@@ -3,7 +3,16 @@ import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, parse } from "./lua.ts";
 import { begin, json, keyOf, numberAt, present } from "./present.ts";
-import { type Asked, keepShared, leaseOf, post, runTurn, seatsOf, sharedSets, type TurnReply } from "./turn.ts";
+import {
+  type Asked,
+  keepShared,
+  leaseOf,
+  post,
+  runTurn,
+  seatsOf,
+  sharedSets,
+  type TurnReply,
+} from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
