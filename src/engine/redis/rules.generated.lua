@@ -1685,9 +1685,9 @@ function sitAgain(turn, holder, ____bindingPattern0)
     local sid
     sid = ____bindingPattern0.sid
     accounts = ____bindingPattern0.accounts
-    local ____holder_40 = holder
-    local side = ____holder_40.side
-    local token = ____holder_40.token
+    local ____holder_39 = holder
+    local side = ____holder_39.side
+    local token = ____holder_39.token
     local room = turn.room or newRoom(turn, accounts)
     local place = room[side]
     local me = {token = token, node = turn.node}
@@ -1703,7 +1703,7 @@ function sitAgain(turn, holder, ____bindingPattern0)
         side,
         __TS__ObjectAssign({}, me, {sid = sid, accounts = accounts})
     )
-    place.started = holder.isStarted
+    place.started = false
     tellOther(turn, room, side, {kind = "joined", peer = me})
     vouch(
         turn,
@@ -1715,9 +1715,6 @@ function sitAgain(turn, holder, ____bindingPattern0)
     if peer ~= nil then
         room.paired = true
         turn:tell(side, me, {kind = "joined", peer = peer})
-    end
-    if place.started and place.hold ~= nil then
-        begin(turn, side, place)
     end
 end
 function vouch(turn, room, side, peer)
@@ -1891,24 +1888,37 @@ function ____exports.reclaim(turn, holder, known)
         end
         sitAgain(turn, holder, known)
     end
-    local ____opt_38 = turn.room
-    local place = ____opt_38 and ____opt_38[side]
-    if place ~= nil then
-        catchUp(turn, place, side, known)
+    local ____turn_38 = turn
+    local room = ____turn_38.room
+    if room == nil then
+        return
     end
+    local place = room[side]
+    if place.sid ~= known.sid or #place.accounts ~= #known.accounts then
+        sit(
+            turn,
+            room,
+            side,
+            __TS__ObjectAssign({token = token, node = turn.node}, known)
+        )
+    end
+    if holder.isStarted and not place.started then
+        begin(turn, side, place)
+    end
+    catchUp(turn, place, side, known)
 end
 function ____exports.look(____bindingPattern0, side)
     local room
     room = ____bindingPattern0.room
     local place = room and room[side]
-    local ____temp_54 = place and place.seat
-    local ____temp_47 = place and place.started
-    if ____temp_47 == nil then
-        ____temp_47 = false
+    local ____temp_53 = place and place.seat
+    local ____temp_46 = place and place.started
+    if ____temp_46 == nil then
+        ____temp_46 = false
     end
-    local ____temp_55 = room and room[otherSide(side)].seat
-    local ____opt_50 = place and place.box
-    return {occupant = ____temp_54, started = ____temp_47, peer = ____temp_55, lastSeq = ____opt_50 and ____opt_50.last or 0}
+    local ____temp_54 = room and room[otherSide(side)].seat
+    local ____opt_49 = place and place.box
+    return {occupant = ____temp_53, started = ____temp_46, peer = ____temp_54, lastSeq = ____opt_49 and ____opt_49.last or 0}
 end
 return ____exports
  end,

@@ -175,8 +175,15 @@ export function reclaim(turn: Turn, holder: Holder, known: Known): void {
     }
     sitAgain(turn, holder, known);
   }
-  const place = turn.room?.[side];
-  if (place !== undefined) catchUp(turn, place, side, known);
+  const { room } = turn;
+  if (room === undefined) return;
+  const place = room[side];
+  // The store may have the seat by its peer's word only, or have forgotten that its relay began.
+  if (place.sid !== known.sid || place.accounts.length !== known.accounts.length) {
+    sit(turn, room, side, { token, node: turn.node, ...known });
+  }
+  if (holder.isStarted && !place.started) begin(turn, side, place);
+  catchUp(turn, place, side, known);
 }
 
 function isNewer(seat: Occupant, than: Occupant): boolean {
@@ -192,7 +199,7 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   if (place.lastToken < token) clearHold(turn, side, place, "stale");
   if (place.seat !== undefined) turn.tell(side, place.seat, { kind: "replaced", why: "same_sid" });
   sit(turn, room, side, { ...me, sid, accounts });
-  place.started = holder.isStarted;
+  place.started = false;
   tellOther(turn, room, side, { kind: "joined", peer: me });
   vouch(turn, room, otherSide(side), holder.peer);
   const peer = room[otherSide(side)].seat;
@@ -200,7 +207,6 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
     room.paired = true;
     turn.tell(side, me, { kind: "joined", peer });
   }
-  if (place.started && place.hold !== undefined) begin(turn, side, place);
 }
 
 /** Seats a peer of which the store does not know yet, until its own node is heard. */
