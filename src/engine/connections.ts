@@ -2,6 +2,7 @@ import type { Account } from "../base/account.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import {
+  type Appended,
   type Claimable,
   type Engine,
   EngineFull,
@@ -135,6 +136,9 @@ const mostEnded = 1_024;
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
+function asStored(answer: SeatVerbs["append"]["answer"]): Appended {
+  return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
+}
 const nameOf = ({ appId, side, token }: SeatAddress) => `${appId}/${side}/${token}`;
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
@@ -221,10 +225,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       if (!mine.isHeld) return { outcome: "replaced" };
       const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
       const answer = this.askAs(mine, "append", to, mail);
-      if (!(answer instanceof Promise)) return answer;
+      if (!(answer instanceof Promise)) return asStored(answer);
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
-        if (appended.outcome !== "stored" || !known) return appended;
+        if (appended.outcome !== "stored" || !known) return asStored(appended);
         const stored = to === "A" ? "storedA" : "storedB";
         known[stored] = Math.max(known[stored], appended.seq);
         return appended;
@@ -425,7 +429,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const seat = new LocalSeat(appId, side, token, listener, started);
     if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
     const before = this.find(appId, side);
-    if (before) this.act(before, { kind: "replaced", why: "same_sid" });
+    if (before) this.giveWay(before);
     this.add(seat);
     seat.early = [];
     for (const to of early) if (to.side === side && to.token === token) seat.early.push(to.event);
@@ -444,6 +448,13 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       () => taken,
       () => taken,
     );
+  }
+
+  /** There is a newer seat in its place. What it was told of that may be under way still. */
+  private giveWay(seat: LocalSeat): void {
+    this.remove(seat);
+    if (seat.early?.some(({ kind }) => kind === "replaced")) return;
+    this.tell(seat, { kind: "replaced", why: "same_sid" });
   }
 
   /** Answers what came for takers of the room meanwhile. */

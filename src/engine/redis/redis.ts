@@ -177,7 +177,8 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     sweptAt = clock.monotonicMs();
     for (let isDone = false; !isDone; ) {
       const found = JSON.parse(await store.call("sweep", membership.takeRead())) as Swept;
-      sizes = { ...noSizes, ...found.sizes };
+      const { bareRooms: _, ...sums } = { bareRooms: 0, ...noSizes, ...found.sizes };
+      sizes = sums;
       codes.learnRecentMisses(found.recentMisses);
       // Lua does not tell an empty list from an empty object.
       const due = Array.isArray(found.due) ? (found.due as readonly AppId[]) : [];

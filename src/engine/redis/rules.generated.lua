@@ -993,7 +993,7 @@ function ____exports.append(turn, seat, to, mail)
     end
     local known = ____temp_3
     if known ~= nil then
-        return {outcome = "stored", seq = known}
+        return {outcome = "known", seq = known}
     end
     local bytes = byteLength(payload)
     local idCost = id == nil and 0 or costOf(id)

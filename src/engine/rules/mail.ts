@@ -33,14 +33,17 @@ function boxOf(turn: Turn, place: Place): Box {
   return place.box;
 }
 
-export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appended {
+/** `known`: the sender has stored mail by this id, maybe for the other side. */
+export type AppendAnswer = Appended | { readonly outcome: "known"; readonly seq: number };
+
+export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): AppendAnswer {
   const { payload, id, strict } = mail;
   const mine = placeOf(turn, seat);
   const place = turn.room?.[to];
   if (mine === undefined || place === undefined) return { outcome: "replaced" };
   const known =
     id === undefined || mine.ids === undefined ? undefined : turn.ids(seat.side).seqOf(id);
-  if (known !== undefined) return { outcome: "stored", seq: known };
+  if (known !== undefined) return { outcome: "known", seq: known };
   const bytes = byteLength(payload);
   const idCost = id === undefined ? 0 : costOf(id);
   const box = boxOf(turn, place);
