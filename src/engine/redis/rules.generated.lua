@@ -2977,7 +2977,7 @@ local function trim(read, bytes)
             "HINCRBY",
             keyOf("streams"),
             present.node,
-            -bytes
+            0 - bytes
         )
     end
 end
