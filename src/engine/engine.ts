@@ -106,14 +106,6 @@ export interface Codes {
   recentMisses(): number;
 }
 
-/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
-export const longestLocks = {
-  client: 64,
-  customer: 1,
-  site: 0,
-  shared: 1,
-} as const satisfies Record<AccountKind, number>;
-
 export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
   /** Unknown, used or expired. */

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StartError } from "../../src/base/errors.ts";
@@ -25,6 +25,7 @@ function opener(path: string, clock: FakeClock = fakeClock()) {
       path,
       clock,
       waitMs,
+      maxBytes: 16_000_000,
       onWait: () => void told.waits++,
       warn: (text) => void told.warnings.push(text),
     });
@@ -47,7 +48,9 @@ const record: StateRecord = {
     withdrawAt: 9,
     restMs: 60_000,
     expiresAt: 1,
-    state: "used",
+    isUsed: true,
+    isLive: false,
+    freeAt: 2,
     dueAt: 2,
   },
 };
@@ -133,6 +136,18 @@ test.each([
   expect((await loaded(file)).outcome).toBe("damaged");
   expect(told.warnings[0]).toContain(`was written by ${age} nt-signal`);
   expect(await readdir(folder.path)).not.toContain("state");
+  file.release();
+});
+
+test("a file larger than what the server may hold is kept aside unread", async () => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  const { open, told } = opener(path);
+  const file = await open();
+  await file.save([record]);
+  await truncate(path, 16_000_001);
+  expect(await loaded(file)).toEqual({ outcome: "damaged", records: [] });
+  expect(told.warnings[0]).toContain("has 16000001 bytes");
   file.release();
 });
 

@@ -1,6 +1,6 @@
 import { Connections } from "../connections.ts";
 import type { Engine } from "../engine.ts";
-import { memoryCodes } from "./codes.ts";
+import { MemoryCodes } from "./codes.ts";
 import { restoreRecord, type StateRecord, takeSnapshot } from "./snapshot.ts";
 import { Turns, type TurnsOptions } from "./turns.ts";
 
@@ -20,10 +20,10 @@ export function memoryEngine({
   limits,
   dropped,
 }: Pick<TurnsOptions, "now" | "limits" | "dropped">): MemoryEngine {
-  const codes = memoryCodes(now, limits.redeemWindowMs, (appId) => turns.take(appId, "redeem"));
+  const codes = new MemoryCodes(now, limits.redeemWindowMs, (appId) => turns.take(appId, "redeem"));
   const turns = new Turns({
     ...{ now, limits, dropped },
-    codeOf: codes.ofRoom,
+    codeOf: (appId) => codes.ofRoom(appId),
     hear: (message) => connections.hear(message),
   });
   let sweptAt = Number.NEGATIVE_INFINITY;

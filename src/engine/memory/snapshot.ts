@@ -40,7 +40,9 @@ const codeSchema = z.object({
   withdrawAt: count,
   restMs: ms,
   expiresAt: ms,
-  state: z.enum(["live", "used", "expired"]),
+  isUsed: z.boolean(),
+  isLive: z.boolean(),
+  freeAt: ms,
   dueAt: ms,
 });
 
@@ -71,8 +73,8 @@ const besideSchema = z.object({
 
 export const recordSchema = z.union([
   z.object({ code: codeSchema }),
-  /** Misses by the number of digits, from 0 digits on: `withdrawAt` goes by them. */
-  z.object({ misses: z.array(count).max(9) }),
+  /** Misses by the number of digits: `withdrawAt` goes by them. */
+  z.object({ misses: z.record(z.string(), count) }),
   z.object({ room: roomSchema, A: besideSchema, B: besideSchema }),
 ]);
 
@@ -83,10 +85,10 @@ export function* takeSnapshot(
   now: () => number,
 ): Iterable<StateRecord> {
   const at = now();
-  for (const { places: _, accounts: holders, ...record } of codes.records()) {
-    yield { code: { ...record, accounts: [...holders] } };
+  for (const record of codes.records()) {
+    yield { code: { ...record, accounts: [...record.accounts] } };
   }
-  yield { misses: [...codes.misses.save()] };
+  yield { misses: { ...codes.misses().byDigits } };
   for (const kept of turns.kept.values()) {
     const { room } = kept;
     if (room === undefined) continue;
@@ -126,8 +128,8 @@ function savedBeside(kept: Kept, side: Side) {
  * come before rooms.
  */
 export function restoreRecord(record: StateRecord, turns: Turns, codes: MemoryCodes): void {
-  if ("code" in record) return codes.restore({ ...record.code });
-  if ("misses" in record) return codes.misses.restore(record.misses);
+  if ("code" in record) return codes.restore(record.code);
+  if ("misses" in record) return codes.setMisses({ ...codes.misses(), byDigits: record.misses });
   const kept = new Kept();
   // Written by this very version: what the schema does not name is as the rules left it.
   const room = record.room as unknown as Room;

@@ -20,6 +20,8 @@ export interface StateFileOptions {
   readonly clock: Clock;
   /** How long to wait for a predecessor to end, ms. */
   readonly waitMs: number;
+  /** A file larger than this is not read: this server could not hold what is in it. */
+  readonly maxBytes: number;
   /** Ends the wait at once. */
   readonly unwanted?: AbortSignal | undefined;
   /** Called once, when there is a predecessor to wait for. */
@@ -41,6 +43,8 @@ export interface StateFile {
 }
 
 const retryMs = 50;
+/** A record longer than this is not read: nothing writes it, and it would be in memory as a whole. */
+const maxRecordBytes = 536_870_912;
 /** Read and written at once. A record takes as much again: a room with all of its mail at most. */
 const blockBytes = 1_048_576;
 
@@ -70,8 +74,13 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     async load(restore) {
       const file = await openIfThere(path);
       if (file === undefined) return "none";
-      const isEmpty = (await file.stat()).size === 0;
-      const fault = await readState(file, restore).finally(() => file.close());
+      const { size } = await file.stat();
+      const isEmpty = size === 0;
+      const read = async () =>
+        size > options.maxBytes
+          ? `has ${size} bytes, and what this server may hold takes ${options.maxBytes} at most`
+          : readState(file, restore);
+      const fault = await read().finally(() => file.close());
       if (fault !== undefined && !isEmpty) return setAside(fault);
       await rm(path).catch(notReplaceable(path));
       await syncDirectory(path);
@@ -282,7 +291,10 @@ function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
   yield JSON.stringify({ records: count });
 }
 
-/** The lines of the file from where it stands, the last one with or without its line break. */
+/**
+ * The lines of the file from where it stands, the last one with or without its line break. They end before
+ * one that is longer than a record.
+ */
 async function* linesOf(file: FileHandle): AsyncIterable<string> {
   const passed = garbageCollection();
   const block = Buffer.allocUnsafe(blockBytes);
@@ -299,7 +311,9 @@ async function* linesOf(file: FileHandle): AsyncIterable<string> {
       start = end + 1;
     }
     passed(bytesRead);
-    if (start < bytesRead) begun.push(Buffer.from(block.subarray(start, bytesRead)));
+    if (start === bytesRead) continue;
+    begun.push(Buffer.from(block.subarray(start, bytesRead)));
+    if (begun.length * blockBytes > maxRecordBytes) return;
   }
   if (begun.length > 0) yield Buffer.concat(begun).toString();
 }

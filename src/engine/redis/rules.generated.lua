@@ -433,8 +433,6 @@ ____exports.EngineFull = __TS__Class()
 local EngineFull = ____exports.EngineFull
 EngineFull.name = "EngineFull"
 __TS__ClassExtends(EngineFull, ____exports.EngineUnreachable)
---- The longest lock of guessers of each kind, in windows; 0: they are never locked.
-____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way.
 function ____exports.ringTotalBytes(____bindingPattern0)
     local mailTotalBytes
@@ -495,8 +493,6 @@ local ____exports = {}
 local missesAt, digitsOf, missed, inThisWindow, countMisses, newGuesser, countMiss
 local ____account_2Ets = require("src.base.account")
 local limitOf = ____account_2Ets.limitOf
-local ____engine_2Ets = require("src.engine.engine")
-local longestLocks = ____engine_2Ets.longestLocks
 local ____text_2Ets = require("./text.ts")
 local byteLength = ____text_2Ets.byteLength
 --- In this window and the one before it: no miss within the time of one window is ever left out.
@@ -547,7 +543,7 @@ function countMisses(turn, accounts, maxMisses)
                         break
                     end
                     local limit = siteIsFull and maxMisses or limitOf(account, maxMisses)
-                    local longestLock = longestLocks[account.kind]
+                    local longestLock = ____exports.longestLocks[account.kind]
                     countMiss(turn, guesser, limit, longestLock)
                     if longestLock == 0 then
                         siteIsFull = guesser.count >= limit
@@ -595,6 +591,8 @@ function countMiss(____bindingPattern0, guesser, limit, longestLock)
 end
 --- Accounts whose misses are counted apart. Later ones count for everybody together only.
 ____exports.maxGuessers = 100000
+--- The longest lock of guessers of each kind, in windows; 0: they are never locked.
+____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- Claims the first of the candidates that is free.
 function ____exports.claim(turn, candidates, entry, limits)
     local ____turn_0 = turn

@@ -1,6 +1,6 @@
-import { type Account, limitOf } from "../../base/account.ts";
+import { type Account, type AccountKind, limitOf } from "../../base/account.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import { type Claim, type CodeLimits, type Guess, longestLocks, type NewCode } from "../engine.ts";
+import type { Claim, CodeLimits, Guess, NewCode } from "../engine.ts";
 import { byteLength } from "./text.ts";
 
 // Who may claim a code, who may take it, and when a guesser is locked. As the rules of a room: plain data,
@@ -71,6 +71,14 @@ export interface CodesTurn {
 
 /** Accounts whose misses are counted apart. Later ones count for everybody together only. */
 export const maxGuessers = 100_000;
+
+/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
+export const longestLocks = {
+  client: 64,
+  customer: 1,
+  site: 0,
+  shared: 1,
+} as const satisfies Record<AccountKind, number>;
 
 /** Claims the first of the candidates that is free. */
 export function claim(
