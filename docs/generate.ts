@@ -117,7 +117,7 @@ function everyMetric(): Promise<string> {
     limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
     deferredRequests: () => 0,
     queuedBytes: () => 0,
-    largeFrames: { size: 0, workedMs: 0 },
+    fairQueue: { waiting: () => 0, largeMs: 0 },
     monotonicMs: () => 0,
     maxAgeMs: 0,
     process: {

@@ -160,11 +160,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   // ---- the engine's verbs ----
 
   readonly rooms: Engine["rooms"] = {
-    admits: (appId, accounts) =>
-      this.inSpace(
-        () => this.ask(appId, "admission", accounts),
-        (answer) => answer !== "admitted",
-      ),
     establish: (seat) => {
       const mine = own(seat);
       return mine.isHeld ? this.askAs(mine, "establish") : undefined;

@@ -168,13 +168,6 @@ export type Claim =
  */
 export interface Rooms {
   /**
-   * Whether a side may join: always where the room exists; else only while there are fewer than
-   * `maxRooms` (half of that when its code was not minted here), where rooms that stand empty
-   * without mail do not count: they give way. A room that was not minted here is counted to the
-   * accounts of its first newcomer, until it is forgotten.
-   */
-  admits(appId: AppId, accounts: readonly Account[]): MaybePromise<Admission>;
-  /**
    * Marks the room's session as established. The first call gives the room's age in ms, every
    * later one undefined.
    */
@@ -182,8 +175,6 @@ export interface Rooms {
   /** Whether there is a peer on this side; with `mustBeRedeemed`, in a room whose code was taken. */
   allowsIce(appId: AppId, side: Side, mustBeRedeemed: boolean): MaybePromise<IceGrant>;
 }
-
-export type Admission = "admitted" | NoSpace["outcome"];
 
 /** There is no space for another room: in all, or of the share that one of its accounts may have. */
 export interface NoSpace {
@@ -266,6 +257,11 @@ export interface Seats {
   /**
    * Takes the seat. Of two racing takers of an empty seat one gets it. The other side's listener
    * hears `peerJoined`, a replaced occupant `replaced`, both before this answers.
+   *
+   * A room that does not exist comes into being, but only while there are fewer than `maxRooms`
+   * (half of that when its code was not minted here), where rooms that stand empty without mail do
+   * not count: they give way. A room that was not minted here is counted to the accounts of its first
+   * newcomer, until it is forgotten. `NoSpace` changes and counts nothing.
    */
   take(newcomer: Newcomer, how: Claimable): MaybePromise<Taken | Busy | NoSpace>;
   /**

@@ -27,6 +27,8 @@ export const closes = {
   /** As that, and a later newcomer waits in its place. */
   displaced: { code: 1008, text: "side {side} busy", retry: "yes, slowly" },
   parked_overflow: { code: 1008, text: "too many frames while waiting", retry: "yes, slowly" },
+  /** It asked for no room, for `ROOM_TTL`. */
+  no_room: { code: 1000, text: "no room asked for", retry: "yes, with back-off" },
   /** More pings and pongs than any client needs. */
   control_frames: { code: 1008, text: "too many control frames", retry: "no: fix the client" },
   /** It read nothing for `SLOW_PEER_TIMEOUT`. */
@@ -70,7 +72,7 @@ export const closeReasons: readonly CloseReason[] = [
   ...otherEnds,
 ];
 
-/** The text of a close frame to a client of this side. */
-export function closeText(reason: ServerClose, side: Side): string {
-  return closes[reason].text.replace("{side}", side);
+/** The text of a close frame to a client of this side; undefined while it has no room. */
+export function closeText(reason: ServerClose, side: Side | undefined): string {
+  return closes[reason].text.replace("{side}", side ?? "");
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseSide, type Side } from "../base/ids.ts";
+import { type AppId, parseAppId, parseSide, type Side } from "../base/ids.ts";
 
 /**
  * Every frame that crosses the socket. A conversation, side A first; what is marked * goes only to
@@ -21,6 +21,12 @@ import { parseSide, type Side } from "../base/ids.ts";
  *     server → A     error {code, detail, id?} *  a frame was not used
  *     server → A     peer_left *                  B is gone
  *     server → A     draining {retryAfterMs} *    then the socket is closed: closes.ts
+ *
+ * A socket of `nt.v2` that was opened without a room asks for one first:
+ *
+ *     A → server     mint {ttl?}                  or redeem {code}, or join {appID, side}
+ *     server → A     minted {code, appID, …}      or redeemed {appID, …}; then the welcome, as above
+ *     server → A     error {code, detail}         refused, as HTTP does by a problem: try again
  *
  * Dispatch, metric labels, the engine's relay types, the AsyncAPI document and the client's types
  * follow from these two tables or are compared with them. A relayed type is one line here.
@@ -71,6 +77,22 @@ export const anySide = z
   })
   .meta({ enum: ["A", "B", "a", "b"] });
 
+/** A room as clients name it: a UUID in any of its forms. */
+export const anyAppId = z
+  .string("must be a UUID")
+  .transform((text, ctx): AppId => {
+    const parsed = parseAppId(text);
+    if (parsed !== undefined) return parsed;
+    ctx.addIssue({ code: "custom", message: "must be a UUID" });
+    return z.NEVER;
+  })
+  .meta({ format: "uuid" });
+export const maxSidLength = 256;
+const anySid = text
+  .refine((sid) => sid.length <= maxSidLength, `must have at most ${maxSidLength} characters`)
+  .refine((sid) => sid.isWellFormed(), "must be well-formed Unicode")
+  .optional();
+
 export const clientFrames = {
   offer: relayed({ sdp: "v=0\r\n" }),
   answer: relayed({ sdp: "v=0\r\n" }),
@@ -116,6 +138,27 @@ export const clientFrames = {
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
   },
+  mint: {
+    does: "Makes a room and its code, and takes side A of it; on a socket without a room",
+    schema: z.object({
+      ttl: z
+        .unknown()
+        .optional()
+        .describe("Seconds that the code lives; ignored if not a positive number"),
+      sid: anySid,
+    }),
+    examples: [{}, { ttl: 60, sid: "3f1c" }],
+  },
+  redeem: {
+    does: "Takes side B of the room of a code; on a socket without a room",
+    schema: z.object({ code: text.regex(/^[0-9]{4,8}$/, "must have 4 to 8 digits"), sid: anySid }),
+    examples: [{ code: "2802", sid: "3f1c" }],
+  },
+  join: {
+    does: "Takes a side of a room that is known; on a socket without a room",
+    schema: z.object({ appID: anyAppId, side: anySide, sid: anySid }),
+    examples: [{ appID: "0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d", side: "A", sid: "3f1c" }],
+  },
   ping: {
     does: "Asks for a pong, which a web page can see; with nt.v2 alone",
     schema: z.object({}),
@@ -127,6 +170,12 @@ type ClientFrameType = keyof typeof clientFrames;
 export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];
+
+/** By these a socket without a room asks for one. */
+export type RoomRequest = "mint" | "redeem" | "join";
+export function isRoomRequest(type: FrameType): type is RoomRequest {
+  return type === "mint" || type === "redeem" || type === "join";
+}
 
 const clientFrameTypes = Object.keys(clientFrames) as readonly ClientFrameType[];
 export const relayTypes = clientFrameTypes.filter(
@@ -151,6 +200,14 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Which fields are wrong, and how. Never the values: they may be secrets. */
+export function faultsIn(type: string, { issues }: z.ZodError): string {
+  const faults = issues.map(({ path, message }) =>
+    [path.join("."), message].filter(Boolean).join(" "),
+  );
+  return `${type}: ${faults.join("; ")}.`;
 }
 
 /** A frame's type, compared without case; `other` when the protocol has no such type. */
@@ -182,7 +239,49 @@ export const iceServer = z.strictObject({
   credential: z.string().optional(),
 });
 
+const entered = {
+  appID: z.uuid(),
+  side,
+  expiresAt: z.iso.datetime().describe("When the code ends, by the server's clock"),
+  now: z.iso.datetime().describe("The server's clock"),
+};
+const enteredExample = {
+  appID: "0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d",
+  expiresAt: "2026-01-01T12:10:00.000Z",
+  now: "2026-01-01T12:00:00.000Z",
+};
+
+/** Why a socket gets no room: the codes of the same problems over HTTP. */
+export const roomRefusals = [
+  "client_full",
+  "code_gone",
+  "code_withdrawn",
+  "codes_full",
+  "draining",
+  "internal",
+  "malformed",
+  "rate_limited",
+  "rooms_full",
+  "shared_misses",
+  "store_unreachable",
+  "too_many_misses",
+  "too_many_rooms",
+] as const;
+export type RoomRefusal = (typeof roomRefusals)[number];
+
 export const serverFrames = {
+  minted: {
+    when: "A room and its code were made; the welcome follows",
+    isV2: true,
+    fields: { code: z.string(), ...entered },
+    examples: [{ code: "2802", side: "A", ...enteredExample }],
+  },
+  redeemed: {
+    when: "The code was redeemed; the welcome follows",
+    isV2: true,
+    fields: entered,
+    examples: [{ side: "B", ...enteredExample }],
+  },
   welcome: {
     when: "The seat is taken",
     isV2: true,
@@ -202,7 +301,17 @@ export const serverFrames = {
     fields: {},
     examples: [{}],
   },
-  peer_joined: { when: "The other side came", isV2: true, fields: {}, examples: [{}] },
+  peer_joined: {
+    when: "The other side came",
+    isV2: true,
+    fields: {
+      iceServers: z
+        .array(iceServer)
+        .optional()
+        .describe("To who was welcomed before its code was redeemed"),
+    },
+    examples: [{}],
+  },
   stored: {
     when: "Mail with this id is stored",
     isV2: true,
@@ -228,9 +337,13 @@ export const serverFrames = {
         "mail_share",
         "hold_share",
         "peer_absent",
+        "has_room",
+        "no_room",
+        ...roomRefusals,
       ]),
       detail: z.string(),
       id: z.string().optional(),
+      retryAfterMs: z.number().optional().describe("When to ask for a room again"),
     },
     examples: [{ code: "peer_absent", detail: "The other side is not there." }],
   },

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients as clientsOf } from "../admission/clients.ts";
 import { httpConnections } from "../admission/http-connections.ts";
@@ -8,6 +9,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
@@ -18,14 +20,15 @@ import { endsWithAnswer, hasValidHost } from "../http/connection.ts";
 import { guard } from "../http/guard.ts";
 import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
-import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
-import { LargeFrames } from "../signaling/large-frames.ts";
+import { FairQueue } from "../signaling/fair-queue.ts";
 import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import { createEntrance } from "../ws/entrance.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
-import { createSockets, type Sockets } from "../ws/sockets.ts";
+import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 
 /** What every part of one server works with. */
@@ -93,7 +96,7 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log, tally } = core;
+  const { config, engine, log, random, tally } = core;
   const admission = buildAdmission(core);
   const {
     clientOf,
@@ -102,11 +105,22 @@ export function buildParts(core: Core): Parts {
     iceLimit: limiter,
     iceSideLimit: sideLimiter,
   } = admission;
-  const refusalLog = logOfRefusals(core, admission);
+  const refusals = logOfRefusals(core, admission);
   const { rooms, now } = engine;
   const ice = iceSource({ ...config, rooms, now, limiter, sideLimiter });
-  const { context, sockets, upgrade } = buildSockets(core, admission, ice);
-  const { app, guessing } = buildHttp(core, admission, context, ice);
+  const codes = rendezvous({
+    codes: engine.codes,
+    random,
+    tally,
+    roomTtlMs: config.roomTtlMs,
+    minDigits: config.codeDigits,
+    maxDigits: config.codeDigitsMax,
+    maxPerClient: config.codesPerClient,
+    maxCodes: config.maxCodes,
+    redeemFailures: config.redeemFailures,
+  });
+  const { context, sockets, upgrade } = buildSockets(core, admission, ice, codes, refusals);
+  const { app, guessing } = buildHttp(core, admission, context, ice, codes);
   const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
@@ -123,7 +137,8 @@ export function buildParts(core: Core): Parts {
       : refuseHost(tally);
     return andThen(answer, (response) => {
       if (response !== undefined && response.status >= 400) {
-        refusalLog(request, response, client, isUpgrade ? pathOf(request) : app.routeOf(request));
+        const path = isUpgrade ? pathOf(request) : app.routeOf(request);
+        refusals.answered(request, response, client, path);
       }
       const isKept =
         response !== undefined &&
@@ -167,17 +182,20 @@ function logOfRefusals({ log, clock, config }: Core, { connectionLog }: Admissio
     else log.info("a client was refused by a limit", { code, client });
   }
 
-  return (
+  function answered(
     request: Request,
     response: Response,
     { address }: Client,
     route: string | undefined,
-  ): void => {
+  ): void {
     const why = response instanceof ProblemResponse ? response : undefined;
     if (why !== undefined) limited(why.code, address);
     const refusal = { route, status: response.status, code: why?.code, detail: why?.detail };
     connectionLog?.refused(request, refusal, address);
-  };
+  }
+
+  /** `limited`: of a refusal that a socket hears. */
+  return { answered, limited };
 }
 
 /** Who a client is, and how much it may take. */
@@ -232,7 +250,13 @@ function buildAdmission({ config, clock, log, tally }: Core) {
 type Admission = ReturnType<typeof buildAdmission>;
 
 /** The sockets, and the way to them. */
-function buildSockets(core: Core, admission: Admission, ice: IceSource) {
+function buildSockets(
+  core: Core,
+  admission: Admission,
+  ice: IceSource,
+  codes: Rendezvous,
+  refusals: ReturnType<typeof logOfRefusals>,
+) {
   const { config, engine, clock, tally } = core;
   const { socketLimits, connectionLog } = admission;
   const context: SignalingContext = {
@@ -242,22 +266,31 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
+    roomTtlMs: config.roomTtlMs,
+    ...createEntrance({
+      rendezvous: codes,
+      limiter: admission.httpLimit,
+      draining: () => core.draining,
+      now: engine.now,
+      tally,
+      connectionLog,
+      limited: refusals.limited,
+    }),
     framesPerSec: config.framesPerSec,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock, config.socketsPerClient > 0),
     queued: new SharedBudget(
       config.wsBufferTotalBytes,
       config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
     ),
     iceServers: ice.offer,
   };
-  const sockets = createSockets(context, config, socketLimits, core.onError);
+  const sockets = new Sockets(context, config, socketLimits, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
       ...admission,
       tally,
       sockets,
-      rooms: engine.rooms,
       draining: () => core.draining,
     }),
   );
@@ -265,25 +298,22 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 }
 
 /** All that is answered over HTTP. */
-function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
-  const { config, engine, clock, random, tally, node } = core;
+function buildHttp(
+  core: Core,
+  admission: Admission,
+  context: SignalingContext,
+  ice: IceSource,
+  codes: Rendezvous,
+) {
+  const { config, engine, clock, tally, node } = core;
+  const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
-  const codes = rendezvous({
-    codes: engine.codes,
-    random,
-    tally,
-    roomTtlMs: config.roomTtlMs,
-    minDigits: config.codeDigits,
-    maxDigits: config.codeDigitsMax,
-    maxPerClient: config.codesPerClient,
-    maxCodes: config.maxCodes,
-    redeemFailures: config.redeemFailures,
-  });
   const app = createApp({
     rendezvous: codes,
     ice,
     loadPage: config.demo ? loadPage : undefined,
-    basePath: config.basePath,
+    lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
+    ...{ basePath, metricsRoute, metricsToken, clientIpHeader },
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
@@ -301,7 +331,7 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
         queuedBytes: () => context.queued.used,
-        largeFrames: context.largeFrames,
+        fairQueue: context.fairQueue,
         process: {
           version,
           bun: Bun.version,
@@ -315,9 +345,6 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
           guessing: codes.guessing,
         },
       }),
-    metricsRoute: config.metricsRoute,
-    metricsToken: config.metricsToken,
-    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,

@@ -1,8 +1,8 @@
-import { andThen } from "../base/maybe-promise.ts";
-import type { Busy, Claimable, Newcomer, NoSpace, Taken } from "../engine/engine.ts";
+import type { Cancel } from "../base/clock.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import type { Busy, Claimable, Newcomer, NoSpace, Parked, Taken } from "../engine/engine.ts";
 import type { ServerClose } from "../protocol/closes.ts";
 import type { SignalingContext } from "./context.ts";
-import { Parking } from "./parking.ts";
 
 /** What becomes of an arrival: in the end one of `seated` and `refuse`, or neither after `stop`. */
 interface ArrivalOutcome {
@@ -12,65 +12,108 @@ interface ArrivalOutcome {
   refuse(reason: ServerClose): void;
 }
 
+/** Why a newcomer gets no seat and need not wait for one. */
+export type NoSeat = "rooms_full" | "rooms_share" | "unreachable";
+
+/** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
+const patienceMs = [5_000, 10_000, 15_000] as const;
+/** A newcomer sent away by a later one has waited this long at least: no hot loop of two. */
+export const displacedAfterMs = 3_000;
+
 /**
- * A connection until it has a seat.
- *
- *     asking --taken--> seated
- *     asking --busy--> parked --seat free--> seated
- *     any --no space, store unreachable, patience over--> refused
+ * A connection until it has a seat. It asks for the seat at once. If another connection has it, the
+ * newcomer waits beside it, remembers what it learns, and asks again with the best of that.
  */
 export class Arrival {
-  private readonly joinedAt: number;
-  private hasSpoken = false;
+  private readonly since: number;
   private isOver = false;
-  private parking: Parking | undefined;
+  private isAsking = false;
+  /** Has the seat; undefined until that is known. */
+  private occupant: number | undefined;
+  private place: Parked | undefined;
+  private cancel: Cancel | undefined;
+  /** A later newcomer waits in its place. */
+  private isDisplaced = false;
+  // What it has learned. Each is tried once.
+  /** It has a sid and has sent a complete frame, which a zombie never does. False: that was tried. */
+  private hasSpoken: boolean | undefined;
+  private isVacant = false;
+  /** The occupant that was found dead. */
+  private dead: number | undefined;
 
   constructor(
     private readonly newcomer: Newcomer,
-    private readonly context: SignalingContext,
+    private readonly context: Pick<SignalingContext, "engine" | "clock" | "tally">,
     private readonly outcome: ArrivalOutcome,
   ) {
-    this.joinedAt = context.clock.monotonicMs();
+    this.since = context.clock.monotonicMs();
   }
 
   get isParked(): boolean {
-    return this.parking !== undefined;
+    return this.occupant !== undefined;
   }
 
-  join(): void {
-    this.take("free");
+  /** Asks for the seat. Undefined: it is seated or parked. */
+  take(): MaybePromise<NoSeat | undefined> {
+    return this.ask("free");
   }
 
   /** A complete frame has come. */
   spoke(): void {
+    if (this.hasSpoken !== undefined || this.newcomer.sid === "") return;
     this.hasSpoken = true;
-    this.parking?.frame();
+    this.tryAgain();
   }
 
   /** The connection is gone. A seat that it is given after that is given up at once. */
   stop(): void {
+    if (this.isParked && !this.isOver) this.context.tally.parkedSockets--;
     this.isOver = true;
-    this.leaveParking();
+    this.cancel?.();
+    this.place?.unpark();
   }
 
-  private take(how: Claimable): void {
-    void andThen(
+  /** Asks again if something speaks for it. */
+  private tryAgain(): void {
+    if (!this.isParked || this.isOver || this.isAsking || this.isDisplaced) return;
+    const how = this.best();
+    if (how === undefined) return;
+    void andThen(this.ask(how), (noSeat) => {
+      if (noSeat !== undefined) this.refuse(noSeat);
+    });
+  }
+
+  /** The best that was not tried yet. Whatever it is, it also takes a seat that is free. */
+  private best(): Claimable | undefined {
+    const { dead, isVacant } = this;
+    this.isVacant = false;
+    this.dead = undefined;
+    if (dead !== undefined && dead === this.occupant) return { dead };
+    if (!this.hasSpoken) return isVacant ? "free" : undefined;
+    this.hasSpoken = false;
+    return "same_sid";
+  }
+
+  private ask(how: Claimable): MaybePromise<NoSeat | undefined> {
+    this.isAsking = true;
+    return andThen(
       this.context.engine.seats.take(this.newcomer, how),
       (result) => this.answered(result),
-      () => this.refuse("unreachable"),
+      () => "unreachable",
     );
   }
 
-  private answered(result: Taken | Busy | NoSpace): void {
+  private answered(result: Taken | Busy | NoSpace): NoSeat | undefined {
+    this.isAsking = false;
     switch (result.outcome) {
       case "taken":
-        return this.taken(result);
+        return void this.taken(result);
       case "busy":
-        return this.busy(result.token);
+        return void this.busy(result.token);
       case "full":
-        return this.refuse("rooms_full");
+        return "rooms_full";
       case "share_full":
-        return this.refuse("rooms_share");
+        return "rooms_share";
       default:
         return result satisfies never;
     }
@@ -78,42 +121,80 @@ export class Arrival {
 
   private taken(taken: Taken): void {
     const { clock, engine, tally } = this.context;
-    if (this.isOver) {
-      void engine.seats.leave(taken.seat);
-      return;
-    }
+    if (this.isOver) return void engine.seats.leave(taken.seat);
     this.stop();
     if (taken.firstPair) tally.pairs++;
-    tally.joinSeconds.observe((clock.monotonicMs() - this.joinedAt) / 1000);
+    tally.joinSeconds.observe((clock.monotonicMs() - this.since) / 1000);
     this.outcome.seated(taken);
   }
 
   private busy(occupant: number): void {
     if (this.isOver) return;
-    if (this.parking) return this.parking.busy(occupant);
-    const parking = new Parking(this.newcomer, occupant, this.context, {
-      claim: (how) => this.take(how),
-      refused: (displaced) => this.refuse(displaced ? "displaced" : "busy"),
-      unreachable: () => this.refuse("unreachable"),
-    });
-    this.parking = parking;
+    const known = this.occupant;
+    this.occupant = occupant;
+    if (known === undefined) this.park();
+    else if (known !== occupant) this.probe(occupant);
+    this.tryAgain();
+  }
+
+  private park(): void {
     this.context.tally.parkedSockets++;
     this.outcome.parked();
-    parking.start();
-    // A frame may have come before an engine elsewhere has said that the seat is taken.
-    if (this.hasSpoken) parking.frame();
+    const { appId, side } = this.newcomer;
+    const waiter = { vacant: () => this.vacant(), displaced: () => this.displaced() };
+    void andThen(
+      this.context.engine.seats.park(appId, side, waiter),
+      (place) => {
+        this.place = place;
+        if (this.isOver) place.unpark();
+        else if (this.occupant !== undefined) this.probe(this.occupant);
+      },
+      () => this.refuse("unreachable"),
+    );
+  }
+
+  /** Asks the occupant for a sign of life. Beside a living one this newcomer's patience begins. */
+  private probe(occupant: number): void {
+    const { appId, side } = this.newcomer;
+    void andThen(
+      this.context.engine.seats.probe(appId, side, occupant),
+      (answer) => {
+        if (occupant !== this.occupant) return;
+        if (answer === "gone") return this.vacant();
+        if (answer === "alive") return this.waitBeside();
+        this.dead = occupant;
+        this.tryAgain();
+      },
+      () => this.refuse("unreachable"),
+    );
+  }
+
+  private waitBeside(): void {
+    const times = Math.min(this.place?.times ?? 1, patienceMs.length);
+    if (!this.isDisplaced) this.refuseIn(patienceMs[times - 1] ?? 0, "busy");
+  }
+
+  private vacant(): void {
+    this.isVacant = true;
+    this.tryAgain();
+  }
+
+  private displaced(): void {
+    this.isDisplaced = true;
+    this.place?.unpark();
+    const waitedMs = this.context.clock.monotonicMs() - this.since;
+    this.refuseIn(Math.max(0, displacedAfterMs - waitedMs), "displaced");
+  }
+
+  private refuseIn(ms: number, why: ServerClose): void {
+    if (this.isOver) return;
+    this.cancel?.();
+    this.cancel = this.context.clock.after(ms, () => this.refuse(why));
   }
 
   private refuse(reason: ServerClose): void {
     if (this.isOver) return;
     this.stop();
     this.outcome.refuse(reason);
-  }
-
-  private leaveParking(): void {
-    if (this.parking === undefined) return;
-    this.parking.stop();
-    this.parking = undefined;
-    this.context.tally.parkedSockets--;
   }
 }

@@ -6,9 +6,11 @@ import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
+import type { FrameFault, RoomRequest } from "../protocol/frames.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
-import type { LargeFrames } from "./large-frames.ts";
+import type { NoSeat } from "./arrival.ts";
+import type { FairQueue, Member } from "./fair-queue.ts";
 
 /** What every peer of a server shares. */
 export interface SignalingContext {
@@ -19,9 +21,13 @@ export interface SignalingContext {
   readonly connectionLog?: ConnectionLog | undefined;
   readonly heartbeatMs: number;
   readonly wsMaxMsgBytes: number;
-  /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
+  /** How long a connection may be without a room. */
+  readonly roomTtlMs: number;
+  readonly askForRoom: AskForRoom;
+  readonly describeNoSeat: (why: NoSeat, client: Client) => RefusedRoom;
+  /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
-  readonly largeFrames: LargeFrames;
+  readonly fairQueue: FairQueue;
   /** Bytes of frames that wait to be handled. */
   readonly queued: SharedBudget;
   /** What a welcome tells of; missing where nothing is set up. Never rejects. */
@@ -44,14 +50,38 @@ export interface PeerIdentity {
   readonly v2: boolean;
 }
 
+/** A socket that asked for a room has it; `frame` says so to its client, before the welcome. */
+export interface Entered {
+  readonly identity: PeerIdentity;
+  readonly frame: string | undefined;
+}
+
+/** It has none, and may ask again. */
+export interface RefusedRoom {
+  readonly code: FrameFault;
+  readonly detail: string;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Answers a frame by which a socket without a room asks for one. Rejects when the engine cannot be reached. */
+export type AskForRoom = (
+  type: RoomRequest,
+  frame: Record<string, unknown>,
+  client: Client,
+) => MaybePromise<Entered | RefusedRoom>;
+
 /** Why a connection is not read from for a while. It is read again when no reason is left. */
 export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
 export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 
 /** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
-export interface Connection {
+export interface Connection extends Member {
   /** Names the connection in the log. */
   readonly id: string;
+  /** Its room and side; undefined while it has none. */
+  readonly identity: PeerIdentity | undefined;
+  /** It has this room from now on, or none. */
+  enters(identity: PeerIdentity | undefined): void;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
   /** As `send`, for a text that is not known yet: what is sent after it waits for it. Never rejects. */
@@ -72,8 +102,6 @@ export interface Connection {
   joinTopic(): void;
   leaveTopic(): void;
   ping(nonce: string): void;
-  pause(reason: PauseReason): void;
-  resume(reason: PauseReason): void;
   /** Reads for a turn although paused, so that a sign of life can be seen. */
   readForATurn(): void;
   /** Closes with the code and text of the reason. */

@@ -29,10 +29,9 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
   const roomTag = (appId: string) =>
     new Bun.CryptoHasher("sha256", key).update(appId).digest("hex").slice(0, tagLength);
   const client = (address: string): Fields => ({ client: logClient(address, config.logClient) });
-  const named = (connection: string, { appId, side }: Place): Fields => ({
+  const named = (connection: string, place: Place | undefined): Fields => ({
     connection,
-    room: roomTag(appId),
-    side,
+    ...(place && { room: roomTag(place.appId), side: place.side }),
   });
 
   return {
@@ -52,7 +51,7 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
     },
     left(
       connection: string,
-      place: Place,
+      place: Place | undefined,
       leaving: {
         readonly why: CloseReason;
         readonly ms: number;
@@ -64,12 +63,23 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
       log.debug("leave", { ...named(connection, place), why, ms, frames, bytes });
     },
     /** A frame that was not used. `detail` holds nothing of the client's. */
-    frameRefused(connection: string, place: Place, code: FrameFault, detail: string): void {
+    frameRefused(
+      connection: string,
+      place: Place | undefined,
+      code: FrameFault,
+      detail: string,
+    ): void {
       log.debug("frame refused", { ...named(connection, place), code, detail });
     },
     logsFrames: config.logLevel === "trace",
     /** A frame that came, and what became of it. */
-    frame(connection: string, place: Place, type: FrameType, bytes: number, outcome: string): void {
+    frame(
+      connection: string,
+      place: Place | undefined,
+      type: FrameType,
+      bytes: number,
+      outcome: string,
+    ): void {
       log.trace("frame", { ...named(connection, place), type, bytes, outcome });
     },
     /**

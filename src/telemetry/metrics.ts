@@ -20,8 +20,11 @@ export function metrics(options: {
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
   /** Bytes of frames that wait to be handled. */
   readonly queuedBytes: () => number;
-  /** Accounts whose large frames wait for their turn, and the ms that large frames took so far. */
-  readonly largeFrames: { readonly size: number; readonly workedMs: number };
+  /** Clients and sites that wait for their share of the work; ms that large frames took so far. */
+  readonly fairQueue: {
+    waiting(kind?: "large"): number;
+    readonly largeMs: number;
+  };
   /** Requests that had to wait for the end of a turn that had many already. */
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
@@ -98,14 +101,22 @@ export function metrics(options: {
   gauge("nt_ws_queued_bytes", "Bytes of frames that wait to be handled", () =>
     one(options.queuedBytes()),
   );
+  gauge(
+    "nt_ws_share_waiting",
+    "Clients and sites whose frames wait for their share of the work",
+    () => one(options.fairQueue.waiting()),
+  );
   gauge("nt_ws_large_waiting", "Clients and sites whose large frames wait for their turn", () =>
-    one(options.largeFrames.size),
+    one(options.fairQueue.waiting("large")),
   );
   counter("nt_ws_large_seconds_total", "Time spent on frames of more than 16 KiB", () =>
-    one(options.largeFrames.workedMs / 1000),
+    one(options.fairQueue.largeMs / 1000),
   );
   gauge("nt_ws_paused", "Sockets not read while their peer catches up", () =>
     one(tally.pausedSockets),
+  );
+  gauge("nt_ws_without_room", "Sockets that have not asked for a room yet", () =>
+    one(tally.roomlessSockets),
   );
   gauge("nt_ws_parked", "Newcomers waiting for a seat", () => one(tally.parkedSockets));
 

@@ -164,6 +164,7 @@ export class Tally {
   idleClosed = 0;
   pausedSockets = 0;
   parkedSockets = 0;
+  roomlessSockets = 0;
 
   /**
    * Everything done for clients, by number: connections, codes and frames, large ones and those that

@@ -2,6 +2,7 @@ import type { Server, ServerWebSocket } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
+import type { Member, Served, Share } from "../signaling/fair-queue.ts";
 import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 import { Quiet } from "./quiet.ts";
@@ -26,7 +27,10 @@ export class PeerSocket implements Connection {
   /** Messages that came, and their bytes where somebody logs them. */
   frames = 0;
   bytes = 0;
-  readonly topic: string;
+  /** The room and side; undefined while it has no room. */
+  identity: PeerIdentity | undefined;
+  private topic = "";
+  private inTopic = false;
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
@@ -35,6 +39,8 @@ export class PeerSocket implements Connection {
   /** Why it ends or ended. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
+  /** A ping that was asked for before the socket opened; empty for none. */
+  private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
   /** The heartbeat's last ping that has no pong yet; empty for none. */
@@ -53,8 +59,16 @@ export class PeerSocket implements Connection {
   controls = 0;
   controlsTurn = 0;
 
+  // Kept by the fair queue.
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  inbox: Served | undefined;
+
   // Kept by flow control.
   unsent = 0;
+  /** It was given something since flow control's last tick. */
+  isGiven = false;
   progressTick = 0;
   /** A sender was told to wait for this socket. */
   congested = false;
@@ -65,12 +79,27 @@ export class PeerSocket implements Connection {
   closing: Closing | undefined;
 
   constructor(
-    readonly identity: PeerIdentity,
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-  ) {
-    this.topic = `${identity.appId}/${identity.side}`;
+    /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+    readonly isBrowser = false,
+  ) {}
+
+  enters(identity: PeerIdentity | undefined): void {
+    this.identity = identity;
+    if (identity) this.topic = `${identity.appId}/${identity.side}`;
+  }
+
+  /** It has its seat since before the `101`, and may have lost it. */
+  opened(ws: Socket, monotonicMs: number): void {
+    this.ws = ws;
+    this.openedAt = monotonicMs;
+    this.heardAt = monotonicMs;
+    if (this.inTopic) ws.subscribe(this.topic);
+    if (this.pingAtOpen !== "") ws.ping(this.pingAtOpen);
+    // It was cut before it opened.
+    if (this.quiet === undefined) ws.terminate();
   }
 
   send(text: string): number {
@@ -149,7 +178,7 @@ export class PeerSocket implements Connection {
     // Where the socket is behind, Bun answers -1 in place of the size.
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
     this.sentBytes += bytes;
-    this.flow.published(bytes);
+    this.flow.published(this, bytes);
     return bytes;
   }
 
@@ -162,15 +191,19 @@ export class PeerSocket implements Connection {
   }
 
   joinTopic(): void {
+    this.inTopic = true;
     this.ws?.subscribe(this.topic);
   }
 
   leaveTopic(): void {
-    if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    if (this.inTopic && this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
+    this.inTopic = false;
   }
 
   ping(nonce: string): void {
-    this.ws?.ping(nonce);
+    if (this.ws) this.ws.ping(nonce);
+    else this.pingAtOpen = nonce;
+    this.flow.gave(this);
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */

@@ -1,6 +1,7 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { SocketLimits } from "../admission/socket-limits.ts";
+import type { CloseReason } from "../protocol/closes.ts";
 import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
 import { Peer } from "../signaling/peer.ts";
 import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
@@ -8,195 +9,201 @@ import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 import { QuietTimer, quietMs } from "./quiet.ts";
 
-/** What an upgrade request says. */
-export interface Upgrading {
-  readonly identity: PeerIdentity;
-  /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
-  readonly isBrowser: boolean;
-}
-
-export interface Sockets {
-  /** The handlers for `Bun.serve`. */
-  readonly handler: WebSocketHandler<PeerSocket>;
-  /** What an upgraded socket will carry. */
-  newSocket(upgrade: Upgrading, client: Client, server: Server<PeerSocket>): PeerSocket;
-  /**
-   * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
-   * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
-   */
-  drain(spreadMs: number, pass: (ms: number) => Promise<void>): Promise<void>;
-  /** Stops the timers. */
-  stop(): void;
-}
-
 /** Stands for bytes that are no text: it is no JSON either. */
 const notText = "\0";
 /** How soon a client may come back to a server that drains: at once, to its successor. */
 const retryAfterDrainMs = 250;
+const drainStepMs = 20;
+/** How long a client may take to answer a close, which may have waited until the client listened. */
+const closingGraceMs = quietMs + 200;
 /**
  * Pings and pongs one socket may send in a turn of the event loop. The runtime answers pings by
  * itself, and hands over all that it has read: 80,000 in a turn, whether the socket is paused or
  * not. Only closing it ends that.
  */
 const maxControlsPerTurn = 200;
-const drainStepMs = 20;
-/** How long a client may take to answer a close, which may have waited until the client listened. */
-const closingGraceMs = quietMs + 200;
 
 /** Bun's sockets, turned into peers. */
-export function createSockets(
-  context: SignalingContext,
-  limits: FlowLimits,
-  socketLimits: SocketLimits,
-  onError: (error: unknown) => void,
-): Sockets {
-  const { tally, clock, connectionLog } = context;
-  const flow = new Flow(limits, tally, clock);
-  const heartbeat = startHeartbeat(context.heartbeatMs, clock);
-  const quietTimer = new QuietTimer(clock);
-  let open = 0;
-  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+export class Sockets {
+  /** The handlers for `Bun.serve`. */
+  readonly handler: WebSocketHandler<PeerSocket>;
+  private readonly flow: Flow;
+  private readonly heartbeat: ReturnType<typeof startHeartbeat>;
+  private readonly quietTimer: QuietTimer;
+  private made = 0;
+  private open = 0;
+  /** The number of this turn of the event loop, as far as control frames came in it. */
+  private turn = 1;
+  private turnEnds = false;
 
-  /** Binary frames that hold UTF-8 count as text; others as text that says nothing. */
-  function textOf(message: string | Buffer): string {
-    if (typeof message === "string") return message;
-    try {
-      return utf8.decode(message);
-    } catch {
-      return notText;
-    }
+  constructor(
+    private readonly context: SignalingContext,
+    limits: FlowLimits,
+    private readonly socketLimits: Pick<SocketLimits, "closed">,
+    onError: (error: unknown) => void,
+  ) {
+    this.flow = new Flow(limits, context.tally, context.clock);
+    this.heartbeat = startHeartbeat(context.heartbeatMs, context.clock);
+    this.quietTimer = new QuietTimer(context.clock);
+    this.handler = {
+      data: undefined as unknown as PeerSocket,
+      maxPayloadLength: limits.wsMaxMsgBytes,
+      backpressureLimit: backpressureLimit(limits),
+      // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
+      idleTimeout: 0,
+      sendPings: false,
+      perMessageDeflate: false,
+      open: (ws) => this.opened(ws),
+      message: ({ data }, message) => this.received(data, message),
+      ping: ({ data }) => this.pinged(data),
+      pong: ({ data }, nonce) => this.ponged(data, nonce.toString()),
+      drain: ({ data }) => this.drained(data),
+      close: ({ data }, code, reason) => this.closed(data, code, reason),
+      error: onError,
+    };
   }
 
-  let turn = 1;
-  let turnEnds = false;
+  /** What an upgraded socket will carry. */
+  newSocket(
+    /** Undefined: its first frame will say which room it wants. */
+    identity: PeerIdentity | undefined,
+    client: Client,
+    server: Server<PeerSocket>,
+    isBrowser: boolean,
+  ): PeerSocket {
+    const socket = new PeerSocket(client, server, this.flow, isBrowser);
+    socket.enters(identity);
+    socket.openedAt = this.context.clock.monotonicMs();
+    if (this.context.connectionLog) socket.id = (++this.made % 36 ** 6).toString(36);
+    socket.peer = new Peer(socket, this.context, client);
+    return socket;
+  }
 
-  /** Counts a ping or pong. */
-  function countControl(socket: PeerSocket): void {
-    if (!turnEnds) {
-      turnEnds = true;
+  /** It has its seat, or waits for it, and cannot open. */
+  abandon(socket: PeerSocket): void {
+    this.flow.forget(socket);
+    socket.peer?.closed();
+    this.left(socket, "client");
+  }
+
+  private opened(ws: Socket): void {
+    const socket = ws.data;
+    this.context.tally.connections++;
+    this.open++;
+    this.heartbeat.add(socket);
+    this.context.fairQueue.join(socket, socket.client.accounts);
+    socket.opened(ws, this.context.clock.monotonicMs());
+    if (socket.isBrowser) socket.heard();
+    else this.quietTimer.add(socket);
+  }
+
+  private received(socket: PeerSocket, message: string | Buffer): void {
+    const { clock, connectionLog } = this.context;
+    socket.heardAt = clock.monotonicMs();
+    socket.frames++;
+    if (connectionLog) socket.bytes += Buffer.byteLength(message);
+    if (socket.quiet) socket.heard();
+    socket.peer?.received(typeof message === "string" ? message : textOf(message));
+  }
+
+  private pinged(socket: PeerSocket): void {
+    // The runtime has answered it.
+    this.flow.gave(socket);
+    this.countControl(socket);
+    // Unlike a pong, which a client's library sends by itself, it says that the client is there.
+    socket.heard();
+  }
+
+  private ponged(socket: PeerSocket, nonce: string): void {
+    this.countControl(socket);
+    if (socket.beatAnswered(nonce, socket.heardAt)) {
+      this.context.tally.roundTripSeconds.observe(socket.roundTripMs / 1000);
+    }
+    socket.peer?.pong(nonce);
+  }
+
+  private countControl(socket: PeerSocket): void {
+    const { clock, fairQueue } = this.context;
+    socket.heardAt = clock.monotonicMs();
+    fairQueue.control(socket, socket.heardAt);
+    if (!this.turnEnds) {
+      this.turnEnds = true;
       setImmediate(() => {
-        turnEnds = false;
-        turn++;
+        this.turnEnds = false;
+        this.turn++;
       });
     }
-    if (socket.controlsTurn !== turn) {
-      socket.controlsTurn = turn;
+    if (socket.controlsTurn !== this.turn) {
+      socket.controlsTurn = this.turn;
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
+    // A close does not wait for a client to listen that sends as much.
+    socket.heard();
     socket.close("control_frames");
     // Behind unread pongs the close would wait, and they would go on to grow.
-    if (socket.closing !== undefined) socket.terminate("control_frames");
+    if (socket.closing ?? socket.quiet) socket.terminate("control_frames");
   }
 
-  const handler: WebSocketHandler<PeerSocket> = {
-    data: undefined as unknown as PeerSocket,
-    maxPayloadLength: limits.wsMaxMsgBytes,
-    backpressureLimit: backpressureLimit(limits),
-    // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
-    idleTimeout: 0,
-    sendPings: false,
-    perMessageDeflate: false,
+  private drained(socket: PeerSocket): void {
+    socket.heardAt = this.context.clock.monotonicMs();
+    socket.peer?.progressed();
+    this.flow.drained(socket);
+  }
 
-    open(ws: Socket) {
-      const socket = ws.data;
-      socket.ws = ws;
-      tally.connections++;
-      open++;
-      socketLimits.opened(socket.client.accounts);
-      socket.openedAt = clock.monotonicMs();
-      socket.heardAt = socket.openedAt;
-      if (connectionLog) {
-        socket.id = (tally.connections % 36 ** 6).toString(36);
-        connectionLog.joined(socket.id, socket.identity, socket.client.address);
-      }
-      heartbeat.add(socket);
-      if (socket.quiet) quietTimer.add(socket);
-      socket.peer?.join();
-    },
+  private closed(socket: PeerSocket, code: number, reason: string): void {
+    this.open--;
+    this.socketLimits.closed(socket.client.accounts);
+    this.heartbeat.remove(socket);
+    this.context.fairQueue.part(socket);
+    const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
+    this.flow.closed(socket, code === abnormalClosure);
+    socket.peer?.closed();
+    this.left(socket, why);
+  }
 
-    message(ws: Socket, message) {
-      const socket = ws.data;
-      socket.heardAt = clock.monotonicMs();
-      socket.frames++;
-      if (connectionLog) socket.bytes += Buffer.byteLength(message);
-      socket.heard();
-      socket.peer?.received(textOf(message));
-    },
+  private left(socket: PeerSocket, why: CloseReason): void {
+    const { clock, connectionLog } = this.context;
+    const { id, identity, frames, bytes } = socket;
+    const ms = Math.round(clock.monotonicMs() - socket.openedAt);
+    connectionLog?.left(id, identity, { why, ms, frames, bytes });
+  }
 
-    ping(ws: Socket) {
-      const socket = ws.data;
-      countControl(socket);
-      socket.heardAt = clock.monotonicMs();
-      // Unlike a pong, which a client's library sends by itself, it says that the client is there.
-      socket.heard();
-    },
+  /**
+   * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
+   * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
+   */
+  async drain(spreadMs: number, pass: (ms: number) => Promise<void>): Promise<void> {
+    const all = [...this.heartbeat.all()];
+    for (const socket of all) socket.peer?.draining(retryAfterDrainMs);
+    const steps = Math.max(1, Math.ceil(spreadMs / drainStepMs));
+    const perStep = Math.ceil(all.length / steps);
+    for (let from = 0; from < all.length; from += perStep) {
+      if (from > 0) await pass(drainStepMs);
+      for (const socket of all.slice(from, from + perStep)) socket.close("shutdown");
+    }
+    for (let waited = 0; this.open > 0 && waited < closingGraceMs; waited += drainStepMs) {
+      await pass(drainStepMs);
+    }
+    for (const socket of this.heartbeat.all()) socket.terminate("shutdown");
+  }
 
-    pong(ws: Socket, data) {
-      const socket = ws.data;
-      countControl(socket);
-      socket.heardAt = clock.monotonicMs();
-      const text = data.toString();
-      if (socket.beatAnswered(text, socket.heardAt)) {
-        tally.roundTripSeconds.observe(socket.roundTripMs / 1000);
-      }
-      socket.peer?.pong(text);
-    },
+  /** Stops the timers. */
+  stop(): void {
+    this.heartbeat.stop();
+    this.flow.stop();
+  }
+}
 
-    drain(ws: Socket) {
-      const socket = ws.data;
-      socket.heardAt = clock.monotonicMs();
-      socket.peer?.progressed();
-      flow.drained(socket);
-    },
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-    close(ws: Socket, code, reason) {
-      const socket = ws.data;
-      open--;
-      socketLimits.closed(socket.client.accounts);
-      heartbeat.remove(socket);
-      const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
-      flow.closed(socket, code === abnormalClosure);
-      socket.peer?.closed();
-      const { id, identity, frames, bytes } = socket;
-      const ms = Math.round(clock.monotonicMs() - socket.openedAt);
-      connectionLog?.left(id, identity, { why, ms, frames, bytes });
-    },
-
-    error(error) {
-      onError(error);
-    },
-  };
-
-  return {
-    handler,
-    newSocket({ identity, isBrowser }, client, server) {
-      const socket = new PeerSocket(identity, client, server, flow);
-      if (isBrowser) socket.heard();
-      socket.peer = new Peer(identity, socket, context, client);
-      return socket;
-    },
-    async drain(spreadMs, pass) {
-      const all = [...heartbeat.all()];
-      for (const socket of all) socket.peer?.draining(retryAfterDrainMs);
-      const steps = Math.max(1, Math.ceil(spreadMs / drainStepMs));
-      const perStep = Math.ceil(all.length / steps);
-      for (let from = 0; from < all.length; from += perStep) {
-        if (from > 0) await pass(drainStepMs);
-        for (const socket of all.slice(from, from + perStep)) {
-          socket.close("shutdown");
-        }
-      }
-      for (let waited = 0; open > 0 && waited < closingGraceMs; waited += drainStepMs) {
-        await pass(drainStepMs);
-      }
-      for (const socket of heartbeat.all()) socket.terminate("shutdown");
-    },
-    stop() {
-      heartbeat.stop();
-      flow.stop();
-    },
-  };
+/** Binary frames that hold UTF-8 count as text; others as text that says nothing. */
+function textOf(message: Buffer): string {
+  try {
+    return utf8.decode(message);
+  } catch {
+    return notText;
+  }
 }
 
 /** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */

@@ -4,11 +4,11 @@ import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
 import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { Rooms } from "../engine/engine.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
-import { v2 } from "../protocol/frames.ts";
+import { maxSidLength, v2 } from "../protocol/frames.ts";
 import type { PeerIdentity } from "../signaling/context.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
+import { noSeats } from "./entrance.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
 
@@ -24,45 +24,41 @@ const agreed = { "Sec-WebSocket-Protocol": v2 };
 const declined = { "Sec-WebSocket-Protocol": "" };
 
 /**
- * Turns a request into a socket. Everything is checked before that exists; the rate and the origin
- * are by then.
+ * Turns a request into a socket, which has its seat, or waits for it, before the `101`. The rate and
+ * the origin are checked by then.
  */
 export function createUpgrade(options: {
   readonly sockets: Sockets;
-  readonly rooms: Rooms;
   readonly socketLimits: SocketLimits;
   /** The server is about to go: whoever comes now is better off with its successor. */
   readonly draining: () => boolean;
   readonly tally: Pick<Tally, "refusals">;
 }): Upgrade {
-  const { sockets, rooms, tally } = options;
+  const { sockets, socketLimits, draining, tally } = options;
 
   return (request, client, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return upgradeRequired(refuse("not_upgrade", "upgrade_required"));
-    }
-    if (options.draining()) return refuse("draining", "draining");
-    const identity = readIdentity(request);
-    if ("detail" in identity) {
-      return refuse("bad_request", "malformed", identity);
-    }
-    const refusal = withoutSpace(client);
-    if (refusal !== undefined) return refusal;
-    const admits = rooms.admits(identity.appId, client.accounts);
-    return andThen(
-      admits,
-      (admission) => {
-        if (admission === "admitted") {
-          // Others may have come in while a shared store was asked.
-          const late = admits instanceof Promise ? withoutSpace(client) : undefined;
-          return late ?? enter(request, server, identity, client);
-        }
-        if (admission === "full") return refuse("rooms_full", "rooms_full");
-        return refuse("rooms_share", "too_many_rooms");
-      },
-      () => refuse("unreachable", "store_unreachable"),
-    );
+    const { headers } = request;
+    if (headers.get("upgrade")?.toLowerCase() !== "websocket") return upgradeRequired();
+    if (draining()) return refuse("draining", "draining");
+    const identity = comesWithoutRoom(request) ? undefined : readIdentity(request);
+    if (identity && "detail" in identity) return refuse("bad_request", "malformed", identity);
+    const space = socketLimits.admits(client.accounts);
+    if (space === "full") return refuse("sockets_full", "sockets_full");
+    if (space !== "ok") return refuse("sockets_per_client", "too_many_sockets");
+    // The runtime would refuse them too, but only once a seat is taken, of which the other side hears.
+    if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
+    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? ""))
+      return refuse("bad_request", "malformed", noHandshake);
+    // Counted before a shared store is asked, so that no more are let in meanwhile.
+    socketLimits.opened(client.accounts);
+    const socket = sockets.newSocket(identity, client, server, isBrowser(request));
+    return andThen(socket.peer?.take(), (noSeat) => {
+      const answer =
+        noSeat === undefined ? enter(request, server, socket) : refuse(noSeat, noSeats[noSeat]);
+      if (answer !== undefined) socketLimits.closed(client.accounts);
+      return answer;
+    });
   };
 
   function refuse(why: Refusal, code: ProblemCode, words?: ProblemOptions): Response {
@@ -70,32 +66,36 @@ export function createUpgrade(options: {
     return problem(code, words);
   }
 
-  function withoutSpace(client: Client): Response | undefined {
-    const space = options.socketLimits.admits(client.accounts);
-    if (space === "full") return refuse("sockets_full", "sockets_full");
-    return space === "ok" ? undefined : refuse("sockets_per_client", "too_many_sockets");
+  function upgradeRequired(): Response {
+    return namesUpgrade(refuse("not_upgrade", "upgrade_required"));
   }
 
-  function enter(
-    request: Request,
-    server: Server<PeerSocket>,
-    identity: PeerIdentity,
-    client: Client,
-  ): Response | undefined {
-    const data = sockets.newSocket({ identity, isBrowser: isBrowser(request) }, client, server);
+  function enter(request: Request, server: Server<PeerSocket>, data: PeerSocket) {
+    if (draining()) {
+      sockets.abandon(data);
+      return refuse("draining", "draining");
+    }
+    const { v2 } = data.identity ?? { v2: true };
     const upgraded = request.headers.has("sec-websocket-protocol")
-      ? server.upgrade(request, { data, headers: identity.v2 ? agreed : declined })
+      ? server.upgrade(request, { data, headers: v2 ? agreed : declined })
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
-    const detail = "The WebSocket handshake is not valid.";
-    return refuse("bad_request", "malformed", { detail });
+    // The client has gone while its seat was taken.
+    sockets.abandon(data);
+    return refuse("bad_request", "malformed", noHandshake);
   }
 }
 
-/** RFC 9110 section 15.5.22: the answer names what to upgrade to. */
-function upgradeRequired(answer: Response): Response {
+/** RFC 6455 section 4.2.1. */
+const version = "13";
+const noHandshake = { detail: "The WebSocket handshake is not valid." };
+const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
+
+/** What to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
+function namesUpgrade(answer: Response): Response {
   answer.headers.set("Upgrade", "websocket");
   answer.headers.set("Connection", "Upgrade");
+  answer.headers.set("Sec-WebSocket-Version", version);
   return answer;
 }
 
@@ -126,12 +126,16 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   };
 }
 
+/** A client of `nt.v2` whose URL names no room asks for one by its first frame. */
+function comesWithoutRoom({ url, headers }: Request): boolean {
+  const query = url.slice(url.indexOf("?") + 1);
+  return !appIdParameter.test(query) && offers(headers.get("sec-websocket-protocol"), v2);
+}
+
 /** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */
 function isBrowser({ headers }: Request): boolean {
   return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
-
-const maxSidLength = 256;
 
 const appIdParameter = /(?:^|&)appID(?:=([^&]*))?(?:&|$)/;
 const sideParameter = /(?:^|&)side(?:=([^&]*))?(?:&|$)/;

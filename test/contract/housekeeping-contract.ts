@@ -3,7 +3,18 @@ import { newAppId } from "../../src/base/ids.ts";
 import { entryCostBytes } from "../../src/engine/engine.ts";
 import { until } from "../support/waiting.ts";
 import { contractLimits, type MakeEngine } from "./engine-contract.ts";
-import { client, countCodes, join, mail, mint, pair, readAll, sendAll, take } from "./seating.ts";
+import {
+  client,
+  countCodes,
+  join,
+  mail,
+  mint,
+  pair,
+  readAll,
+  sendAll,
+  take,
+  tryToSit,
+} from "./seating.ts";
 
 export function housekeepingContract(make: MakeEngine): void {
   const { relayHoldMs, roomTtlMs } = contractLimits;
@@ -29,13 +40,16 @@ export function housekeepingContract(make: MakeEngine): void {
     });
 
     test("whether a room is admitted does not hang on when the engine was swept", async () => {
-      await using under = await make({ maxRooms: 2 });
-      const appId = await mint(under.engine, "1234", { ttlMs: 1_000, restMs: 1_000 });
-      await join(under.engine, newAppId(), "A");
-      await under.advance(roomTtlMs);
-      const before = await under.engine.rooms.admits(appId, []);
-      await under.engine.sweep();
-      expect(await under.engine.rooms.admits(appId, [])).toBe(before);
+      const outcomes: string[] = [];
+      for (const sweeps of [false, true]) {
+        await using under = await make({ maxRooms: 2 });
+        const appId = await mint(under.engine, "1234", { ttlMs: 1_000, restMs: 1_000 });
+        await join(under.engine, newAppId(), "A");
+        await under.advance(roomTtlMs);
+        if (sweeps) await under.engine.sweep();
+        outcomes.push((await tryToSit(under.engine, appId, "A")).answer.outcome);
+      }
+      expect(outcomes[0]).toBe(outcomes[1]);
     });
 
     test("sizes are what is held right now", async () => {

@@ -4,7 +4,7 @@ import type { EngineLimits } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { fakeClock } from "../support/clock.ts";
 import { contractLimits, type EngineUnderTest, engineContract } from "./engine-contract.ts";
-import { mail, mint, pair, sit, take } from "./seating.ts";
+import { mail, mint, pair, sit, take, tryToSit } from "./seating.ts";
 
 async function make(limits: Partial<EngineLimits> = {}): Promise<EngineUnderTest> {
   const clock = fakeClock();
@@ -69,12 +69,13 @@ test("memory: refusing a room looks at no other rooms, however many are full of 
     engine.mailboxes.append(seat, "B", mail("1"));
     engine.seats.leave(seat);
   }
-  expect(engine.rooms.admits(newAppId(), [])).toBe("full");
+  const comes = async () => (await tryToSit(engine, newAppId(), "A")).answer.outcome;
+  expect(await comes()).toBe("full");
   looks = 0;
-  for (let n = 0; n < 100; n++) expect(engine.rooms.admits(newAppId(), [])).toBe("full");
+  for (let n = 0; n < 100; n++) expect(await comes()).toBe("full");
   expect(looks).toBeLessThan(1_000);
   await clock.advance(contractLimits.roomTtlMs);
-  expect(engine.rooms.admits(newAppId(), [])).toBe("admitted");
+  expect(await comes()).toBe("taken");
 });
 
 test("memory: every verb answers at once and tells its listeners in the same turn", async () => {

@@ -82,7 +82,7 @@ describe("a Redis that hangs", () => {
     await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 500 });
     const [engine] = nodes.engines;
     own.signal("SIGSTOP");
-    const asks = Array.from({ length: 60_000 }, (_, i) =>
+    const asks = Array.from({ length: 30_000 }, (_, i) =>
       Promise.resolve(take(engine, String(i))).catch(() => "unreachable"),
     );
     const answers = await within("every answer", Promise.all(asks));
@@ -155,7 +155,6 @@ describe("a Redis that is full", () => {
     expect(await take(two, "1234")).toBeDefined();
     expect(await two.seats.leave(b.seat)).toBe(true);
     await a.listener.until("peerLeft");
-    expect(await two.rooms.admits(appId, client("c"))).toBe("admitted");
     const again = await join(two, appId, "B");
     await a.listener.until("peerJoined");
     expect(told).toEqual([]);

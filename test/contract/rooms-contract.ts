@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import type { Account } from "../../src/base/account.ts";
 import { type AppId, newAppId } from "../../src/base/ids.ts";
 import { entryCostBytes } from "../../src/engine/engine.ts";
 import { contractLimits, type EngineUnderTest, type MakeEngine } from "./engine-contract.ts";
@@ -34,12 +33,9 @@ export function roomsContract(make: MakeEngine): void {
     return appId;
   }
 
-  async function admits(
-    { engine }: EngineUnderTest,
-    appId: AppId,
-    accounts: readonly Account[] = [],
-  ) {
-    return engine.rooms.admits(appId, accounts);
+  /** What a newcomer to side A hears. */
+  async function comes({ engine }: EngineUnderTest, appId: AppId = newAppId()) {
+    return (await tryToSit(engine, appId, "A")).answer.outcome;
   }
 
   describe("a room", () => {
@@ -204,24 +200,17 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 4 });
       for (const text of ["1111", "2222", "3333", "4444"]) {
         const appId = await mint(under.engine, text);
-        expect(await admits(under, appId)).toBe("admitted");
         await occupy(under, appId);
       }
-      const appId = await mint(under.engine, "5555");
-      expect(await admits(under, appId)).toBe("full");
-      expect((await tryToSit(under.engine, appId, "A")).answer).toEqual({ outcome: "full" });
+      expect(await comes(under, await mint(under.engine, "5555"))).toBe("full");
     });
 
     test("rooms that were not minted are admitted up to half of maxRooms", async () => {
       await using under = await make({ maxRooms: 4 });
       await occupy(under);
-      expect(await admits(under, newAppId())).toBe("admitted");
       await occupy(under);
-      expect(await admits(under, newAppId())).toBe("full");
-      expect((await tryToSit(under.engine, newAppId(), "A")).answer).toEqual({ outcome: "full" });
-      const minted = await mint(under.engine, "1111");
-      expect(await admits(under, minted)).toBe("admitted");
-      expect((await tryToSit(under.engine, minted, "A")).answer.outcome).toBe("taken");
+      expect(await comes(under)).toBe("full");
+      expect(await comes(under, await mint(under.engine, "1111"))).toBe("taken");
     });
 
     test("a redeemed code's room counts as minted", async () => {
@@ -229,22 +218,22 @@ export function roomsContract(make: MakeEngine): void {
       const minted = await mint(under.engine, "1111");
       await take(under.engine, "1111");
       await occupy(under);
-      expect(await admits(under, minted)).toBe("admitted");
+      expect(await comes(under, minted)).toBe("taken");
     });
 
     test("a room that exists admits its sides however full it is elsewhere", async () => {
       await using under = await make({ maxRooms: 2 });
       const { seat } = await occupy(under);
-      expect(await admits(under, newAppId())).toBe("full");
-      expect(await admits(under, seat.appId)).toBe("admitted");
+      expect(await comes(under)).toBe("full");
       expect((await tryToSit(under.engine, seat.appId, "B")).answer.outcome).toBe("taken");
     });
 
-    test("asking takes no space", async () => {
+    test("who is refused takes no space", async () => {
       await using under = await make({ maxRooms: 2 });
-      for (let asked = 0; asked < 10; asked++) {
-        expect(await admits(under, newAppId())).toBe("admitted");
-      }
+      const { seat } = await occupy(under);
+      for (let asked = 0; asked < 10; asked++) expect(await comes(under)).toBe("full");
+      await under.engine.seats.leave(seat);
+      expect(await comes(under)).toBe("taken");
     });
 
     test("of racing new rooms no more are admitted than there is space for", async () => {
@@ -259,10 +248,9 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 4 });
       const bare = await deserted(under);
       await occupy(under);
-      expect(await admits(under, newAppId())).toBe("admitted");
       await occupy(under);
-      expect(await admits(under, newAppId())).toBe("full");
-      expect((await tryToSit(under.engine, bare, "A")).answer).toEqual({ outcome: "full" });
+      expect(await comes(under)).toBe("full");
+      expect(await comes(under, bare)).toBe("full");
     });
 
     test("no more rooms give way than have to", async () => {
@@ -282,8 +270,7 @@ export function roomsContract(make: MakeEngine): void {
       await under.engine.seats.leave(a.seat);
       await under.engine.seats.leave(b.seat);
       await occupy(under);
-      expect(await admits(under, newAppId())).toBe("full");
-      expect((await tryToSit(under.engine, newAppId(), "A")).answer).toEqual({ outcome: "full" });
+      expect(await comes(under)).toBe("full");
       const back = await join(under.engine, appId, "B");
       expect(await readAll(under.engine, back.seat)).toEqual(["1 1"]);
     });
@@ -292,7 +279,7 @@ export function roomsContract(make: MakeEngine): void {
       await using under = await make({ maxRooms: 2 });
       const appId = await visit(under);
       await occupy(under, appId);
-      expect(await admits(under, newAppId())).toBe("full");
+      expect(await comes(under)).toBe("full");
     });
 
     test("a room whose time is over takes no space, whenever that is noticed", async () => {
@@ -301,10 +288,9 @@ export function roomsContract(make: MakeEngine): void {
       await sendAll(under.engine, a.seat, "B", ["1"]);
       await under.engine.seats.leave(a.seat);
       await under.engine.seats.leave(b.seat);
-      expect(await admits(under, newAppId())).toBe("full");
+      expect(await comes(under)).toBe("full");
       await under.advance(roomTtlMs);
-      expect(await admits(under, newAppId())).toBe("admitted");
-      expect((await tryToSit(under.engine, newAppId(), "A")).answer.outcome).toBe("taken");
+      expect(await comes(under)).toBe("taken");
     });
   });
 

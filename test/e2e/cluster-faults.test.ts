@@ -3,6 +3,7 @@ import { RedisClient } from "bun";
 import { openPair, TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { startProxy } from "../support/proxy.ts";
+import { upgradeRequest } from "../support/raw-client.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
 import { until, within } from "../support/waiting.ts";
@@ -56,6 +57,44 @@ test("a newcomer to a dead node's seat gets it without waiting for the lease", a
   expect(await b.next()).toEqual(roomFull);
 });
 
+test("a client that goes away while its seat is taken gives it up, and is no longer counted", async () => {
+  await using redis = await TestRedis.start();
+  await using server = await testServer({ REDIS_URL: redis.url, HEARTBEAT: "10m", DRAIN: "0" });
+  const appId = crypto.randomUUID();
+  await using b = await TestClient.open(server.ws, appId, "B", { v2: true });
+  await b.nextOf("welcome");
+  redis.signal("SIGSTOP");
+  const gone = new WebSocket(`${server.ws}/ws?appID=${appId}&side=A`);
+  await server.metricBecomes("nt_ws_open", (open) => open === 2);
+  gone.terminate();
+  redis.signal("SIGCONT");
+  await b.nextOf("peer_left");
+  await server.metricBecomes("nt_ws_open", (open) => open === 1);
+  await using a = await TestClient.open(server.ws, appId, "A");
+  expect(await a.next()).toEqual(roomFull);
+});
+
+test("an offer that is sent as a peer's socket opens arrives on every node, 15 of 15", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, HEARTBEAT: "10m", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  for (let i = 0; i < 15; i++) {
+    const appId = crypto.randomUUID();
+    await using a = await TestClient.open(one.ws, appId, "A");
+    const b = new WebSocket(`${(i % 2 ? one : two).ws}/ws?appID=${appId}&side=B`);
+    const heard: unknown[] = [];
+    const both = new Promise<void>((resolve) => {
+      b.onmessage = ({ data }) => void (heard.push(JSON.parse(data)) === 2 && resolve());
+    });
+    b.onopen = () => a.send({ type: "offer" });
+    await within("room_full and the offer", both);
+    expect(heard).toEqual([roomFull, { type: "offer" }]);
+    expect(await a.next()).toEqual(roomFull);
+    b.close();
+  }
+});
+
 test("a Redis that hangs: 503 for what needs it, local pairs go on, others are sent away, and it heals", async () => {
   await using redis = await TestRedis.start();
   const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "600ms", HEARTBEAT: "1s", DRAIN: "0" };
@@ -73,9 +112,8 @@ test("a Redis that hangs: 503 for what needs it, local pairs go on, others are s
   expect(await (await fetch(`${one.http}/readyz`)).json()).toMatchObject({ ready: false });
   expect((await fetch(`${one.http}/healthz`)).status).toBe(200);
   const minted = await fetch(`${one.http}/rendezvous/code`, { method: "POST" });
-  const upgrade = await fetch(`${one.http}/ws?appID=${crypto.randomUUID()}&side=A`, {
-    headers: { upgrade: "websocket", connection: "upgrade" },
-  });
+  const target = `/ws?appID=${crypto.randomUUID()}&side=A`;
+  const upgrade = await fetch(one.http + target, { headers: upgradeRequest(target).headers ?? {} });
   for (const answer of [minted, await one.redeem(code), upgrade]) {
     expect(answer.status).toBe(503);
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);

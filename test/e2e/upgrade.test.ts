@@ -45,6 +45,24 @@ test("a handshake with a key that is none is refused with 400", async () => {
   expect(JSON.parse(body)).toMatchObject({ code: "malformed" });
 });
 
+test("the other side hears nothing of a handshake that is refused", async () => {
+  await using server = await testServer({ SOCKETS_PER_CLIENT: "2" });
+  const appId = crypto.randomUUID();
+  await using b = await TestClient.open(server.ws, appId, "B", { v2: true });
+  await b.nextOf("welcome");
+  for (const bad of [{ "Sec-WebSocket-Key": "short" }, { "Sec-WebSocket-Version": "8" }]) {
+    const { status } = await rawRequest(
+      server.http,
+      upgradeRequest(`/ws?appID=${appId}&side=A`, bad),
+    );
+    expect(status).toBeGreaterThanOrEqual(400);
+  }
+  expect(await b.settled()).toEqual([]);
+  // Nor is one counted as a socket.
+  await using _a = await TestClient.open(server.ws, appId, "A");
+  await b.nextOf("peer_joined");
+});
+
 test("a handshake of another protocol version is told with 426 which one is spoken", async () => {
   const request = upgradeRequest(good, { "Sec-WebSocket-Version": "8" });
   const { status, headers } = await refusal({}, request);

@@ -100,7 +100,6 @@ function asOne(nodes: readonly [Engine, ...Engine[]], nodeFor?: (side: Side) => 
       recentMisses: () => next().codes.recentMisses(),
     },
     rooms: {
-      admits: (...args) => next().rooms.admits(...args),
       establish: (seat) => at(seat).rooms.establish(seat),
       allowsIce: (...args) => next().rooms.allowsIce(...args),
     },

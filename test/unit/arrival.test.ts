@@ -12,95 +12,13 @@ import type {
   Waiter,
 } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import { Arrival } from "../../src/signaling/arrival.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
-import {
-  claimable,
-  displacedAfterMs,
-  type ParkingEvent,
-  type ParkingState,
-  parkingStep,
-  patienceOf,
-} from "../../src/signaling/parking.ts";
+import { Arrival, displacedAfterMs } from "../../src/signaling/arrival.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { RecordingListener } from "../contract/listener.ts";
 import { type SitOptions, sit } from "../contract/seating.ts";
 import { fakeClock } from "../support/clock.ts";
-
-describe("the rule", () => {
-  const events = [
-    "first_frame",
-    "alive",
-    "dead",
-    "gone",
-    "vacant",
-    "busy",
-    "other_occupant",
-    "patience_over",
-    "displaced",
-  ] as const satisfies readonly ParkingEvent[];
-
-  /** For each state what each event, in the order above, leads to: the state and the action. */
-  const table: Record<ParkingState, readonly string[]> = {
-    asking: [
-      "asking claim same_sid",
-      "waiting wait",
-      "asking claim dead",
-      "asking claim free",
-      "asking claim free",
-      "asking nothing",
-      "asking probe",
-      "refused refuse",
-      "leaving leave",
-    ],
-    waiting: [
-      "waiting claim same_sid",
-      "waiting nothing",
-      "waiting claim dead",
-      "waiting claim free",
-      "waiting claim free",
-      "waiting nothing",
-      "asking probe",
-      "refused refuse",
-      "leaving leave",
-    ],
-    leaving: [
-      ...Array<string>(5).fill("leaving nothing"),
-      "leaving nothing",
-      "leaving nothing",
-      "refused refuse",
-      "leaving nothing",
-    ],
-    refused: Array<string>(9).fill("refused nothing"),
-  };
-
-  const rows = Object.entries(table).flatMap(([state, outcomes]) =>
-    events.map((event, i) => [state as ParkingState, event, outcomes[i] ?? ""] as const),
-  );
-
-  test.each(rows)("%s, on %s: %s", (state, event, outcome) => {
-    const step = parkingStep(state, event);
-    const how = step.action.do === "claim" ? ` ${step.action.how}` : "";
-    expect(`${step.state} ${step.action.do}${how}`).toBe(outcome);
-  });
-
-  test.each([
-    [1, 5_000],
-    [2, 10_000],
-    [3, 15_000],
-    [4, 15_000],
-    [1_000, 15_000],
-  ])("newcomer number %p waits %p ms beside a living occupant", (times, ms) => {
-    expect(patienceOf(times)).toBe(ms);
-  });
-
-  test("a dead occupant is named by its token", () => {
-    expect(claimable("free", 7)).toBe("free");
-    expect(claimable("same_sid", 7)).toBe("same_sid");
-    expect(claimable("dead", 7)).toEqual({ dead: 7 });
-  });
-});
 
 /** Lets everything happen that hangs on answers already given. */
 async function settle(): Promise<void> {
@@ -118,7 +36,7 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   const arrival = new Arrival(newcomer, context, {
@@ -151,7 +69,7 @@ async function setUp({ sid = "" }: SitOptions = {}) {
       takes++ === 0 ? { outcome: "busy", token } : seats.take(who, how);
     const asked: Engine = { ...engine, seats: Object.assign(Object.create(seats), { take }) };
     const arrived = arrive(newcomer, asked, clock);
-    arrived.arrival.join();
+    arrived.arrival.take();
     await settle();
     return { ...arrived, listener };
   };
@@ -361,7 +279,7 @@ describe("a newcomer at an engine that takes its time", () => {
       listener,
     } as const;
     const arrived = arrive(newcomer, slow.engine, fakeClock());
-    arrived.arrival.join();
+    arrived.arrival.take();
     await slow.answer(busy);
     slow.takes.length = 0;
     return { ...slow, ...arrived };

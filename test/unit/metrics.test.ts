@@ -34,7 +34,7 @@ function server(engine: "memory" | "redis" = "memory") {
     limiters: () => ({ http: limiter, ws: limiter }),
     deferredRequests: () => 0,
     queuedBytes: () => 0,
-    largeFrames: { size: 0, workedMs: 0 },
+    fairQueue: { waiting: () => 0, largeMs: 0 },
     monotonicMs: () => state.monotonicMs,
     maxAgeMs: 1_000,
     process: {

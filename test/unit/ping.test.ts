@@ -2,16 +2,15 @@ import { expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { fakeClock } from "../support/clock.ts";
-import { FakeConnection } from "../support/fake-connection.ts";
+import { FakeConnection, fakeClient, noEntrance } from "../support/fake-connection.ts";
 
 test("a ping counts towards the rate of frames as any frame does", () => {
   const clock = fakeClock();
-  const connection = new FakeConnection();
   const identity = {
     appId: newAppId(),
     side: "A",
@@ -19,17 +18,20 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     mailboxClient: true,
     v2: true,
   } as const;
-  const peer = new Peer(identity, connection, {
+  const connection = new FakeConnection(identity);
+  const context = {
+    ...noEntrance,
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
     clock,
     tally: new Tally(),
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 5,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
-  });
-  peer.join();
+  };
+  const peer = new Peer(connection, context, fakeClient);
+  peer.take();
   const pongs = () => connection.sent.filter((text) => text === '{"type":"pong"}').length;
   for (let n = 0; n < 12; n++) peer.received('{"type":"ping"}');
   expect(pongs()).toBe(10);

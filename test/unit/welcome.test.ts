@@ -4,12 +4,13 @@ import { SharedBudget } from "../../src/base/shared-budget.ts";
 import type { IceServer } from "../../src/config/ice-formats.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import type { SignalingContext } from "../../src/signaling/context.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { fakeClock } from "../support/clock.ts";
+import { fakeClient, noEntrance } from "../support/fake-connection.ts";
 import { fakeLink } from "../support/fake-link.ts";
 
 const stun = { urls: "stun:stun.example.com" };
@@ -31,10 +32,11 @@ function room() {
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
     clock,
     tally,
+    ...noEntrance,
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
     iceServers: () => answers.promise,
   };
@@ -42,9 +44,10 @@ function room() {
   const enter = (side: Side, v2 = true) => {
     const { link, ws } = fakeLink(flow);
     const identity = { appId, side, sid: "", mailboxClient: false, v2 };
-    const peer = new Peer(identity, link, context);
+    link.enters(identity);
+    const peer = new Peer(link, context, fakeClient);
     link.peer = peer;
-    peer.join();
+    peer.take();
     const heard = () => ws.sent.map((text) => JSON.parse(text) as { type: string });
     const leave = () => {
       link.terminate("client");

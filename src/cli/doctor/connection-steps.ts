@@ -4,7 +4,7 @@ import { connect as connectTls, type PeerCertificate, type TLSSocket } from "nod
 import type { Cancel, Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
-import { inUrl, isLoopback } from "../network.ts";
+import { inUrl, isLoopback } from "../../base/network.ts";
 import { fieldOf } from "./http-steps.ts";
 import {
   connectionFault,

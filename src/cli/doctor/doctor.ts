@@ -2,7 +2,7 @@ import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { terminalText } from "../../base/terminal-text.ts";
 import type { Command } from "../commands.ts";
-import { connectDirectly } from "../network.ts";
+import { connectDirectly } from "../healthcheck.ts";
 import type { OptionalSteps } from "./examine.ts";
 import { parseTarget, type Target, type Verdict } from "./target.ts";
 

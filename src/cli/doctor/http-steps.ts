@@ -1,5 +1,5 @@
 import { isPrivate, parseAddress } from "../../base/address.ts";
-import { inUrl, isLoopback } from "../network.ts";
+import { inUrl, isLoopback } from "../../base/network.ts";
 import {
   connectionFault,
   type Failed,

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { isPrivate, parseAddress } from "../../base/address.ts";
 import { codeOf, messageOf } from "../../base/errors.ts";
-import { isLoopback } from "../network.ts";
+import { isLoopback } from "../../base/network.ts";
 
 /** The server to examine, by the URL that its clients use. */
 export interface Target {

@@ -245,6 +245,15 @@ local function __TS__Delete(target, key)
     return true
 end
 
+local function __TS__ArraySome(self, callbackfn, thisArg)
+    for i = 1, #self do
+        if callbackfn(thisArg, self[i], i - 1, self) then
+            return true
+        end
+    end
+    return false
+end
+
 local function __TS__ArrayIncludes(self, searchElement, fromIndex)
     if fromIndex == nil then
         fromIndex = 0
@@ -368,6 +377,7 @@ return {
   __TS__ArrayFilter = __TS__ArrayFilter,
   __TS__New = __TS__New,
   __TS__Delete = __TS__Delete,
+  __TS__ArraySome = __TS__ArraySome,
   __TS__ArrayIncludes = __TS__ArrayIncludes,
   __TS__ArrayIndexOf = __TS__ArrayIndexOf,
   __TS__SparseArrayNew = __TS__SparseArrayNew,
@@ -1719,10 +1729,11 @@ function sitAgain(turn, holder, ____bindingPattern0)
 end
 function vouch(turn, room, side, peer)
     local place = room[side]
-    if peer == nil or place.lastToken >= peer.token or not turn:isAlive(peer.node) then
+    if peer == nil or place.lastToken >= peer.token or place.seat ~= nil then
         return
     end
-    if place.seat ~= nil then
+    turn:tell(side, peer, {kind = "check"})
+    if not turn:isAlive(peer.node) then
         return
     end
     sit(
@@ -1732,7 +1743,6 @@ function vouch(turn, room, side, peer)
         __TS__ObjectAssign({}, peer, {sid = place.sid, accounts = place.accounts})
     )
     place.started = false
-    turn:tell(side, peer, {kind = "check"})
 end
 --- Takes a seat, in a new room if there is space for one.
 function ____exports.take(turn, taker, how)
@@ -1933,7 +1943,6 @@ local ____relay_2Ets = require("src.engine.rules.relay")
 local publish = ____relay_2Ets.publish
 local start = ____relay_2Ets.start
 local ____room_2Ets = require("src.engine.rules.room")
-local admission = ____room_2Ets.admission
 local forget = ____room_2Ets.forget
 local isBare = ____room_2Ets.isBare
 local lookAt = ____room_2Ets.lookAt
@@ -1971,7 +1980,6 @@ local function check(turn, seat)
 end
 --- Verbs that anybody may ask.
 local roomVerbs = {
-    admission = admission,
     take = take,
     park = park,
     unpark = unpark,
@@ -2017,10 +2025,11 @@ local ____lualib = require("lualib_bundle")
 local __TS__Class = ____lualib.__TS__Class
 local __TS__New = ____lualib.__TS__New
 local __TS__Delete = ____lualib.__TS__Delete
+local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, enter, setScore
+local shareName, isCheck, enter, setScore
 local ____rules_2Ets = require("src.engine.rules.rules")
 local isBare = ____rules_2Ets.isBare
 local lookAt = ____rules_2Ets.lookAt
@@ -2051,8 +2060,8 @@ function ____exports.leaseOf(node)
         node
     ))
 end
---- Tells a node. One that is gone has no stream. One that does not read loses, past a bound, all that it has
--- not read, and is told so.
+--- Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
+-- told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
 function ____exports.post(node, messages)
     local stream = keyOf("node:" .. node)
     local streams = keyOf("streams")
@@ -2065,7 +2074,20 @@ function ____exports.post(node, messages)
         "m",
         text
     ) == false then
-        return {}
+        if not __TS__ArraySome(
+            messages,
+            function(____, message) return isCheck(message) end
+        ) then
+            return {}
+        end
+        call(
+            "XADD",
+            stream,
+            "*",
+            "m",
+            text
+        )
+        call("PEXPIRE", stream, present.common.leaseMs)
     end
     local unread = call("HINCRBY", streams, node, #text)
     local nodes = math.max(
@@ -2088,6 +2110,9 @@ function ____exports.post(node, messages)
     )
     call("HSET", streams, node, 0)
     return {}
+end
+function isCheck(message)
+    return message.to == "seat" and message.event.kind == "check"
 end
 --- Is collected sooner than rooms: sums that outlive what they count would be too high for ever.
 function ____exports.keepShared(name)
@@ -2134,10 +2159,10 @@ function enter(turn, known)
     end
     for ____, node in ipairs(nodes) do
         do
-            local __continue108
+            local __continue111
             repeat
                 if __TS__ArrayIncludes(known.nodes, node) then
-                    __continue108 = true
+                    __continue111 = true
                     break
                 end
                 if call(
@@ -2147,9 +2172,9 @@ function enter(turn, known)
                 ) == 1 then
                     ____exports.keepShared("seats:" .. node)
                 end
-                __continue108 = true
+                __continue111 = true
             until true
-            if not __continue108 then
+            if not __continue111 then
                 break
             end
         end
@@ -2975,7 +3000,7 @@ local function trim(read, bytes)
             "HINCRBY",
             keyOf("streams"),
             present.node,
-            -bytes
+            0 - bytes
         )
     end
 end

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { Side } from "../../base/ids.ts";
-import type { Admission } from "../engine.ts";
+import type { NoSpace } from "../engine.ts";
 import { isPastShare } from "./counting.ts";
 import { discardMail, mailsIn, passIds } from "./mail.ts";
 import { clearHold, holdIsOver } from "./relay.ts";
@@ -55,7 +55,10 @@ function newPlace(): Place {
 }
 
 /** Whether there is a room, or space for one more. Those that stand bare give way. */
-export function admission(turn: Turn, accounts: readonly Account[]): Admission {
+export function admission(
+  turn: Turn,
+  accounts: readonly Account[],
+): "admitted" | NoSpace["outcome"] {
   if (turn.room !== undefined) return "admitted";
   const minted = turn.code() !== undefined;
   const max = roomBound(turn, minted);

@@ -1,6 +1,6 @@
 import { ack, append, hello, read } from "./mail.ts";
 import { publish, start } from "./relay.ts";
-import { admission, forget, isBare, lookAt, settle } from "./room.ts";
+import { forget, isBare, lookAt, settle } from "./room.ts";
 import {
   allowsIce,
   establish,
@@ -35,7 +35,6 @@ function check(turn: Turn, seat: Holder): Look {
 
 /** Verbs that anybody may ask. */
 const roomVerbs = {
-  admission,
   take,
   park,
   unpark,

@@ -209,14 +209,14 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   }
 }
 
-/** Seats a peer of which the store does not know yet, until its own node is heard. */
+/** Seats a peer of which the store does not know yet, until its own node is heard, which looks at once. */
 function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): void {
   const place = room[side];
-  if (peer === undefined || place.lastToken >= peer.token || !turn.isAlive(peer.node)) return;
-  if (place.seat !== undefined) return;
+  if (peer === undefined || place.lastToken >= peer.token || place.seat !== undefined) return;
+  turn.tell(side, peer, { kind: "check" });
+  if (!turn.isAlive(peer.node)) return;
   sit(turn, room, side, { ...peer, sid: place.sid, accounts: place.accounts });
   place.started = false;
-  turn.tell(side, peer, { kind: "check" });
 }
 
 /** What a store knows of a seat, and of what waits for it. */

@@ -58,7 +58,7 @@ function trim(read: string, bytes: number): void {
   const stream = keyOf(`node:${present.node}`);
   call("XTRIM", stream, "MINID", format("%.0f-%.0f", msOf(read), seqOf(read) + 1));
   if (call<number>("XLEN", stream) === 0) call("HSET", keyOf("streams"), present.node, 0);
-  else call("HINCRBY", keyOf("streams"), present.node, -bytes);
+  else call("HINCRBY", keyOf("streams"), present.node, 0 - bytes);
 }
 
 function forgetNode(node: string): object {

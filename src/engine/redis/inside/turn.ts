@@ -289,14 +289,18 @@ export function leaseOf(node: string): number {
 }
 
 /**
- * Tells a node. One that is gone has no stream. One that does not read loses, past a bound, all that it has
- * not read, and is told so.
+ * Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
+ * told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
  */
 export function post(node: string, messages: readonly Message[]): object {
   const stream = keyOf(`node:${node}`);
   const streams = keyOf("streams");
   const text = json(messages);
-  if (call<Value>("XADD", stream, "NOMKSTREAM", "*", "m", text) === false) return {};
+  if (call<Value>("XADD", stream, "NOMKSTREAM", "*", "m", text) === false) {
+    if (!messages.some((message) => isCheck(message))) return {};
+    call("XADD", stream, "*", "m", text);
+    call("PEXPIRE", stream, present.common.leaseMs);
+  }
   const unread = call<number>("HINCRBY", streams, node, text.length);
   const nodes = Math.max(2, call<number>("ZCARD", keyOf("nodes")));
   if (unread <= present.common.streamBytes / nodes) return {};
@@ -304,6 +308,10 @@ export function post(node: string, messages: readonly Message[]): object {
   call("XADD", stream, "*", "m", "gap");
   call("HSET", streams, node, 0);
   return {};
+}
+
+function isCheck(message: Message): boolean {
+  return message.to === "seat" && message.event.kind === "check";
 }
 
 /** What is kept about all rooms and nodes. */
