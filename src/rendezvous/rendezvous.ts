@@ -1,8 +1,8 @@
 import { type Account, type AccountKind, accountKinds, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
-import { type AppId, type Code, newAppId } from "../base/ids.ts";
+import { type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
+import type { CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { RoomRefusal } from "../protocol/frames.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { CodeDigits, Refusal, Tally } from "../telemetry/tally.ts";
@@ -84,22 +84,9 @@ const codesFullRetryMs = 30_000;
 
 export function rendezvous(options: RendezvousOptions): Rendezvous {
   const { codes, random, roomTtlMs, redeemFailures, tally } = options;
-  const maxHeld = Object.fromEntries(accountKinds.map((kind) => [kind, quota(kind)])) as Record<
-    AccountKind,
-    number
-  >;
-  const lengths = codeLengths(options).map((length) => ({
-    ...length,
-    maxHeld,
-  }));
-
-  /** How many codes an account may hold: its limit, or its share of all codes if that is less. */
-  function quota(kind: AccountKind): number {
-    const { maxDigits, maxCodes, maxPerClient } = options;
-    if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
-    const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
-    return Math.min(share, limitOf({ kind }, maxPerClient));
-  }
+  const quotas = accountKinds.map((kind) => [kind, quotaOf(kind, options)]);
+  const maxHeld = Object.fromEntries(quotas) as Record<AccountKind, number>;
+  const lengths = codeLengths(options).map((length) => ({ ...length, maxHeld }));
 
   /** The first length from `index` on that recent misses allow, or the last one. */
   function firstServing(index: number): number {
@@ -113,26 +100,20 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   function claimFrom(index: number, entry: NewCode): MaybePromise<Minted | Unminted> {
     const length = lengths[index];
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
-    const claim = codes.claim(new Draws(length, random), entry, length);
-    return andThen(
-      claim,
-      (answer) => concluded(answer, entry.appId) ?? claimFrom(index + 1, entry),
-    );
-  }
-
-  function concluded(claim: Claim, appId: AppId): Minted | Unminted | undefined {
-    switch (claim.outcome) {
-      case "claimed":
-        tally.codesMinted++;
-        return { outcome: "minted", code: claim.code, appId, expiresAt: claim.expiresAt };
-      case "client_full":
-        return { outcome: "client_full", retryAfterMs: claim.retryAfterMs };
-      case "crowded":
-      case "collided":
-        return undefined;
-      default:
-        return claim satisfies never;
-    }
+    return andThen(codes.claim(new Draws(length, random), entry, length), (claim) => {
+      switch (claim.outcome) {
+        case "claimed":
+          tally.codesMinted++;
+          return { ...claim, outcome: "minted", appId: entry.appId };
+        case "client_full":
+          return claim;
+        case "crowded":
+        case "collided":
+          return claimFrom(index + 1, entry);
+        default:
+          return claim satisfies never;
+      }
+    });
   }
 
   return {
@@ -160,6 +141,14 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
       return { recentMisses, shows, digits };
     },
   };
+}
+
+/** How many codes an account may hold: its limit, or its share of all codes if that is less. */
+function quotaOf(kind: AccountKind, options: RendezvousOptions): number {
+  const { maxDigits, maxCodes, maxPerClient } = options;
+  if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
+  const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
+  return Math.min(share, limitOf({ kind }, maxPerClient));
 }
 
 /** The metric's reason, the problem, and when to try again if that is known. */
