@@ -762,7 +762,9 @@ function ____exports.json(value)
     end
     local record = value
     for name in pairs(record) do
-        parts[#parts + 1] = (quote(name) .. ":") .. ____exports.json(record[name])
+        if record[name] ~= nil then
+            parts[#parts + 1] = (quote(name) .. ":") .. ____exports.json(record[name])
+        end
     end
     return ("{" .. table.concat(parts, ",")) .. "}"
 end

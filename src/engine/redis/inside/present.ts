@@ -63,6 +63,9 @@ export function json(value: unknown): string {
     return `[${parts.join(",")}]`;
   }
   const record = value as Record<string, unknown>;
-  for (const name in record) parts.push(`${quote(name)}:${json(record[name])}`);
+  for (const name in record) {
+    // Lua keeps no key without a value; the simulation runs this as TypeScript.
+    if (record[name] !== undefined) parts.push(`${quote(name)}:${json(record[name])}`);
+  }
   return `{${parts.join(",")}}`;
 }
