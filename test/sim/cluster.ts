@@ -7,12 +7,10 @@ import { epoch, newProcess } from "./time.ts";
 
 /** The most that a replica lags behind, ms. */
 const mostLagMs = 1_000;
-/** How long a node may need to find a Redis that is whole again, ms. */
-const foundMs = 6_000;
 
 /** Between one node and Redis. */
 interface Wiring {
-  /** ms of the simulation until which nothing gets through. Infinite: it is lost. */
+  /** ms of the simulation until which nothing gets through. */
   readonly blockedUntil: { to: number; from: number };
 }
 
@@ -47,7 +45,7 @@ export class Cluster implements Arrangement {
     };
     this.hasSentinels = draws.oneIn(2);
     this.primary = this.named = this.newServer();
-    this.sites = Array.from({ length: 2 + draws.below(2) }, () => ({
+    this.sites = Array.from({ length: draws.oneIn(4) ? 3 : 2 }, () => ({
       machine: { clockOffset: draws.oneIn(2) ? 0 : draws.below(20_000) - 10_000 },
       wiring: { blockedUntil: { to: 0, from: 0 } },
       node: undefined,
@@ -133,8 +131,13 @@ export class Cluster implements Arrangement {
 
   // ---- faults ----
 
+  /** How long a node may need to find a Redis that is whole again. */
+  private get foundMs(): number {
+    return 3 * this.ground.config.redisTimeoutMs;
+  }
+
   private disturb(ms: number): void {
-    this.ground.checks.disturb(ms + foundMs);
+    this.ground.checks.disturb(ms + this.foundMs);
   }
 
   private some(draws: Chance): [Site, Node] | undefined {
@@ -166,7 +169,7 @@ export class Cluster implements Arrangement {
     "node stop": (draws) => {
       const [, node] = this.some(draws) ?? [];
       const ms = 100 + draws.below(draws.oneIn(4) ? 60_000 : 3_000);
-      if (node) this.ground.checks.disturbRoomsOf(node, ms + foundMs);
+      if (node) this.ground.checks.disturbRoomsOf(node, ms + this.foundMs);
       node?.stop(ms);
     },
     "node clock": (draws) => {
@@ -176,16 +179,11 @@ export class Cluster implements Arrangement {
       const { node, wiring } = draws.pick(this.sites);
       const ms = 100 + draws.below(draws.oneIn(3) ? 60_000 : 5_000);
       const directions = draws.pick([["to"], ["from"], ["to", "from"]] as const);
-      const isLost = draws.oneIn(2);
-      const until = this.ground.time.now + ms;
-      for (const direction of directions) {
-        wiring.blockedUntil[direction] = isLost ? Number.POSITIVE_INFINITY : until;
-      }
-      this.ground.time.after(ms, () => {
-        for (const direction of directions) wiring.blockedUntil[direction] = 0;
-      });
-      node?.disturb(ms + foundMs);
-      if (node) this.ground.checks.disturbRoomsOf(node, ms + foundMs);
+      // What was sent meanwhile is sent again, later and later.
+      const until = this.ground.time.now + ms + draws.below(Math.min(ms, 3_000));
+      for (const direction of directions) wiring.blockedUntil[direction] = until;
+      node?.disturb(ms + this.foundMs);
+      if (node) this.ground.checks.disturbRoomsOf(node, ms + this.foundMs);
     },
     "redis connections reset": () => {
       this.disturb(2_000);

@@ -14,8 +14,9 @@ export const parse = JSON.parse;
 export const quote = JSON.stringify;
 
 export function format(pattern: string, ...numbers: number[]): string {
+  if (numbers.length === 1) return String(Math.round(numbers[0] as number));
   let next = 0;
-  return pattern.replaceAll("%.0f", () => BigInt(Math.round(numbers[next++] ?? 0)).toString());
+  return pattern.replaceAll("%.0f", () => String(Math.round(numbers[next++] ?? 0)));
 }
 
 export function number(text: Reply | undefined): number | undefined {

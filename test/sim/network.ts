@@ -328,7 +328,7 @@ export class ServerSocket {
   publish(text: string): number {
     if (this.unsentBytes > this.host.backpressureLimit) return this.drop();
     this.conn.tap.serverSent(this.conn, text);
-    if (this.published.length === 0) this.host.dirty.push(this);
+    if (this.published.length === 0) this.conn.time.atEndOfTurn(() => this.flush());
     this.published.push(text);
     this.publishedBytes += text.length;
     const answer = this.isBehind ? -1 : text.length;
@@ -465,8 +465,6 @@ interface Upgrading {
 /** Bun's `Server` of one node. */
 export class FakeServer {
   readonly conns = new Set<Conn>();
-  /** Sockets with something published in this turn. */
-  dirty: ServerSocket[] = [];
   pendingRequests = 0;
   /** Requests for a socket among them. */
   pendingUpgrades = 0;
@@ -485,13 +483,6 @@ export class FakeServer {
 
   get bun(): Server<PeerSocket> {
     return this as unknown as Server<PeerSocket>;
-  }
-
-  endOfTurn(): void {
-    const { dirty } = this;
-    if (dirty.length === 0) return;
-    this.dirty = [];
-    for (const socket of dirty) socket.flush();
   }
 
   requestIP(request: Request): { address: string } | null {

@@ -33,7 +33,8 @@ export function drawConfig(draws: Chance): Config {
     MAILBOX_MAX_BYTES: String(maxFrame * (small ? 2 : 20)),
     MAIL_TOTAL_BYTES: "8388608",
     FRAMES_PER_SEC: draws.pick(["1000", "1000", "40"]),
-    MAX_ROOMS: "300",
+    REDIS_TIMEOUT: draws.pick(["2s", "4s", "4s"]),
+    MAX_ROOMS: "120",
     MAX_SOCKETS: "1000",
   });
   if ("problems" in read) throw new Error(JSON.stringify(read.problems));

@@ -25,12 +25,20 @@ interface Kept {
 export type Reply = string | number | false | readonly Reply[];
 type Command = (this: RedisData, ...args: string[]) => Reply;
 
+interface Change {
+  readonly atMs: number;
+  readonly key: string;
+  /** Undefined: nothing. A number: only when it ends was changed, from then. */
+  readonly before: Kept | undefined | number;
+}
+
 /** What is kept in one Redis, and the commands that the engine uses, as Redis 7 carries them out. */
 export class RedisData {
   private readonly keys = new Map<string, Kept>();
   /** What keys held before they were changed, oldest first. */
-  private readonly journal: { atMs: number; key: string; before: Kept | undefined }[] = [];
-  private changedNow = new Set<string>();
+  private readonly journal: Change[] = [];
+  private readonly changedNow = new Set<string>();
+  private trimAt = 500;
   private journalAt = -1;
   /** Keys of streams that something was added to. */
   readonly added = new Set<string>();
@@ -66,8 +74,10 @@ export class RedisData {
     for (const [key, kept] of this.keys) older.keys.set(key, copy(kept));
     for (const { atMs: changedAt, key, before } of [...this.journal].reverse()) {
       if (changedAt < atMs) break;
+      const kept = older.keys.get(key);
       if (before === undefined) older.keys.delete(key);
-      else older.keys.set(key, copy(before));
+      else if (typeof before !== "number") older.keys.set(key, copy(before));
+      else if (kept !== undefined) kept.expiresAt = before;
     }
     return older;
   }
@@ -81,20 +91,26 @@ export class RedisData {
     return undefined;
   }
 
-  private changes(key: string): void {
+  private changes(key: string, isOnlyItsEnd = false): void {
     const keepsMs = this.journalMs();
     if (keepsMs === 0) return;
     const atMs = this.monotonicMs();
     if (atMs !== this.journalAt) {
       this.journalAt = atMs;
-      this.changedNow = new Set();
-      let old = 0;
-      while (old < this.journal.length && (this.journal[old]?.atMs ?? 0) < atMs - keepsMs) old++;
-      if (old > 500) this.journal.splice(0, old);
+      this.changedNow.clear();
+      if (this.journal.length > this.trimAt) {
+        const first = this.journal.findIndex((change) => change.atMs >= atMs - keepsMs);
+        this.journal.splice(0, first === -1 ? this.journal.length : first);
+        this.trimAt = 2 * this.journal.length + 500;
+      }
     }
     if (this.changedNow.has(key)) return;
-    this.changedNow.add(key);
     const before = this.keys.get(key);
+    if (isOnlyItsEnd) {
+      if (before) this.journal.push({ atMs, key, before: before.expiresAt });
+      return;
+    }
+    this.changedNow.add(key);
     this.journal.push({ atMs, key, before: before && copy(before) });
   }
 
@@ -118,7 +134,7 @@ export class RedisData {
   expire(key: string, ttlMs: number): boolean {
     const kept = this.find(key);
     if (kept === undefined) return false;
-    this.changes(key);
+    this.changes(key, true);
     kept.expiresAt = this.clock() + ttlMs;
     return true;
   }

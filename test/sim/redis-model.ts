@@ -17,7 +17,7 @@ export interface ModelTime {
 export interface Wire {
   /** ms that a message takes, one way. */
   latency(): number;
-  /** ms since the epoch until which nothing gets through in this direction. Infinite: it is lost. */
+  /** ms since the epoch until which nothing gets through in this direction. */
   blockedUntil(direction: "to" | "from"): number;
 }
 
@@ -221,7 +221,6 @@ export class ModelLink implements RedisLink {
     const { wire, arrivesAt } = this;
     const at = Math.max(arrivesAt[direction], now + wire.latency(), wire.blockedUntil(direction));
     arrivesAt[direction] = at;
-    if (!Number.isFinite(at)) return;
     const arrive = () => {
       if (!this.isClosed) run();
     };

@@ -22,7 +22,7 @@ function every(world: World, ms: number, untilMs: number, act: () => void): void
 function guesser(world: World, untilMs: number): void {
   const draws = world.draws("guesser");
   const tries: number[] = [];
-  every(world, 3_000, untilMs / 3, () => {
+  every(world, 4_000, untilMs / 3, () => {
     const code = String(draws.below(10_000)).padStart(4, "0");
     world.redeem(draws, "192.0.2.66", code, "guesser", (_, status) => {
       if (status !== 410 && status !== 200) return;
@@ -40,12 +40,12 @@ function hoarder(world: World, untilMs: number): void {
   const draws = world.draws("hoarder");
   const who = { address: "192.0.2.77", process: nature };
   let count = 0;
-  every(world, 2_500, untilMs, () => {
+  every(world, 8_000, untilMs, () => {
     const socket = new ClientSocket();
     const url = `ws://sim/ws?appID=${crypto.randomUUID()}&side=A&sid=`;
     socket.onopen = () => {
       const payload = "x".repeat(draws.below(world.maxFrameBytes - 100));
-      for (let i = 0; i < 6; i++) socket.send(JSON.stringify({ type: "send", to: "B", payload }));
+      for (let i = 0; i < 3; i++) socket.send(JSON.stringify({ type: "send", to: "B", payload }));
     };
     world.connect(socket, `hoarder#${++count}`, who, { url, protocol: "" });
     world.time.after(5_000 + draws.below(120_000), () => socket.close());

@@ -37,8 +37,8 @@ export class Time {
   current: Process = nature;
   private planned = 0;
   private readonly heap: Event[] = [];
-  /** Called at the end of each turn. */
-  endOfTurn: () => void = () => {};
+  /** What is still to be done in this turn. */
+  private turnEnds: (() => void)[] = [];
   /** Called with what no code has caught. */
   uncaught: (error: unknown) => void = () => {};
 
@@ -59,6 +59,10 @@ export class Time {
     };
     let cancel = this.after(stepMs, tick, of);
     return () => cancel();
+  }
+
+  atEndOfTurn(run: () => void): void {
+    this.turnEnds.push(run);
   }
 
   /** Runs what is due until `until`, or as long as `goesOn`. */
@@ -82,7 +86,7 @@ export class Time {
         this.uncaught(error);
       }
       drainMicrotasks();
-      this.endOfTurn();
+      if (this.turnEnds.length > 0) for (const end of this.turnEnds.splice(0)) end();
     }
     if (goesOn()) this.now = Math.max(this.now, until);
     this.current = nature;

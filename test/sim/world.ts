@@ -79,9 +79,6 @@ export class World implements Surroundings {
     const ground = { time, config: this.config, draws: this.draws("nodes"), checks: this.checks };
     this.arrangement = plan.engine === "memory" ? new Alone(ground) : new Cluster(ground);
     time.uncaught = (error) => this.checks.fail("uncaught error", describe(error));
-    time.endOfTurn = () => {
-      for (const node of this.arrangement.nodes) node.server.endOfTurn();
-    };
   }
 
   draws(name: string): Chance {
