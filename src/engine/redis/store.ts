@@ -63,7 +63,9 @@ export class Store {
   private readonly reader: RedisConnection;
   private readonly careful: RedisConnection | undefined;
   private readonly all: readonly RedisConnection[];
+  /** What all nodes have in common, and what it is called by. */
   private readonly common: string;
+  private readonly commonName: string;
   /** Who answers on each connection: the server, and which of its lives. */
   private readonly servers = new Map<RedisConnection, string>();
   /** Who answered when it was up last. */
@@ -94,6 +96,7 @@ export class Store {
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
+    this.commonName = Bun.hash(this.common).toString(36);
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
     this.commands = this.connection(true);
@@ -243,8 +246,14 @@ export class Store {
     const { clock, timeoutMs, offsetMs } = this.options;
     const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const offset = Math.round(offsetMs?.() ?? 0);
-    const args = ["0", String(deadline), String(offset), this.common, this.node, kind, ...rest];
-    const answer = await this.run(connection, library.name, args);
+    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
+    const run = (kind: string, rest: readonly string[]) =>
+      this.run(connection, library.name, [...head, kind, ...rest]);
+    let answer = await run(kind, rest);
+    if (answer === "unknown") {
+      await run("learn", [this.common]);
+      answer = await run(kind, rest);
+    }
     if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
     if (answer === "late") throw new EngineUnreachable("it was carried out too late");
     return answer;

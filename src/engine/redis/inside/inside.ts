@@ -1,18 +1,9 @@
 import type { AppId } from "../../../base/ids.ts";
 import type { Message, SeatAddress } from "../../rules/turn.ts";
-import { codeSizes, recentMissesNow, runClaim, runGuess } from "./codes.ts";
-import { call, format, match, number, parse } from "./lua.ts";
-import { begin, json, keyOf, numberAt, present } from "./present.ts";
-import {
-  type Asked,
-  keepShared,
-  leaseOf,
-  post,
-  runTurn,
-  seatsOf,
-  sharedSets,
-  type TurnReply,
-} from "./turn.ts";
+import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
+import { call, format, match, number, pack, parse } from "./lua.ts";
+import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
+import { type Asked, leaseOf, post, runTurn, seatsOf, type TurnReply } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
@@ -73,6 +64,7 @@ function roomsOfTheGone(): readonly string[] {
   const rooms: string[] = [];
   const gone = call<string[]>("ZRANGEBYSCORE", keyOf("nodes"), "-inf", present.real, "LIMIT", 0, 8);
   for (const node of gone) {
+    call("SREM", keyOf(`seats:${node}`), "");
     const some = call<string[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
     for (const appId of some) rooms.push(appId);
     if (some.length === 0) forgetNode(node);
@@ -80,6 +72,22 @@ function roomsOfTheGone(): readonly string[] {
   return rooms;
 }
 
+/**
+ * Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
+ * too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
+ */
+function keepShared(): void {
+  const { node, common } = present;
+  for (const name of ["sums", "streams"]) call("HSETNX", keyOf(name), "", 0);
+  for (const name of sortedSets) call("ZADD", keyOf(name), "+inf", "");
+  call("SADD", keyOf(`seats:${node}`), "");
+  call("SET", keyOf("misses"), pack(noMisses()), "NX");
+  const others = ["sums", "streams", "misses", "nodes", `seats:${node}`, `node:${node}`];
+  for (const name of [...sortedSets, ...others]) call("PEXPIRE", keyOf(name), common.keptMs / 2);
+}
+
+/** Of rooms and of codes. */
+const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
 const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", ":idsB:order"];
 
 export interface Renewed {
@@ -108,10 +116,11 @@ function renew(read: string, bytes: number, cursor: string): Renewed {
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
   const seats: SeatAddress[] = [];
   for (const appId of rooms) {
+    if (appId === ("" as AppId)) continue;
     for (const part of partsOfRooms) call("PEXPIRE", keyOf(`{${appId}}${part}`), common.keptMs);
     for (const seat of seatsOf(appId, node)) seats.push(seat);
   }
-  for (const name of [...sharedSets, `seats:${node}`, `node:${node}`]) keepShared(name);
+  keepShared();
   const wentOn = wasAlive && !isMoved;
   return { from: last, wentOn, cursor: next, seats, gone: roomsOfTheGone() };
 }
@@ -130,7 +139,7 @@ function sweep(read: string, bytes: number): Swept {
   const sums = call<string[]>("HGETALL", keyOf("sums"));
   for (let i = 0; i < sums.length; i += 2) {
     const name = sums[i] as string;
-    if (!name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
+    if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
   }
   let ringBytes = 0;
   for (const bytes of call<string[]>("HVALS", keyOf("streams")))
@@ -148,6 +157,7 @@ export interface Spaced {
 function makeSpace(count: number, isFull: boolean): Spaced {
   const turns: TurnReply[] = [];
   for (const appId of call<AppId[]>("ZRANGE", keyOf("bare"), 0, count - 1)) {
+    if (appId === ("" as AppId)) break;
     const turn = runTurn(appId, { verb: "giveWay", args: [], fresh: 0 }, isFull);
     if (turn !== undefined) turns.push(turn);
   }
@@ -173,13 +183,16 @@ export type CallKind = keyof typeof calls;
 type Run = (this: void, isFull: boolean, ...rest: readonly string[]) => unknown;
 
 /**
- * Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
- * full. Neither changes anything. `args`: the deadline by this server's clock, ms that its clock is moved
- * by, what all nodes have in common, the asking node, the kind of call, and what that needs.
+ * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
+ * have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
+ * `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
+ * in common, the asking node, the kind of call, and what that needs.
  */
 export function called(isFull: boolean, args: readonly string[]): string {
   const [deadline = "", offset = "", common = "", node = "", kind = "", ...rest] = args;
-  if (!begin(deadline, offset, common, node)) return "late";
+  if (kind === "learn") learn(common, rest[0] ?? "");
+  const began = begin(deadline, offset, common, node);
+  if (began !== "begun" || kind === "learn") return began;
   const run = calls[kind as CallKind] as Run;
   const reply = run(isFull, ...rest);
   return reply === undefined ? "full" : json(reply);

@@ -146,6 +146,9 @@ class RedisTurn implements Turn {
   readonly drops: Partial<Record<DropReason, number>> = {};
   private readonly lists: Record<string, RedisList<unknown>> = {};
   private readonly idsOf: Record<string, RedisIds> = {};
+  /** Somebody sits down for the asking node, which has to be alive then. */
+  seatsOwn = false;
+  private knownCode: RoomCode | false | undefined;
 
   constructor(
     readonly appId: AppId,
@@ -159,6 +162,11 @@ class RedisTurn implements Turn {
   }
 
   code(): RoomCode | undefined {
+    if (this.knownCode === undefined) this.knownCode = this.findCode() ?? false;
+    return this.knownCode === false ? undefined : this.knownCode;
+  }
+
+  private findCode(): RoomCode | undefined {
     const code = call<string | false>("GET", keyOf(`room:${this.appId}`));
     const text = code !== false && call<string | false>("GET", keyOf(`code:${code}`));
     if (text === false) return undefined;
@@ -264,7 +272,6 @@ class RedisTurn implements Turn {
     } else if (before !== false) {
       call("DEL", this.key);
     }
-    if (before === false) for (const name of sharedSets) keepShared(name);
     const sums = keyOf("sums");
     for (const name in this.counts) {
       const amount = this.counts[name] as number;
@@ -317,14 +324,6 @@ function isCheck(message: Message): boolean {
   return message.to === "seat" && message.event.kind === "check";
 }
 
-/** What is kept about all rooms and nodes. */
-export const sharedSets = ["nodes", "sums", "streams", "due", "bare"];
-
-/** Is collected sooner than rooms: sums that outlive what they count would be too high for ever. */
-export function keepShared(name: string): void {
-  call("PEXPIRE", keyOf(name), present.common.keptMs / 2);
-}
-
 /** Where a room stands among all rooms. */
 interface Entered {
   /** When it has to be looked at. */
@@ -351,7 +350,8 @@ function enter(turn: RedisTurn, known: Entered): Entered {
   }
   for (const node of nodes) {
     if (known.nodes.includes(node)) continue;
-    if (call<number>("SADD", keyOf(`seats:${node}`), appId) === 1) keepShared(`seats:${node}`);
+    call("SADD", keyOf(`seats:${node}`), appId);
+    if (node === turn.node) turn.seatsOwn = true;
   }
   return { due, bare, nodes };
 }
@@ -364,10 +364,7 @@ function setScore(
 ) {
   if (after === before) return;
   if (after === undefined) call("ZREM", keyOf(name), appId);
-  else {
-    call("ZADD", keyOf(name), after, appId);
-    keepShared(name);
-  }
+  else call("ZADD", keyOf(name), after, appId);
 }
 
 /** The seats of a room that a node has. */
@@ -415,7 +412,7 @@ export function runTurn(
   if (isFull && turn.adds(before === false)) return undefined;
   if (verb === "publish" && turn.onlyRelays()) turn.tellOthers();
   else turn.write(before, kept?.[1] ?? { nodes: [] });
-  const hasNoLease = leaseOf(present.node) <= present.real;
+  const hasNoLease = turn.seatsOwn && leaseOf(present.node) <= present.real;
   if (hasNoLease) call("ZADD", keyOf("nodes"), present.real + present.common.leaseMs, present.node);
   const reply = { answer, here: turn.told[present.node], drops: turn.drops };
   return hasNoLease ? { ...reply, hasNoLease } : reply;
