@@ -131,15 +131,12 @@ type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 const silentMs = 1_500;
 /** A node that is asking answers by then: its own probe ends within 5 s. */
 const askingMs = 6_000;
-/** Seats that ended lately: what is still told to them shows no ghost. */
-const mostEnded = 1_024;
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
 function asStored(answer: SeatVerbs["append"]["answer"]): Appended {
   return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
 }
-const nameOf = ({ appId, side, token }: SeatAddress) => `${appId}/${side}/${token}`;
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
 
@@ -150,7 +147,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
   private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
-  private readonly ended = new Set<string>();
   private names = 0;
 
   constructor(private readonly host: Host) {
@@ -286,7 +282,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         const seat = this.find(appId, side);
         if (seat?.token === token) return this.tell(seat, event);
         const arriving = this.arriving.get(appId);
-        if (arriving === undefined) return this.disown(message);
+        if (arriving === undefined) return this.heardInVain(message);
         arriving.early ??= [];
         arriving.early.push(message);
         return;
@@ -331,16 +327,19 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /**
-   * Something is told to, or kept for, a seat that this node does not have: the store forgot that it was
-   * left, or its taker never got the answer. It is given up.
+   * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
+   * never got the answer. It is given up.
    */
-  disown(to: SeatAddress & { readonly event?: SeatEvent }): void {
-    const { appId, side, token, event } = to;
-    if (event?.kind === "probe") {
-      this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
-    } else if (!this.host.isAlone && (event === undefined || !this.ended.has(nameOf(to)))) {
-      void this.leaveQuietly(new LocalSeat(appId, side, token, deaf, false));
-    }
+  disown({ appId, side, token }: SeatAddress): void {
+    void this.leaveQuietly(new LocalSeat(appId, side, token, deaf, false));
+  }
+
+  /** For a seat that has ended, as a rule. */
+  private heardInVain(message: Extract<Message, { to: "seat" }>): void {
+    const { event } = message;
+    if (event.kind === "check") this.disown(message);
+    if (event.kind !== "probe") return;
+    this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
   }
 
   // ---- asking ----
@@ -383,7 +382,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private async leaveQuietly(seat: LocalSeat): Promise<void> {
-    this.noteEnd(seat);
     try {
       await this.askAs(seat, "leave");
     } catch {
@@ -492,14 +490,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.isHeld = false;
     this.part(seat);
     this.remove(seat);
-    this.noteEnd(seat);
-  }
-
-  private noteEnd(seat: LocalSeat): void {
-    if (this.host.isAlone) return;
-    this.ended.add(nameOf(seat));
-    if (this.ended.size <= mostEnded) return;
-    for (const oldest of this.ended) return void this.ended.delete(oldest);
   }
 
   /** Who is on the other side. */

@@ -32,11 +32,69 @@ local function __TS__ObjectKeys(obj)
     return result
 end
 
+local function __TS__ArrayFind(self, predicate, thisArg)
+    for i = 1, #self do
+        local elem = self[i]
+        if predicate(thisArg, elem, i - 1, self) then
+            return elem
+        end
+    end
+    return nil
+end
+
+local function __TS__ObjectAssign(target, ...)
+    local sources = {...}
+    for i = 1, #sources do
+        local source = sources[i]
+        if type(source) == "table" then
+            for key in pairs(source) do
+                target[key] = source[key]
+            end
+        end
+    end
+    return target
+end
+
+local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
+    for i = 1, #self do
+        if callbackFn(thisArg, self[i], i - 1, self) then
+            return i - 1
+        end
+    end
+    return -1
+end
+
+local function __TS__ArrayMap(self, callbackfn, thisArg)
+    local result = {}
+    for i = 1, #self do
+        result[i] = callbackfn(thisArg, self[i], i - 1, self)
+    end
+    return result
+end
+
+local function __TS__ArrayFilter(self, callbackfn, thisArg)
+    local result = {}
+    local len = 0
+    for i = 1, #self do
+        if callbackfn(thisArg, self[i], i - 1, self) then
+            len = len + 1
+            result[len] = self[i]
+        end
+    end
+    return result
+end
+
 local function __TS__Class(self)
     local c = {prototype = {}}
     c.prototype.__index = c.prototype
     c.prototype.constructor = c
     return c
+end
+
+local function __TS__New(target, ...)
+    local instance = setmetatable({}, target.prototype)
+    instance:____constructor(...)
+    return instance
 end
 
 local function __TS__StringIncludes(self, searchString, position)
@@ -47,12 +105,6 @@ local function __TS__StringIncludes(self, searchString, position)
     end
     local index = string.find(self, searchString, position, true)
     return index ~= nil
-end
-
-local function __TS__New(target, ...)
-    local instance = setmetatable({}, target.prototype)
-    instance:____constructor(...)
-    return instance
 end
 
 local function __TS__ClassExtends(target, base)
@@ -163,58 +215,6 @@ do
     SyntaxError = createErrorClass(nil, "SyntaxError")
     TypeError = createErrorClass(nil, "TypeError")
     URIError = createErrorClass(nil, "URIError")
-end
-
-local function __TS__ArrayFind(self, predicate, thisArg)
-    for i = 1, #self do
-        local elem = self[i]
-        if predicate(thisArg, elem, i - 1, self) then
-            return elem
-        end
-    end
-    return nil
-end
-
-local function __TS__ObjectAssign(target, ...)
-    local sources = {...}
-    for i = 1, #sources do
-        local source = sources[i]
-        if type(source) == "table" then
-            for key in pairs(source) do
-                target[key] = source[key]
-            end
-        end
-    end
-    return target
-end
-
-local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
-    for i = 1, #self do
-        if callbackFn(thisArg, self[i], i - 1, self) then
-            return i - 1
-        end
-    end
-    return -1
-end
-
-local function __TS__ArrayMap(self, callbackfn, thisArg)
-    local result = {}
-    for i = 1, #self do
-        result[i] = callbackfn(thisArg, self[i], i - 1, self)
-    end
-    return result
-end
-
-local function __TS__ArrayFilter(self, callbackfn, thisArg)
-    local result = {}
-    local len = 0
-    for i = 1, #self do
-        if callbackfn(thisArg, self[i], i - 1, self) then
-            len = len + 1
-            result[len] = self[i]
-        end
-    end
-    return result
 end
 
 local function __TS__ObjectGetOwnPropertyDescriptors(object)
@@ -362,19 +362,12 @@ end
 
 return {
   __TS__ObjectKeys = __TS__ObjectKeys,
-  __TS__Class = __TS__Class,
-  Error = Error,
-  RangeError = RangeError,
-  ReferenceError = ReferenceError,
-  SyntaxError = SyntaxError,
-  TypeError = TypeError,
-  URIError = URIError,
-  __TS__ClassExtends = __TS__ClassExtends,
   __TS__ArrayFind = __TS__ArrayFind,
   __TS__ObjectAssign = __TS__ObjectAssign,
   __TS__ArrayFindIndex = __TS__ArrayFindIndex,
   __TS__ArrayMap = __TS__ArrayMap,
   __TS__ArrayFilter = __TS__ArrayFilter,
+  __TS__Class = __TS__Class,
   __TS__New = __TS__New,
   __TS__Delete = __TS__Delete,
   __TS__ArraySome = __TS__ArraySome,
@@ -414,47 +407,6 @@ function ____exports.shareOf(____bindingPattern0, budget)
         1,
         math.floor(budget / kinds[kind].part)
     )
-end
-return ____exports
- end,
-["src.engine.engine"] = function(...) 
-local ____lualib = require("lualib_bundle")
-local __TS__Class = ____lualib.__TS__Class
-local Error = ____lualib.Error
-local RangeError = ____lualib.RangeError
-local ReferenceError = ____lualib.ReferenceError
-local SyntaxError = ____lualib.SyntaxError
-local TypeError = ____lualib.TypeError
-local URIError = ____lualib.URIError
-local __TS__ClassExtends = ____lualib.__TS__ClassExtends
-local ____exports = {}
---- A shared store gave no answer in time, or none that makes sense. The change may have been made or
--- not, but is not made after this. The message is for operators and holds nothing secret.
-____exports.EngineUnreachable = __TS__Class()
-local EngineUnreachable = ____exports.EngineUnreachable
-EngineUnreachable.name = "EngineUnreachable"
-__TS__ClassExtends(EngineUnreachable, Error)
-function EngineUnreachable.prototype.____constructor(self, ...)
-    Error.prototype.____constructor(self, ...)
-    self.name = "EngineUnreachable"
-end
---- The store is there and has no space for what this would have added: nothing was changed.
-____exports.EngineFull = __TS__Class()
-local EngineFull = ____exports.EngineFull
-EngineFull.name = "EngineFull"
-__TS__ClassExtends(EngineFull, ____exports.EngineUnreachable)
---- What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way.
-function ____exports.ringTotalBytes(____bindingPattern0)
-    local mailTotalBytes
-    mailTotalBytes = ____bindingPattern0.mailTotalBytes
-    return math.floor(mailTotalBytes / 4)
-end
-do
-    local ____turn_2Ets = require("src.engine.rules.turn")
-    ____exports.entryCostBytes = ____turn_2Ets.entryCostBytes
-    ____exports.rememberedIds = ____turn_2Ets.rememberedIds
-    ____exports.takeoverGuardMaxMs = ____turn_2Ets.takeoverGuardMaxMs
-    ____exports.takeoverGuardMs = ____turn_2Ets.takeoverGuardMs
 end
 return ____exports
  end,
@@ -1644,7 +1596,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local takeover, isNewer, sitAgain, vouch
+local takeover, isTakenFrom, sitAgain, vouch
 local ____mail_2Ets = require("src.engine.rules.mail")
 local catchUp = ____mail_2Ets.catchUp
 local mailsIn = ____mail_2Ets.mailsIn
@@ -1687,8 +1639,16 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     place.guard = {["until"] = now + spanMs, spanMs = spanMs, contested = false}
     return "same_sid"
 end
-function isNewer(seat, than)
-    return seat.token > than.token or seat.token == than.token and seat.node > than.node
+function isTakenFrom(____bindingPattern0, ____bindingPattern1)
+    local lastToken
+    local seat
+    seat = ____bindingPattern0.seat
+    lastToken = ____bindingPattern0.lastToken
+    local node
+    local token
+    token = ____bindingPattern1.token
+    node = ____bindingPattern1.node
+    return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
 function sitAgain(turn, holder, ____bindingPattern0)
     local accounts
@@ -1889,17 +1849,17 @@ function ____exports.reclaim(turn, holder, known)
     local ____holder_33 = holder
     local side = ____holder_33.side
     local token = ____holder_33.token
+    local me = {token = token, node = turn.node}
     local ____opt_34 = turn.room
-    local seat = ____opt_34 and ____opt_34[side].seat
-    if (seat and seat.token) ~= token or seat.node ~= turn.node then
-        if seat ~= nil and isNewer(seat, {token = token, node = turn.node}) then
-            turn:tell(side, {token = token, node = turn.node}, {kind = "replaced", why = "same_sid"})
-            return
-        end
+    local before = ____opt_34 and ____opt_34[side]
+    if before ~= nil and isTakenFrom(before, me) then
+        return turn:tell(side, me, {kind = "replaced", why = "same_sid"})
+    end
+    if placeOf(turn, holder) == nil then
         sitAgain(turn, holder, known)
     end
-    local ____turn_38 = turn
-    local room = ____turn_38.room
+    local ____turn_36 = turn
+    local room = ____turn_36.room
     if room == nil then
         return
     end
@@ -1909,7 +1869,7 @@ function ____exports.reclaim(turn, holder, known)
             turn,
             room,
             side,
-            __TS__ObjectAssign({token = token, node = turn.node}, known)
+            __TS__ObjectAssign({}, me, {sid = known.sid, accounts = known.accounts})
         )
     end
     if holder.isStarted and not place.started then
