@@ -68,6 +68,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },
     node,
     async (isAnother) => {
+      const left = [...owed];
+      owed.clear();
+      await Promise.all(left.map((seat) => turn(seat.appId, "leave", seat)));
       await membership.renewAndCompare();
       if (isAnother) lookAtAll();
     },
@@ -94,6 +97,8 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
   /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
   const doubtful = new Set<AppId>();
+  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
+  const owed = new Set<LocalSeat>();
   /** Above all tokens and stamps that this node has seen or asked with; µs by its clock, or more. */
   let fresh = 0;
   let sizes = noSizes;
@@ -112,6 +117,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
       if (!(error instanceof EngineFull)) doubtful.add(appId);
+      if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }
   }
@@ -203,7 +209,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     },
     after: clock.after,
   });
-  const codes = redisCodes(store, options);
+  const codes = redisCodes(store, options, heard);
   await store.open();
   const stopRenewing = clock.every(Math.max(20, leaseMs / 6), () => void renew());
 

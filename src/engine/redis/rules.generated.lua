@@ -1989,7 +1989,7 @@ local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, enter, setScore
+local shareName, isCheck, enter, setScore, leastStreamBytes
 local ____rules_2Ets = require("src.engine.rules.rules")
 local isBare = ____rules_2Ets.isBare
 local lookAt = ____rules_2Ets.lookAt
@@ -2050,14 +2050,13 @@ function ____exports.post(node, messages)
         call("PEXPIRE", stream, present.common.leaseMs)
     end
     local unread = call("HINCRBY", streams, node, #text)
-    local nodes = math.max(
-        2,
-        call(
-            "ZCARD",
-            keyOf("nodes")
-        )
-    )
-    if unread <= present.common.streamBytes / nodes then
+    if unread <= leastStreamBytes then
+        return {}
+    end
+    if unread <= present.common.streamBytes / call(
+        "ZCARD",
+        keyOf("nodes")
+    ) then
         return {}
     end
     call("XTRIM", stream, "MAXLEN", 0)
@@ -2119,10 +2118,10 @@ function enter(turn, known)
     end
     for ____, node in ipairs(nodes) do
         do
-            local __continue111
+            local __continue112
             repeat
                 if __TS__ArrayIncludes(known.nodes, node) then
-                    __continue111 = true
+                    __continue112 = true
                     break
                 end
                 if call(
@@ -2132,9 +2131,9 @@ function enter(turn, known)
                 ) == 1 then
                     ____exports.keepShared("seats:" .. node)
                 end
-                __continue111 = true
+                __continue112 = true
             until true
-            if not __continue111 then
+            if not __continue112 then
                 break
             end
         end
@@ -2506,6 +2505,7 @@ function RedisTurn.prototype.tellOthers(self)
         end
     end
 end
+leastStreamBytes = 4194304
 --- What is kept about all rooms and nodes.
 ____exports.sharedSets = {
     "nodes",

@@ -288,6 +288,9 @@ export function leaseOf(node: string): number {
   return numberAt(call<Value>("ZSCORE", keyOf("nodes"), node));
 }
 
+/** So much any node may leave unread: several frames of the largest size. */
+const leastStreamBytes = 4_194_304;
+
 /**
  * Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
  * told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
@@ -302,8 +305,8 @@ export function post(node: string, messages: readonly Message[]): object {
     call("PEXPIRE", stream, present.common.leaseMs);
   }
   const unread = call<number>("HINCRBY", streams, node, text.length);
-  const nodes = Math.max(2, call<number>("ZCARD", keyOf("nodes")));
-  if (unread <= present.common.streamBytes / nodes) return {};
+  if (unread <= leastStreamBytes) return {};
+  if (unread <= present.common.streamBytes / call<number>("ZCARD", keyOf("nodes"))) return {};
   call("XTRIM", stream, "MAXLEN", 0);
   call("XADD", stream, "*", "m", "gap");
   call("HSET", streams, node, 0);
