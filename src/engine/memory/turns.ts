@@ -95,6 +95,8 @@ export class Turns implements Turn {
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
+    // What a verb told that threw is told to nobody.
+    if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);

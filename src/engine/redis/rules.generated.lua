@@ -1146,7 +1146,6 @@ return ____exports
 ["src.engine.rules.relay"] = function(...) 
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayMap = ____lualib.__TS__ArrayMap
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArrayFilter = ____lualib.__TS__ArrayFilter
 local ____exports = {}
 local publishOne, hold, countHeld, nothing
@@ -1180,7 +1179,17 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
         if seat == nil and ____exports.holdIsOver(place, now, limits.relayHoldMs) then
             return "no_peer"
         end
-        if frame.type == "offer" then
+        local ____frame_3 = frame
+        local ____type = ____frame_3.type
+        local text = ____frame_3.text
+        local held = {
+            type = ____type,
+            text = text,
+            bytes = byteLength(text),
+            from = token,
+            accounts = accounts
+        }
+        if ____type == "offer" then
             ____exports.clearHold(
                 turn,
                 other,
@@ -1189,12 +1198,7 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
                 token
             )
         end
-        local bound = hold(
-            turn,
-            other,
-            place,
-            __TS__ObjectAssign({}, frame, {from = token, accounts = accounts})
-        )
+        local bound = hold(turn, other, place, held)
         if bound == nil then
             return "held"
         end
@@ -1214,22 +1218,17 @@ function ____exports.holdIsOver(____bindingPattern0, now, relayHoldMs)
     leftAt = ____bindingPattern0.leftAt
     return leftAt ~= nil and now >= leftAt + relayHoldMs
 end
-function hold(turn, side, place, ____bindingPattern0)
-    local accounts
-    local from
-    local text
-    local ____type
-    ____type = ____bindingPattern0.type
-    text = ____bindingPattern0.text
-    from = ____bindingPattern0.from
-    accounts = ____bindingPattern0.accounts
-    local ____turn_limits_3 = turn.limits
-    local holdMaxFrames = ____turn_limits_3.holdMaxFrames
-    local holdMaxBytes = ____turn_limits_3.holdMaxBytes
-    local bytes = byteLength(text)
-    local ____temp_4 = place.hold or nothing
-    local count = ____temp_4.count
-    local before = ____temp_4.bytes
+function hold(turn, side, place, held)
+    local ____turn_limits_4 = turn.limits
+    local holdMaxFrames = ____turn_limits_4.holdMaxFrames
+    local holdMaxBytes = ____turn_limits_4.holdMaxBytes
+    local ____held_5 = held
+    local text = ____held_5.text
+    local bytes = ____held_5.bytes
+    local accounts = ____held_5.accounts
+    local ____temp_6 = place.hold or nothing
+    local count = ____temp_6.count
+    local before = ____temp_6.bytes
     if count >= holdMaxFrames or before + bytes > holdMaxBytes then
         return "full"
     end
@@ -1241,13 +1240,6 @@ function hold(turn, side, place, ____bindingPattern0)
     if bound ~= nil then
         return bound
     end
-    local held = {
-        type = ____type,
-        text = text,
-        bytes = bytes,
-        from = from,
-        accounts = accounts
-    }
     turn:held(side):push(held)
     countHeld(turn, place, held, 1)
     return nil
@@ -1260,18 +1252,18 @@ function countHeld(turn, place, ____bindingPattern0, times)
     bytes = ____bindingPattern0.bytes
     accounts = ____bindingPattern0.accounts
     local cost = times * costOf(text, bytes)
-    local ____opt_5 = place.hold
-    local count = (____opt_5 and ____opt_5.count or 0) + times
     local ____opt_7 = place.hold
-    local sum = (____opt_7 and ____opt_7.bytes or 0) + times * bytes
-    local ____place_10 = place
-    local ____temp_9
+    local count = (____opt_7 and ____opt_7.count or 0) + times
+    local ____opt_9 = place.hold
+    local sum = (____opt_9 and ____opt_9.bytes or 0) + times * bytes
+    local ____place_12 = place
+    local ____temp_11
     if count == 0 then
-        ____temp_9 = nil
+        ____temp_11 = nil
     else
-        ____temp_9 = {count = count, bytes = sum}
+        ____temp_11 = {count = count, bytes = sum}
     end
-    ____place_10.hold = ____temp_9
+    ____place_12.hold = ____temp_11
     turn:count("heldFrames", times)
     turn:count("heldBytes", cost)
     turn:charge("bytes", accounts, cost)
@@ -1306,8 +1298,8 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
 end
 --- Frames go straight to the occupant from now on, after what was held for it.
 function ____exports.begin(turn, side, place)
-    local ____place_11 = place
-    local seat = ____place_11.seat
+    local ____place_13 = place
+    local seat = ____place_13.seat
     if seat == nil then
         return
     end
