@@ -1,5 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
-import { Connections, type LocalSeat } from "../connections.ts";
+import { type Asker, Connections, type LocalSeat } from "../connections.ts";
 import {
   type Engine,
   EngineFull,
@@ -98,7 +98,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
   const doubtful = new Set<AppId>();
   /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
-  const owed = new Set<LocalSeat>();
+  const owed = new Set<Asker>();
   /** Above all tokens and stamps that this node has seen or asked with; µs by its clock, or more. */
   let fresh = 0;
   let sizes = noSizes;
@@ -108,7 +108,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   async function turn(
     appId: AppId,
     verb: string,
-    holder: LocalSeat | undefined,
+    holder: Asker | undefined,
     ...args: readonly unknown[]
   ): Promise<unknown> {
     fresh = Math.max(fresh + 1, Math.round(clock.now() * 1_000));
@@ -243,7 +243,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 }
 
 /** Of all that a node has about a seat, what goes to Redis. */
-function asHolder({ side, token, isStarted, peer, known }: LocalSeat): Holder {
+function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
   if (known === undefined) return { side, token, isStarted, peer };
   const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
