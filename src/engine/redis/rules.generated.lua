@@ -384,18 +384,18 @@ return {
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectKeys = ____lualib.__TS__ObjectKeys
 local ____exports = {}
---- How many clients' worth of a limit each kind may use, and which part of what all share it may hold,
--- as 1 in so many. Four customers at their limits fill a site: one of them leaves its neighbours three
--- quarters, and in a network that gives each phone a /64 a few hundred phones share what four may do.
+--- `clients`: an account of this kind has the limit of that many clients. `part`: it may hold 1 / part
+-- of what all share. Four customers at their limits fill a site, so one leaves three quarters to its
+-- neighbours. In a mobile network, where each phone has a /64, some hundred phones share a customer.
 local kinds = {client = {clients = 1, part = 8}, customer = {clients = 4, part = 4}, site = {clients = 16, part = 2}, shared = {clients = 16, part = 2}}
 ____exports.accountKinds = __TS__ObjectKeys(kinds)
---- The account's limit where one client has `perClient`; 0, no limit, stays 0.
+--- The account's limit, if one client has `perClient`. 0 is no limit and stays 0.
 function ____exports.limitOf(____bindingPattern0, perClient)
     local kind
     kind = ____bindingPattern0.kind
     return perClient * kinds[kind].clients
 end
---- An account of this kind may hold one part in so many of what all share.
+--- An account of this kind may hold 1 / this of what all share.
 function ____exports.partOf(kind)
     return kinds[kind].part
 end
