@@ -1,5 +1,4 @@
 /**
-/**
  * Builds the npm packages: `nt-signal` into dist/npm, the server as JavaScript that the pinned Bun runs
  * and `nt-signal/test`, which starts it for other people's tests; `nt-signal-client` into
  * dist/npm-client, JavaScript and types for browsers, bundlers, Node and Bun. With --check they are
@@ -21,6 +20,16 @@ const clientOut = `${out}-client`;
 const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
+
+/** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
+const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
+const runtimes = [
+  ["node"],
+  ["node_modules/node22/bin/node"],
+  ["node_modules/node24/bin/node"],
+  // Past the trap in the working directory.
+  [process.execPath, "--config=node_modules/nt-signal/bunfig.toml", "--no-env-file"],
+];
 
 await build();
 await buildClient();
@@ -62,7 +71,7 @@ async function buildClient(): Promise<void> {
   await copyFile(join(project, "LICENSE"), join(clientOut, "LICENSE"));
   await copyFile(join(project, "docs/client.md"), join(clientOut, "README.md"));
   const manifest = {
-    ...{ name: `${name}-client`, version, license, type: "module", sideEffects: false },
+    ...{ name: `${name}-client`, version, license, repository, type: "module", sideEffects: false },
     description: "Client of nt-signal: from a short code to an RTCPeerConnection that stays.",
     exports: {
       ".": { types: "./client.d.ts", default: "./client.js" },
@@ -138,15 +147,6 @@ async function endsWithNpx(folder: string): Promise<void> {
   await within("the server to end", outlived());
   report("SIGKILL to npx", "ends the server");
 }
-
-/** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
-const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
-const runtimes = [
-  ["node"],
-  ["node_modules/node22/bin/node"],
-  ["node_modules/node24/bin/node"],
-  [process.execPath],
-];
 
 /** From a code to mail and back, on each WebSocket; a server that is away is reported, not thrown. */
 function user(http: string): string {

@@ -16,7 +16,7 @@ export function isLoopback(host: string): boolean {
   );
 }
 
-/** Where this machine reaches a server that listens on `host`, as it stands in a URL. */
+/** The host, for a URL, at which this machine reaches a server that listens on `host`. */
 export function ownAddress(host: string): string {
   const bare = withoutBrackets(host);
   if (bare === "0.0.0.0") return "127.0.0.1";
@@ -24,7 +24,7 @@ export function ownAddress(host: string): string {
   return inUrl(bare);
 }
 
-/** As a host stands in a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
+/** For a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
 export function inUrl(host: string): string {
   return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }
@@ -34,9 +34,9 @@ function withoutBrackets(host: string): string {
 }
 
 /**
- * Addresses at which other machines find a server that listens on `host`: none when that is a
- * certain one, IPv6 only on `::`. Link-local ones need a zone and are left out. The first is the likeliest
- * one for a phone in the same network.
+ * Addresses at which other machines find a server that listens on every address: empty for any other
+ * `host`; IPv6 addresses only for `::`. Link-local ones need a zone and are left out. The first is the
+ * one that a phone in the same network most likely reaches.
  */
 export function lanAddresses(
   host: string,

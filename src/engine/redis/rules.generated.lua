@@ -32,11 +32,79 @@ local function __TS__ObjectKeys(obj)
     return result
 end
 
+local function __TS__ArrayFind(self, predicate, thisArg)
+    for i = 1, #self do
+        local elem = self[i]
+        if predicate(thisArg, elem, i - 1, self) then
+            return elem
+        end
+    end
+    return nil
+end
+
+local function __TS__ObjectAssign(target, ...)
+    local sources = {...}
+    for i = 1, #sources do
+        local source = sources[i]
+        if type(source) == "table" then
+            for key in pairs(source) do
+                target[key] = source[key]
+            end
+        end
+    end
+    return target
+end
+
+local function __TS__ArrayPush(self, ...)
+    local items = {...}
+    local len = #self
+    for i = 1, #items do
+        len = len + 1
+        self[len] = items[i]
+    end
+    return len
+end
+
+local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
+    for i = 1, #self do
+        if callbackFn(thisArg, self[i], i - 1, self) then
+            return i - 1
+        end
+    end
+    return -1
+end
+
+local function __TS__ArrayMap(self, callbackfn, thisArg)
+    local result = {}
+    for i = 1, #self do
+        result[i] = callbackfn(thisArg, self[i], i - 1, self)
+    end
+    return result
+end
+
+local function __TS__ArrayFilter(self, callbackfn, thisArg)
+    local result = {}
+    local len = 0
+    for i = 1, #self do
+        if callbackfn(thisArg, self[i], i - 1, self) then
+            len = len + 1
+            result[len] = self[i]
+        end
+    end
+    return result
+end
+
 local function __TS__Class(self)
     local c = {prototype = {}}
     c.prototype.__index = c.prototype
     c.prototype.constructor = c
     return c
+end
+
+local function __TS__New(target, ...)
+    local instance = setmetatable({}, target.prototype)
+    instance:____constructor(...)
+    return instance
 end
 
 local function __TS__StringIncludes(self, searchString, position)
@@ -47,12 +115,6 @@ local function __TS__StringIncludes(self, searchString, position)
     end
     local index = string.find(self, searchString, position, true)
     return index ~= nil
-end
-
-local function __TS__New(target, ...)
-    local instance = setmetatable({}, target.prototype)
-    instance:____constructor(...)
-    return instance
 end
 
 local function __TS__ClassExtends(target, base)
@@ -163,68 +225,6 @@ do
     SyntaxError = createErrorClass(nil, "SyntaxError")
     TypeError = createErrorClass(nil, "TypeError")
     URIError = createErrorClass(nil, "URIError")
-end
-
-local function __TS__ArrayFind(self, predicate, thisArg)
-    for i = 1, #self do
-        local elem = self[i]
-        if predicate(thisArg, elem, i - 1, self) then
-            return elem
-        end
-    end
-    return nil
-end
-
-local function __TS__ObjectAssign(target, ...)
-    local sources = {...}
-    for i = 1, #sources do
-        local source = sources[i]
-        if type(source) == "table" then
-            for key in pairs(source) do
-                target[key] = source[key]
-            end
-        end
-    end
-    return target
-end
-
-local function __TS__ArrayPush(self, ...)
-    local items = {...}
-    local len = #self
-    for i = 1, #items do
-        len = len + 1
-        self[len] = items[i]
-    end
-    return len
-end
-
-local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
-    for i = 1, #self do
-        if callbackFn(thisArg, self[i], i - 1, self) then
-            return i - 1
-        end
-    end
-    return -1
-end
-
-local function __TS__ArrayMap(self, callbackfn, thisArg)
-    local result = {}
-    for i = 1, #self do
-        result[i] = callbackfn(thisArg, self[i], i - 1, self)
-    end
-    return result
-end
-
-local function __TS__ArrayFilter(self, callbackfn, thisArg)
-    local result = {}
-    local len = 0
-    for i = 1, #self do
-        if callbackfn(thisArg, self[i], i - 1, self) then
-            len = len + 1
-            result[len] = self[i]
-        end
-    end
-    return result
 end
 
 local function __TS__ObjectGetOwnPropertyDescriptors(object)
@@ -372,20 +372,13 @@ end
 
 return {
   __TS__ObjectKeys = __TS__ObjectKeys,
-  __TS__Class = __TS__Class,
-  Error = Error,
-  RangeError = RangeError,
-  ReferenceError = ReferenceError,
-  SyntaxError = SyntaxError,
-  TypeError = TypeError,
-  URIError = URIError,
-  __TS__ClassExtends = __TS__ClassExtends,
   __TS__ArrayFind = __TS__ArrayFind,
   __TS__ObjectAssign = __TS__ObjectAssign,
   __TS__ArrayPush = __TS__ArrayPush,
   __TS__ArrayFindIndex = __TS__ArrayFindIndex,
   __TS__ArrayMap = __TS__ArrayMap,
   __TS__ArrayFilter = __TS__ArrayFilter,
+  __TS__Class = __TS__Class,
   __TS__New = __TS__New,
   __TS__Delete = __TS__Delete,
   __TS__ArraySome = __TS__ArraySome,
@@ -402,18 +395,18 @@ return {
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectKeys = ____lualib.__TS__ObjectKeys
 local ____exports = {}
---- How many clients' worth of a limit each kind may use, and which part of what all share it may hold,
--- as 1 in so many. Four customers at their limits fill a site: one of them leaves its neighbours three
--- quarters, and in a network that gives each phone a /64 a few hundred phones share what four may do.
+--- `clients`: an account of this kind has the limit of that many clients. `part`: it may hold 1 / part
+-- of what all share. Four customers at their limits fill a site, so one leaves three quarters to its
+-- neighbours. In a mobile network, where each phone has a /64, some hundred phones share a customer.
 local kinds = {client = {clients = 1, part = 8}, customer = {clients = 4, part = 4}, site = {clients = 16, part = 2}, shared = {clients = 16, part = 2}}
 ____exports.accountKinds = __TS__ObjectKeys(kinds)
---- The account's limit where one client has `perClient`; 0, no limit, stays 0.
+--- The account's limit, if one client has `perClient`. 0 is no limit and stays 0.
 function ____exports.limitOf(____bindingPattern0, perClient)
     local kind
     kind = ____bindingPattern0.kind
     return perClient * kinds[kind].clients
 end
---- An account of this kind may hold one part in so many of what all share.
+--- An account of this kind may hold 1 / this of what all share.
 function ____exports.partOf(kind)
     return kinds[kind].part
 end
@@ -425,47 +418,6 @@ function ____exports.shareOf(____bindingPattern0, budget)
         1,
         math.floor(budget / kinds[kind].part)
     )
-end
-return ____exports
- end,
-["src.engine.engine"] = function(...) 
-local ____lualib = require("lualib_bundle")
-local __TS__Class = ____lualib.__TS__Class
-local Error = ____lualib.Error
-local RangeError = ____lualib.RangeError
-local ReferenceError = ____lualib.ReferenceError
-local SyntaxError = ____lualib.SyntaxError
-local TypeError = ____lualib.TypeError
-local URIError = ____lualib.URIError
-local __TS__ClassExtends = ____lualib.__TS__ClassExtends
-local ____exports = {}
---- A shared store gave no answer in time, or none that makes sense. The change may have been made or
--- not, but is not made after this. The message is for operators and holds nothing secret.
-____exports.EngineUnreachable = __TS__Class()
-local EngineUnreachable = ____exports.EngineUnreachable
-EngineUnreachable.name = "EngineUnreachable"
-__TS__ClassExtends(EngineUnreachable, Error)
-function EngineUnreachable.prototype.____constructor(self, ...)
-    Error.prototype.____constructor(self, ...)
-    self.name = "EngineUnreachable"
-end
---- The store is there and has no space for what this would have added: nothing was changed.
-____exports.EngineFull = __TS__Class()
-local EngineFull = ____exports.EngineFull
-EngineFull.name = "EngineFull"
-__TS__ClassExtends(EngineFull, ____exports.EngineUnreachable)
---- What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way.
-function ____exports.ringTotalBytes(____bindingPattern0)
-    local mailTotalBytes
-    mailTotalBytes = ____bindingPattern0.mailTotalBytes
-    return math.floor(mailTotalBytes / 4)
-end
-do
-    local ____turn_2Ets = require("src.engine.rules.turn")
-    ____exports.entryCostBytes = ____turn_2Ets.entryCostBytes
-    ____exports.rememberedIds = ____turn_2Ets.rememberedIds
-    ____exports.takeoverGuardMaxMs = ____turn_2Ets.takeoverGuardMaxMs
-    ____exports.takeoverGuardMs = ____turn_2Ets.takeoverGuardMs
 end
 return ____exports
  end,
@@ -1227,7 +1179,6 @@ return ____exports
 ["src.engine.rules.relay"] = function(...) 
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayMap = ____lualib.__TS__ArrayMap
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArrayFilter = ____lualib.__TS__ArrayFilter
 local ____exports = {}
 local publishOne, hold, countHeld, nothing
@@ -1261,7 +1212,17 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
         if seat == nil and ____exports.holdIsOver(place, now, limits.relayHoldMs) then
             return "no_peer"
         end
-        if frame.type == "offer" then
+        local ____frame_3 = frame
+        local ____type = ____frame_3.type
+        local text = ____frame_3.text
+        local held = {
+            type = ____type,
+            text = text,
+            bytes = byteLength(text),
+            from = token,
+            accounts = accounts
+        }
+        if ____type == "offer" then
             ____exports.clearHold(
                 turn,
                 other,
@@ -1270,12 +1231,7 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
                 token
             )
         end
-        local bound = hold(
-            turn,
-            other,
-            place,
-            __TS__ObjectAssign({}, frame, {from = token, accounts = accounts})
-        )
+        local bound = hold(turn, other, place, held)
         if bound == nil then
             return "held"
         end
@@ -1295,22 +1251,17 @@ function ____exports.holdIsOver(____bindingPattern0, now, relayHoldMs)
     leftAt = ____bindingPattern0.leftAt
     return leftAt ~= nil and now >= leftAt + relayHoldMs
 end
-function hold(turn, side, place, ____bindingPattern0)
-    local accounts
-    local from
-    local text
-    local ____type
-    ____type = ____bindingPattern0.type
-    text = ____bindingPattern0.text
-    from = ____bindingPattern0.from
-    accounts = ____bindingPattern0.accounts
-    local ____turn_limits_3 = turn.limits
-    local holdMaxFrames = ____turn_limits_3.holdMaxFrames
-    local holdMaxBytes = ____turn_limits_3.holdMaxBytes
-    local bytes = byteLength(text)
-    local ____temp_4 = place.hold or nothing
-    local count = ____temp_4.count
-    local before = ____temp_4.bytes
+function hold(turn, side, place, held)
+    local ____turn_limits_4 = turn.limits
+    local holdMaxFrames = ____turn_limits_4.holdMaxFrames
+    local holdMaxBytes = ____turn_limits_4.holdMaxBytes
+    local ____held_5 = held
+    local text = ____held_5.text
+    local bytes = ____held_5.bytes
+    local accounts = ____held_5.accounts
+    local ____temp_6 = place.hold or nothing
+    local count = ____temp_6.count
+    local before = ____temp_6.bytes
     if count >= holdMaxFrames or before + bytes > holdMaxBytes then
         return "full"
     end
@@ -1322,13 +1273,6 @@ function hold(turn, side, place, ____bindingPattern0)
     if bound ~= nil then
         return bound
     end
-    local held = {
-        type = ____type,
-        text = text,
-        bytes = bytes,
-        from = from,
-        accounts = accounts
-    }
     turn:held(side):push(held)
     countHeld(turn, place, held, 1)
     return nil
@@ -1341,18 +1285,18 @@ function countHeld(turn, place, ____bindingPattern0, times)
     bytes = ____bindingPattern0.bytes
     accounts = ____bindingPattern0.accounts
     local cost = times * costOf(text, bytes)
-    local ____opt_5 = place.hold
-    local count = (____opt_5 and ____opt_5.count or 0) + times
     local ____opt_7 = place.hold
-    local sum = (____opt_7 and ____opt_7.bytes or 0) + times * bytes
-    local ____place_10 = place
-    local ____temp_9
+    local count = (____opt_7 and ____opt_7.count or 0) + times
+    local ____opt_9 = place.hold
+    local sum = (____opt_9 and ____opt_9.bytes or 0) + times * bytes
+    local ____place_12 = place
+    local ____temp_11
     if count == 0 then
-        ____temp_9 = nil
+        ____temp_11 = nil
     else
-        ____temp_9 = {count = count, bytes = sum}
+        ____temp_11 = {count = count, bytes = sum}
     end
-    ____place_10.hold = ____temp_9
+    ____place_12.hold = ____temp_11
     turn:count("heldFrames", times)
     turn:count("heldBytes", cost)
     turn:charge("bytes", accounts, cost)
@@ -1387,8 +1331,8 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
 end
 --- Frames go straight to the occupant from now on, after what was held for it.
 function ____exports.begin(turn, side, place)
-    local ____place_11 = place
-    local seat = ____place_11.seat
+    local ____place_13 = place
+    local seat = ____place_13.seat
     if seat == nil then
         return
     end
@@ -1677,7 +1621,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local takeover, isNewer, sitAgain, vouch
+local takeover, isTakenFrom, sitAgain, vouch
 local ____mail_2Ets = require("src.engine.rules.mail")
 local catchUp = ____mail_2Ets.catchUp
 local mailsIn = ____mail_2Ets.mailsIn
@@ -1720,8 +1664,16 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     place.guard = {["until"] = now + spanMs, spanMs = spanMs, contested = false}
     return "same_sid"
 end
-function isNewer(seat, than)
-    return seat.token > than.token or seat.token == than.token and seat.node > than.node
+function isTakenFrom(____bindingPattern0, ____bindingPattern1)
+    local lastToken
+    local seat
+    seat = ____bindingPattern0.seat
+    lastToken = ____bindingPattern0.lastToken
+    local node
+    local token
+    token = ____bindingPattern1.token
+    node = ____bindingPattern1.node
+    return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
 function sitAgain(turn, holder, ____bindingPattern0)
     local accounts
@@ -1922,17 +1874,17 @@ function ____exports.reclaim(turn, holder, known)
     local ____holder_33 = holder
     local side = ____holder_33.side
     local token = ____holder_33.token
+    local me = {token = token, node = turn.node}
     local ____opt_34 = turn.room
-    local seat = ____opt_34 and ____opt_34[side].seat
-    if (seat and seat.token) ~= token or seat.node ~= turn.node then
-        if seat ~= nil and isNewer(seat, {token = token, node = turn.node}) then
-            turn:tell(side, {token = token, node = turn.node}, {kind = "replaced", why = "same_sid"})
-            return
-        end
+    local before = ____opt_34 and ____opt_34[side]
+    if before ~= nil and isTakenFrom(before, me) then
+        return turn:tell(side, me, {kind = "replaced", why = "same_sid"})
+    end
+    if placeOf(turn, holder) == nil then
         sitAgain(turn, holder, known)
     end
-    local ____turn_38 = turn
-    local room = ____turn_38.room
+    local ____turn_36 = turn
+    local room = ____turn_36.room
     if room == nil then
         return
     end
@@ -1942,7 +1894,7 @@ function ____exports.reclaim(turn, holder, known)
             turn,
             room,
             side,
-            __TS__ObjectAssign({token = token, node = turn.node}, known)
+            __TS__ObjectAssign({}, me, {sid = known.sid, accounts = known.accounts})
         )
     end
     if holder.isStarted and not place.started then
@@ -2947,6 +2899,7 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
+local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
@@ -3162,6 +3115,23 @@ sortedSets = {
     "clients",
     "guessers"
 }
+--- Keeps the highest of what nodes tell of, which none of them may go below.
+local function highest(fresh)
+    local known = numberAt(call(
+        "GET",
+        keyOf("fresh")
+    ))
+    if fresh > known then
+        call(
+            "SET",
+            keyOf("fresh"),
+            fresh,
+            "PX",
+            present.common.keptMs
+        )
+    end
+    return math.max(fresh, known)
+end
 local partsOfRooms = {
     "",
     ":mailA",
@@ -3173,7 +3143,7 @@ local partsOfRooms = {
 }
 --- Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
 -- rooms a few at a time, from `cursor` on.
-local function renew(read, bytes, cursor)
+local function renew(read, bytes, cursor, fresh)
     local ____present_2 = present
     local node = ____present_2.node
     local real = ____present_2.real
@@ -3204,10 +3174,10 @@ local function renew(read, bytes, cursor)
     local seats = {}
     for ____, appId in ipairs(rooms) do
         do
-            local __continue27
+            local __continue29
             repeat
                 if appId == "" then
-                    __continue27 = true
+                    __continue29 = true
                     break
                 end
                 for ____, part in ipairs(partsOfRooms) do
@@ -3220,22 +3190,21 @@ local function renew(read, bytes, cursor)
                 for ____, seat in ipairs(seatsOf(appId, node)) do
                     seats[#seats + 1] = seat
                 end
-                __continue27 = true
+                __continue29 = true
             until true
-            if not __continue27 then
+            if not __continue29 then
                 break
             end
         end
     end
     keepShared()
     local wentOn = wasAlive and not isMoved
-    return {
-        from = last,
-        wentOn = wentOn,
-        cursor = next,
+    local known = {
+        fresh = highest(fresh),
         seats = seats,
         gone = roomsOfTheGone()
     }
+    return __TS__ObjectAssign({from = last, wentOn = wentOn, cursor = next}, known)
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
@@ -3313,10 +3282,11 @@ local calls = {
         node,
         parse(messages)
     ) end,
-    renew = function(_, read, bytes, cursor) return renew(
+    renew = function(_, read, bytes, cursor, fresh) return renew(
         read,
         numberAt(bytes),
-        cursor
+        cursor,
+        numberAt(fresh)
     ) end,
     leave = function() return forgetNode(present.node) end,
     space = function(isFull, count) return makeSpace(

@@ -85,6 +85,7 @@ export class Store {
   private noReplicaUntil = Number.NEGATIVE_INFINITY;
   /** The least that Redis's clock can show when our monotonic clock is at 0; read with every ping. */
   private origin: number;
+  private latestOrigin = 0;
 
   constructor(
     private readonly options: StoreOptions,
@@ -119,6 +120,7 @@ export class Store {
       failed: (error, url) => void this.attemptFailed(error, url),
       timeRead: (time, answeredAt) => {
         this.origin = time - answeredAt;
+        this.latestOrigin = Math.max(this.latestOrigin, this.origin);
       },
       prepare: async (link) => void this.servers.set(connection, await serverBehind(link)),
     });
@@ -150,6 +152,11 @@ export class Store {
   /** ms since the Unix epoch by Redis's clock, as last read. */
   now(): number {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
+  }
+
+  /** The same, of all Redis that there were: it never goes back. */
+  latest(): number {
+    return this.latestOrigin + this.options.clock.monotonicMs();
   }
 
   /**

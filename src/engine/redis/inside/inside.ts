@@ -1,7 +1,7 @@
 import type { AppId } from "../../../base/ids.ts";
 import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
-import { call, format, match, number, pack, parse } from "./lua.ts";
+import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
 import { type Asked, leaseOf, post, runTurn, seatsOf, type TurnReply } from "./turn.ts";
 
@@ -88,6 +88,13 @@ function keepShared(): void {
 
 /** Of rooms and of codes. */
 const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
+/** Keeps the highest of what nodes tell of, which none of them may go below. */
+function highest(fresh: number): number {
+  const known = numberAt(call<Value>("GET", keyOf("fresh")));
+  if (fresh > known) call("SET", keyOf("fresh"), fresh, "PX", present.common.keptMs);
+  return Math.max(fresh, known);
+}
+
 const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", ":idsB:order"];
 
 export interface Renewed {
@@ -96,6 +103,8 @@ export interface Renewed {
   /** The lease had not ended, and the stream is the one that was read from. */
   readonly wentOn: boolean;
   readonly cursor: string;
+  /** Above all tokens and stamps that any node has told of. */
+  readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
   readonly seats: readonly SeatAddress[];
   /** Rooms with seats of nodes that are gone. */
@@ -106,7 +115,7 @@ export interface Renewed {
  * Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
  * rooms a few at a time, from `cursor` on.
  */
-function renew(read: string, bytes: number, cursor: string): Renewed {
+function renew(read: string, bytes: number, cursor: string, fresh: number): Renewed {
   const { node, real, common } = present;
   const wasAlive = leaseOf(node) > real;
   call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
@@ -122,7 +131,8 @@ function renew(read: string, bytes: number, cursor: string): Renewed {
   }
   keepShared();
   const wentOn = wasAlive && !isMoved;
-  return { from: last, wentOn, cursor: next, seats, gone: roomsOfTheGone() };
+  const known = { fresh: highest(fresh), seats, gone: roomsOfTheGone() };
+  return { from: last, wentOn, cursor: next, ...known };
 }
 
 export interface Swept {
@@ -173,8 +183,8 @@ const calls = {
   guess: (_: boolean, operation: string, request: string) => runGuess(operation, request),
   post: (_: boolean, node: string, messages: string) =>
     post(node, parse<readonly Message[]>(messages)),
-  renew: (_: boolean, read: string, bytes: string, cursor: string) =>
-    renew(read, numberAt(bytes), cursor),
+  renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
+    renew(read, numberAt(bytes), cursor, numberAt(fresh)),
   leave: () => forgetNode(present.node),
   space: (isFull: boolean, count: string) => makeSpace(numberAt(count), isFull),
   sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
