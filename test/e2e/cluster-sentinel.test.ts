@@ -82,7 +82,7 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   await using one = await testServer({ ...settings, ...sentinels.env });
   await using two = await testServer({ ...settings, ...sentinels.env });
   await meets(one, two);
-  sentinels.partition();
+  sentinels.isolate(sentinels.redis[0]);
   await until("the failover", () => sentinels.hasFailedOver());
   const left = (node: TestServer) =>
     node.logLines.some((line) => line.includes("no longer primary"));
