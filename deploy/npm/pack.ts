@@ -19,6 +19,15 @@ const { name, version, description, license, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
 
+/** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
+const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
+const runtimes = [
+  ["node"],
+  ["node_modules/node22/bin/node"],
+  ["node_modules/node24/bin/node"],
+  [process.execPath],
+];
+
 await build();
 await buildClient();
 report("built", `${out}, ${clientOut}`);
@@ -127,15 +136,6 @@ async function endsWithNpx(folder: string): Promise<void> {
   await within("the server to end", outlived());
   report("SIGKILL to npx", "ends the server");
 }
-
-/** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
-const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
-const runtimes = [
-  ["node"],
-  ["node_modules/node22/bin/node"],
-  ["node_modules/node24/bin/node"],
-  [process.execPath],
-];
 
 /** From a code to mail and back, on each WebSocket; a server that is away is reported, not thrown. */
 function user(http: string): string {
