@@ -59,7 +59,7 @@ describe.skipIf(noBrowser)("nt-signal-client/peer, between two browsers", () => 
     await using first = await testServer();
     await using network = await startProxy(first.port);
     await using people = await pair(network.http);
-    const { ann, bob } = people;
+    const { bob } = people;
     await first.stop();
     await using second = await testServer();
     network.redirect(second.port);
