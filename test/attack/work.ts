@@ -131,6 +131,9 @@ export const work: readonly AttackCase[] = [
   flood("mail-frames", "20 sockets that send mail of one digit without end"),
   flood("acknowledgements", "20 sockets that acknowledge without end"),
   flood("hellos", "20 sockets that say hello without end"),
+  flood("wrong-redeems", "20 sockets without a room that redeem wrong codes without end", true),
+  flood("minting-frames", "20 sockets that mint by frames without end"),
+  flood("wrong-joins", "20 sockets without a room that join what is no room without end"),
   flood("pongs", "20 sockets that send pongs without end", true),
   flood("pings", "20 sockets that send pings of 125 bytes without end"),
   {
