@@ -60,6 +60,13 @@ export class FrameBudget {
     return true;
   }
 
+  /** Takes more for a frame that took much more than reading it. What is not there is owed. */
+  charge(tokens: number): void {
+    if (this.perSec === 0) return;
+    this.tokens -= tokens;
+    this.blow -= tokens;
+  }
+
   /** ms until a twentieth of a second's tokens, one at least, are there, and half a blow if it is spent. */
   waitMs(): number {
     this.refill();
