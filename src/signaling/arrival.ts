@@ -34,7 +34,6 @@ export class Arrival {
   private cancel: Cancel | undefined;
   /** A later newcomer waits in its place. */
   private isDisplaced = false;
-
   // What it has learned. Each is tried once.
   /** It has a sid and has sent a complete frame, which a zombie never does. False: that was tried. */
   private hasSpoken: boolean | undefined;
@@ -50,16 +49,11 @@ export class Arrival {
     this.since = context.clock.monotonicMs();
   }
 
-  /** It has met an occupant. */
-  get hasParked(): boolean {
+  get isParked(): boolean {
     return this.occupant !== undefined;
   }
 
-  get isParked(): boolean {
-    return this.hasParked && !this.isOver;
-  }
-
-  /** Asks for the seat. Answers why there is none; undefined when it is seated or parked. */
+  /** Asks for the seat. Undefined: it is seated or parked. */
   take(): MaybePromise<NoSeat | undefined> {
     return this.ask("free");
   }
@@ -73,7 +67,7 @@ export class Arrival {
 
   /** The connection is gone. A seat that it is given after that is given up at once. */
   stop(): void {
-    if (this.isParked) this.context.tally.parkedSockets--;
+    if (this.isParked && !this.isOver) this.context.tally.parkedSockets--;
     this.isOver = true;
     this.cancel?.();
     this.place?.unpark();
@@ -81,7 +75,7 @@ export class Arrival {
 
   /** Asks again if something speaks for it. */
   private tryAgain(): void {
-    if (!this.isParked || this.isAsking || this.isDisplaced) return;
+    if (!this.isParked || this.isOver || this.isAsking || this.isDisplaced) return;
     const how = this.best();
     if (how === undefined) return;
     void andThen(this.ask(how), (noSeat) => {
@@ -186,7 +180,6 @@ export class Arrival {
   }
 
   private displaced(): void {
-    if (this.isDisplaced) return;
     this.isDisplaced = true;
     this.place?.unpark();
     const waitedMs = this.context.clock.monotonicMs() - this.since;

@@ -171,7 +171,7 @@ export class Peer implements SeatListener {
   }
 
   seated(taken: Taken): void {
-    if (!this.arrival?.hasParked) this.logArrival();
+    if (!this.arrival?.isParked) this.logArrival();
     this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();

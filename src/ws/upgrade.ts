@@ -48,7 +48,8 @@ export function createUpgrade(options: {
     if (space !== "ok") return refuse("sockets_per_client", "too_many_sockets");
     // The runtime would refuse them too, but only once a seat is taken, of which the other side hears.
     if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
-    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? "")) return badHandshake();
+    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? ""))
+      return refuse("bad_request", "malformed", noHandshake);
     // Counted before a shared store is asked, so that no more are let in meanwhile.
     socketLimits.opened(client.accounts);
     const socket = sockets.newSocket(identity, client, server, isBrowser(request));
@@ -65,18 +66,8 @@ export function createUpgrade(options: {
     return problem(code, words);
   }
 
-  /** Names what to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
   function upgradeRequired(): Response {
-    const answer = refuse("not_upgrade", "upgrade_required");
-    answer.headers.set("Upgrade", "websocket");
-    answer.headers.set("Connection", "Upgrade");
-    answer.headers.set("Sec-WebSocket-Version", version);
-    return answer;
-  }
-
-  function badHandshake(): Response {
-    const detail = "The WebSocket handshake is not valid.";
-    return refuse("bad_request", "malformed", { detail });
+    return namesUpgrade(refuse("not_upgrade", "upgrade_required"));
   }
 
   function enter(request: Request, server: Server<PeerSocket>, data: PeerSocket) {
@@ -91,13 +82,22 @@ export function createUpgrade(options: {
     if (upgraded) return undefined;
     // The client has gone while its seat was taken.
     sockets.abandon(data);
-    return badHandshake();
+    return refuse("bad_request", "malformed", noHandshake);
   }
 }
 
 /** RFC 6455 section 4.2.1. */
 const version = "13";
+const noHandshake = { detail: "The WebSocket handshake is not valid." };
 const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
+
+/** What to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
+function namesUpgrade(answer: Response): Response {
+  answer.headers.set("Upgrade", "websocket");
+  answer.headers.set("Connection", "Upgrade");
+  answer.headers.set("Sec-WebSocket-Version", version);
+  return answer;
+}
 
 /**
  * Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols; or says what is
