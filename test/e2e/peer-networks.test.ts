@@ -214,6 +214,19 @@ describe.skipIf(noBrowser)("nt-signal-client/peer, where networks fail", () => {
     expect(await bob.page.evaluate("listeners")).toBe(0);
   }, 60_000);
 
+  test("who waits and gets another network is found where it is now", async () => {
+    await using server = await testServer();
+    await using people = await PeerPeople.at(browser, server.http);
+    const { ann, bob } = people;
+    const code = await people.begin(ann);
+    await until(ann, "peer.connection");
+    await ann.page.evaluate("window.first = peer.connection");
+    for (const isOffline of [true, false]) await ann.context.setOffline(isOffline);
+    await until(ann, 'peer.connection !== first && peer.client.state === "online"');
+    await people.begin(bob, { code });
+    await people.talk("at last");
+  }, 60_000);
+
   test("a device that says that it is online again is connected anew", async () => {
     await using server = await testServer();
     await using network = startProxy(server.port);

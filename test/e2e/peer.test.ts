@@ -21,6 +21,23 @@ describe.skipIf(noBrowser)("nt-signal-client/peer, between two browsers", () => 
     expect(await people.ann.page.evaluate("states")).toEqual(["connecting", "connected"]);
   });
 
+  test("a configuration that cannot be used ends it, and says so", async () => {
+    await using server = await testServer();
+    await using people = await PeerPeople.at(browser, server.http);
+    await people.begin(people.ann, { rtc: { iceServers: [{ urls: "nonsense:" }] } });
+    expect(await people.over(people.ann)).toBe("invalid");
+  });
+
+  test("what a listener throws is reported, and disturbs nothing", async () => {
+    await using server = await testServer();
+    const script = `Object.defineProperty(RTCPeerConnection.prototype, "ontrack", {
+      set() { throw new Error("of the application's own"); },
+    });`;
+    await using people = await PeerPeople.at(browser, server.http, script);
+    await people.pair();
+    expect(people.ann.complaints.join()).toContain("of the application's own");
+  });
+
   test("a page that is reloaded, on either side, is connected again", async () => {
     await using server = await testServer();
     await using people = await pair(server.http);

@@ -6,7 +6,7 @@ import { testServer } from "../support/server.ts";
 test.skipIf(noBrowser)("the README's client connects two pages, as it stands there", async () => {
   const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text();
   const section = readme.slice(readme.indexOf("## A client in ten lines"));
-  const code = /```js\n([^]*?)```/.exec(section)?.[1] ?? "";
+  const code = /```js\n([\s\S]*?)```/.exec(section)?.[1] ?? "";
   await using server = await testServer();
   const chat = code.replaceAll("http://localhost:1234", server.http);
   expect(chat).toContain(`${server.http}/peer.js`);
