@@ -56,7 +56,7 @@ describe.skipIf(noBrowser)("nt-signal-client/peer, where networks fail", () => {
           /** A candidate that leads nowhere, in place of one that would do without Ann's TURN. */
           blocked(text) {
             return text.replace(/^((?:a=)?candidate:(?:\\S+ ){4})\\S+ \\S+(?= typ (\\w+))/gm, (all, start, type) =>
-              this.hasRelay && type === "relay" ? all : start + "127.0.0.1 9");
+              this.hasRelay && type === "relay" ? all : start + "127.0.0.1 1025");
           }
           addIceCandidate(candidate) {
             return super.addIceCandidate(candidate && { ...candidate, candidate: this.blocked(candidate.candidate) });
