@@ -1,10 +1,11 @@
 /**
- * Builds the npm packages: `nt-signal` into dist/npm, the server as one file of JavaScript that the
- * pinned Bun runs, and `nt-signal-client` into dist/npm-client, JavaScript and types for browsers,
- * bundlers, Node and Bun. With --check they are packed, installed from the tarballs into an empty
- * directory, and put through what their users do. That needs npm, and a registry to install Bun from.
+ * Builds the npm packages: `nt-signal` into dist/npm, the server as JavaScript that the pinned Bun runs
+ * and `nt-signal/test`, which starts it for other people's tests; `nt-signal-client` into
+ * dist/npm-client, JavaScript and types for browsers, bundlers, Node and Bun. With --check they are
+ * packed, installed from the tarballs into an empty directory, and put through what their users do.
+ * That needs npm, and a registry to install Bun from.
  *
- *     bun deploy/npm/pack.ts [--check]
+ *     bun deploy/npm/pack.ts [--out=dist/npm] [--check]
  */
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,9 +14,10 @@ import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
-const out = join(project, "dist/npm");
-const clientOut = join(project, "dist/npm-client");
-const { name, version, description, license, engines } = await Bun.file(
+const named = process.argv.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
+const out = named ?? join(project, "dist/npm");
+const clientOut = `${out}-client`;
+const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
 
@@ -40,16 +42,24 @@ if (process.argv.includes("--check")) await check();
 async function build(): Promise<void> {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
-  const main = ["src/main.ts", "--outfile", join(out, "nt-signal.js")];
+  // What is loaded late is a file of its own, as in the executable.
+  const main = ["src/main.ts", "--splitting", "--outdir", out, "--entry-naming=nt-signal.js"];
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
-  for (const file of ["nt-signal.mjs", "run-in-place.mjs"]) {
+  for (const file of [
+    "nt-signal.mjs",
+    "run-in-place.mjs",
+    "server.mjs",
+    "testing.mjs",
+    "testing.d.mts",
+  ]) {
     await copyFile(join(project, "deploy/npm", file), join(out, file));
   }
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");
   const manifest = {
-    ...{ name, version, description, license, type: "module" },
+    ...{ name, version, description, license, repository, type: "module" },
     bin: { "nt-signal": "nt-signal.mjs" },
+    exports: { "./test": { types: "./testing.d.mts", default: "./testing.mjs" } },
     engines: { node: ">=20" },
     dependencies: { bun: engines.bun },
   };
@@ -64,7 +74,7 @@ async function buildClient(): Promise<void> {
   await copyFile(join(project, "LICENSE"), join(clientOut, "LICENSE"));
   await copyFile(join(project, "docs/client.md"), join(clientOut, "README.md"));
   const manifest = {
-    ...{ name: `${name}-client`, version, license, type: "module", sideEffects: false },
+    ...{ name: `${name}-client`, version, license, repository, type: "module", sideEffects: false },
     description: "Client of nt-signal: from a short code to an RTCPeerConnection that stays.",
     exports: {
       ".": { types: "./client.d.ts", default: "./client.js" },

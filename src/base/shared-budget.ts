@@ -1,19 +1,19 @@
 import { type Account, shareOf } from "./account.ts";
 
-/** What all clients use of one thing together, and each account of it. */
+/** How much of one thing all clients use together, and how much each account uses. */
 export class SharedBudget {
-  /** In all. */
+  /** By all together. */
   used = 0;
   private readonly usedBy = new Map<string, number>();
 
   constructor(
-    /** What there is for all. */
+    /** For all together. */
     readonly most: number,
-    /** No account's share is less. Infinite where accounts have none. */
+    /** No account's share is smaller. Infinity: accounts have no limit. */
     private readonly leastShare: number,
   ) {}
 
-  /** Counts more, or less, of what a client of these accounts uses. Refuses nothing. */
+  /** Adds to what a client of these accounts uses, without checking; a negative amount releases. */
   add(accounts: readonly Account[], amount: number): void {
     this.used += amount;
     for (const { key } of accounts) {

@@ -125,6 +125,27 @@ const groups = [
         help: "Private key of the certificate in PEM format, not encrypted",
       },
       {
+        variable: "TLS_SELF_SIGNED",
+        key: "tlsSelfSigned",
+        schema: boolean,
+        default: "false",
+        help: "TLS with a certificate that the server makes for the names and addresses of this machine, keeps in the user's cache folder and renews: for phones on a LAN, whose browsers ask once whether to trust it",
+      },
+      {
+        variable: "PORT_FILE",
+        key: "portFile",
+        schema: filePath,
+        default: "",
+        help: "File that holds the port as long as the server listens, for programs that start it with `PORT=0`",
+      },
+      {
+        variable: "OPEN",
+        key: "open",
+        schema: boolean,
+        default: "false",
+        help: "Open the page in the browser once the server listens",
+      },
+      {
         variable: "BASE_PATH",
         key: "basePath",
         schema: basePath,
@@ -342,7 +363,7 @@ const groups = [
         key: "framesPerSec",
         schema: wholeNumber(0, maxCount),
         default: "1000",
-        help: "Frames a second that are read from one socket, with bursts of twice that. Every 512 characters of a frame count as one more frame. All frames over 16 KiB together get a quarter of a core. 0: no limit, nor one on large frames",
+        help: "Frames a second that are read from one socket, with bursts of twice that. Every 512 characters of a frame count as one more frame. On a busy server the sockets of one client together get an eighth of the time that frames take, those of a site half; frames over 16 KiB of all clients get a quarter of a core. 0: none of these limits",
       },
       {
         variable: "MAX_SOCKETS",

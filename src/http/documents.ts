@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { inUrl, isLoopback } from "../base/network.ts";
 import { answerText } from "./answer.ts";
 import type { HttpEnv } from "./app.ts";
 
@@ -7,6 +8,8 @@ export interface DocumentOptions {
   readonly basePath: string;
   /** The page to try the server on, with everything it needs in it. Undefined: there is none. */
   readonly loadPage: (() => Promise<Page>) | undefined;
+  /** Where other machines of the network reach this server, if they do. */
+  readonly lanAddress?: () => string | undefined;
 }
 
 interface Page {
@@ -19,7 +22,7 @@ interface Page {
 }
 
 /** How the server describes itself, to tools and to people. Written when first asked for. */
-export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv> {
+export function documents({ basePath, loadPage, lanAddress }: DocumentOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   const openApi = once(async () => (await import("./description/openapi.ts")).openApi());
   const asyncApi = once(async () => (await import("./description/asyncapi.ts")).asyncApi());
@@ -34,9 +37,14 @@ export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv
       answerText((await loadPage())[module], "text/javascript; charset=utf-8"),
     );
   }
-  app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async () => {
+  app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async ({ req, env }) => {
     const { html, policy } = await loadPage();
-    return answerText(html, "text/html; charset=utf-8", {
+    // Only who sits at this machine is told its addresses.
+    const host = (req.header("host") ?? "").replace(/:\d+$/, "");
+    const isHere = env.header === undefined && isLoopback(env.address) && isLoopback(host);
+    const lan = isHere ? lanAddress?.() : undefined;
+    const told = lan === undefined ? "" : `<meta name="lan" content="${inUrl(lan)}">`;
+    return answerText(html.replace("<!-- lan -->", told), "text/html; charset=utf-8", {
       "Content-Security-Policy": policy,
       "X-Content-Type-Options": "nosniff",
       // A link to the page may hold a code, which no other site is to see.

@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients as clientsOf } from "../admission/clients.ts";
 import { httpConnections } from "../admission/http-connections.ts";
@@ -8,6 +9,7 @@ import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
 import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
@@ -20,7 +22,7 @@ import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
-import { LargeFrames } from "../signaling/large-frames.ts";
+import { FairQueue } from "../signaling/fair-queue.ts";
 import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -275,7 +277,7 @@ function buildSockets(
       limited: refusals.limited,
     }),
     framesPerSec: config.framesPerSec,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock, config.socketsPerClient > 0),
     queued: new SharedBudget(
       config.wsBufferTotalBytes,
       config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
@@ -304,12 +306,14 @@ function buildHttp(
   codes: Rendezvous,
 ) {
   const { config, engine, clock, tally, node } = core;
+  const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
   const app = createApp({
     rendezvous: codes,
     ice,
     loadPage: config.demo ? loadPage : undefined,
-    basePath: config.basePath,
+    lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
+    ...{ basePath, metricsRoute, metricsToken, clientIpHeader },
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
@@ -327,7 +331,7 @@ function buildHttp(
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
         queuedBytes: () => context.queued.used,
-        largeFrames: context.largeFrames,
+        fairQueue: context.fairQueue,
         process: {
           version,
           bun: Bun.version,
@@ -341,9 +345,6 @@ function buildHttp(
           guessing: codes.guessing,
         },
       }),
-    metricsRoute: config.metricsRoute,
-    metricsToken: config.metricsToken,
-    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,

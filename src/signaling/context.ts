@@ -10,7 +10,7 @@ import type { FrameFault, RoomRequest } from "../protocol/frames.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { NoSeat } from "./arrival.ts";
-import type { LargeFrames } from "./large-frames.ts";
+import type { FairQueue, Member } from "./fair-queue.ts";
 
 /** What every peer of a server shares. */
 export interface SignalingContext {
@@ -25,9 +25,9 @@ export interface SignalingContext {
   readonly roomTtlMs: number;
   readonly askForRoom: AskForRoom;
   readonly describeNoSeat: (why: NoSeat, client: Client) => RefusedRoom;
-  /** Frames a second that one peer may send; 0: no limit, on large frames neither. */
+  /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
-  readonly largeFrames: LargeFrames;
+  readonly fairQueue: FairQueue;
   /** Bytes of frames that wait to be handled. */
   readonly queued: SharedBudget;
   /** What a welcome tells of; missing where nothing is set up. Never rejects. */
@@ -75,7 +75,7 @@ export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
 export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 
 /** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
-export interface Connection {
+export interface Connection extends Member {
   /** Names the connection in the log. */
   readonly id: string;
   /** Its room and side; undefined while it has none. */
@@ -102,8 +102,6 @@ export interface Connection {
   joinTopic(): void;
   leaveTopic(): void;
   ping(nonce: string): void;
-  pause(reason: PauseReason): void;
-  resume(reason: PauseReason): void;
   /** Reads for a turn although paused, so that a sign of life can be seen. */
   readForATurn(): void;
   /** Closes with the code and text of the reason. */

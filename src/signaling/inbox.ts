@@ -1,7 +1,14 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel } from "../base/clock.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
-import { FrameBudget, largeFrameLength } from "./frame-budget.ts";
+import { largeFrameLength, type Served } from "./fair-queue.ts";
+
+/** A connection that sent nothing for a while may send this many seconds' worth of frames at once. */
+const burstSeconds = 2;
+/** A frame costs one token, and one more for each … */
+const charactersPerToken = 512;
+/** Tolerance for rounding. */
+const almostOne = 0.999;
 
 /** A connection whose frames have to wait is read from until this many wait … */
 const pauseAtFrames = 32;
@@ -12,18 +19,18 @@ const bytesPerFrame = 64;
 /** Most relayed frames that are under way at a time, unless one frame's worth of characters is. */
 const maxTogether = 64;
 
+/** Why a frame has to wait: its client has had its share of the work, or its connection is too fast. */
+type Limit = "share" | "rate";
+
 /** Why a frame is refused: too much waits on its connection, for its client, or in all. */
 export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
 
 /**
- * Keeps one connection's frames in order whatever has to be awaited in between, and hands them on
- * no faster than the connection may send. While nothing is awaited, a frame is handled in the turn
- * in which it came and nothing is queued.
- *
- * It is its own budget: with thousands of busy sockets, one more object that every frame has to look
- * at is one more miss of the processor's cache.
+ * Keeps one connection's frames in order whatever has to be awaited in between, and hands them on no
+ * faster than the connection may send, nor than its client's share of the work allows. While nothing
+ * is awaited, a frame is handled in the turn in which it came and nothing is queued.
  */
-export class Inbox extends FrameBudget {
+export class Inbox implements Served {
   /** Undefined while nothing waits, as nearly always. */
   private waiting: string[] | undefined;
   /** What stands before this index was handled. */
@@ -38,19 +45,24 @@ export class Inbox extends FrameBudget {
   private togetherCharacters = 0;
   /** Set while frames wait because the connection sends too fast. */
   private slowed: Cancel | undefined;
+  /** What the connection may still send, refilled by FRAMES_PER_SEC. */
+  private tokens: number;
+  private filledAt: number;
 
   constructor(
     private readonly connection: Connection,
     private readonly options: Pick<
       SignalingContext,
-      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "largeFrames" | "queued"
+      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue" | "queued"
     >,
     /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
     private readonly handler: { handle(text: string): unknown },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {
-    super(options.framesPerSec, options.clock);
+    connection.inbox = this;
+    this.tokens = options.framesPerSec * burstSeconds;
+    this.filledAt = connection.heardAt;
   }
 
   /** Queues frames until `release`. */
@@ -73,8 +85,10 @@ export class Inbox extends FrameBudget {
   /** Handles or queues a frame, or says why it does neither. */
   push(text: string): InboxRefusal | undefined {
     const direct = !this.held && !this.busy && this.waiting === undefined;
-    if (direct && this.admits(text)) {
-      const done = this.handle(text);
+    const { heardAt } = this.connection;
+    const limit = direct ? this.limitFor(text, heardAt) : undefined;
+    if (direct && limit === undefined) {
+      const done = this.handle(text, heardAt);
       if (done instanceof Promise) this.await(done);
       return undefined;
     }
@@ -83,12 +97,21 @@ export class Inbox extends FrameBudget {
     this.waiting ??= [];
     this.waiting.push(text);
     this.count(text.length + bytesPerFrame);
-    const { wsMaxMsgBytes } = this.options;
+    const { wsMaxMsgBytes, fairQueue } = this.options;
+    fairQueue.received(this.connection, text.length, heardAt);
     if (this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes) {
       this.connection.pause(pauseReasons.inbox);
     }
-    if (direct) this.slowDown(text);
+    if (limit !== undefined) this.waitFor(limit);
     return undefined;
+  }
+
+  get nextLength(): number | undefined {
+    return this.waiting?.[this.head]?.length;
+  }
+
+  serve(until: number): void {
+    this.run(until);
   }
 
   /**
@@ -146,23 +169,40 @@ export class Inbox extends FrameBudget {
     this.count(-this.waitingBytes);
   }
 
-  /** Whether the frame may be handled now; if so, it is paid for. */
-  private admits(text: string): boolean {
-    return (!this.isLarge(text) || this.options.largeFrames.begin()) && this.take(text.length);
+  /**
+   * What keeps a frame from being handled at `at` (ms, monotonic); if nothing does, it is paid for. The
+   * fair queue is asked, unless it is serving this connection.
+   */
+  private limitFor({ length }: string, at: number, isServed?: boolean): Limit | undefined {
+    const { framesPerSec, fairQueue } = this.options;
+    if (framesPerSec === 0) return undefined;
+    const isAdmitted = isServed ?? fairQueue.admits(this.connection, length, at);
+    if (!isAdmitted) return "share";
+    return this.pay(length, at) ? undefined : "rate";
   }
 
-  private isLarge(text: string): boolean {
-    return text.length > largeFrameLength && this.options.framesPerSec > 0;
+  /** Takes the tokens of a frame. False when there is not even one. */
+  private pay(length: number, at: number): boolean {
+    const { framesPerSec } = this.options;
+    const earned = ((at - this.filledAt) * framesPerSec) / 1000;
+    this.tokens = Math.min(framesPerSec * burstSeconds, this.tokens + earned);
+    this.filledAt = at;
+    if (this.tokens < almostOne) return false;
+    // Large frames are paid for by the time they take.
+    const isLong = length >= charactersPerToken && length <= largeFrameLength;
+    this.tokens -= isLong ? 1 + Math.floor(length / charactersPerToken) : 1;
+    return true;
   }
 
-  private handle(text: string): unknown {
-    if (!this.isLarge(text)) return this.handler.handle(text);
-    const { clock, largeFrames } = this.options;
+  private handle(text: string, at: number): unknown {
+    const { clock, fairQueue, framesPerSec } = this.options;
+    const isCheap = at < fairQueue.calmUntil && text.length <= largeFrameLength;
+    if (isCheap || framesPerSec === 0) return this.handler.handle(text);
     const startedAt = clock.monotonicMs();
     try {
       return this.handler.handle(text);
     } finally {
-      largeFrames.took(clock.monotonicMs() - startedAt, text.length);
+      fairQueue.took(this.connection, text.length, clock.monotonicMs() - startedAt);
     }
   }
 
@@ -183,24 +223,30 @@ export class Inbox extends FrameBudget {
     return together?.length === maxTogether || togetherCharacters >= options.wsMaxMsgBytes;
   }
 
-  private run(): void {
+  /** `until`: the fair queue serves this connection, up to this moment (ms, monotonic). */
+  private run(until?: number): void {
     try {
-      this.handOn();
+      this.handOn(until);
     } finally {
       if (this.together !== undefined) this.await();
     }
   }
 
-  private handOn(): void {
+  private handOn(until?: number): void {
     if (this.waiting === undefined) return;
+    const first = this.head;
     // What is handled may discard what waits.
     while (this.waiting && this.head < this.waiting.length && !this.held && !this.busy) {
       const text = this.waiting[this.head] as string;
-      if (!this.admits(text)) return this.slowDown(text);
+      const at = this.options.clock.monotonicMs();
+      const isOneMore = at < (until ?? 0) && text.length <= largeFrameLength;
+      const isServed = until === undefined ? undefined : this.head === first || isOneMore;
+      const limit = this.limitFor(text, at, isServed);
+      if (limit !== undefined) return this.waitFor(limit);
       this.head++;
       this.count(-text.length - bytesPerFrame);
       try {
-        const done = this.handle(text);
+        const done = this.handle(text, at);
         const goesOn = this.together !== undefined && this.together.at(-1) === done;
         if ((done instanceof Promise && !goesOn) || this.togetherIsFull) this.await(done);
       } catch (error) {
@@ -215,19 +261,17 @@ export class Inbox extends FrameBudget {
     this.connection.resume(pauseReasons.rate);
   }
 
-  /** Reads no more, and goes on when this frame may be handled. */
-  private slowDown(text: string): void {
+  /** Goes on with what waits when the limit allows it. */
+  private waitFor(limit: Limit): void {
+    const { clock, fairQueue, framesPerSec } = this.options;
+    if (limit === "share") return fairQueue.wait(this.connection);
     if (this.slowed) return;
     this.connection.pause(pauseReasons.rate);
-    const goOn = () => {
+    // Not for each token: those of a twentieth of a second come together.
+    const wanted = Math.max(1, framesPerSec / 20) - this.tokens;
+    this.slowed = clock.after(Math.ceil((wanted * 1000) / framesPerSec), () => {
       this.slowed = undefined;
       this.run();
-    };
-    const { clock, largeFrames } = this.options;
-    const waitMs = this.waitMs();
-    this.slowed =
-      this.isLarge(text) && waitMs <= 0
-        ? largeFrames.wait(this.accounts.at(-1)?.key ?? "", goOn)
-        : clock.after(waitMs, goOn);
+    });
   }
 }

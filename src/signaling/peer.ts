@@ -33,7 +33,7 @@ import {
   type RefusedRoom,
   type SignalingContext,
 } from "./context.ts";
-import { largeFrameLength } from "./frame-budget.ts";
+import { largeFrameLength } from "./fair-queue.ts";
 import { Inbox } from "./inbox.ts";
 import { Prober } from "./prober.ts";
 import { Pump, sayHello } from "./pump.ts";
@@ -51,9 +51,6 @@ type FrameOutcome =
   | "ignored"
   /** The engine did not answer. */
   | "unreachable";
-
-/** What a request for a room that is refused costs, as so many frames: clients ask seldom. */
-const refusedRoomTokens = 20;
 
 const tooMuchHeld =
   "What this address has sent and nobody has fetched is as much as one address may have waiting.";
@@ -286,6 +283,8 @@ export class Peer implements SeatListener {
   }
 
   probed(): Promise<boolean> {
+    // While its frames wait here it is not read from, and could show no other sign of life.
+    if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
     const { identity } = this.connection;
     return this.prober.ask(identity?.mailboxClient || this.sentLargeFrame);
@@ -367,7 +366,6 @@ export class Peer implements SeatListener {
   }
 
   private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {
-    this.inbox?.charge(refusedRoomTokens);
     this.tell(() => serverFrame("error", { code, detail, retryAfterMs }));
     return "ignored";
   }

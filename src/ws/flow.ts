@@ -68,6 +68,8 @@ export class Flow {
   readonly lowMark: number;
   /** Sockets with something unsent when last looked at. */
   private readonly behind = new Set<PeerSocket>();
+  /** Sockets that were given something since the last tick. */
+  private given: PeerSocket[] = [];
   private readonly unsent: SharedBudget;
   private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
@@ -131,13 +133,24 @@ export class Flow {
 
   /** A frame of the server's own went to the socket. */
   sent(socket: PeerSocket, bytes: number): void {
-    this.tally.frameSizeOut.observe(bytes);
+    this.published(socket, bytes);
     this.look(socket);
   }
 
-  /** A relayed frame went out; what of it stays unsent shows only after this turn. */
-  published(bytes: number): void {
+  /** A relayed frame went to the socket. */
+  published(socket: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
+    this.gave(socket);
+  }
+
+  /**
+   * The runtime has something for the socket. What of it stays unsent shows only after this turn: the
+   * next tick looks, as perhaps nothing follows that would.
+   */
+  gave(socket: PeerSocket): void {
+    if (socket.isGiven) return;
+    socket.isGiven = true;
+    this.given.push(socket);
   }
 
   /** The socket has taken bytes. */
@@ -228,6 +241,7 @@ export class Flow {
     socket.quiet = undefined;
     if (socket.unsent > 0) this.count(socket, 0);
     this.behind.delete(socket);
+    socket.isGiven = false;
     this.release(socket);
     if (socket.closing !== undefined) socket.ws?.resume();
     socket.closing = undefined;
@@ -245,6 +259,13 @@ export class Flow {
 
   private onTick(): void {
     this.tick++;
+    const { given } = this;
+    this.given = [];
+    for (const socket of given) {
+      // Not again at one that is behind, nor at one that is over.
+      if (socket.isGiven && socket.unsent === 0) this.look(socket);
+      socket.isGiven = false;
+    }
     for (const socket of this.behind) {
       this.relieve(socket);
       if (socket.closing === undefined) this.closeIfSlow(socket);

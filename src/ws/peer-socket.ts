@@ -2,6 +2,7 @@ import type { Server, ServerWebSocket } from "bun";
 import type { Client } from "../admission/clients.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
 import type { Connection, PauseReason, PeerIdentity } from "../signaling/context.ts";
+import type { Member, Served, Share } from "../signaling/fair-queue.ts";
 import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 import { Quiet } from "./quiet.ts";
@@ -58,8 +59,16 @@ export class PeerSocket implements Connection {
   controls = 0;
   controlsTurn = 0;
 
+  // Kept by the fair queue.
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  inbox: Served | undefined;
+
   // Kept by flow control.
   unsent = 0;
+  /** It was given something since flow control's last tick. */
+  isGiven = false;
   progressTick = 0;
   /** A sender was told to wait for this socket. */
   congested = false;
@@ -169,7 +178,7 @@ export class PeerSocket implements Connection {
     // Where the socket is behind, Bun answers -1 in place of the size.
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
     this.sentBytes += bytes;
-    this.flow.published(bytes);
+    this.flow.published(this, bytes);
     return bytes;
   }
 
@@ -194,6 +203,7 @@ export class PeerSocket implements Connection {
   ping(nonce: string): void {
     if (this.ws) this.ws.ping(nonce);
     else this.pingAtOpen = nonce;
+    this.flow.gave(this);
   }
 
   /** A ping of the heartbeat, at `monotonicMs`. */

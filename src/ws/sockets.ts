@@ -91,6 +91,7 @@ export class Sockets {
     this.context.tally.connections++;
     this.open++;
     this.heartbeat.add(socket);
+    this.context.fairQueue.join(socket, socket.client.accounts);
     socket.opened(ws, this.context.clock.monotonicMs());
     if (socket.isBrowser) socket.heard();
     else this.quietTimer.add(socket);
@@ -106,23 +107,25 @@ export class Sockets {
   }
 
   private pinged(socket: PeerSocket): void {
+    // The runtime has answered it.
+    this.flow.gave(socket);
     this.countControl(socket);
-    socket.heardAt = this.context.clock.monotonicMs();
     // Unlike a pong, which a client's library sends by itself, it says that the client is there.
     socket.heard();
   }
 
   private ponged(socket: PeerSocket, nonce: string): void {
-    const { clock, tally } = this.context;
     this.countControl(socket);
-    socket.heardAt = clock.monotonicMs();
     if (socket.beatAnswered(nonce, socket.heardAt)) {
-      tally.roundTripSeconds.observe(socket.roundTripMs / 1000);
+      this.context.tally.roundTripSeconds.observe(socket.roundTripMs / 1000);
     }
     socket.peer?.pong(nonce);
   }
 
   private countControl(socket: PeerSocket): void {
+    const { clock, fairQueue } = this.context;
+    socket.heardAt = clock.monotonicMs();
+    fairQueue.control(socket, socket.heardAt);
     if (!this.turnEnds) {
       this.turnEnds = true;
       setImmediate(() => {
@@ -135,9 +138,11 @@ export class Sockets {
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
+    // A close does not wait for a client to listen that sends as much.
+    socket.heard();
     socket.close("control_frames");
     // Behind unread pongs the close would wait, and they would go on to grow.
-    if (socket.closing !== undefined) socket.terminate("control_frames");
+    if (socket.closing ?? socket.quiet) socket.terminate("control_frames");
   }
 
   private drained(socket: PeerSocket): void {
@@ -150,6 +155,7 @@ export class Sockets {
     this.open--;
     this.socketLimits.closed(socket.client.accounts);
     this.heartbeat.remove(socket);
+    this.context.fairQueue.part(socket);
     const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
     this.flow.closed(socket, code === abnormalClosure);
     socket.peer?.closed();

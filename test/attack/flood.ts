@@ -2,14 +2,18 @@ import type { Socket } from "bun";
 import { encodeFrame, opcodes, upgradeRequest } from "../support/raw-client.ts";
 import { stranger } from "./target.ts";
 
-// Floods a server until it is killed, a process of its own: bun flood.ts PORT KIND. 20 connections,
-// each sends as fast as it may.
+// Floods a server until it is killed, a process of its own: bun flood.ts PORT KIND. 20 clients with a
+// connection each, or one with many; each sends as fast as it may.
 
-const connections = 20;
+const strangers = 20;
 const port = Number(process.argv[2]);
 const kind = process.argv[3] ?? "";
 
 interface Flood {
+  /** So many connections of one client; else one each of 20. */
+  readonly crowd?: number;
+  /** ms from round to round; else one follows the other. */
+  readonly everyMs?: number;
   /** What one connection sends before its flood begins, if anything. */
   readonly first?: (n: number) => string;
   /** What it sends over and over. */
@@ -32,8 +36,8 @@ function asked(text: (n: number) => string, times = 1): Flood {
 
 const appId = (n: number) => `00000000-0000-4000-9000-${String(n).padStart(12, "0")}`;
 
-function upgrade(n: number): string {
-  return upgradeOf(`/ws?appID=${appId(n)}&side=A`, { "X-Forwarded-For": stranger(n) });
+function upgrade(n: number, side = "A", client = stranger(n)): string {
+  return upgradeOf(`/ws?appID=${appId(n)}&side=${side}`, { "X-Forwarded-For": client });
 }
 
 function upgradeWithoutRoom(n: number): string {
@@ -47,14 +51,25 @@ function upgradeOf(url: string, more: Readonly<Record<string, string>>): string 
   return request("GET", target, lines);
 }
 
-function frames(frame: Buffer, count: number, first = upgrade): Flood {
+function frames(
+  frame: Buffer,
+  count: number,
+  first: (n: number) => string = (n) => upgrade(n),
+): Flood {
   const bytes = Buffer.concat(Array.from({ length: count }, () => frame));
   return { first, bytes: () => bytes };
+}
+
+/** Both sides of each room are this one client's, and flood each other. */
+function crowd(size: number, frame: Buffer, count: number, everyMs?: number): Flood {
+  const first = (n: number) => upgrade(n >> 1, n % 2 === 0 ? "A" : "B", stranger(0));
+  return { ...frames(frame, count), first, crowd: size, ...(everyMs && { everyMs }) };
 }
 
 const text = (value: string) => encodeFrame(opcodes.text, Buffer.from(value));
 const one = (n: number) => `X-Forwarded-For: ${stranger(n)}`;
 const nested = `{"type":"ice","a":${"[".repeat(500_000)}${"]".repeat(500_000)}}`;
+const shallow = text(`{"type":"ice","a":${"[".repeat(240)}${"]".repeat(240)}}`);
 const keys = `{"type":"ice",${Array.from({ length: 80_000 }, (_, i) => `"k${i}":0`).join(",")}}`;
 const escaped = `{"type":"send","to":"B","payload":"${"\\u0041".repeat(170_000)}"}`;
 const manyHops = `X-Forwarded-For: ${"1.2.3.4,".repeat(1_500)}`;
@@ -78,6 +93,12 @@ const floods: Readonly<Record<string, Flood>> = {
   "wrong-joins": frames(text('{"type":"join","appID":"","side":"C"}'), 2_000, upgradeWithoutRoom),
   pongs: frames(encodeFrame(opcodes.pong, Buffer.alloc(0)), 8_000),
   pings: frames(encodeFrame(opcodes.ping, Buffer.alloc(125)), 2_000),
+  "crowd-nesting": crowd(500, shallow, 200),
+  "crowd-bursts": crowd(950, shallow, 200, 3_000),
+  "crowd-small-frames": crowd(500, text("{}"), 500),
+  "crowd-mail": crowd(500, text('{"type":"send","to":"A","payload":1}'), 500),
+  "crowd-large": crowd(500, text(nested), 1),
+  "crowd-pings": crowd(500, encodeFrame(opcodes.ping, Buffer.alloc(125)), 150, 100),
   fragments: {
     first: (n) =>
       upgrade(n) + encodeFrame(opcodes.text, Buffer.from("{"), false).toString("latin1"),
@@ -125,6 +146,7 @@ function answersIn(chunk: Buffer): number {
 }
 
 function start(flood: Flood): void {
+  const connections = flood.crowd ?? strangers;
   const rounds = Array.from({ length: connections }, (_, n) => flood.bytes(n));
 
   function pump(socket: Socket<Connection>): void {
@@ -132,13 +154,14 @@ function start(flood: Flood): void {
     for (let turns = 0; turns < 8; turns++) {
       if (data.unsent.length === 0) {
         if (!data.isOn || flood.answers !== undefined) return;
+        if (flood.everyMs !== undefined && turns > 0) break;
         data.unsent = rounds[data.n] as Uint8Array;
       }
       const written = Math.max(0, socket.write(data.unsent));
       data.unsent = data.unsent.subarray(written);
       if (data.unsent.length > 0) return;
     }
-    setTimeout(() => pump(socket), 0);
+    setTimeout(() => pump(socket), flood.everyMs ?? 0);
   }
 
   function connect(n: number): void {

@@ -136,6 +136,12 @@ export const work: readonly AttackCase[] = [
   flood("wrong-joins", "20 sockets without a room that join what is no room without end"),
   flood("pongs", "20 sockets that send pongs without end", true),
   flood("pings", "20 sockets that send pings of 125 bytes without end"),
+  flood("crowd-nesting", "one client with 500 sockets that send frames of 500 characters, nested"),
+  flood("crowd-bursts", "one client that sends 200 such frames on each of 950 sockets every 3 s"),
+  flood("crowd-small-frames", "one client with 500 sockets that send {} without end"),
+  flood("crowd-mail", "one client with 500 sockets that send mail of one digit without end"),
+  flood("crowd-large", "one client with 500 sockets that send frames of 1 MB, nested 500,000 deep"),
+  flood("crowd-pings", "one client that sends 150 pings on each of 500 sockets ten times a second"),
   {
     name: "work-fragments",
     theme: "work",

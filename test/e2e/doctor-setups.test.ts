@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
+import type { OptionalSteps } from "../../src/cli/doctor/examination.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
 import { nginxMissing, startNginx } from "../support/nginx.ts";
@@ -104,14 +104,14 @@ const broken: readonly BrokenSetup[] = [
     remedy: "headers Upgrade and Connection",
   },
   {
-    name: "nginx does not tell the client's address",
+    name: "nginx does not send the client's address",
     nginx: { "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "" },
     step: "Address",
     found: "which is a proxy's address",
     remedy: "X-Forwarded-For",
   },
   {
-    name: "nginx tells no address that can be read",
+    name: "nginx sends an address that cannot be read",
     nginx: {
       "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;":
         "proxy_set_header X-Forwarded-For unknown;",
@@ -131,7 +131,7 @@ const broken: readonly BrokenSetup[] = [
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
-    found: "so it sees all clients",
+    found: "and it sees all clients so",
     remedy: "TRUST_PROXY",
   },
   {
@@ -187,15 +187,16 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   async (_, setup) => {
     const optional = { origin: "https://app.example.com" };
     const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, optional } : setup;
-    const { failure, warnings } = await examined(asked);
+    const { failure, warnings, output } = await examined(asked);
     expect(failure).toBe("");
+    expect(output).toContain("the server sees you as 127.0.0.1 through X-Forwarded-For\n");
     expect(warnings).not.toContain("Host");
     expect(warnings).not.toContain("Metrics");
   },
 );
 
 behindNginx(
-  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  "metrics that a proxy shows to everybody are reported, if it does not say that it is a proxy",
   async () => {
     const open = { [metricsClosed]: "" };
     const unmarked = {
@@ -203,7 +204,7 @@ behindNginx(
       "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
     };
     const { warnings } = await examined({ name: "", nginx: unmarked });
-    expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+    expect(warnings).toContain("Metrics: Everybody who reaches this address can read them");
     for (const nginx of [open, unmarked]) {
       const env = {
         TRUST_PROXY: "127.0.0.1",
@@ -215,13 +216,13 @@ behindNginx(
   },
 );
 
-behindNginx("a dropped Host is told of where it does no harm yet", async () => {
+behindNginx("a dropped Host is reported although it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });
   expect(sound).toBe(true);
-  expect(warnings).toContain("Host: The server knows pages of its own by the Host header");
+  expect(warnings).toContain("Host: The server recognises its own pages by the Host header");
 });
 
-test("plain HTTP asked of the server's TLS port is told as such", async () => {
+test("plain HTTP on the server's TLS port is recognised", async () => {
   await using certificate = await selfSigned();
   const { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE } = certificate;
   await using server = await testServer({ TLS_CERT_FILE, TLS_KEY_FILE });
@@ -242,28 +243,28 @@ behindNginx("two servers that share nothing behind one address are found out", a
 });
 
 for (const transport of ["udp", "tcp"] as const) {
-  withTurn(`a TURN server that relays over ${transport} is told of`, async () => {
+  withTurn(`a TURN server that relays over ${transport} is recognised`, async () => {
     await using turn = await TurnServer.start("right");
     await using server = await testServer({
       TURN_URLS: turn.url(transport),
       TURN_SECRET: "right",
       ICE_SERVERS: `[{"urls":"stun:127.0.0.1:${turn.port}"}]`,
     });
-    const { failure, warnings, told } = await examination(server.http);
+    const { failure, warnings, output } = await examination(server.http);
     expect({ failure, warnings }).toEqual({ failure: "", warnings: "" });
-    expect(told).toContain(`TURN: ${turn.url(transport)} relays\n`);
-    expect(told).toContain(`STUN: stun:127.0.0.1:${turn.port} answers with an address\n`);
+    expect(output).toContain(`TURN: ${turn.url(transport)} relays\n`);
+    expect(output).toContain(`STUN: stun:127.0.0.1:${turn.port} answers with an address\n`);
     await turn.logged(/refreshed.*lifetime=0/);
   });
 }
 
-withTurn("a TURN server with another secret is found out, and no secret is told", async () => {
+withTurn("a TURN server with another secret is found out, and no secret is shown", async () => {
   await using turn = await TurnServer.start("right");
   await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
-  const { failure, told } = await examination(server.http);
+  const { failure, output } = await examination(server.http);
   expect(failure).toStartWith(`TURN: ${turn.url()} refuses with 401`);
   expect(failure).toContain("TURN_SECRET");
-  expect(told).not.toContain("wrong");
+  expect(output).not.toContain("wrong");
 });
 
 test("a TURN server that is not there is found out", async () => {

@@ -33,20 +33,8 @@ test("a sound server passes every step, and the program exits with 0", async () 
   expect(steps.map((line) => /^✓ (.{11}) \S/.exec(line)?.[1]?.trim())).toEqual(allSteps);
   expect(lines.at(-1)).toStartWith("It works; see the remark above. Not tried: ");
   expect(doctor.stdout).toContain("Without TURN");
+  expect(doctor.stdout).toContain("the server sees you as 127.0.0.1\n");
   expect(doctor.stdout).not.toMatch(/code (?:is )?\d{4}/);
-});
-
-test.each(["/", "/ws", "/ws/"])("the URL may be that of the WebSocket: %s", async (path) => {
-  await using server = await testServer();
-  const { sound, failure } = await examination(`${server.ws}${path}`);
-  expect({ sound, failure }).toEqual({ sound: true, failure: "" });
-});
-
-test("the address the server sees is told", async () => {
-  await using server = await testServer();
-  expect((await examination(server.http)).told).toContain(
-    "Address: the server sees you as 127.0.0.1\n",
-  );
 });
 
 describe("a certificate", () => {
@@ -64,10 +52,10 @@ describe("a certificate", () => {
     const bold = await examination(server.http, true);
     expect({ sound: bold.sound, failure: bold.failure }).toEqual({ sound: true, failure: "" });
     expect(bold.steps).toEqual(allSteps.toSpliced(1, 0, "Certificate"));
-    expect(bold.warnings).toContain("would be refused by others");
+    expect(bold.warnings).toContain("Other clients would refuse it");
   });
 
-  test("that has expired is told as such", async () => {
+  test("that has expired is recognised", async () => {
     await using certificate = await selfSigned();
     await using server = await testServer({
       TLS_CERT_FILE: certificate.certFile,
@@ -92,7 +80,7 @@ test("a name without an address ends the examination", async () => {
   expect(failure).toContain("has no address");
 });
 
-test("TLS asked of a plain server is told as such", async () => {
+test("a server without TLS is recognised", async () => {
   await using server = await testServer();
   const { failure } = await examination(server.http.replace("http:", "https:"));
   expect(failure).toStartWith("Certificate: ");
@@ -125,11 +113,8 @@ async function behind(
 
 describe("a proxy", () => {
   test.each([
-    [200, "does not pass on the upgrade"],
-    [400, "does not pass on the upgrade"],
     [404, "does not pass /ws on"],
     [426, "does not pass on the upgrade"],
-    [502, "does not pass on the upgrade"],
     [403, "without an Origin header"],
     [429, "WS_RATE_PER_MIN"],
     [503, "MAX_SOCKETS"],
@@ -176,7 +161,7 @@ describe("a proxy", () => {
     await using proxy = await behind(server, () => new Response("<html>"));
     const { steps, failure } = await examination(proxy.url);
     expect(steps).toEqual(["Name", "Ready"]);
-    expect(failure).toContain("Something else than nt-signal");
+    expect(failure).toContain("Something other than nt-signal");
   });
 
   test("that shares an address between two servers is found out", async () => {
@@ -199,34 +184,22 @@ describe("a proxy", () => {
       }
       return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
     });
-    const { failure, told } = await examination(proxy.url);
-    expect(failure).toContain("something that is no code was redeemed");
+    const { failure, output } = await examination(proxy.url);
+    expect(failure).toContain("an invalid code was redeemed");
     expect(failure).toContain("cache");
-    expect(told + failure).not.toContain("98761234");
+    expect(output + failure).not.toContain("98761234");
   });
 
-  test.each([
-    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees all clients"],
-    [{ address: "127.0.0.1", header: null, shared: false }, "which is a proxy's address"],
-  ])("that the server does not trust is found out: %p", async (whoami, cause) => {
+  test("that names no client is found out", async () => {
+    const whoami = { address: "127.0.0.1", header: null, shared: false };
     await using server = await testServer();
     await using proxy = await behind(server, (path) =>
       path === "/rendezvous/whoami"
         ? Response.json(whoami, { headers: { server: "nginx" } })
         : undefined,
     );
-    const { told } = await examination(proxy.url);
-    expect(told).toContain(cause);
-  });
-
-  test("that tells the client's address is fine", async () => {
-    const whoami = { address: "192.0.2.7", header: "X-Forwarded-For", shared: false };
-    await using server = await testServer();
-    await using proxy = await behind(server, (path) =>
-      path === "/rendezvous/whoami" ? Response.json(whoami) : undefined,
-    );
-    const { told } = await examination(proxy.url);
-    expect(told).toContain("Address: the server sees you as 192.0.2.7 through X-Forwarded-For\n");
+    const { output } = await examination(proxy.url);
+    expect(output).toContain("which is a proxy's address");
   });
 });
 
@@ -241,12 +214,11 @@ test("a wrong base path is named", async () => {
 test.each([
   [],
   [":1234"],
-  ["ftp://example.com"],
-  ["--fast"],
   ["http://a", "http://b"],
   ["http://a", "--origin", "app"],
   ["http://a", "--idle", "60"],
   ["http://a", "--idle"],
+  ["http://a", "--fast"],
 ])("called with %p it says how it is used, and exits with 2", async (...args) => {
   await using doctor = await Program.start({}, "doctor", ...args);
   expect(await doctor.exit()).toBe(2);
@@ -260,7 +232,9 @@ test.each([
   ["192.168.1.7:1234", "http://192.168.1.7:1234"],
   ["signal.example.com", "https://signal.example.com"],
   ["signal.example.com:8443/ws", "https://signal.example.com:8443"],
-])("%s without a scheme is %s", (text, http) => {
+  ["wss://signal.example.com/ws/", "https://signal.example.com"],
+  ["ws://signal.example.com/base/", "http://signal.example.com/base"],
+])("%s is the server at %s", (text, http) => {
   expect(parseTarget(text, false)).toMatchObject({ http });
 });
 
@@ -271,11 +245,11 @@ test("an examination costs its client no miss, however often it is done", async 
   expect(await server.metric('nt_refusals_total{reason="gone"}')).toBe(0);
 });
 
-test("a connection that stays open is told of with --idle", async () => {
+test("--idle reports a connection that stays open", async () => {
   await using server = await testServer();
-  const { failure, told } = await examination(server.http, false, systemClock, { idleMs: 50 });
+  const { failure, output } = await examination(server.http, false, systemClock, { idleMs: 50 });
   expect(failure).toBe("");
-  expect(told).toContain("Idle: idle connections last for 1s\n");
+  expect(output).toContain("Idle: idle connections last for 50ms\n");
 });
 
 test("of a name with several addresses each is asked, as the name", async () => {
@@ -292,7 +266,7 @@ test("of a name with several addresses each is asked, as the name", async () => 
   });
   const resolve = async () => ["127.0.0.1", "127.0.0.2", "127.0.0.3", "2001:db8::1"];
   const url = `http://localhost:${port}`;
-  const { sound, steps, failure, told, warnings } = await examination(
+  const { sound, steps, failure, output, warnings } = await examination(
     url,
     false,
     systemClock,
@@ -301,10 +275,10 @@ test("of a name with several addresses each is asked, as the name", async () => 
   );
   expect(sound).toBe(false);
   expect(steps).toEqual(allSteps.toSpliced(2, 0, ...Array<string>(4).fill("Each ready")));
-  expect(told).toContain("Each ready: 127.0.0.1: the server accepts clients\n");
+  expect(output).toContain("Each ready: 127.0.0.1: the server accepts clients\n");
   expect(failure).toStartWith("Each ready: 127.0.0.2: answered 503");
   expect(failure).toContain("It drains.");
-  expect(told).toContain("Each ready: 127.0.0.3: connection refused");
+  expect(output).toContain("Each ready: 127.0.0.3: connection refused");
   expect(warnings).toContain("IPv6");
   expect(asked).toEqual([`localhost:${draining.port}`]);
 });

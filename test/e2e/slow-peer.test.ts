@@ -3,7 +3,7 @@ import { backpressureLimit } from "../../src/ws/flow.ts";
 import { openPair, TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { startProxy } from "../support/proxy.ts";
-import { RawClient } from "../support/raw-client.ts";
+import { opcodes, RawClient } from "../support/raw-client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
 const kib = 1_024;
@@ -109,6 +109,46 @@ describe("a peer that stops reading", () => {
     for (const peer of [a, b]) peer.resume();
     await Promise.all([hearsAll(a), hearsAll(b)]);
     expect(await server.metric(overrun)).toBe(0);
+  });
+});
+
+describe("a reader that stops, and shows life by pongs alone", () => {
+  const mib = kib * kib;
+  /** More than the kernel takes, in one go: nothing that is sent later brings it to light. */
+  const large = "x".repeat(12 * mib);
+  const env = {
+    HEARTBEAT: "2s",
+    SLOW_PEER_TIMEOUT: "5s",
+    WS_MAX_MSG: String(16 * mib),
+    MAILBOX_MAX_BYTES: String(16 * mib),
+  };
+  const hello = '{"type":"hello","deliveredUpTo":0}';
+
+  test.each([
+    ["a frame", true, undefined, `{"type":"ice","candidate":"${large}"}`],
+    ["a frame before its own first", false, undefined, `{"type":"ice","candidate":"${large}"}`],
+    ["mail", true, hello, `{"type":"send","to":"A","payload":"${large}"}`],
+  ])("is counted and closed for %s that nothing follows", async (_, listens, first, text) => {
+    const clock = fakeClock();
+    await using server = await testServer(env, { clock });
+    const appId = crypto.randomUUID();
+    await using b = await RawClient.open(server.ws, { appId, side: "B" });
+    await using a = await RawClient.open(server.ws, { appId, side: "A", listens });
+    a.pause();
+    clock.advance(50);
+    await b.nextText();
+    if (first !== undefined) a.send(first);
+    b.send(text);
+    await b.settled();
+    clock.advance(1_000);
+    expect(await server.metric("nt_ws_buffered_bytes")).toBeGreaterThan(mib);
+    for (let second = 0; second < 8; second++) {
+      for (const peer of [a, b]) peer.sendFrame(opcodes.pong);
+      await b.settled();
+      clock.advance(1_000);
+    }
+    await server.metricBecomes('nt_closes_total{reason="slow_peer"}', (closes) => closes === 1);
+    expect(await server.metric('nt_closes_total{reason="dead"}')).toBe(0);
   });
 });
 

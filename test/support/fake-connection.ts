@@ -10,6 +10,7 @@ import type {
   PeerIdentity,
   SignalingContext,
 } from "../../src/signaling/context.ts";
+import type { Member, Served, Share } from "../../src/signaling/fair-queue.ts";
 import { someClient } from "./some-client.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
@@ -26,6 +27,10 @@ export class FakeConnection implements Connection {
   room = true;
   congested = false;
   closeReason: CloseReason | undefined;
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  inbox: Served | undefined;
 
   constructor(public identity: PeerIdentity | undefined = undefined) {}
 

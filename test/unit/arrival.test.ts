@@ -13,7 +13,7 @@ import type {
 } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { Arrival, displacedAfterMs } from "../../src/signaling/arrival.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { RecordingListener } from "../contract/listener.ts";
@@ -36,7 +36,7 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   const arrival = new Arrival(newcomer, context, {

@@ -93,7 +93,7 @@ function service(settings: Settings = {}) {
         limiters: () => ({}),
         deferredRequests: () => 0,
         queuedBytes: () => 0,
-        largeFrames: { size: 0, workedMs: 0 },
+        fairQueue: { waiting: () => 0, largeMs: 0 },
         monotonicMs: time.monotonicMs,
         maxAgeMs: 0,
         process: {

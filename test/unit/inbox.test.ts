@@ -3,8 +3,8 @@ import fc from "fast-check";
 import type { Account } from "../../src/base/account.ts";
 import type { MaybePromise } from "../../src/base/maybe-promise.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Inbox } from "../../src/signaling/inbox.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
 import { fakeClock } from "../support/clock.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 
@@ -18,10 +18,11 @@ const accounts: readonly Account[] = [{ key: "192.0.2.1", kind: "client" }];
 function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
+  connection.heardAt = clock.monotonicMs();
   const handled: string[] = [];
   const queued = new SharedBudget(10_000_000, 4_000_000);
-  const largeFrames = new LargeFrames(clock);
-  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, largeFrames, queued };
+  const fairQueue = new FairQueue(clock, true, (run) => void clock.after(0, run));
+  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, fairQueue, queued };
   const handle = (text: string) => {
     handled.push(text);
     return answer(text);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
 import { SharedBudget } from "../../src/base/shared-budget.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
@@ -27,7 +27,7 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 5,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
   };
   const peer = new Peer(connection, context, fakeClient);

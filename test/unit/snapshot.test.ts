@@ -136,7 +136,8 @@ class Life {
       const taken = engine.seats.take(newcomer, "free");
       if (!("outcome" in taken) || taken.outcome !== "taken") return taken;
       this.seats.set(key, taken.seat);
-      return { ...taken, seat: taken.seat.token };
+      // Tokens are another engine's.
+      return { ...taken, seat: undefined };
     }
     if (step.do === "ice") {
       const { side, redeemed } = step;
@@ -221,23 +222,6 @@ test("an engine restored from the text of a snapshot answers as the one it was t
   );
 });
 
-test("a code that the first versions left is allowed what the shortest are", () => {
-  const clock = fakeClock();
-  const old = {
-    code: "12345678",
-    appId: rooms[0],
-    client: "c",
-    restMs: 1,
-    expiresAt: clock.now() + 60_000,
-    state: "live",
-    dueAt: clock.now() + 60_000,
-  };
-  const engine = newEngine(clock.now);
-  engine.restore(recordSchema.parse({ code: old }));
-  for (let i = 0; i < 249; i++) void engine.codes.guess(code("00000000"), [], 0);
-  expect(engine.codes.guess(code("12345678"), [], 0)).toMatchObject({ outcome: "taken" });
-});
-
 test("a snapshot of a restored engine is the same text", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -302,20 +286,6 @@ test("shares are known again: whoever had its share has it still, and gets it ba
   expect(heir.mailboxes.append(a, "B", next)).toEqual({ outcome: "share_full" });
   heir.mailboxes.ack(b, 1);
   expect(heir.mailboxes.append(a, "B", next)).toMatchObject({ outcome: "stored" });
-});
-
-test("a state from before there were shares counts to nobody", () => {
-  const clock = fakeClock();
-  const lived = new Life(newEngine(clock.now), clock.advance);
-  lived.take({ do: "sit", room: 0, side: "A", sid: "" });
-  const lines = Array.from(lived.engine.snapshot(), (record) =>
-    JSON.stringify(record, (key, value) =>
-      key === "accounts" || key === "idAccounts" ? undefined : value,
-    ),
-  );
-  const heir = newEngine(clock.now);
-  restore(heir, lines);
-  expect(heir.sizes().rooms).toBe(1);
 });
 
 function sides(): (readonly [number, Side])[] {

@@ -4,7 +4,7 @@ import { SharedBudget } from "../../src/base/shared-budget.ts";
 import type { IceServer } from "../../src/config/ice-formats.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import type { SignalingContext } from "../../src/signaling/context.ts";
-import { LargeFrames } from "../../src/signaling/large-frames.ts";
+import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
@@ -36,7 +36,7 @@ function room() {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    largeFrames: new LargeFrames(clock),
+    fairQueue: new FairQueue(clock),
     queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
     iceServers: () => answers.promise,
   };

@@ -1,0 +1,355 @@
+import { type Account, partOf } from "../base/account.ts";
+import type { Clock } from "../base/clock.ts";
+import { type PauseReason, pauseReasons } from "./context.ts";
+
+/** A turn of the event loop is short up to this, ms: so long, all frames are handled as they come. */
+const turnMs = 4;
+/** One visit to a connection in line, ms: its client's other connections wait for it. */
+const visitMs = 0.1;
+/** Work that is saved up while nothing is to be done, ms, for all: each client has its share of it. */
+const burstMs = 20;
+/** A frame longer than this can take tens of ms to read (1 MiB of nested brackets: 33 ms). */
+export const largeFrameLength = 16_384;
+/** Share of CPU time for large frames, and for reading floods from connections that wait. */
+const largeShare = 0.25;
+/** Time for large frames that is saved up while there are none, ms. */
+const largeBurstMs = 10;
+/** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
+const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
+/**
+ * What handling a frame, and a character of it, counts at most, ms: it is what deep JSON takes. More than
+ * that was taken by the machine's other work, or by garbage of others.
+ */
+const handlingMs = { frame: 0.02, character: 0.000033 };
+/** How often is looked whether somebody in line may go on, ms. */
+const lookEveryMs = 2;
+
+/** A connection, as what shares the work sees it. */
+export interface Member {
+  /** Its client's share, its neighbours there: kept by `FairQueue`. */
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  /** Its frames, once there was one. */
+  inbox: Served | undefined;
+  pause(reason: PauseReason): void;
+  resume(reason: PauseReason): void;
+}
+
+export interface Served {
+  /** Characters of the frame that is next; undefined while none waits. */
+  readonly nextLength: number | undefined;
+  /** Handles the next frame, and further ones until `until` (ms, monotonic) or a large one. */
+  serve(until: number): void;
+}
+
+/** What a member waits for: that frames of it are handled, a large one, or that it is read from. */
+type Wait = "frames" | "large" | "read";
+type Lines = Readonly<Record<Wait, Set<Member | Share>>>;
+
+function waitOf({ inbox }: Member): Wait {
+  const next = inbox?.nextLength;
+  if (next === undefined) return "read";
+  return next > largeFrameLength ? "large" : "frames";
+}
+
+/** What an account has of the work. Members of a client's are connections, of a site's its clients'. */
+export class Share {
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  first: Member | Share | undefined;
+  /** Members that wait, the one that has waited longest first; undefined while there are none. */
+  lines: Lines | undefined;
+  /** None of its members is read from. */
+  isHeld = false;
+  /** ms of work, less what its part of the time since then has paid for. */
+  private spentMs = 0;
+  private paidAt = 0;
+
+  constructor(
+    readonly key: string,
+    /** Part of the time that it has. */
+    private readonly part: number,
+  ) {}
+
+  spend(ms: number, at: number): void {
+    this.spentMs = Math.max(0, this.spentMs - (at - this.paidAt) * this.part) + ms;
+    this.paidAt = at;
+  }
+
+  isOverdrawn(at: number): boolean {
+    return this.spentMs - (at - this.paidAt) * this.part > burstMs * this.part;
+  }
+
+  add(member: Member | Share): void {
+    member.share = this;
+    member.after = this.first;
+    if (this.first) this.first.before = member;
+    this.first = member;
+  }
+
+  remove(member: Member | Share): void {
+    if (member.before) member.before.after = member.after;
+    else this.first = member.after;
+    if (member.after) member.after.before = member.before;
+    member.share = undefined;
+    member.before = undefined;
+    member.after = undefined;
+  }
+
+  /** The next to be served: it and the accounts it belongs to stand last in their lines now. */
+  next(wait: Wait, at: number): Member | undefined {
+    const line = this.lines?.[wait] ?? [];
+    for (const one of line) {
+      if (!(one instanceof Share)) return one;
+      // Large frames have a limit of their own.
+      const mayGoOn = wait === "large" || !one.isOverdrawn(at);
+      const member = mayGoOn ? one.next(wait, at) : undefined;
+      if (member === undefined) continue;
+      this.lines?.[wait].delete(one);
+      this.lines?.[wait].add(one);
+      return member;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * Shares the time that frames take among clients, however many connections each has. In a short turn
+ * of the event loop all is handled as it comes. In a long one, and while anyone waits, time is counted:
+ * a client or site that has had its share (account.ts) is not read from, and its connections wait in
+ * line. They are served by site, then by customer, client and connection, each in turn.
+ */
+export class FairQueue {
+  /** Frames of up to 16 KiB that come before this (ms, monotonic) are handled at once. */
+  calmUntil = Number.NEGATIVE_INFINITY;
+  /** ms that large frames have taken so far. */
+  largeMs = 0;
+  private largeSpareMs = largeBurstMs;
+  private largeFilledAt: number;
+  private readonly root = new Share("", Number.MAX_VALUE);
+  private readonly shares = new Map<string, Share>();
+  /** `turnOver` is called at the end of this turn. */
+  private awaitsTurnOver = false;
+  private awaitsLook = false;
+  /** When reading from one that waits began; undefined in turns without. */
+  private readsSince: number | undefined;
+  /** When the next one may be read from. */
+  private readsNextAt = 0;
+
+  constructor(
+    private readonly clock: Pick<Clock, "monotonicMs" | "after">,
+    /** False where all clients share one address: none has a share of its own. */
+    private readonly byClient = true,
+    /** Calls back when everything that this turn of the event loop has read was handled. */
+    private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
+  ) {
+    this.largeFilledAt = clock.monotonicMs();
+  }
+
+  /** Clients, or sites where they have one, that wait; `wait`: for this alone. */
+  waiting(wait?: Wait): number {
+    const { lines } = this.root;
+    if (lines === undefined) return 0;
+    if (wait !== undefined) return lines[wait].size;
+    return new Set([...lines.frames, ...lines.large, ...lines.read]).size;
+  }
+
+  /** A connection of this client is open. */
+  join(member: Member, accounts: readonly Account[]): void {
+    let share = this.root;
+    for (let i = accounts.length - 1; i >= 0 && this.byClient; i--) {
+      const { key, kind } = accounts[i] as Account;
+      let own = this.shares.get(key);
+      if (own === undefined) {
+        own = new Share(key, 1 / partOf(kind));
+        this.shares.set(key, own);
+        share.add(own);
+      }
+      own.isHeld = false;
+      share = own;
+    }
+    share.add(member);
+  }
+
+  /** It is closed. */
+  part(member: Member): void {
+    this.leave(member);
+    let { share } = member;
+    share?.remove(member);
+    while (share?.share !== undefined && share.first === undefined) {
+      const above: Share = share.share;
+      this.shares.delete(share.key);
+      above.remove(share);
+      share = above;
+    }
+  }
+
+  /** Whether a frame of so many characters that comes at `at` (ms, monotonic) may be handled now. */
+  admits(member: Member, length: number, at: number): boolean {
+    const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
+    if (length <= largeFrameLength) return isWithin;
+    return isWithin && this.waiting("large") === 0 && this.largeSpare() > 0;
+  }
+
+  /** Counts what handling a frame has taken, in ms: of small ones, only while not all is calm. */
+  took(member: Member, length: number, ms: number): void {
+    if (length > largeFrameLength) return this.tookLarge(ms + length * receivingMs.character);
+    const most = handlingMs.frame + length * handlingMs.character;
+    this.spend(member, Math.min(ms, most), this.clock.monotonicMs());
+  }
+
+  /** A frame was put in line at `at` (ms, monotonic). */
+  received(member: Member, length: number, at: number): void {
+    if (at < this.calmUntil) return;
+    this.spend(member, receivingMs.frame + length * receivingMs.character, at);
+  }
+
+  /** A ping or pong came. */
+  control(member: Member, at: number): void {
+    if (at < this.calmUntil) return;
+    this.received(member, 0, at);
+    this.isWithinShare(member, at);
+  }
+
+  /** Whether its client has something left; if not, none of its connections is read from. */
+  isWithinShare(member: Member, at: number): boolean {
+    if (this.root.lines === undefined && !this.awaitsTurnOver) {
+      // It is a while since the last look: this turn may have begun at any moment since.
+      this.callAfterTurn();
+      this.calmUntil = at + turnMs;
+      return true;
+    }
+    let isWithin = true;
+    for (let share = member.share; share; share = share.share) {
+      if (!share.isOverdrawn(at)) continue;
+      isWithin = false;
+      if (!share.isHeld) this.hold(share);
+    }
+    return isWithin;
+  }
+
+  /** From now on the member is not read from, and served in its turn until nothing of it waits. */
+  wait(member: Member): void {
+    member.pause(pauseReasons.rate);
+    const wait = waitOf(member);
+    const { share = this.root } = member;
+    if (share.lines?.[wait].has(member)) return;
+    this.leave(member);
+    let one: Member | Share = member;
+    for (let of: Share | undefined = share; of; of = of.share) {
+      of.lines ??= { frames: new Set(), large: new Set(), read: new Set() };
+      of.lines[wait].add(one);
+      one = of;
+    }
+    this.calmUntil = Number.NEGATIVE_INFINITY;
+    if (!this.awaitsTurnOver) this.callAfterTurn();
+  }
+
+  private leave(member: Member): void {
+    for (const wait of ["frames", "large", "read"] as const) {
+      let one: Member | Share = member;
+      for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
+        of.lines[wait].delete(one);
+        if (of.lines[wait].size > 0) break;
+        one = of;
+      }
+    }
+    for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
+      const { frames, large, read } = of.lines;
+      if (frames.size + large.size + read.size > 0) break;
+      of.lines = undefined;
+      of.isHeld = false;
+    }
+  }
+
+  private hold(share: Share): void {
+    share.isHeld = true;
+    for (let one = share.first; one; one = one.after) {
+      if (one instanceof Share) this.hold(one);
+      else this.wait(one);
+    }
+  }
+
+  private spend(member: Member, ms: number, at: number): void {
+    for (let share = member.share; share; share = share.share) share.spend(ms, at);
+  }
+
+  private callAfterTurn(): void {
+    this.awaitsTurnOver = true;
+    this.afterTurn(() => this.turnOver());
+  }
+
+  private turnOver(): void {
+    const at = this.clock.monotonicMs();
+    if (this.readsSince !== undefined) this.readFor(at - this.readsSince, at);
+    this.awaitsTurnOver = false;
+    let served = false;
+    try {
+      served = this.serve(at);
+    } finally {
+      if (this.root.lines === undefined) this.calmUntil = this.clock.monotonicMs() + turnMs;
+      else if (served && !this.awaitsTurnOver) this.callAfterTurn();
+      else this.lookAgain();
+    }
+  }
+
+  /** A turn in which one of those who wait was read from is over. After a long one, others come first. */
+  private readFor(ms: number, at: number): void {
+    this.readsSince = undefined;
+    if (ms > turnMs) this.readsNextAt = at + ms * (1 / largeShare - 1);
+  }
+
+  private lookAgain(): void {
+    if (this.awaitsLook) return;
+    this.awaitsLook = true;
+    this.clock.after(lookEveryMs, () => {
+      this.awaitsLook = false;
+      if (!this.awaitsTurnOver && this.root.lines !== undefined) this.callAfterTurn();
+    });
+  }
+
+  /** Answers whether there was anyone to be served. */
+  private serve(from: number): boolean {
+    let served = false;
+    for (let at = from; at < from + turnMs; at = this.clock.monotonicMs()) {
+      const member = this.root.next("frames", at);
+      if (member === undefined) break;
+      this.visit(member, at);
+      served = true;
+    }
+    const at = this.clock.monotonicMs();
+    const large = this.largeSpare() > 0 ? this.root.next("large", at) : undefined;
+    const read = at >= this.readsNextAt ? this.root.next("read", at) : undefined;
+    if (large) this.visit(large, at);
+    if (read) this.visit(read, this.clock.monotonicMs());
+    return served || large !== undefined || read !== undefined;
+  }
+
+  /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */
+  private visit(member: Member, at: number): void {
+    const wait = waitOf(member);
+    this.leave(member);
+    if (wait === "read") {
+      this.readsSince = at;
+      for (let { share } = member; share; share = share.share) share.isHeld = false;
+      member.resume(pauseReasons.rate);
+      return;
+    }
+    member.inbox?.serve(at + visitMs);
+  }
+
+  private tookLarge(ms: number): void {
+    this.largeMs += ms;
+    this.largeSpareMs = this.largeSpare() - ms;
+  }
+
+  private largeSpare(): number {
+    const at = this.clock.monotonicMs();
+    const earned = (at - this.largeFilledAt) * largeShare;
+    this.largeSpareMs = Math.min(largeBurstMs, this.largeSpareMs + earned);
+    this.largeFilledAt = at;
+    return this.largeSpareMs;
+  }
+}
