@@ -1,5 +1,6 @@
 import { type Account, partOf } from "../base/account.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { type PauseReason, pauseReasons } from "./context.ts";
 
 /** A turn of the event loop is short up to this, ms: so long, all frames are handled as they come. */
@@ -68,7 +69,7 @@ export class Share {
   private paidAt = 0;
 
   constructor(
-    readonly key: string,
+    readonly account: Account,
     /** Part of the time that it has. */
     private readonly part: number,
   ) {}
@@ -99,13 +100,11 @@ export class Share {
   }
 
   /** The next to be served: it and the accounts it belongs to stand last in their lines now. */
-  next(wait: Wait, at: number): Member | undefined {
+  next(wait: Wait, mayGoOn: (share: Share) => boolean): Member | undefined {
     const line = this.lines?.[wait] ?? [];
     for (const one of line) {
       if (!(one instanceof Share)) return one;
-      // Large frames have a limit of their own.
-      const mayGoOn = wait === "large" || !one.isOverdrawn(at);
-      const member = mayGoOn ? one.next(wait, at) : undefined;
+      const member = mayGoOn(one) ? one.next(wait, mayGoOn) : undefined;
       if (member === undefined) continue;
       this.lines?.[wait].delete(one);
       this.lines?.[wait].add(one);
@@ -128,7 +127,7 @@ export class FairQueue {
   largeMs = 0;
   private largeSpareMs = largeBurstMs;
   private largeFilledAt: number;
-  private readonly root = new Share("", Number.MAX_VALUE);
+  private readonly root = new Share({ key: "", kind: "site" }, Number.MAX_VALUE);
   private readonly shares = new Map<string, Share>();
   /** `turnOver` is called at the end of this turn. */
   private awaitsTurnOver = false;
@@ -140,8 +139,8 @@ export class FairQueue {
 
   constructor(
     private readonly clock: Pick<Clock, "monotonicMs" | "after">,
-    /** False where all clients share one address: none has a share of its own. */
-    private readonly byClient = true,
+    /** Bytes of frames that wait. */
+    readonly queued: Ledger,
     /** Calls back when everything that this turn of the event loop has read was handled. */
     private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
   ) {
@@ -159,12 +158,12 @@ export class FairQueue {
   /** A connection of this client is open. */
   join(member: Member, accounts: readonly Account[]): void {
     let share = this.root;
-    for (let i = accounts.length - 1; i >= 0 && this.byClient; i--) {
-      const { key, kind } = accounts[i] as Account;
-      let own = this.shares.get(key);
+    for (let i = accounts.length - 1; i >= 0 && this.queued.hasShares; i--) {
+      const account = accounts[i] as Account;
+      let own = this.shares.get(account.key);
       if (own === undefined) {
-        own = new Share(key, 1 / partOf(kind));
-        this.shares.set(key, own);
+        own = new Share(account, 1 / partOf(account.kind));
+        this.shares.set(account.key, own);
         share.add(own);
       }
       own.isHeld = false;
@@ -180,7 +179,7 @@ export class FairQueue {
     share?.remove(member);
     while (share?.share !== undefined && share.first === undefined) {
       const above: Share = share.share;
-      this.shares.delete(share.key);
+      this.shares.delete(share.account.key);
       above.remove(share);
       share = above;
     }
@@ -314,17 +313,26 @@ export class FairQueue {
   private serve(from: number): boolean {
     let served = false;
     for (let at = from; at < from + turnMs; at = this.clock.monotonicMs()) {
-      const member = this.root.next("frames", at);
+      const member = this.next("frames", at);
       if (member === undefined) break;
       this.visit(member, at);
       served = true;
     }
     const at = this.clock.monotonicMs();
-    const large = this.largeSpare() > 0 ? this.root.next("large", at) : undefined;
-    const read = at >= this.readsNextAt ? this.root.next("read", at) : undefined;
+    const large = this.largeSpare() > 0 ? this.next("large", at) : undefined;
+    const read = at >= this.readsNextAt ? this.next("read", at) : undefined;
     if (large) this.visit(large, at);
     if (read) this.visit(read, this.clock.monotonicMs());
     return served || large !== undefined || read !== undefined;
+  }
+
+  /** Large frames have a limit of their own; nothing is read for a client of which much is queued. */
+  private next(wait: Wait, at: number): Member | undefined {
+    return this.root.next(wait, (share) => {
+      if (wait === "large") return true;
+      if (wait === "read" && this.queued.partUsed(share.account) > 0.5) return false;
+      return !share.isOverdrawn(at);
+    });
   }
 
   /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import type { PauseReason } from "../../src/signaling/context.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Inbox } from "../../src/signaling/inbox.ts";
@@ -25,9 +25,8 @@ class Socket extends FakeConnection {
 function loop(costMs: number) {
   const clock = fakeClock();
   const due: (() => void)[] = [];
-  const fairQueue = new FairQueue(clock, true, (run) => void due.push(run));
-  const queued = new SharedBudget(1e12, 1e12);
-  const options = { clock, wsMaxMsgBytes: 1_048_576, framesPerSec: 1e6, fairQueue, queued };
+  const fairQueue = new FairQueue(clock, new Ledger(1e9), (run) => void due.push(run));
+  const options = { clock, wsMaxMsgBytes: 1_048_576, framesPerSec: 1e6, fairQueue };
   const all: { socket: Socket; inbox: Inbox }[] = [];
   return {
     clock,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { newAppId } from "../../src/base/ids.ts";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { maxWatermark } from "../../src/protocol/frames.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
@@ -94,8 +94,7 @@ class Run {
     heartbeatMs: 1_000_000,
     wsMaxMsgBytes: 1_000_000,
     framesPerSec: 0,
-    fairQueue: new FairQueue(this.clock),
-    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+    fairQueue: new FairQueue(this.clock, new Ledger(Number.POSITIVE_INFINITY)),
   };
   private readonly appId = newAppId();
   private owed = new Owed();
