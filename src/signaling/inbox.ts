@@ -98,10 +98,9 @@ export class Inbox implements Served {
     this.waiting.push(text);
     this.count(text.length + bytesPerFrame);
     const { wsMaxMsgBytes, fairQueue } = this.options;
-    fairQueue.received(this.connection, text.length, heardAt);
-    if (this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes) {
-      this.connection.pause(pauseReasons.inbox);
-    }
+    const isMuch = this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes;
+    fairQueue.received(this.connection, text.length, heardAt, isMuch);
+    if (isMuch) this.connection.pause(pauseReasons.inbox);
     if (limit !== undefined) this.waitFor(limit);
     return undefined;
   }

@@ -25,6 +25,7 @@ export class FakeConnection implements Connection {
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   inbox: Served | undefined;
+  busyUntil = 0;
 
   send(text: string): number {
     this.sent.push(text);
