@@ -1,6 +1,5 @@
 import { type Setting, settingGroups, settings } from "../src/config/config.ts";
-import { metrics } from "../src/telemetry/metrics.ts";
-import { Tally } from "../src/telemetry/tally.ts";
+import { ownMetrics, storeMetrics } from "../src/telemetry/metrics.ts";
 
 // Brings what programs write in the documents up to date: bun docs/generate.ts
 
@@ -71,64 +70,17 @@ function names({ variable, aliases = [] }: Setting): string {
 
 // ---- metrics ----
 
-/** Every series as the server with Redis tells it, read from the text that Prometheus reads. */
-async function metricsList(): Promise<string> {
-  const lines = (await everyMetric()).split("\n");
-  const found = lines.flatMap((line) => /^# HELP (nt_\w+) (.*)$/.exec(line)?.slice(1, 3) ?? []);
-  const items: string[] = [];
-  for (let at = 0; at < found.length; at += 2) {
-    const [name = "", help = ""] = found.slice(at, at + 2);
-    const type = lines
-      .find((line) => line.startsWith(`# TYPE ${name} `))
-      ?.split(" ")
-      .at(-1);
-    items.push(item(`\`${name}\` · ${type}`, [`${help}.`, ...labelsOf(name, lines)].join(" ")));
-  }
-  return items.join("\n");
+function metricsList(): string {
+  return Object.entries({ ...ownMetrics, ...storeMetrics })
+    .map(([name, { kind, help, labels }]) =>
+      item(`\`${name}\` · ${kind}`, [`${help}.`, ...Object.entries(labels).map(label)].join(" ")),
+    )
+    .join("\n");
 }
 
-/** Each label with its values, but for those that tell a fact of the server: they have any. */
-function labelsOf(name: string, lines: readonly string[]): string[] {
-  const values = new Map<string, Set<string>>();
-  const series = new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `);
-  for (const line of lines) {
-    for (const [, label = "", value = ""] of (series.exec(line)?.[1] ?? "").matchAll(
-      /(\w+)="(.*?)"/g,
-    )) {
-      if (label !== "le") values.set(label, (values.get(label) ?? new Set()).add(value));
-    }
-  }
-  return [...values].map(([label, each]) =>
-    each.size === 1
-      ? `Label \`${label}\`.`
-      : `\`${label}\`: ${[...each].map((value) => `\`${value}\``).join(", ")}.`,
-  );
-}
-
-function everyMetric(): Promise<string> {
-  const limiter = { size: () => 0, uncounted: () => 0 };
-  return metrics({
-    tally: new Tally(),
-    sizes: () => ({
-      ...{ codesLive: 0, codesResting: 0, codeClients: 0, guessers: 0, rooms: 0, peers: 0 },
-      ...{ mailboxes: 0, mails: 0, mailBytes: 0, idBytes: 0 },
-      ...{ heldFrames: 0, heldBytes: 0, ringBytes: 0 },
-    }),
-    limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
-    deferredRequests: () => 0,
-    queuedBytes: () => 0,
-    fairQueue: { waiting: () => 0, largeMs: 0 },
-    monotonicMs: () => 0,
-    maxAgeMs: 0,
-    process: {
-      ...{ version: "", bun: "", node: "", engine: "redis", maxSockets: 0 },
-      sockets: () => 0,
-      socketClients: () => 0,
-      sharedClients: () => 0,
-      httpConnections: { size: () => 0, refused: () => 0 },
-      guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
-    },
-  }).text();
+function label([name, values]: [string, readonly (string | number)[]]): string {
+  if (values.length === 0) return `Label \`${name}\`.`;
+  return `\`${name}\`: ${values.map((value) => `\`${value}\``).join(", ")}.`;
 }
 
 // ---- Markdown ----

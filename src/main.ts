@@ -12,7 +12,8 @@ async function main(argv: readonly string[]): Promise<number> {
   if ("fault" in environment) return wrongCall(environment.fault);
   const { env, args } = environment;
   const [first = "", ...rest] = args;
-  if (first === "version" || args.includes("--version")) return print(version);
+  if (first === "version" || args.includes("--version") || args.includes("-v"))
+    return print(version);
   if (first === "help") return help(rest[0]);
   const named = first !== "" && !first.startsWith("-");
   const asksHelp = args.includes("--help") || args.includes("-h");

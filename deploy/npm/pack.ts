@@ -1,10 +1,12 @@
 /**
- * Builds the npm package into dist/npm: the server as one file of JavaScript that the pinned Bun
- * runs, and the client as `nt-signal/client`, JavaScript and types for any bundler and for Node.
- * With --check it is packed, installed from the tarball into an empty directory, and put through
- * what its users do. That needs npm, and a registry to install Bun from.
+/**
+ * Builds the npm packages: `nt-signal` into dist/npm, the server as JavaScript that the pinned Bun runs
+ * and `nt-signal/test`, which starts it for other people's tests; `nt-signal-client` into
+ * dist/npm-client, JavaScript and types for browsers, bundlers, Node and Bun. With --check they are
+ * packed, installed from the tarballs into an empty directory, and put through what their users do.
+ * That needs npm, and a registry to install Bun from.
  *
- *     bun deploy/npm/pack.ts [--check]
+ *     bun deploy/npm/pack.ts [--out=dist/npm] [--check]
  */
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,49 +15,82 @@ import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
 const project = join(import.meta.dir, "../..");
-const out = join(project, "dist/npm");
-const { name, version, description, license, engines } = await Bun.file(
+const named = process.argv.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
+const out = named ?? join(project, "dist/npm");
+const clientOut = `${out}-client`;
+const { name, version, description, license, repository, engines } = await Bun.file(
   join(project, "package.json"),
 ).json();
 
 await build();
-report("built", out);
+await buildClient();
+report("built", `${out}, ${clientOut}`);
 if (process.argv.includes("--check")) await check();
 
 async function build(): Promise<void> {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
-  const main = ["src/main.ts", "--outfile", join(out, "nt-signal.js")];
+  // What is loaded late is a file of its own, as in the executable.
+  const main = ["src/main.ts", "--splitting", "--outdir", out, "--entry-naming=nt-signal.js"];
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
-  const client = ["-p", "src/client/tsconfig.json", "--outDir", out];
-  await run([join(project, "node_modules/.bin/tsc"), ...client], project);
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
-  for (const file of ["nt-signal.mjs", "run-in-place.mjs"]) {
+  for (const file of [
+    "nt-signal.mjs",
+    "run-in-place.mjs",
+    "server.mjs",
+    "testing.mjs",
+    "testing.d.mts",
+  ]) {
     await copyFile(join(project, "deploy/npm", file), join(out, file));
   }
   await Bun.write(join(out, "bunfig.toml"), "# In place of one in the working directory.\n");
   const manifest = {
-    ...{ name, version, description, license, type: "module" },
+    ...{ name, version, description, license, repository, type: "module" },
     bin: { "nt-signal": "nt-signal.mjs" },
-    exports: { "./client": { types: "./client.d.ts", default: "./client.js" } },
+    exports: { "./test": { types: "./testing.d.mts", default: "./testing.mjs" } },
     engines: { node: ">=20" },
     dependencies: { bun: engines.bun },
   };
   await Bun.write(join(out, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
+async function buildClient(): Promise<void> {
+  await rm(clientOut, { recursive: true, force: true });
+  await mkdir(clientOut, { recursive: true });
+  const files = ["-p", "src/client/tsconfig.json", "--outDir", clientOut];
+  await run([join(project, "node_modules/.bin/tsc"), ...files], project);
+  await copyFile(join(project, "LICENSE"), join(clientOut, "LICENSE"));
+  await copyFile(join(project, "docs/client.md"), join(clientOut, "README.md"));
+  const manifest = {
+    ...{ name: `${name}-client`, version, license, type: "module", sideEffects: false },
+    description: "Client of nt-signal: from a short code to an RTCPeerConnection that stays.",
+    exports: {
+      ".": { types: "./client.d.ts", default: "./client.js" },
+      "./peer": { types: "./peer.d.ts", default: "./peer.js" },
+    },
+    engines: { node: ">=20" },
+  };
+  await Bun.write(join(clientOut, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** Packs what is in the directory; answers the tarball. */
+async function packed(from: string, into: string): Promise<string> {
+  const file = await run(["npm", "pack", "--silent", "--pack-destination", into], from);
+  const tarball = join(into, file.trim());
+  report("packed", `${file.trim()}, ${(Bun.file(tarball).size / 1_000).toFixed(0)} kB`);
+  return tarball;
+}
+
 async function check(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
   try {
-    await run(["npm", "pack", "--silent", "--pack-destination", folder], out);
-    const tarball = join(folder, `${name}-${version}.tgz`);
-    report("packed", `${(Bun.file(tarball).size / 1_000).toFixed(0)} kB`);
+    const tarballs = [await packed(out, folder), await packed(clientOut, folder)];
     await Bun.write(join(folder, "package.json"), '{"private":true,"type":"module"}\n');
     // Traps, as for the executable: what lies in the working directory is not read.
     await Bun.write(join(folder, ".env"), "PORT=not-a-port\n");
     await Bun.write(join(folder, "bunfig.toml"), 'preload = ["./trap.js"]\n');
     await Bun.write(join(folder, "trap.js"), "process.exit(42);\n");
-    await run(["npm", "install", "--no-audit", "--no-fund", tarball], folder);
+    await run(["npm", "install", "--no-audit", "--no-fund", ...tarballs, ...others], folder);
     const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
     if (told.trim() !== version) throw new Error(`It says version ${told}`);
     await serves(folder);
@@ -74,7 +109,9 @@ async function serves(folder: string): Promise<void> {
     const http = await within("the listening line", listening(server.stdout));
     const pair = await walkThrough(http, report);
     await Bun.write(join(folder, "user.js"), user(http));
-    report("client in Node", (await run(["node", "user.js"], folder)).trim());
+    for (const runtime of runtimes) {
+      report("client", (await run([...runtime, "user.js"], folder)).trim());
+    }
     await typesHold(folder);
     server.kill("SIGTERM");
     const code = await within("it to end", server.exited);
@@ -102,21 +139,46 @@ async function endsWithNpx(folder: string): Promise<void> {
   report("SIGKILL to npx", "ends the server");
 }
 
+/** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
+const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
+const runtimes = [
+  ["node"],
+  ["node_modules/node22/bin/node"],
+  ["node_modules/node24/bin/node"],
+  [process.execPath],
+];
+
+/** From a code to mail and back, on each WebSocket; a server that is away is reported, not thrown. */
 function user(http: string): string {
-  return `import { mint, redeem, SignalingClient } from "nt-signal/client";
-    const { code, appID } = await mint("${http}");
-    const found = await redeem("${http}", code);
-    if (found.appID !== appID) throw new Error("another room");
-    console.log("minted, redeemed,", typeof SignalingClient);\n`;
+  return `import { connect } from "nt-signal-client/peer";
+    import { SignalingClient } from "nt-signal-client";
+    import ws from "ws";
+    const used = [];
+    for (const [name, WebSocket] of Object.entries({ own: globalThis.WebSocket, ws })) {
+      if (WebSocket === undefined) continue;
+      const away = await new Promise((resolve) => {
+        const client = new SignalingClient({ url: "http://127.0.0.1:1", WebSocket, on: {
+          state: (state, why) => state === "retrying" && (client.close(), resolve(why.code)),
+        } });
+      });
+      const mail = Promise.withResolvers?.() ?? {};
+      mail.promise ??= new Promise((resolve) => (mail.resolve = resolve));
+      const a = new SignalingClient({ url: "${http}", WebSocket, on: { mail: mail.resolve } });
+      const { code } = await a.mint();
+      const b = new SignalingClient({ url: "${http}", WebSocket });
+      await b.redeem(code);
+      await b.send("from " + name);
+      used.push(name + ": " + (await mail.promise) + ", away " + away);
+      a.close();
+      b.close();
+    }
+    console.log(process.version, typeof connect, used.join("; "));
+    process.exit(0);\n`;
 }
 
 /** For bundlers, and for Node as TypeScript knows it. */
 async function typesHold(folder: string): Promise<void> {
-  const source = `import { mint, SignalingClient, type Minted } from "nt-signal/client";
-    const minted: Promise<Minted> = mint("https://signal.example.com");
-    export const open = async () =>
-      new SignalingClient({ url: "", appId: (await minted).appID, side: "A" }).state satisfies string;\n`;
-  await Bun.write(join(folder, "user.ts"), source);
+  await copyFile(join(project, "test/client/natural-lines.ts"), join(folder, "user.ts"));
   for (const module of ["nodenext", "preserve"]) {
     const flags = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom"];
     const tsc = join(project, "node_modules/.bin/tsc");

@@ -33,7 +33,9 @@ function endWithNpm(child) {
     // Orphans get another parent, except on Windows.
     if (process.ppid === parent && isRunning(npm ?? parent)) return;
     clearInterval(timer);
-    child.kill("SIGTERM");
+    // On Windows a signal leaves a program no time to end in order.
+    if (child.connected) child.disconnect();
+    else child.kill("SIGTERM");
   }, lookEveryMs);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Builds what a release consists of into dist/release: for each platform an archive with the executable
- * (114 MB, 54 once compressed), the license and what docs/deployment.md installs from it, its software
+ * (114 MB, 55 once compressed), the license and what docs/deployment.md installs from it, its software
  * bill of materials (CycloneDX) beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
  * run through what its users do where this machine can run it, unpacked from its archive.
  *
@@ -17,6 +17,9 @@ const out = join(project, "dist/release");
 const manifest = await Bun.file(join(project, "package.json")).json();
 const wanted = chosen(process.argv.slice(2));
 const packages = await bundledPackages(project);
+
+/** The time that npm gives the files in its packages: 1985-10-26T08:15:00Z, in seconds. */
+const npmEpoch = 499_162_500;
 
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
@@ -75,11 +78,18 @@ async function build(platform: Platform, file: string): Promise<void> {
   await chmod(file, 0o755);
 }
 
-/** Tar keeps the executable's mode, and Windows has it too. */
+/**
+ * Tar keeps the executable's mode, and Windows has it too. Whoever packs, whenever: the same bytes come of
+ * it. The compressor is Bun's, which is pinned.
+ */
 async function pack(platform: Platform, folder: string, archive: string): Promise<void> {
   const files = archived(platform);
   for (const name of files.slice(1)) await cp(join(project, name), join(folder, name));
-  await run(["tar", "-czf", join(out, archive), "-C", folder, ...files]);
+  const tar = join(folder, "archive.tar");
+  const mtime = `--mtime=@${process.env["SOURCE_DATE_EPOCH"] ?? npmEpoch}`;
+  const same = ["--format=ustar", mtime, "--owner=0", "--group=0", "--numeric-owner"];
+  await run(["tar", ...same, "--mode=u=rwX,go=rX", "-cf", tar, "-C", folder, ...files]);
+  await Bun.write(join(out, archive), Bun.gzipSync(await Bun.file(tar).bytes()));
 }
 
 /** Tries what comes out of the archive. */

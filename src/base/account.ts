@@ -1,14 +1,14 @@
 /**
- * Whom an account stands for. `client`: an IPv4 address, or the /64 of an IPv6 one. `customer`: the
- * /56 around it, which is what most providers give one household or company (RIPE-690 section 4.2).
- * `site`: the /48 around that. `shared`: all who come through one proxy and cannot be told apart.
+ * What an account counts. `client`: an IPv4 address, or the /64 of an IPv6 one. `customer`: its /56,
+ * which most providers give to one household or company (RIPE-690 section 4.2). `site`: its /48.
+ * `shared`: all clients of one proxy, if the proxy does not name them.
  */
 export type AccountKind = keyof typeof kinds;
 
 /**
- * How many clients' worth of a limit each kind may use, and which part of what all share it may hold,
- * as 1 in so many. Four customers at their limits fill a site: one of them leaves its neighbours three
- * quarters, and in a network that gives each phone a /64 a few hundred phones share what four may do.
+ * `clients`: an account of this kind has the limit of that many clients. `part`: it may hold 1 / part
+ * of what all share. Four customers at their limits fill a site, so one leaves three quarters to its
+ * neighbours. In a mobile network, where each phone has a /64, some hundred phones share a customer.
  */
 const kinds = {
   client: { clients: 1, part: 8 },
@@ -19,18 +19,18 @@ const kinds = {
 
 export const accountKinds = Object.keys(kinds) as [AccountKind, ...AccountKind[]];
 
-/** A name under which something is counted. A client has one account, or one of each size. */
+/** An IPv4 client has one account; an IPv6 client has three: its own, its customer's and its site's. */
 export interface Account {
   readonly key: string;
   readonly kind: AccountKind;
 }
 
-/** The account's limit where one client has `perClient`; 0, no limit, stays 0. */
+/** The account's limit, if one client has `perClient`. 0 is no limit and stays 0. */
 export function limitOf({ kind }: Pick<Account, "kind">, perClient: number): number {
   return perClient * kinds[kind].clients;
 }
 
-/** An account of this kind may hold one part in so many of what all share. */
+/** An account of this kind may hold 1 / this of what all share. */
 export function partOf(kind: AccountKind): number {
   return kinds[kind].part;
 }

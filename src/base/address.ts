@@ -66,7 +66,7 @@ export type AddressSet = (address: string) => boolean;
 
 /**
  * The set that a comma-separated list names: `loopback`, `private`, addresses, CIDR blocks; `none`
- * is empty. Undefined when an entry is none of these.
+ * is empty. Undefined when an entry is something else.
  */
 export function parseAddressSet(list: string): AddressSet | undefined {
   const blocks = new BlockList();

@@ -32,8 +32,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * The wall clock in whole ms, but it only ever passes: set forward it follows, set back it goes on
- * from where it was. So nothing that is due at a moment is put off, and nothing lives twice as long.
+ * The wall clock in whole ms, which never goes back: if the machine's clock is set forward it follows,
+ * if it is set back it continues from where it was. So a deadline is never postponed.
  */
 export function steadyNow({ now, monotonicMs }: Pick<Clock, "now" | "monotonicMs">): () => number {
   let ahead = Number.NEGATIVE_INFINITY;

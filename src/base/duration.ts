@@ -9,7 +9,7 @@ const msPerUnit: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** Less than this off a whole ms is the error of adding decimal fractions in binary. */
+/** A smaller distance from a whole ms is a rounding error. */
 const halfNanosecond = 5e-7;
 
 const part = "(?:\\d+(?:\\.\\d*)?|\\.\\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h)";
@@ -17,9 +17,8 @@ const whole = new RegExp(`^[+-]?(?:${part})+$`);
 const parts = /([\d.]+)([a-z\u00b5\u03bc]+)/g;
 
 /**
- * Reads a duration as Go's `time.ParseDuration` does ("1h30m", "1.5s", "0") and gives ms, with a
- * fraction where it is no whole number of them, and below zero after a "-". Undefined when `text`
- * is no duration: a number without its unit is none, but for 0.
+ * Reads a duration as Go's `time.ParseDuration` does ("1h30m", "1.5s", "0"). Answers ms, which may have
+ * a fraction and be negative. Undefined when `text` is not a duration; only 0 needs no unit.
  */
 export function parseDuration(text: string): number | undefined {
   if (/^[+-]?0$/.test(text)) return 0;
@@ -34,8 +33,8 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
- * The duration as a person would write it for Go: "10m", "1h30m", "1.5s", "500ms", and "0s" for
- * none. `ms` is whole and ≥ 0; `parseDuration` reads the same number back.
+ * The duration as a person would write it for Go: "10m", "1h30m", "1.5s", "500ms", "0s". `ms` is
+ * whole and ≥ 0; `parseDuration` reads the same number back.
  */
 export function formatDuration(ms: number): string {
   if (ms === 0) return "0s";

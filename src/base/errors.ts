@@ -1,6 +1,6 @@
 /**
- * Why the server cannot start, when the operator can put it right. The message names the problem
- * and the remedy on one line, and is all that is shown: no stack.
+ * Why the server cannot start, when the operator can fix it. Only the message is shown, without a
+ * stack: one line with the problem and the remedy.
  */
 export class StartError extends Error {
   override readonly name = "StartError";
@@ -10,7 +10,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The code of a system or runtime error, such as `ENOENT`; empty where it has none. */
+/** The code of a system or runtime error, such as `ENOENT`; empty if it has no code. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error ? String(error.code) : "";
 }

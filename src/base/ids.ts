@@ -22,7 +22,7 @@ export function newNodeId(): string {
 
 /**
  * Reads every form of a UUID that Go's `uuid.Parse` takes (any case, `urn:uuid:`, braces, no
- * hyphens) so that all of them name one room. Undefined when `text` is none of them.
+ * hyphens), so that all of them name one room. Undefined when `text` is not a UUID.
  */
 export function parseAppId(text: string): AppId | undefined {
   const lower = text.toLowerCase();

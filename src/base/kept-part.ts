@@ -1,10 +1,10 @@
-/** So many characters a part may keep alive beside its own. */
+/** A part may keep this many other characters in memory. */
 const mostBeside = 256;
 
 /**
- * `part` of `whole`, to be kept. The runtime keeps all of a text alive for a part of it, so one that is
- * much shorter is copied; and one of a text that is not all ASCII, where a character takes two bytes
- * even if the part's own would do with one.
+ * `part` of `whole`, for storing. The runtime keeps a whole text in memory for any part of it, so a
+ * part that is much shorter is copied. So is a part of a text that is not all ASCII: there every
+ * character takes two bytes, although those of the part may need only one.
  */
 export function keptPart(part: string, whole: string): string {
   const mayShare =

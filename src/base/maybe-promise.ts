@@ -1,12 +1,12 @@
 /**
- * A value that is here already, or a promise of it. An engine in memory answers at once and a
- * shared one after a round trip; callers that use `andThen` cost no promise where none is needed.
+ * A value, or a promise of it. The memory engine answers at once, the Redis engine after a round trip;
+ * with `andThen` a value that is already there costs no promise.
  */
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
- * Runs `next` on the value: in this very turn when the value is here, else when it arrives. `failed`
- * runs in its place when the value never will.
+ * Runs `next` on the value: at once if it is there, else when the promise is fulfilled. If the promise
+ * is rejected, `failed` runs instead.
  */
 export function andThen<T, U>(
   value: MaybePromise<T>,

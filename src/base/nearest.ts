@@ -1,6 +1,6 @@
 /**
- * The candidate that a mistyped word was most likely meant to be. Undefined when all of them are
- * further off than a slip of the hand: two changes, or a third of the word.
+ * The candidate that a mistyped word most likely means: at most two changes away, or a third of the
+ * word. Undefined when there is no such candidate.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

@@ -1,8 +1,8 @@
 const minuteMs = 60_000;
 
 /**
- * For log lines that a client could cause without end: true for each subject once a minute, and for at
- * most `most` subjects in one minute. What is remembered is bounded by `most`.
+ * For log lines that clients could cause without limit: true once a minute for each subject, for at
+ * most `most` subjects in a minute. Remembers at most `most` subjects.
  */
 export function onceAMinute(monotonicMs: () => number, most: number): (subject: string) => boolean {
   const seen = new Set<string>();

@@ -1,9 +1,11 @@
 import { formatDuration } from "../base/duration.ts";
+import { inUrl, isAnyAddress } from "../base/network.ts";
 import type { Config } from "../config/config.ts";
-import { inUrl, isAnyAddress } from "./network.ts";
 
 export interface BannerFacts {
   readonly version: string;
+  /** `http:` or `https:` */
+  readonly protocol: string;
   /** The port it listens on: never 0. */
   readonly port: number;
   /** Addresses for other machines, when it listens on all. */
@@ -13,7 +15,6 @@ export interface BannerFacts {
     | "host"
     | "demo"
     | "redisUrl"
-    | "tlsCertFile"
     | "basePath"
     | "roomTtlMs"
     | "codeDigits"
@@ -22,6 +23,10 @@ export interface BannerFacts {
     | "wsMaxMsgBytes"
   >;
   readonly warnings: readonly string[];
+  /** Of a certificate that the server made itself. */
+  readonly fingerprint?: string | undefined;
+  /** Lines of a QR code of the page, for a phone. */
+  readonly qr?: readonly string[];
 }
 
 /** What a terminal shows of a server that has just begun to listen. */
@@ -35,9 +40,11 @@ export function banner(facts: BannerFacts): string {
     ...urlLines(facts),
     "",
     ...(config.demo ? [invitation(facts), ""] : []),
+    ...(facts.qr?.length ? [...facts.qr, ""] : []),
     `  Engine  ${config.redisUrl === "" ? "memory" : "Redis"}`,
     `  Codes   ${digits} digits, for ${formatDuration(config.roomTtlMs)}`,
     `  Rooms   ${config.maxRooms} at most, messages of ${config.wsMaxMsgBytes} bytes at most`,
+    ...(facts.fingerprint === undefined ? [] : certificate(facts.fingerprint)),
     "",
     ...(warnings.length === 0 ? [] : [...warnings.map((warning) => `  ! ${warning}`), ""]),
     "Stop it with Ctrl+C.",
@@ -45,16 +52,25 @@ export function banner(facts: BannerFacts): string {
   ].join("\n");
 }
 
+/** A browser that is asked to trust it shows the same. */
+function certificate(fingerprint: string): readonly string[] {
+  const half = Math.ceil(fingerprint.length / 2);
+  return [
+    `  TLS     self-signed, SHA-256 ${fingerprint.slice(0, half)}`,
+    `          ${fingerprint.slice(half)}`,
+  ];
+}
+
 /** The URL has the machine's address where there is one: a phone cannot use localhost. */
 function invitation(facts: BannerFacts): string {
   const [lan] = facts.lanAddresses;
-  const url = urlOf(lan ?? hosts(facts)[0] ?? facts.config.host, facts);
+  const url = pageUrl(lan ?? hosts(facts)[0] ?? facts.config.host, facts);
   const where = lan === undefined ? "two browsers" : "two browsers, here or on a phone";
   return `  Try it: open ${url} in ${where}.`;
 }
 
 function urlLines(facts: BannerFacts): readonly string[] {
-  const urls = hosts(facts).map((host) => urlOf(host, facts));
+  const urls = hosts(facts).map((host) => pageUrl(host, facts));
   const widest = Math.max(...urls.map((url) => url.length));
   return urls.map((url) => `  ${url.padEnd(widest)}  ${url.replace(/^http/, "ws")}/ws`);
 }
@@ -63,7 +79,10 @@ function hosts({ config, lanAddresses }: BannerFacts): readonly string[] {
   return isAnyAddress(config.host) ? ["localhost", ...lanAddresses] : [config.host];
 }
 
-function urlOf(host: string, { config, port }: BannerFacts): string {
-  const scheme = config.tlsCertFile === "" ? "http" : "https";
-  return `${scheme}://${inUrl(host)}:${port}${config.basePath}`;
+/** The page at one of the addresses. */
+export function pageUrl(
+  host: string,
+  { protocol, config, port }: Pick<BannerFacts, "protocol" | "config" | "port">,
+): string {
+  return `${protocol}//${inUrl(host)}:${port}${config.basePath}`;
 }

@@ -1,8 +1,8 @@
 import { codeOf, messageOf } from "../base/errors.ts";
+import { isLoopback, ownAddress } from "../base/network.ts";
 import { terminalText } from "../base/terminal-text.ts";
 import { type Config, problemList, readConfig } from "../config/config.ts";
 import type { Command } from "./commands.ts";
-import { connectDirectly, isLoopback, ownAddress } from "./network.ts";
 
 const timeoutMs = 3_000;
 
@@ -29,16 +29,26 @@ export const healthcheck: Command = {
   },
 };
 
+/**
+ * From now on `fetch` goes through no proxy that the environment names (HTTP_PROXY): it is to reach
+ * this machine, or the very server that is examined. It has no option for that.
+ */
+export function connectDirectly(): void {
+  process.env["NO_PROXY"] = "*";
+  process.env["no_proxy"] = "*";
+}
+
 /** Why the server is not healthy, on one line. Undefined when it is. Takes 3 s at most. */
 async function unhealthy(
-  config: Pick<Config, "host" | "port" | "tlsCertFile">,
+  config: Pick<Config, "host" | "port" | "tlsCertFile" | "tlsSelfSigned">,
   path: "/healthz" | "/readyz",
 ): Promise<string | undefined> {
   if (config.port === 0) {
     return "PORT=0 lets the server choose a port, so it is unknown here. Set PORT to a certain one.";
   }
   const host = ownAddress(config.host);
-  const url = `${config.tlsCertFile === "" ? "http" : "https"}://${host}:${config.port}${path}`;
+  const scheme = config.tlsCertFile === "" && !config.tlsSelfSigned ? "http" : "https";
+  const url = `${scheme}://${host}:${config.port}${path}`;
   try {
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(timeoutMs),

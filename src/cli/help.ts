@@ -21,7 +21,7 @@ export function programHelp(commands: readonly Command[], byDefault: Command): s
   const more: readonly Row[] = [
     ["help [COMMAND]", "Print this, or the options of a command; also --help"],
     ["help settings", "Print all settings"],
-    ["version", "Print the version; also --version"],
+    ["version", "Print the version; also -v, --version"],
   ];
   return [
     "Usage: nt-signal [COMMAND] [FLAGS]",
@@ -32,6 +32,8 @@ export function programHelp(commands: readonly Command[], byDefault: Command): s
     "Examples:",
     "  nt-signal",
     "      Try it: the page at http://localhost:1234 connects two browsers",
+    "  nt-signal --open --tls-self-signed",
+    "      Try it with a phone in the same network, camera and microphone included",
     "  nt-signal --cors-origins https://app.example.com --state-file /var/lib/nt/state",
     "      Serve the pages of one site, behind a proxy on the same machine",
     "  nt-signal doctor https://signal.example.com",
@@ -66,6 +68,7 @@ export function settingsHelp(): string {
 }
 
 const waysToSet = [
+  "-p 8080 is short for --port 8080, and --quiet for --log-level error.",
   "Every flag is also an environment variable: --room-ttl 5m is ROOM_TTL=5m, and the",
   "flag wins. Durations are written 500ms, 20s, 1h30m. --env-file FILE reads variables",
   "from a file, for every command.",

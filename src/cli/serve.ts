@@ -1,21 +1,25 @@
 import { networkInterfaces } from "node:os";
 import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
-import { StartError } from "../base/errors.ts";
+import { messageOf, StartError } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
+import { lanAddresses } from "../base/network.ts";
 import { version } from "../base/version.ts";
-import { type Config, problemList, readConfig } from "../config/config.ts";
+import { type Config, type Env, problemList, readConfig } from "../config/config.ts";
+import type { SelfSigned } from "../server/self-signed.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
-import { banner } from "./banner.ts";
+import { banner, pageUrl } from "./banner.ts";
 import type { Command } from "./commands.ts";
+import { cacheFolder, openPage, ownNames, qrLines, removePortFile, writePortFile } from "./desk.ts";
 import { logOutput } from "./log-output.ts";
-import { lanAddresses } from "./network.ts";
 
 /** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
 /** How often lost lines are reported; a log that failed is tried again then at the latest. */
 const reportLostEveryMs = 1_000;
+/** How often a certificate of the server's own is compared with the machine's addresses. */
+const renewEveryMs = 60_000;
 
 /**
  * Runs the server until SIGTERM or SIGINT; a second signal ends it at once, with exit code 1. A server
@@ -39,67 +43,123 @@ export const serve: Command = {
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);
     const node = config.redisUrl === "" ? undefined : newNodeId();
-    const log = createLog({
-      node,
-      level: config.logLevel,
-      write: output.write,
-      now: systemClock.now,
-      render,
-    });
-    const greets =
-      isTerminal && render !== jsonLine && !["warn", "error"].includes(config.logLevel);
+    const logAt = (level: Config["logLevel"]) =>
+      createLog({ node, level, write: output.write, now: systemClock.now, render });
+    const log = logAt(config.logLevel);
+    const isQuiet = ["warn", "error"].includes(config.logLevel);
+    const greets = isTerminal && render !== jsonLine && !isQuiet;
     if (!greets) for (const warning of warnings) log.warn(warning);
     logUncaught(log);
-    let reported = 0;
-    systemClock.every(reportLostEveryMs, () => {
-      const lost = output.lost();
-      // This line may be lost as well, and is counted in the next report then.
-      if (lost > reported) log.warn("log lines lost", { lines: lost - reported, sinceStart: lost });
-      reported = lost;
-    });
+    reportLost(output, log);
 
     const stopped = stopSignal();
     const unwanted = new AbortController();
     void stopped.then(() => unwanted.abort());
-    const server = await startOrExplain(config, { log, node, unwanted: unwanted.signal });
-    if (server === undefined) {
+    const running = await startOrExplain(config, env, { log, node, unwanted: unwanted.signal });
+    if (running === undefined) {
       await output.flush(flushMs);
       return unwanted.signal.aborted ? 0 : 1;
     }
     // The executable starts with a higher threshold: what runs once is not worth compiling. Not at
     // once, or the first answer waits for what is compiled then.
     systemClock.after(1_000, () => Bun.unsafe.setJITPolicy(1));
-    if (greets) output.write(greeting(config, server, warnings));
+    if (greets) output.write(await greeting(config, running, warnings, env));
     else {
-      const url = new URL(`${config.basePath}/`, server.url).href;
-      log.info("listening", { url, host: config.host, port: server.port });
+      // Nobody else knows a port that the system chose, and a person at a terminal wants the address.
+      const isAsked = isTerminal || config.port === 0;
+      announce(config, running, isAsked ? logAt("info") : log);
     }
+    if (config.open && config.demo) void openPage(config, running.url, log);
 
-    process.on("SIGHUP", () => void server.reloadTls());
+    process.on("SIGHUP", () => void running.reloadTls());
     log.info("stopping", { signal: await stopped });
-    const isSaved = await server.stop();
+    const isSaved = await running.stop();
+    if (config.portFile !== "") await removePortFile(config.portFile);
     await output.flush(flushMs);
     return isSaved ? 0 : 1;
   },
 };
 
-function greeting(config: Config, { port }: RunningServer, warnings: readonly string[]): string {
+function reportLost(output: ReturnType<typeof logOutput>, log: Log): void {
+  let reported = 0;
+  systemClock.every(reportLostEveryMs, () => {
+    const lost = output.lost();
+    // This line may be lost as well, and is counted in the next report then.
+    if (lost > reported) log.warn("log lines lost", { lines: lost - reported, sinceStart: lost });
+    reported = lost;
+  });
+}
+
+/** A server, and the fingerprint of the certificate that it made itself. */
+type Running = RunningServer & { readonly fingerprint?: string | undefined };
+
+async function greeting(
+  config: Config,
+  { port, url, fingerprint }: Running,
+  warnings: readonly string[],
+  env: Env,
+): Promise<string> {
   const addresses = lanAddresses(config.host, networkInterfaces());
-  return `${banner({ version, port, lanAddresses: addresses, config, warnings })}\n`;
+  const { protocol } = url;
+  const facts = { version, protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
+  const [lan] = addresses;
+  // Without colours a terminal's own may be the wrong way round.
+  const hasQr = config.demo && lan !== undefined && !env["NO_COLOR"];
+  const qr = hasQr ? await qrLines(pageUrl(lan, facts)) : [];
+  return `${banner({ ...facts, qr })}\n`;
+}
+
+/** The line that programs wait for: docs/testing.md. */
+function announce({ host, basePath }: Config, { url, port, fingerprint }: Running, log: Log): void {
+  log.info("listening", { url: new URL(`${basePath}/`, url).href, host, port, fingerprint });
 }
 
 /** Undefined when the server cannot start and the operator was shown why. */
 async function startOrExplain(
   config: Config,
+  env: Env,
   options: ServerOptions,
-): Promise<RunningServer | undefined> {
+): Promise<Running | undefined> {
   try {
-    return await startServer(config, options);
+    if (!config.tlsSelfSigned) return await startAndTell(config, options);
+    const { fingerprint, ...files } = await ownCertificate(config, env, options.log);
+    return { ...(await startAndTell({ ...config, ...files }, options)), fingerprint };
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     process.stderr.write(`${error.message}\n`);
     return undefined;
   }
+}
+
+/** Starts it, and writes down the port that it has. */
+async function startAndTell(config: Config, options: ServerOptions): Promise<RunningServer> {
+  const server = await startServer(config, options);
+  try {
+    if (config.portFile !== "") await writePortFile(config.portFile, server.port);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+/** A certificate of the server's own, made anew before it ends and when the machine gets other addresses. */
+async function ownCertificate(config: Config, env: Env, log: Log): Promise<SelfSigned> {
+  const { selfSigned } = await import("../server/self-signed.ts");
+  const certificate = () => selfSigned(cacheFolder(env), ownNames(config.host), systemClock);
+  const first = await certificate();
+  let { fingerprint } = first;
+  systemClock.every(renewEveryMs, async () => {
+    try {
+      const latest = await certificate();
+      if (latest.fingerprint === fingerprint) return;
+      fingerprint = latest.fingerprint;
+      log.info("a new certificate was made", { fingerprint });
+    } catch (error) {
+      log.error("no new certificate could be made", { reason: messageOf(error) });
+    }
+  });
+  return first;
 }
 
 /** The first signal that asks to stop. The handlers stay: as PID 1 there are no default ones. */

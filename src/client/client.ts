@@ -1,24 +1,51 @@
 /**
- * A complete client of this server in one file without dependencies: copy it, or learn from it.
+ * A client of this server in one file without dependencies: copy it, or install `nt-signal-client`.
  *
- *     const { code, appID } = await mint("https://signal.example.com");   // say the code aloud
  *     const client = new SignalingClient({
- *       url: "https://signal.example.com", appId: appID, side: "A",
+ *       url: "https://signal.example.com",
  *       on: { relay: (frame) => negotiate(frame), mail: (payload) => show(payload) },
  *     });
+ *     const { code } = await client.mint();          // or, on the other side: await client.redeem(code)
  *     client.relay({ type: "offer", sdp });
  *     await client.send("stored until the other side has it");
  *
- * It speaks `nt.v2` and reconnects by itself. Mail arrives in order and once as long as the server
- * remembers the room. Relayed frames are lost where a socket breaks unseen: negotiate again when no
- * peer connection comes of them.
+ * Everything goes over one WebSocket, which speaks `nt.v2` and is opened again when it breaks. Open
+ * the client early, for example while the code is being typed: then redeeming is one round trip.
+ * Mail arrives in order and once as long as the server remembers the room. Relayed frames are lost
+ * where a socket breaks unnoticed: negotiate again when no peer connection comes of them.
  */
 
 export type Side = "A" | "B";
 
-export interface RelayFrame {
-  readonly type: "offer" | "answer" | "ice" | "sender_ready";
-  readonly [field: string]: unknown;
+/** As RTCIceCandidateInit. */
+export interface IceCandidate {
+  readonly candidate?: string;
+  readonly sdpMid?: string | null;
+  readonly sdpMLineIndex?: number | null;
+  readonly usernameFragment?: string | null;
+}
+
+/** What the other side sent. The server relays it as it came: fields beside these are the peers' own. */
+export type RelayFrame =
+  | { readonly type: "offer" | "answer"; readonly sdp: string; readonly [field: string]: unknown }
+  | {
+      readonly type: "ice";
+      readonly candidate: IceCandidate | null;
+      readonly [field: string]: unknown;
+    }
+  | { readonly type: "sender_ready"; readonly [field: string]: unknown };
+
+/** What can be sent: a frame, or `localDescription`, which is null before there is one. */
+export type Relayable =
+  | { readonly type: RelayFrame["type"]; readonly [field: string]: unknown }
+  | { readonly type: "offer" | "answer" | "pranswer" | "rollback"; readonly sdp?: string }
+  | null;
+
+/** As RTCPeerConnection takes it. */
+export interface IceServer {
+  urls: string | string[];
+  username?: string;
+  credential?: string;
 }
 
 export interface Welcome {
@@ -29,17 +56,10 @@ export interface Welcome {
   readonly maxMessageBytes: number;
   /** What the server's log calls the room; missing unless it logs rooms. */
   readonly room?: string;
-  /** For RTCPeerConnection. `iceServers` asks for fresh ones. */
-  readonly iceServers?: readonly IceServer[];
+  readonly iceServers?: IceServer[];
 }
 
-/** As RTCPeerConnection takes it. */
-export interface IceServer {
-  readonly urls: string | readonly string[];
-  readonly username?: string;
-  readonly credential?: string;
-}
-
+/** Why a frame was not used. */
 export interface Fault {
   readonly code:
     | "bad_json"
@@ -48,20 +68,83 @@ export interface Fault {
     | "mailbox_full"
     | "mail_share"
     | "hold_share"
-    | "peer_absent";
+    | "peer_absent"
+    | "has_room"
+    | "no_room"
+    | ProblemCode;
   readonly detail: string;
   /** Of the mail that is meant. */
   readonly id?: string;
+  readonly retryAfterMs?: number;
 }
 
+/** Why there is no code or room: the same on a socket and over HTTP. */
+export type ProblemCode =
+  | "client_full"
+  | "code_gone"
+  | "code_withdrawn"
+  | "codes_full"
+  | "draining"
+  | "internal"
+  | "malformed"
+  | "rate_limited"
+  | "rooms_full"
+  | "shared_misses"
+  | "store_unreachable"
+  | "too_many_misses"
+  | "too_many_rooms";
+
 /**
- * `online`: the seat is taken. `retrying`: comes back by itself. The others are ends: `replaced` by
- * another client with this `sid`; `refused`: the server found fault with a message; `closed` here.
+ * `open`: connected, without a room. `online`: seated in a room. `retrying`: comes back by itself.
+ * The others are ends: `replaced` by another client with this `sid`; `busy`: another client has this
+ * side and is alive; `invalid`: the server will never accept what was asked for; `refused`: the
+ * server rejected a message; `closed` here.
  */
-export type ClientState = "connecting" | "online" | "retrying" | "replaced" | "refused" | "closed";
+export type ClientState =
+  | "connecting"
+  | "open"
+  | "online"
+  | "retrying"
+  | "replaced"
+  | "busy"
+  | "invalid"
+  | "refused"
+  | "closed";
+
+/** Why the state changed. */
+export interface Reason {
+  /** A WebSocket close code (1006: no close frame), the code of an `error`, `silent` or `closed`. */
+  readonly code: number | string;
+  readonly detail: string;
+  /** The client tries again by itself. */
+  readonly retries: boolean;
+}
+
+/** The client has ended before this was done. */
+export class ClientEnded extends Error {
+  readonly state: ClientState;
+  readonly reason: Reason;
+
+  constructor(state: ClientState, reason: Reason) {
+    super(`The client has ended: ${reason.detail}`);
+    this.state = state;
+    this.reason = reason;
+  }
+}
+
+/** A mail that can never be stored: the `code` of the server's error, or `too_large`. */
+export class MailError extends Error {
+  readonly code: string;
+
+  constructor(code: string, detail: string) {
+    super(detail);
+    this.code = code;
+  }
+}
 
 export interface ClientEvents {
-  state(state: ClientState): void;
+  /** `why` when a connection was lost or the client has ended. */
+  state(state: ClientState, why?: Reason): void;
   welcome(welcome: Welcome): void;
   /** Also when it has only changed its socket. */
   peerJoined(): void;
@@ -71,32 +154,51 @@ export interface ClientEvents {
   error(fault: Fault): void;
 }
 
+/** What is used of a WebSocket: a browser's, Node's, Bun's and that of `ws` fit. */
+export interface Socket {
+  readonly readyState: number;
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
 export interface ClientOptions {
   /** `http(s)://host[/base]` */
   readonly url: string;
-  readonly appId: string;
-  readonly side: Side;
+  /** The room to join, together with `side`. Without them `mint` or `redeem` finds one. */
+  readonly appId?: string;
+  readonly side?: Side;
   readonly on?: Partial<ClientEvents>;
   /** Who this client is when it comes back: one it kept from before a reload, or a new one. */
   readonly sid?: string;
-  /** The last mail processed before a reload, as `deliveredUpTo` told it. */
+  /** The last mail processed before a reload, as `deliveredUpTo` said. */
   readonly deliveredUpTo?: number;
   readonly minRetryMs?: number;
   readonly maxRetryMs?: number;
-  /** How long connecting, an answer to mail and one to a ping may take before the socket is given up. */
+  /** How long connecting, and an answer to a code, a mail or a ping may take. */
   readonly answerMs?: number;
   /** How long a seat may take: longer than the server lets wait for a busy one, 15 s. */
   readonly seatMs?: number;
-  /** After how long without a word from the server it is pinged, 20 s unless given. */
+  /** After how long without a frame of the server it is pinged, 20 s unless given. */
   readonly pingMs?: number;
-  readonly WebSocket?: new (url: string, protocol: string) => WebSocket;
+  /** Unless given, the one of the runtime. Node 20 has none: give it that of `ws`. */
+  readonly WebSocket?: new (
+    url: string,
+    protocol: string,
+  ) => Socket;
 }
 
 /** Every frame that a client of `nt.v2` with a `sid` gets. */
 export type ServerFrame =
   | RelayFrame
   | ({ readonly type: "welcome" } & Welcome)
-  | { readonly type: "peer_joined" | "peer_left" | "room_full" | "pong" }
+  | { readonly type: "peer_joined"; readonly iceServers?: IceServer[] }
+  | { readonly type: "peer_left" | "room_full" | "pong" }
+  | ({ readonly type: "minted" } & Entered & { readonly code: string })
+  | ({ readonly type: "redeemed" } & Entered)
   | {
       readonly type: "deliver";
       readonly seq: number;
@@ -107,120 +209,206 @@ export type ServerFrame =
   | ({ readonly type: "error" } & Fault)
   | { readonly type: "draining"; readonly retryAfterMs: number };
 
+interface Entered {
+  readonly appID: string;
+  readonly side: Side;
+  readonly expiresAt: string;
+  /** The server's clock. */
+  readonly now: string;
+}
+
 export interface Telemetry {
   /** How the peers are connected: `direct` or `relay`. */
   readonly mode?: string;
   readonly reason?: string;
 }
 
-interface Mail {
+interface Settle<T> {
+  resolve(value: T): void;
+  reject(why: Error): void;
+}
+
+interface Mail extends Settle<number> {
   readonly id: string;
   readonly payload: unknown;
-  stored(seq: number): void;
-  refused(why: Error): void;
+}
+
+/** A code that is being made or redeemed. */
+interface Request extends Settle<Minted> {
+  readonly frame: object;
 }
 
 const maxQueuedFrames = 128;
 const maxQueuedMails = 10_000;
 const mailboxFullRetryMs = 1_000;
-/** The other end says that a message of this client's is wrong: the next try would repeat it. */
+/** The other end says that a message of this client is wrong: the next try would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
+const opened = 1;
 
 export class SignalingClient {
   readonly sid: string;
+  /** May be replaced at any time. */
+  on: Partial<ClientEvents>;
   state: ClientState = "connecting";
+  /** The room; undefined until it is known. */
+  appId: string | undefined;
+  side: Side | undefined;
+  /** For RTCPeerConnection, as of the last welcome or arrival of the other side. */
+  iceServers: IceServer[] = [];
   /** The seq of the last mail processed. */
   deliveredUpTo: number;
-  private socket: WebSocket | undefined;
+  /** This device's clock less the server's, ms. */
+  private clockAheadMs = 0;
+  private ended: ClientEnded | undefined;
+  private socket: Socket | undefined;
+  private request: Request | undefined;
   private tries = 0;
   private retryNotBeforeMs = 0;
+  private maxMessageBytes = Number.POSITIVE_INFINITY;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pingTimer: ReturnType<typeof setTimeout> | undefined;
   /** A frame has come since `pingTimer` was set. */
   private heard = false;
-  private readonly frames: RelayFrame[] = [];
+  private readonly frames: string[] = [];
   private readonly mails: Mail[] = [];
   private readonly options: ClientOptions;
 
   constructor(options: ClientOptions) {
     this.options = options;
+    this.on = options.on ?? {};
     this.sid = options.sid ?? newId();
     this.deliveredUpTo = options.deliveredUpTo ?? 0;
+    this.appId = options.appId;
+    this.side = options.side;
     this.connect();
   }
 
   /**
-   * Sends an offer, answer or candidate to the other side, now or when there is a seat to send it
-   * from. False when too many wait already. An offer begins anew: what waited before it is dropped.
+   * Makes a room and the code by which the other side finds it; this client is side A of it. Rejects
+   * with a `RendezvousError` when the server refuses or is `unreachable`: it may be tried again.
    */
-  relay(frame: RelayFrame): boolean {
-    if (this.state === "online") return this.transmit(frame);
+  mint(ttlSeconds?: number): Promise<Minted> {
+    return this.ask({ type: "mint", ...(ttlSeconds !== undefined && { ttl: ttlSeconds }) });
+  }
+
+  /**
+   * Finds the room of a code; this client is side B of it. Rejects with a `RendezvousError`:
+   * `code_gone` for a code that was used, has expired or never was. Another code may be tried.
+   */
+  redeem(code: string): Promise<Redeemed> {
+    return this.ask({ type: "redeem", code });
+  }
+
+  /** ms since the epoch by the server's clock, as far as it is known: `expiresAt` is meant by it. */
+  serverNow(): number {
+    return Date.now() - this.clockAheadMs;
+  }
+
+  /**
+   * Sends an offer, answer or candidate to the other side, now or when there is a seat to send it
+   * from. False when that cannot be: the client has ended, too much waits, the frame is too large, or
+   * a description is missing. An offer begins anew: what waited before it is dropped.
+   */
+  relay(frame: Relayable): boolean {
+    if (frame === null || this.ended) return false;
+    const text = JSON.stringify(frame);
+    if (this.state === "online") return this.transmit(text);
     if (frame.type === "offer") this.frames.length = 0;
-    return this.frames.length < maxQueuedFrames && this.frames.push(frame) > 0;
+    return this.frames.length < maxQueuedFrames && this.frames.push(text) > 0;
   }
 
   /**
    * Sends mail to the other side: kept here until the server has stored it, there until the other
-   * side has processed it. Resolves with its seq; rejects when it can never be stored.
+   * side has processed it. Resolves with its seq; rejects with a `MailError` when it can never be
+   * stored, with `ClientEnded` when the client ends before it is.
    *
    * One mail is under way at a time. Were it several, one refused because the mailbox is full would
-   * be overtaken by the next, for which there is room again. Its id makes sending it twice harmless.
+   * be overtaken by the next, for which there is space again. Its id makes sending it twice harmless.
    */
   send(payload: unknown): Promise<number> {
-    if (this.mails.length >= maxQueuedMails)
-      return Promise.reject(new Error("Too much mail waits"));
-    return new Promise((stored, refused) => {
-      this.mails.push({ id: newId(), payload, stored, refused });
+    if (this.ended) return Promise.reject(this.ended);
+    if (this.mails.length >= maxQueuedMails) {
+      return Promise.reject(new MailError("queue_full", "Too much mail waits to be sent."));
+    }
+    return new Promise((resolve, reject) => {
+      this.mails.push({ id: newId(), payload, resolve, reject });
       if (this.mails.length === 1) this.sendMail();
     });
   }
 
-  /** Tells the server's metrics how the peer connection went. Lost when there is no seat. */
+  /** Reports to the server's metrics how the peer connection went. Lost when there is no seat. */
   report(event: "ice-connected" | "ice-failed", details: Telemetry = {}): void {
-    if (this.state === "online") this.transmit({ type: "telemetry", event, ...details });
+    if (this.state === "online") this.transmitFrame({ type: "telemetry", event, ...details });
   }
 
   /** For those who know better that the network has changed: `addEventListener("online", …)`. */
   reconnect(): void {
-    if (this.socket !== undefined || this.state === "retrying") this.connect();
+    if (!this.ended) this.connect();
   }
 
   close(): void {
-    this.end("closed");
+    this.end("closed", "closed", "It was closed.");
   }
 
   // ---- one socket after the other ----
 
   private connect(): void {
     this.dropSocket();
-    const { url, appId, side, WebSocket: Socket = WebSocket, answerMs = 10_000 } = this.options;
-    const query = new URLSearchParams({ appID: appId, side, sid: this.sid });
-    const socket = new Socket(`${withoutSlash(url).replace(/^http/, "ws")}/ws?${query}`, "nt.v2");
+    const { url, answerMs = 10_000 } = this.options;
+    const Socket = this.options.WebSocket ?? (globalThis.WebSocket as ClientOptions["WebSocket"]);
+    if (Socket === undefined) {
+      throw new Error("This runtime has no WebSocket. Pass one, such as that of the package ws.");
+    }
+    const socket = new Socket(`${withoutSlash(url).replace(/^http/, "ws")}/ws`, "nt.v2");
     this.socket = socket;
     this.enter("connecting");
     this.giveUpIn(answerMs);
-    socket.onopen = () => {
-      this.giveUpIn(this.options.seatMs ?? 20_000);
-      this.transmit({ type: "hello", deliveredUpTo: this.deliveredUpTo });
-    };
-    socket.onmessage = ({ data }) => this.received(JSON.parse(String(data)) as ServerFrame);
-    socket.onclose = ({ code, reason }) => this.lost(code, reason);
+    socket.onopen = () => this.openedSocket();
+    socket.onmessage = ({ data }: { data: unknown }) =>
+      this.received(JSON.parse(String(data)) as ServerFrame);
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
+      this.lost(code, reason);
+    // Node 22 reports a refused connection by an error alone, and `ws` throws an error that nobody hears.
+    socket.onerror = () =>
+      setTimeout(() => {
+        if (this.socket === socket) this.lost(1006, "");
+      });
   }
 
-  private lost(code: number, reason: string): void {
-    if (code === 1000 && reason === "replaced") return this.end("replaced");
-    if (ownFault.includes(code)) return this.end("refused");
-    this.retry(code === 1008);
+  private openedSocket(): void {
+    clearTimeout(this.timer);
+    this.enter("open");
+    this.pingIfSilent();
+    if (this.appId !== undefined) {
+      this.enterRoom({ type: "join", appID: this.appId, side: this.side });
+    } else if (this.request) this.enterRoom(this.request.frame);
   }
 
-  private retry(slowly: boolean): void {
+  /** In one flight with what is to be said in the room. */
+  private enterRoom(frame: object): void {
+    this.giveUpIn(this.options.seatMs ?? 20_000);
+    this.transmitFrame({ ...frame, sid: this.sid });
+    this.transmitFrame({ type: "hello", deliveredUpTo: this.deliveredUpTo });
+  }
+
+  private lost(code: number, detail: string): void {
+    if (code === 1000 && detail === "replaced") return this.end("replaced", code, detail);
+    if (code === 1008 && detail.endsWith("busy")) return this.end("busy", code, detail);
+    if (ownFault.includes(code)) return this.end("refused", code, detail);
+    this.retry(code, detail || "The connection broke.", code === 1008);
+  }
+
+  private retry(code: number | string, detail: string, slowly = false): void {
     this.dropSocket();
+    // Its caller is waiting, and knows better whether to ask again.
+    this.request?.reject(new RendezvousError("unreachable", "The server cannot be reached."));
+    this.request = undefined;
     const { minRetryMs = 100, maxRetryMs = 5_000 } = this.options;
     const delayMs = slowly ? maxRetryMs : Math.min(maxRetryMs, minRetryMs * 2 ** this.tries++);
     const jittered = Math.max(this.retryNotBeforeMs, delayMs * (0.5 + Math.random() / 2));
     this.retryNotBeforeMs = 0;
     this.timer = setTimeout(() => this.connect(), jittered);
-    this.enter("retrying");
+    this.enter("retrying", { code, detail, retries: true });
   }
 
   /**
@@ -229,24 +417,25 @@ export class SignalingClient {
    */
   private giveUpIn(ms: number): void {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.retry(false), ms);
+    this.timer = setTimeout(() => this.retry("silent", "The server does not answer."), ms);
   }
 
   /** A client that only listens asks now and then; any frame is as good an answer as the pong. */
   private pingIfSilent(): void {
+    clearTimeout(this.pingTimer);
     const { pingMs = 20_000, answerMs = 10_000 } = this.options;
     this.heard = false;
     this.pingTimer = setTimeout(() => {
       if (this.heard) return this.pingIfSilent();
-      this.transmit({ type: "ping" });
+      this.transmitFrame({ type: "ping" });
       this.pingTimer = setTimeout(() => {
         if (this.heard) this.pingIfSilent();
-        else this.retry(false);
+        else this.retry("silent", "The server does not answer.");
       }, answerMs);
     }, pingMs);
   }
 
-  /** Closing may take as long as the dead network likes: nobody waits for it. */
+  /** Closing may take as long as the dead network likes: nothing waits for it. */
   private dropSocket(): void {
     clearTimeout(this.timer);
     clearTimeout(this.pingTimer);
@@ -254,46 +443,64 @@ export class SignalingClient {
     this.socket = undefined;
     if (socket === undefined) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onerror = () => {};
     socket.close();
   }
 
-  private end(state: ClientState): void {
+  private end(state: ClientState, code: number | string, detail: string): void {
+    if (this.ended) return;
     this.dropSocket();
-    this.enter(state);
+    const reason = { code, detail, retries: false };
+    const ended = new ClientEnded(state, reason);
+    this.ended = ended;
+    this.frames.length = 0;
+    for (const { reject } of this.mails.splice(0)) reject(ended);
+    this.request?.reject(ended);
+    this.enter(state, reason);
   }
 
-  private enter(state: ClientState): void {
+  private enter(state: ClientState, why?: Reason): void {
     if (state === this.state) return;
     this.state = state;
-    this.options.on?.state?.(state);
+    this.on.state?.(state, why);
   }
 
   // ---- frames ----
 
-  private transmit(frame: object): true {
-    this.socket?.send(JSON.stringify(frame));
+  private transmitFrame(frame: object): boolean {
+    return this.transmit(JSON.stringify(frame));
+  }
+
+  /** False when it is larger than the server takes: that would end the connection. */
+  private transmit(text: string): boolean {
+    if (bytesOf(text) > this.maxMessageBytes) return false;
+    if (this.socket?.readyState === opened) this.socket.send(text);
     return true;
   }
 
   private received(frame: ServerFrame): void {
-    const { on } = this.options;
+    const { on } = this;
     this.heard = true;
     switch (frame.type) {
+      case "minted":
+      case "redeemed":
+        return this.entered(frame);
       case "welcome":
         return this.welcomed(frame);
       case "peer_joined":
-        return on?.peerJoined?.();
+        if (frame.iceServers) this.iceServers = frame.iceServers;
+        return on.peerJoined?.();
       case "peer_left":
-        return on?.peerLeft?.();
+        return on.peerLeft?.();
       case "offer":
       case "answer":
       case "ice":
       case "sender_ready":
-        return on?.relay?.(frame);
+        return on.relay?.(frame);
       case "deliver":
         return this.delivered(frame.seq, frame.payload);
       case "stored":
-        return this.answered(frame.id, (mail) => mail.stored(frame.seq));
+        return this.answered(frame.id, (mail) => mail.resolve(frame.seq));
       case "error":
         return this.faulted(frame);
       case "draining":
@@ -308,25 +515,51 @@ export class SignalingClient {
     }
   }
 
+  private ask(frame: object): Promise<Minted> {
+    if (this.ended) return Promise.reject(this.ended);
+    if (this.request || this.appId !== undefined) {
+      return Promise.reject(new RendezvousError("has_room", "This client has a room already."));
+    }
+    return new Promise((resolve, reject) => {
+      this.request = { frame, resolve, reject };
+      if (this.state === "open") this.enterRoom(frame);
+    });
+  }
+
+  private entered({ appID, side, expiresAt, now, ...rest }: Entered & { code?: string }): void {
+    const { request } = this;
+    this.request = undefined;
+    this.appId = appID;
+    this.side = side;
+    const { code = "" } = rest;
+    const answeredAt = Date.parse(now);
+    this.clockAheadMs = Date.now() - answeredAt;
+    request?.resolve({ code, appID, expiresAt, answeredAt });
+  }
+
   private welcomed(welcome: Welcome): void {
     clearTimeout(this.timer);
     this.tries = 0;
+    this.maxMessageBytes = welcome.maxMessageBytes;
+    if (welcome.iceServers) this.iceServers = welcome.iceServers;
     this.enter("online");
-    this.pingIfSilent();
-    for (const frame of this.frames.splice(0)) this.transmit(frame);
+    for (const text of this.frames.splice(0)) this.transmit(text);
     this.sendMail();
-    this.options.on?.welcome?.(welcome);
+    this.on.welcome?.(welcome);
   }
 
   private sendMail(): void {
     const [mail] = this.mails;
     if (mail === undefined || this.state !== "online") return;
-    const to = this.options.side === "A" ? "B" : "A";
-    this.transmit({ type: "send", to, id: mail.id, payload: mail.payload });
+    const { id, payload } = mail;
+    const to = this.side === "A" ? "B" : "A";
     this.giveUpIn(this.options.answerMs ?? 10_000);
+    if (this.transmitFrame({ type: "send", to, id, payload })) return;
+    const most = `The server takes ${this.maxMessageBytes} bytes at most.`;
+    this.answered(id, ({ reject }) => reject(new MailError("too_large", most)));
   }
 
-  /** The mail under way is done with; the next one's turn. */
+  /** The mail under way is done; the next one follows. */
   private answered(id: string, settle: (mail: Mail) => void): void {
     const [mail] = this.mails;
     if (mail?.id !== id) return;
@@ -336,53 +569,73 @@ export class SignalingClient {
     this.sendMail();
   }
 
-  private faulted({ code, detail, id }: Fault): void {
+  private faulted({ type: _, ...fault }: Fault & { type: "error" }): void {
+    const { code, detail, id } = fault;
+    if (this.state === "open") return this.refusedRoom(fault);
     if (id !== undefined && (code === "mailbox_full" || code === "mail_share")) {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.sendMail(), mailboxFullRetryMs);
     } else if (id !== undefined) {
-      this.answered(id, (mail) => mail.refused(new Error(detail)));
+      this.answered(id, ({ reject }) => reject(new MailError(code, detail)));
     }
-    this.options.on?.error?.({ code, detail, ...(id !== undefined && { id }) });
+    this.on.error?.(fault);
   }
 
-  /** What is told on the next `hello` as processed doesn't come again; what does is known by its seq. */
+  /** Without a room: a code can be tried again by the caller, a room that is full is by this client. */
+  private refusedRoom({ code, detail, retryAfterMs }: Fault): void {
+    // Said of the hello that came behind, or of a ping.
+    if (code === "no_room") return;
+    clearTimeout(this.timer);
+    const { request } = this;
+    if (request) {
+      this.request = undefined;
+      request.reject(new RendezvousError(code as ProblemCode, detail, retryAfterMs));
+    } else if (retryAfterMs !== undefined) {
+      this.retryNotBeforeMs = retryAfterMs;
+      this.retry(code, detail);
+    } else this.end("invalid", code, detail);
+  }
+
+  /** What the next `hello` says was processed doesn't come again; what does is known by its seq. */
   private delivered(seq: number, payload: unknown): void {
     if (seq > this.deliveredUpTo) {
-      this.options.on?.mail?.(payload, seq);
+      this.on.mail?.(payload, seq);
       this.deliveredUpTo = seq;
     }
-    this.transmit({ type: "delivered", upTo: this.deliveredUpTo });
+    this.transmitFrame({ type: "delivered", upTo: this.deliveredUpTo });
   }
 }
 
-// ---- codes ----
+// ---- codes, over HTTP ----
 
-/** Why a call failed: the `code` of the server's problem, or `unreachable` when there was none. */
+/** Why a call failed: the `code` of the server's problem, or `unreachable` when there was no answer. */
 export class RendezvousError extends Error {
-  readonly code: string;
+  readonly code: ProblemCode | "ice_refused" | "has_room" | "unreachable";
   readonly retryAfterMs: number | undefined;
 
-  constructor(code: string, detail: string, retryAfterMs?: number) {
+  constructor(code: RendezvousError["code"], detail: string, retryAfterMs?: number) {
     super(detail);
     this.code = code;
     this.retryAfterMs = retryAfterMs;
   }
 }
 
-/** What every call tells beside its answer. */
+/** What every call says beside its answer. */
 export interface Answered {
   /**
-   * The server's clock when it answered, ms since the epoch, to the second: by that one `expiresAt`
-   * is meant, whatever this device's says. This device's where the answer has no readable Date.
+   * The server's clock when it answered, ms since the epoch: `expiresAt` is meant by that clock,
+   * whatever this device's says. This device's where an answer has no readable Date.
    */
   readonly answeredAt: number;
 }
 
-export interface Minted extends Answered {
-  readonly code: string;
+export interface Redeemed extends Answered {
   readonly appID: string;
   readonly expiresAt: string;
+}
+
+export interface Minted extends Redeemed {
+  readonly code: string;
 }
 
 /** Makes a room and the code by which the other side finds it. */
@@ -391,27 +644,27 @@ export function mint(url: string, ttlSeconds?: number): Promise<Minted> {
 }
 
 /** Finds the room. A code works once: `code_gone` for one that was used, expired or never was. */
-export function redeem(url: string, code: string): Promise<Omit<Minted, "code">> {
-  return post(`${withoutSlash(url)}/rendezvous/redeem`, { code }) as Promise<Omit<Minted, "code">>;
+export function redeem(url: string, code: string): Promise<Redeemed> {
+  return post(`${withoutSlash(url)}/rendezvous/redeem`, { code }) as Promise<Redeemed>;
 }
 
 /**
- * ICE servers for a side that is in its room, where a welcome could not tell of them yet: TURN is
- * given only once the code was redeemed. `ice_refused` when it was not, or asked for too often.
+ * Fresh ICE servers for a side that is in its room, when the credentials of the last have expired.
+ * `ice_refused` when the room's code was not redeemed, or they were asked for too often.
  */
 export function iceServers(url: string, appId: string, side: Side): Promise<IceAnswer> {
   return post(`${withoutSlash(url)}/rendezvous/ice`, { appID: appId, side }) as Promise<IceAnswer>;
 }
 
 export interface IceAnswer extends Answered {
-  readonly iceServers: readonly IceServer[];
-  /** When the credentials in it end; missing where there are none. */
+  readonly iceServers: IceServer[];
+  /** When the credentials in it end; missing where there are no credentials. */
   readonly expiresAt?: string;
 }
 
 /** Why a call was refused (RFC 9457). */
 interface Problem {
-  readonly code: string;
+  readonly code: ProblemCode;
   readonly detail: string;
 }
 
@@ -421,8 +674,8 @@ async function post(url: string, body: object): Promise<Answered> {
     () => undefined,
   );
   if (answer?.ok) {
-    const told = Date.parse(answer.headers.get("date") ?? "");
-    const answeredAt = Number.isNaN(told) ? Date.now() : told;
+    const date = Date.parse(answer.headers.get("date") ?? "");
+    const answeredAt = Number.isNaN(date) ? Date.now() : date;
     return { ...((await answer.json()) as object), answeredAt };
   }
   const problem = (await answer?.json().catch(() => undefined)) as Partial<Problem> | undefined;
@@ -436,6 +689,11 @@ async function post(url: string, body: object): Promise<Answered> {
 
 function withoutSlash(url: string): string {
   return url.replace(/\/+$/, "");
+}
+
+/** In UTF-8. */
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
 /** 128 random bits. Pages that came over plain HTTP have no `crypto.randomUUID`. */

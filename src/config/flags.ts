@@ -23,11 +23,21 @@ export function isSwitch(setting: Setting): boolean {
 interface KnownFlag {
   readonly setting: Setting;
   /** The value that the flag means by itself, as `--no-dev` does. */
-  readonly ownValue: "false" | undefined;
+  readonly ownValue: string | undefined;
 }
 
-const known: ReadonlyMap<string, KnownFlag> = new Map(
-  settings.flatMap((setting) =>
+/** Flags beside those of the settings' names: what each is short for. */
+const shorthands: readonly (readonly [flag: string, variable: string, ownValue?: string])[] = [
+  ["-p", "PORT"],
+  ["--quiet", "LOG_LEVEL", "error"],
+];
+
+const known: ReadonlyMap<string, KnownFlag> = new Map([
+  ...shorthands.flatMap(([flag, variable, ownValue]): [string, KnownFlag][] => {
+    const setting = settings.find((one) => one.variable === variable);
+    return setting === undefined ? [] : [[flag, { setting, ownValue }]];
+  }),
+  ...settings.flatMap((setting) =>
     [setting.variable, ...(setting.aliases ?? [])].flatMap((name): [string, KnownFlag][] => {
       const flag = flagOf(name);
       const plain: [string, KnownFlag] = [flag, { setting, ownValue: undefined }];
@@ -35,7 +45,7 @@ const known: ReadonlyMap<string, KnownFlag> = new Map(
       return [plain, [`--no-${flag.slice(2)}`, { setting, ownValue: "false" }]];
     }),
   ),
-);
+]);
 
 /**
  * Reads `--port 9000`, `--port=9000`, `--dev`, `--dev=false`, `--no-dev`: one flag for every
@@ -97,7 +107,10 @@ function textOf(
 
 function unknown(word: string): string {
   if (!word.startsWith("-")) return "is not a flag; settings are written like --port 9000";
-  const close = nearest(word, known.keys());
+  const close = nearest(
+    word,
+    [...known.keys()].filter((flag) => flag.startsWith("--")),
+  );
   return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
 }
 

@@ -1,4 +1,5 @@
 import { partOf, shareOf } from "../base/account.ts";
+import { isLoopback } from "../base/network.ts";
 import type { Config, SettingError } from "./settings.ts";
 
 /** The settings read so far, each by itself; what was not valid is missing. */
@@ -34,7 +35,11 @@ export function applyRules(draft: Draft): Findings {
   };
 }
 
-function tlsNeedsBoth({ given }: Draft): Findings {
+function tlsNeedsBoth({ values, given }: Draft): Findings {
+  if (values.tlsSelfSigned && given.has("tlsCertFile")) {
+    const allowed = "not set, because TLS_CERT_FILE is";
+    return { ...fine, problems: [{ variable: "TLS_SELF_SIGNED", value: "true", allowed }] };
+  }
   if (given.has("tlsCertFile") === given.has("tlsKeyFile")) return fine;
   const [present, missing] = given.has("tlsCertFile")
     ? ["TLS_CERT_FILE", "TLS_KEY_FILE"]
@@ -79,15 +84,19 @@ function drainNeedsOthers({ given }: Draft): Findings {
   return { ...fine, warnings: [warning] };
 }
 
-/** `CORS_ORIGINS` turns `DEV` off unless it was given: `DEV` admits every origin. */
+/**
+ * `CORS_ORIGINS` turns `DEV` off unless it was given: `DEV` admits every origin. That is worth a warning
+ * where other machines reach the server.
+ */
 function pagesAdmitted({ values, given }: Draft): Findings {
   const listed = given.has("corsOrigins");
   if (listed && !given.has("dev")) values.dev = false;
-  if (values.dev !== true) return allOriginsListed(values);
+  const isReachable = values.host === undefined || !isLoopback(values.host);
+  if (values.dev !== true) return isReachable ? allOriginsListed(values) : fine;
   const warning = listed
     ? "Any web page may connect: DEV=true wins over CORS_ORIGINS. Remove DEV to apply the list."
     : "Any web page may connect: DEV is true. Set CORS_ORIGINS to the pages that may, or DEV=false.";
-  const warnings = [warning];
+  const warnings = isReachable || listed ? [warning] : [];
   if (given.has("serverNames")) {
     warnings.push(
       "SERVER_NAMES has no effect, because DEV is true. Set CORS_ORIGINS or DEV=false.",
@@ -112,7 +121,8 @@ function allOriginsListed({ corsOrigins }: Draft["values"]): Findings {
 /** A server that admits only some origins serves the page only when `DEMO` says so. */
 function demoFollowsDev({ values, given }: Draft): Findings {
   if (!given.has("demo") && values.dev !== undefined) values.demo = values.dev;
-  return fine;
+  if (!values.open || values.demo) return fine;
+  return { ...fine, warnings: ["OPEN has no effect, because DEMO=false: there is no page."] };
 }
 
 function turnNeedsBoth({ given }: Draft): Findings {

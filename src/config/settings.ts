@@ -78,6 +78,7 @@ const minMessageBytes = 1_025;
 const otherRoutes = [
   "/",
   "/client.js",
+  "/peer.js",
   "/rendezvous/code",
   "/rendezvous/redeem",
   "/rendezvous/whoami",
@@ -122,6 +123,27 @@ const groups = [
         schema: filePath,
         default: "",
         help: "Private key of the certificate in PEM format, not encrypted",
+      },
+      {
+        variable: "TLS_SELF_SIGNED",
+        key: "tlsSelfSigned",
+        schema: boolean,
+        default: "false",
+        help: "TLS with a certificate that the server makes for the names and addresses of this machine, keeps in the user's cache folder and renews: for phones on a LAN, whose browsers ask once whether to trust it",
+      },
+      {
+        variable: "PORT_FILE",
+        key: "portFile",
+        schema: filePath,
+        default: "",
+        help: "File that holds the port as long as the server listens, for programs that start it with `PORT=0`",
+      },
+      {
+        variable: "OPEN",
+        key: "open",
+        schema: boolean,
+        default: "false",
+        help: "Open the page in the browser once the server listens",
       },
       {
         variable: "BASE_PATH",

@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { inUrl, isLoopback } from "../base/network.ts";
 import { answerText } from "./answer.ts";
 import type { HttpEnv } from "./app.ts";
 
@@ -7,18 +8,21 @@ export interface DocumentOptions {
   readonly basePath: string;
   /** The page to try the server on, with everything it needs in it. Undefined: there is none. */
   readonly loadPage: (() => Promise<Page>) | undefined;
+  /** Where other machines of the network reach this server, if they do. */
+  readonly lanAddress?: () => string | undefined;
 }
 
 interface Page {
   readonly html: string;
   /** Its Content-Security-Policy (CSP Level 3): nothing runs but what was built into it. */
   readonly policy: string;
-  /** A JavaScript module: the signaling client, to import. */
+  /** JavaScript modules to import: the signaling client, and the peer on it. */
   readonly client: string;
+  readonly peer: string;
 }
 
 /** How the server describes itself, to tools and to people. Written when first asked for. */
-export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv> {
+export function documents({ basePath, loadPage, lanAddress }: DocumentOptions): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   const openApi = once(async () => (await import("./description/openapi.ts")).openApi());
   const asyncApi = once(async () => (await import("./description/asyncapi.ts")).asyncApi());
@@ -28,13 +32,19 @@ export function documents({ basePath, loadPage }: DocumentOptions): Hono<HttpEnv
   );
   if (loadPage === undefined) return app;
 
-  app.get(`${basePath}/client.js`, async () => {
-    const { client } = await loadPage();
-    return answerText(client, "text/javascript; charset=utf-8");
-  });
-  app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async () => {
+  for (const module of ["client", "peer"] as const) {
+    app.get(`${basePath}/${module}.js`, async () =>
+      answerText((await loadPage())[module], "text/javascript; charset=utf-8"),
+    );
+  }
+  app.on("GET", basePath === "" ? ["/"] : [basePath, `${basePath}/`], async ({ req, env }) => {
     const { html, policy } = await loadPage();
-    return answerText(html, "text/html; charset=utf-8", {
+    // Only who sits at this machine is told its addresses.
+    const host = (req.header("host") ?? "").replace(/:\d+$/, "");
+    const isHere = env.header === undefined && isLoopback(env.address) && isLoopback(host);
+    const lan = isHere ? lanAddress?.() : undefined;
+    const told = lan === undefined ? "" : `<meta name="lan" content="${inUrl(lan)}">`;
+    return answerText(html.replace("<!-- lan -->", told), "text/html; charset=utf-8", {
       "Content-Security-Policy": policy,
       "X-Content-Type-Options": "nosniff",
       // A link to the page may hold a code, which no other site is to see.

@@ -113,15 +113,22 @@ export class ProblemResponse extends Response {
   }
 }
 
+/** What is wrong in a sentence, and when to try again; undefined where waiting does not help. */
+export function faultOf(code: ProblemCode, options: ProblemOptions = {}) {
+  const [, , general, usualRetryMs]: Problem = problems[code];
+  const { detail = general, retryAfterMs = usualRetryMs } = options;
+  return { detail, retryAfterMs };
+}
+
 /** An error as `application/problem+json` (RFC 9457), of the type `about:blank`. */
 export function problem(code: ProblemCode, options: ProblemOptions = {}): ProblemResponse {
-  const [status, title, general, usualRetryMs]: Problem = problems[code];
-  const { retryAfterMs = usualRetryMs } = options;
+  const [status, title]: Problem = problems[code];
+  const { detail, retryAfterMs } = faultOf(code, options);
   const headers = new Headers({ "Content-Type": "application/problem+json", ...commonHeaders });
   if (retryAfterMs !== undefined) {
     headers.set("Retry-After", String(Math.max(1, Math.ceil(retryAfterMs / 1000))));
   }
   if (options.allow !== undefined) headers.set("Allow", options.allow);
-  const body = { status, title, code, detail: options.detail ?? general };
+  const body = { status, title, code, detail };
   return new ProblemResponse(code, options.detail, JSON.stringify(body), { status, headers });
 }

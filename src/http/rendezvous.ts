@@ -1,11 +1,17 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import type { Client } from "../admission/clients.ts";
-import { type AppId, type Code, parseAppId } from "../base/ids.ts";
+import { type Code, parseAppId } from "../base/ids.ts";
 import type { Guess } from "../engine/engine.ts";
-import { anySide } from "../protocol/frames.ts";
+import { anyAppId, anySide } from "../protocol/frames.ts";
 import { type IceAnswer, type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
-import type { Minted, Rendezvous, Unminted } from "../rendezvous/rendezvous.ts";
+import {
+  type Minted,
+  type Rendezvous,
+  type Unminted,
+  unminted,
+  unredeemed,
+} from "../rendezvous/rendezvous.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 import { answerJson } from "./answer.ts";
@@ -29,18 +35,7 @@ export const mintBody = z.object({ ttl: z.number().positive() });
 export const redeemBody = z.object({ code: z.string().regex(/^[0-9]{4,8}$/) });
 
 /** Which side of which room asks. */
-export const iceBody = z.object({
-  appID: z
-    .string()
-    .transform((text, context): AppId => {
-      const parsed = parseAppId(text);
-      if (parsed !== undefined) return parsed;
-      context.addIssue({ code: "custom", message: "must be a UUID" });
-      return z.NEVER;
-    })
-    .meta({ format: "uuid" }),
-  side: anySide,
-});
+export const iceBody = z.object({ appID: anyAppId, side: anySide });
 
 const notACode =
   'The body must be a JSON object whose "code" is a string of 4 to 8 digits: {"code":"2802"}.';
@@ -100,39 +95,19 @@ export function rendezvousRoutes(options: RendezvousOptions): Hono<HttpEnv> {
   }
 
   function answerMint(minted: Minted | Unminted, client: Client): Response {
-    switch (minted.outcome) {
-      case "minted": {
-        const { code, appId, expiresAt } = minted;
-        connectionLog?.minted(appId, client.address);
-        const body = { code, appID: appId, expiresAt: rfc3339(expiresAt) };
-        return answerJson<z.infer<typeof mintAnswer>>(body);
-      }
-      case "client_full":
-        return refuse("codes_per_client", "client_full", minted);
-      case "codes_full":
-        return refuse("codes_full", "codes_full", minted);
-      default:
-        return minted satisfies never;
-    }
+    if (minted.outcome !== "minted") return refuse(...unminted(minted));
+    const { code, appId, expiresAt } = minted;
+    connectionLog?.minted(appId, client.address);
+    const body = { code, appID: appId, expiresAt: rfc3339(expiresAt) };
+    return answerJson<z.infer<typeof mintAnswer>>(body);
   }
 
   function answerRedeem(guess: Guess, client: Client): Response {
-    switch (guess.outcome) {
-      case "taken": {
-        const { appId, expiresAt } = guess.entry;
-        connectionLog?.redeemed(appId, client.address);
-        const body = { appID: appId, expiresAt: rfc3339(expiresAt) };
-        return answerJson<z.infer<typeof redeemAnswer>>(body);
-      }
-      case "locked":
-        return refuse("guesses", client.shared ? "shared_misses" : "too_many_misses", guess);
-      case "gone":
-        return refuse("gone", "code_gone");
-      case "withdrawn":
-        return refuse("withdrawn", "code_withdrawn");
-      default:
-        return guess satisfies never;
-    }
+    if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
+    const { appId, expiresAt } = guess.entry;
+    connectionLog?.redeemed(appId, client.address);
+    const body = { appID: appId, expiresAt: rfc3339(expiresAt) };
+    return answerJson<z.infer<typeof redeemAnswer>>(body);
   }
 
   function answerIce(answer: IceAnswer): Response {

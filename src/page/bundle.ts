@@ -6,8 +6,9 @@ interface Bundle {
   readonly html: string;
   readonly css: string;
   readonly js: string;
-  /** The signaling client as a module of its own. */
+  /** The signaling client and the peer on it, each as a module of its own. */
   readonly client: string;
+  readonly peer: string;
 }
 
 /**
@@ -21,6 +22,7 @@ export function bundle(): Bundle {
     css: built("browser/page.css", "--minify"),
     js: built("browser/main.ts", "--minify"),
     client: built("../client/client.ts"),
+    peer: built("../client/peer.ts"),
   };
 }
 

@@ -1,15 +1,16 @@
 import { bundle } from "./bundle.ts" with { type: "macro" };
 
-const { html, css, js, client } = bundle();
+const { html, css, js, client, peer } = bundle();
 
 /**
  * The page in one document, and the policy under which nothing in it can load or run but these very
  * bytes: everything is forbidden, then script and style are allowed by their hash (CSP Level 3,
- * section 6.7.3.3). `connect-src 'self'` covers the server's WebSocket too. `client` is the signaling
- * client, for pages of others to import.
+ * section 6.7.3.3). `connect-src 'self'` covers the server's WebSocket too. `client` and `peer` are
+ * modules for pages of others to import.
  */
 export const page = {
   client,
+  peer,
   html: html
     .replace("<!-- style -->", () => `<style>${css}</style>`)
     .replace("<!-- script -->", () => `<script type="module">${js}</script>`),

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { parseSide, type Side } from "../base/ids.ts";
+import { parseAppId, parseSide, type Side } from "../base/ids.ts";
 
 /**
- * Every frame that crosses the socket. A conversation, side A first; what is marked * goes only to
+ * Every frame that crosses the socket. A conversation, side A first; frames marked * are only sent to
  * clients that offered the subprotocol `nt.v2`:
  *
  *     A → server     (upgrade)
@@ -18,25 +18,31 @@ import { parseSide, type Side } from "../base/ids.ts";
  *     A → server     telemetry {event, …}         counted
  *     A → server     ping *                       asks whether the server can still be reached
  *     server → A     pong *
- *     server → A     error {code, detail, id?} *  a frame was not used
- *     server → A     peer_left *                  B is gone
+ *     server → A     error {code, detail, id?} *  a frame was ignored
+ *     server → A     peer_left *                  B left
  *     server → A     draining {retryAfterMs} *    then the socket is closed: closes.ts
+ *
+ * A socket of `nt.v2` that was opened without a room asks for one first:
+ *
+ *     A → server     mint {ttl?}                  or redeem {code}, or join {appID, side}
+ *     server → A     minted {code, appID, …}      or redeemed {appID, …}; then the welcome, as above
+ *     server → A     error {code, detail}         refused, with the code of HTTP's problem: try again
  *
  * Dispatch, metric labels, the engine's relay types, the AsyncAPI document and the client's types
  * follow from these two tables or are compared with them. A relayed type is one line here.
  */
 
-/** The WebSocket subprotocol by which a client asks for the richer dialect. */
+/** The WebSocket subprotocol with which a client asks for the frames marked * above. */
 export const v2 = "nt.v2";
 
-/** Seqs and watermarks stay exact in a double, with space to go on counting. */
+/** Below 2⁵³, so that seqs after the highest watermark are exact in a double too. */
 export const maxWatermark = 2 ** 53 - 2 ** 32;
 export const maxMailIdLength = 64;
 
 // ---- client to server ----
 
 export interface ClientFrame {
-  /** What the frame provokes. */
+  /** What the server does with it. */
   readonly does: string;
   /** The fields beside `type` that are read. Others are ignored. Undefined: the frame is relayed. */
   readonly schema: z.ZodObject | undefined;
@@ -44,32 +50,38 @@ export interface ClientFrame {
   readonly examples: readonly object[];
 }
 
-/** A relayed frame is the clients' own business but for its type. */
+/** The server reads only the type of a relayed frame. */
 function relayed(example: object = {}) {
   const does = "To the other side, byte for byte";
   return { does, schema: undefined, examples: [example] };
 }
 
-/** Not `min` and `max`: those look at the `length` of whatever came, which may throw. */
+/** Not zod's `min` and `max`: they read `length` of values that are not text, which may throw. */
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
-/** What a client is told of a field that is wrong follows the field's name. */
+/** Messages follow the name of the wrong field. */
 const text = z.string("must be a string");
 const wholeNumber = z
   .number("must be a whole number")
   .int("must be a whole number")
   .min(0, "must be 0 or more");
-/** Whatever was sent may be acknowledged; what was not is clamped away. */
+/** Acknowledging more than was sent is allowed: the rest has no effect. */
 const anySeq = wholeNumber.max(Number.MAX_SAFE_INTEGER, "must be less than 2^53");
-/** A side as clients name it: in either case. */
-export const anySide = z
-  .string("must be A or B")
-  .transform((text, ctx): Side => {
-    const parsed = parseSide(text);
+/** A text in any of the forms that `parse` understands. */
+function anyForm<T>(parse: (text: string) => T | undefined, fault: string) {
+  return z.string(fault).transform((text, ctx): T => {
+    const parsed = parse(text);
     if (parsed !== undefined) return parsed;
-    ctx.addIssue({ code: "custom", message: "must be A or B" });
+    ctx.addIssue({ code: "custom", message: fault });
     return z.NEVER;
-  })
-  .meta({ enum: ["A", "B", "a", "b"] });
+  });
+}
+export const anySide = anyForm(parseSide, "must be A or B").meta({ enum: ["A", "B", "a", "b"] });
+export const anyAppId = anyForm(parseAppId, "must be a UUID").meta({ format: "uuid" });
+export const maxSidLength = 256;
+const anySid = text
+  .refine((sid) => sid.length <= maxSidLength, `must have at most ${maxSidLength} characters`)
+  .refine((sid) => sid.isWellFormed(), "must be well-formed Unicode")
+  .optional();
 
 export const clientFrames = {
   offer: relayed({ sdp: "v=0\r\n" }),
@@ -84,14 +96,14 @@ export const clientFrames = {
     examples: [{ deliveredUpTo: 0 }, {}],
   },
   send: {
-    does: "Puts a payload into the mailbox of a side; id with nt.v2 alone",
+    does: "Puts a payload into the mailbox of a side; id only with nt.v2",
     schema: z.object({
       to: anySide,
       payload: z.unknown().refine((value) => value !== undefined, "is missing"),
-      /** Sending the same id again does not store twice. */
+      /** Mail with the same id is stored once. */
       id: text
         .regex(mailId, `must have 1 to ${maxMailIdLength} characters`)
-        // Half of a surrogate pair has no UTF-8: in Redis all ids that differ in such halves are one.
+        // Half a surrogate pair has no UTF-8: ids that differ only there would be the same in Redis.
         .refine((id) => id.isWellFormed(), "must be well-formed Unicode")
         .optional(),
     }),
@@ -108,7 +120,7 @@ export const clientFrames = {
     examples: [{ upTo: 1 }],
   },
   telemetry: {
-    does: "Reports how the peer connection went: ice-connected or ice-failed",
+    does: "Reports the outcome of the peer connection: ice-connected or ice-failed",
     schema: z.object({
       event: text,
       mode: text.optional(),
@@ -116,8 +128,29 @@ export const clientFrames = {
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
   },
+  mint: {
+    does: "Makes a room and its code, and takes side A of it; on a socket without a room",
+    schema: z.object({
+      ttl: z
+        .unknown()
+        .optional()
+        .describe("Seconds that the code lives; ignored if not a positive number"),
+      sid: anySid,
+    }),
+    examples: [{}, { ttl: 60, sid: "3f1c" }],
+  },
+  redeem: {
+    does: "Takes side B of the room of a code; on a socket without a room",
+    schema: z.object({ code: text.regex(/^[0-9]{4,8}$/, "must have 4 to 8 digits"), sid: anySid }),
+    examples: [{ code: "2802", sid: "3f1c" }],
+  },
+  join: {
+    does: "Takes a side of the room with this appID; on a socket without a room",
+    schema: z.object({ appID: anyAppId, side: anySide, sid: anySid }),
+    examples: [{ appID: "0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d", side: "A", sid: "3f1c" }],
+  },
   ping: {
-    does: "Asks for a pong, which a web page can see; with nt.v2 alone",
+    does: "Asks for a pong that a web page can see; only with nt.v2",
     schema: z.object({}),
     examples: [{}],
   },
@@ -128,21 +161,27 @@ export type RelayType = {
   [T in ClientFrameType]: (typeof clientFrames)[T]["schema"] extends undefined ? T : never;
 }[ClientFrameType];
 
+/** With these a socket asks for its room. */
+export type RoomRequest = "mint" | "redeem" | "join";
+export function isRoomRequest(type: FrameType): type is RoomRequest {
+  return type === "mint" || type === "redeem" || type === "join";
+}
+
 const clientFrameTypes = Object.keys(clientFrames) as readonly ClientFrameType[];
 export const relayTypes = clientFrameTypes.filter(
   (type): type is RelayType => clientFrames[type].schema === undefined,
 );
 
-/** What is counted apart; `other` is every type the protocol does not know. */
+/** The types that are counted; `other` is every type that the protocol does not know. */
 export const frameTypes = [...clientFrameTypes, "other"] as const;
 export type FrameType = (typeof frameTypes)[number];
 
 /** A sentence for the client. */
-export const knownTypes = `The type is none of ${clientFrameTypes.join(", ")}.`;
+export const knownTypes = `The type must be one of ${clientFrameTypes.join(", ")}.`;
 
 const typeByName = new Map<string, FrameType>(clientFrameTypes.map((type) => [type, type]));
 
-/** The one JSON object that `text` is, or undefined. */
+/** Undefined unless `text` is one JSON object. */
 export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -153,7 +192,15 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** A frame's type, compared without case; `other` when the protocol has no such type. */
+/** Which fields are wrong, and how. Never the values: they may be secrets. */
+export function faultsIn(type: string, { issues }: z.ZodError): string {
+  const faults = issues.map(({ path, message }) =>
+    [path.join("."), message].filter(Boolean).join(" "),
+  );
+  return `${type}: ${faults.join("; ")}.`;
+}
+
+/** A frame's type, compared without case; `other` for types that the protocol does not know. */
 export function typeOf(frame: Record<string, unknown>): FrameType {
   const name = frame["type"];
   if (typeof name !== "string") return "other";
@@ -167,7 +214,7 @@ export interface ServerFrame {
   readonly when: string;
   /** Only to clients that offered `nt.v2`. */
   readonly isV2: boolean;
-  /** The fields beside `type`. Strict: a field that is not here is a mistake. */
+  /** The fields beside `type`. Strict: other fields are an error. */
   readonly fields: z.ZodRawShape;
   readonly examples: readonly object[];
 }
@@ -182,7 +229,49 @@ export const iceServer = z.strictObject({
   credential: z.string().optional(),
 });
 
+const entered = {
+  appID: z.uuid(),
+  side,
+  expiresAt: z.iso.datetime().describe("When the code ends, by the server's clock"),
+  now: z.iso.datetime().describe("The server's clock"),
+};
+const enteredExample = {
+  appID: "0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d",
+  expiresAt: "2026-01-01T12:10:00.000Z",
+  now: "2026-01-01T12:00:00.000Z",
+};
+
+/** Why a socket gets no room: the codes of the same problems over HTTP. */
+const roomRefusals = [
+  "client_full",
+  "code_gone",
+  "code_withdrawn",
+  "codes_full",
+  "draining",
+  "internal",
+  "malformed",
+  "rate_limited",
+  "rooms_full",
+  "shared_misses",
+  "store_unreachable",
+  "too_many_misses",
+  "too_many_rooms",
+] as const;
+export type RoomRefusal = (typeof roomRefusals)[number];
+
 export const serverFrames = {
+  minted: {
+    when: "A room and its code were made; the welcome follows",
+    isV2: true,
+    fields: { code: z.string(), ...entered },
+    examples: [{ code: "2802", side: "A", ...enteredExample }],
+  },
+  redeemed: {
+    when: "The code was redeemed; the welcome follows",
+    isV2: true,
+    fields: entered,
+    examples: [{ side: "B", ...enteredExample }],
+  },
   welcome: {
     when: "The seat is taken",
     isV2: true,
@@ -197,12 +286,22 @@ export const serverFrames = {
     examples: [{ side: "A", peer: false, heartbeatMs: 20_000, maxMessageBytes: 1_048_576 }],
   },
   room_full: {
-    when: "Both sides are there; again each time one of them arrives anew",
+    when: "Both sides are there; again each time one of them connects again",
     isV2: false,
     fields: {},
     examples: [{}],
   },
-  peer_joined: { when: "The other side came", isV2: true, fields: {}, examples: [{}] },
+  peer_joined: {
+    when: "The other side came",
+    isV2: true,
+    fields: {
+      iceServers: z
+        .array(iceServer)
+        .optional()
+        .describe("Only for a client that was welcomed before its code was redeemed"),
+    },
+    examples: [{}],
+  },
   stored: {
     when: "Mail with this id is stored",
     isV2: true,
@@ -217,7 +316,7 @@ export const serverFrames = {
     examples: [{ seq: 1, from: "A", payload: "any JSON value" }],
   },
   error: {
-    when: "A frame was not used",
+    when: "A frame was ignored, or a room refused",
     isV2: true,
     fields: {
       code: z.enum([
@@ -228,16 +327,20 @@ export const serverFrames = {
         "mail_share",
         "hold_share",
         "peer_absent",
+        "has_room",
+        "no_room",
+        ...roomRefusals,
       ]),
       detail: z.string(),
       id: z.string().optional(),
+      retryAfterMs: z.number().optional().describe("When to ask for a room again"),
     },
     examples: [{ code: "peer_absent", detail: "The other side is not there." }],
   },
-  peer_left: { when: "The other side went", isV2: true, fields: {}, examples: [{}] },
+  peer_left: { when: "The other side left", isV2: true, fields: {}, examples: [{}] },
   pong: { when: "A ping came", isV2: true, fields: {}, examples: [{}] },
   draining: {
-    when: "The server is about to go: connect again after retryAfterMs",
+    when: "The server is about to stop: connect again after retryAfterMs",
     isV2: true,
     fields: { retryAfterMs: z.number().min(0) },
     examples: [{ retryAfterMs: 1000 }],
@@ -245,13 +348,13 @@ export const serverFrames = {
 } as const satisfies Record<string, ServerFrame>;
 
 export type ServerFrameType = keyof typeof serverFrames;
-/** The fields of a frame of the server's, beside its type. */
+/** The fields of a server's frame beside its type. */
 export type FieldsOf<T extends ServerFrameType> = Immutable<
   z.output<z.ZodObject<(typeof serverFrames)[T]["fields"]>>
 >;
 type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 
-/** Stable names for what went wrong with a frame of the client's. */
+/** Why a client's frame was ignored, or a room refused: stable names. */
 export type FrameFault = FieldsOf<"error">["code"];
 
 /** The text of a frame; `deliver` has its own, below. */

@@ -3,8 +3,9 @@ import type { Random } from "../base/clock.ts";
 import { type AppId, type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
+import type { RoomRefusal } from "../protocol/frames.ts";
 import type { Log } from "../telemetry/log.ts";
-import type { CodeDigits, Tally } from "../telemetry/tally.ts";
+import type { CodeDigits, Refusal, Tally } from "../telemetry/tally.ts";
 import {
   type CodeLength,
   type CodeLengthOptions,
@@ -159,6 +160,30 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
       return { recentMisses, shows, digits };
     },
   };
+}
+
+/** As what a refusal is counted, its problem, and when to try again where that is known. */
+export type RefusedCode = readonly [Refusal, RoomRefusal, { readonly retryAfterMs: number }?];
+
+export function unminted(refused: Unminted): RefusedCode {
+  const counted = refused.outcome === "client_full" ? "codes_per_client" : "codes_full";
+  return [counted, refused.outcome, { retryAfterMs: refused.retryAfterMs }];
+}
+
+export function unredeemed(
+  guess: Exclude<Guess, { outcome: "taken" }>,
+  { shared }: RendezvousClient,
+): RefusedCode {
+  switch (guess.outcome) {
+    case "locked":
+      return ["guesses", shared ? "shared_misses" : "too_many_misses", guess];
+    case "gone":
+      return ["gone", "code_gone"];
+    case "withdrawn":
+      return ["withdrawn", "code_withdrawn"];
+    default:
+      return guess satisfies never;
+  }
 }
 
 /**

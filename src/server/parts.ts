@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients as clientsOf } from "../admission/clients.ts";
 import { httpConnections } from "../admission/http-connections.ts";
@@ -9,6 +10,7 @@ import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { Ledger } from "../base/ledger.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
@@ -18,12 +20,13 @@ import { endsWithAnswer, hasValidHost } from "../http/connection.ts";
 import { guard } from "../http/guard.ts";
 import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
 import { type IceSource, iceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
-import { guessWatch, rendezvous } from "../rendezvous/rendezvous.ts";
+import { guessWatch, type Rendezvous, rendezvous } from "../rendezvous/rendezvous.ts";
 import type { SignalingContext } from "../signaling/context.ts";
 import { FairQueue } from "../signaling/fair-queue.ts";
 import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import { createEntrance } from "../ws/entrance.ts";
 import { Flow } from "../ws/flow.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import { Sockets } from "../ws/sockets.ts";
@@ -94,7 +97,7 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from who may enter to what is answered. */
 export function buildParts(core: Core): Parts {
-  const { config, engine, log, tally } = core;
+  const { config, engine, log, random, tally } = core;
   const admission = buildAdmission(core);
   const {
     clientOf,
@@ -103,11 +106,22 @@ export function buildParts(core: Core): Parts {
     iceLimit: limiter,
     iceSideLimit: sideLimiter,
   } = admission;
-  const refusalLog = logOfRefusals(core, admission);
+  const refusals = logOfRefusals(core, admission);
   const { rooms, now } = engine;
   const ice = iceSource({ ...config, rooms, now, limiter, sideLimiter });
-  const { context, sockets, upgrade } = buildSockets(core, admission, ice);
-  const { app, guessing } = buildHttp(core, admission, context, ice);
+  const codes = rendezvous({
+    codes: engine.codes,
+    random,
+    tally,
+    roomTtlMs: config.roomTtlMs,
+    minDigits: config.codeDigits,
+    maxDigits: config.codeDigitsMax,
+    maxPerClient: config.codesPerClient,
+    maxCodes: config.maxCodes,
+    redeemFailures: config.redeemFailures,
+  });
+  const { context, sockets, upgrade } = buildSockets(core, admission, ice, codes, refusals);
+  const { app, guessing } = buildHttp(core, admission, context, ice, codes);
   const idleSeconds = Math.ceil(config.idleTimeoutMs / 1_000);
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
@@ -124,7 +138,8 @@ export function buildParts(core: Core): Parts {
       : refuseHost(tally);
     return andThen(answer, (response) => {
       if (response !== undefined && response.status >= 400) {
-        refusalLog(request, response, client, isUpgrade ? pathOf(request) : app.routeOf(request));
+        const path = isUpgrade ? pathOf(request) : app.routeOf(request);
+        refusals.answered(request, response, client, path);
       }
       const isKept =
         response !== undefined &&
@@ -168,17 +183,20 @@ function logOfRefusals({ log, clock, config }: Core, { connectionLog }: Admissio
     else log.info("a client was refused by a limit", { code, client });
   }
 
-  return (
+  function answered(
     request: Request,
     response: Response,
     { address }: Client,
     route: string | undefined,
-  ): void => {
+  ): void {
     const why = response instanceof ProblemResponse ? response : undefined;
     if (why !== undefined) limited(why.code, address);
     const refusal = { route, status: response.status, code: why?.code, detail: why?.detail };
     connectionLog?.refused(request, refusal, address);
-  };
+  }
+
+  /** `limited`: of a refusal that a socket hears. */
+  return { answered, limited };
 }
 
 /** Who a client is, and how much it may take. */
@@ -231,7 +249,13 @@ function buildAdmission({ config, clock, log, tally }: Core) {
 type Admission = ReturnType<typeof buildAdmission>;
 
 /** The sockets, and the way to them. */
-function buildSockets(core: Core, admission: Admission, ice: IceSource) {
+function buildSockets(
+  core: Core,
+  admission: Admission,
+  ice: IceSource,
+  codes: Rendezvous,
+  refusals: ReturnType<typeof logOfRefusals>,
+) {
   const { config, engine, clock, tally } = core;
   const { socketLedger, connectionLog } = admission;
   const bytes = (leastShare: number) =>
@@ -246,6 +270,16 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
     connectionLog,
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
+    roomTtlMs: config.roomTtlMs,
+    ...createEntrance({
+      rendezvous: codes,
+      limiter: admission.httpLimit,
+      draining: () => core.draining,
+      now: engine.now,
+      tally,
+      connectionLog,
+      limited: refusals.limited,
+    }),
     framesPerSec: config.framesPerSec,
     fairQueue: new FairQueue(clock, bytes(config.wsMaxMsgBytes)),
     iceServers: ice.offer,
@@ -265,25 +299,22 @@ function buildSockets(core: Core, admission: Admission, ice: IceSource) {
 }
 
 /** All that is answered over HTTP. */
-function buildHttp(core: Core, admission: Admission, context: SignalingContext, ice: IceSource) {
-  const { config, engine, clock, random, tally, node } = core;
+function buildHttp(
+  core: Core,
+  admission: Admission,
+  context: SignalingContext,
+  ice: IceSource,
+  codes: Rendezvous,
+) {
+  const { config, engine, clock, tally, node } = core;
+  const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
   const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLedger } = admission;
-  const codes = rendezvous({
-    codes: engine.codes,
-    random,
-    tally,
-    roomTtlMs: config.roomTtlMs,
-    minDigits: config.codeDigits,
-    maxDigits: config.codeDigitsMax,
-    maxPerClient: config.codesPerClient,
-    maxCodes: config.maxCodes,
-    redeemFailures: config.redeemFailures,
-  });
   const app = createApp({
     rendezvous: codes,
     ice,
     loadPage: config.demo ? loadPage : undefined,
-    basePath: config.basePath,
+    lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
+    ...{ basePath, metricsRoute, metricsToken, clientIpHeader },
     draining: () => core.draining,
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
@@ -315,9 +346,6 @@ function buildHttp(core: Core, admission: Admission, context: SignalingContext, 
           guessing: codes.guessing,
         },
       }),
-    metricsRoute: config.metricsRoute,
-    metricsToken: config.metricsToken,
-    clientIpHeader: config.clientIpHeader,
     allowsOrigin,
     limiter: httpLimit,
     tally,

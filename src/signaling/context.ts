@@ -5,8 +5,10 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
+import type { FrameFault, RoomRequest } from "../protocol/frames.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Tally } from "../telemetry/tally.ts";
+import type { NoSeat } from "./arrival.ts";
 import type { FairQueue, Member } from "./fair-queue.ts";
 
 /** What every peer of a server shares. */
@@ -18,6 +20,10 @@ export interface SignalingContext {
   readonly connectionLog?: ConnectionLog | undefined;
   readonly heartbeatMs: number;
   readonly wsMaxMsgBytes: number;
+  /** How long a connection may be without a room. */
+  readonly roomTtlMs: number;
+  readonly askForRoom: AskForRoom;
+  readonly describeNoSeat: (why: NoSeat, client: Client) => RefusedRoom;
   /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
   readonly fairQueue: FairQueue;
@@ -41,6 +47,26 @@ export interface PeerIdentity {
   readonly v2: boolean;
 }
 
+/** A socket that asked for a room has it; `frame` says so to its client, before the welcome. */
+export interface Entered {
+  readonly identity: PeerIdentity;
+  readonly frame: string | undefined;
+}
+
+/** It has none, and may ask again. */
+export interface RefusedRoom {
+  readonly code: FrameFault;
+  readonly detail: string;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Answers a frame by which a socket without a room asks for one. Rejects when the engine cannot be reached. */
+export type AskForRoom = (
+  type: RoomRequest,
+  frame: Record<string, unknown>,
+  client: Client,
+) => MaybePromise<Entered | RefusedRoom>;
+
 /** Why a connection is not read from for a while. It is read again when no reason is left. */
 export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
 export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
@@ -49,6 +75,10 @@ export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 export interface Connection extends Member {
   /** Names the connection in the log. */
   readonly id: string;
+  /** Its room and side; undefined while it has none. */
+  readonly identity: PeerIdentity | undefined;
+  /** It has this room from now on, or none. */
+  enters(identity: PeerIdentity | undefined): void;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
   /** As `send`, for a text that is not known yet: what is sent after it waits for it. Never rejects. */

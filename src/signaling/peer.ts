@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Client } from "../admission/clients.ts";
-import type { Account } from "../base/account.ts";
+import type { Cancel } from "../base/clock.ts";
 import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { IceServer } from "../config/ice-formats.ts";
@@ -10,6 +10,8 @@ import {
   clientFrames,
   type FrameFault,
   type FrameType,
+  faultsIn,
+  isRoomRequest,
   knownTypes,
   maxMailIdLength,
   parseObject,
@@ -25,8 +27,10 @@ import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
 import { Arrival, type NoSeat } from "./arrival.ts";
 import {
   type Connection,
+  type Entered,
   type PeerIdentity,
   pauseReasons,
+  type RefusedRoom,
   type SignalingContext,
 } from "./context.ts";
 import { largeFrameLength } from "./fair-queue.ts";
@@ -48,15 +52,16 @@ type FrameOutcome =
   /** The engine did not answer. */
   | "unreachable";
 
-const noAccounts: readonly Account[] = [];
-
 const tooMuchHeld =
   "What this address has sent and nobody has fetched is as much as one address may have waiting.";
 
 /**
- * A connection and what it may do: it has an arrival, then a seat, and neither once it is gone.
+ * A connection and what it may do: it asks for a room where its URL named none, has an arrival, then a
+ * seat, and nothing of that once it is gone.
  */
 export class Peer implements SeatListener {
+  /** Ends the time without a room; undefined when there is a room, or the connection is gone. */
+  private roomless: Cancel | undefined;
   private arrival: Arrival | undefined;
   private seat: Seat | undefined;
   private openPump: Pump | undefined;
@@ -68,18 +73,28 @@ export class Peer implements SeatListener {
   /** Mail after this seq may be sent without a hello; undefined: none may. */
   private mailAfter: number | undefined;
   private sentLargeFrame = false;
+  /** It was given servers with a credential, or there are none. */
+  private hasTurn = false;
 
   constructor(
-    private readonly identity: PeerIdentity,
     private readonly connection: Connection,
     private readonly context: SignalingContext,
-    /** Who is behind the connection, where somebody counts. */
-    private readonly client?: Client,
+    private readonly client: Client,
   ) {
-    const { appId, side, sid } = identity;
-    const accounts = client?.accounts ?? noAccounts;
+    if (connection.identity) this.arrival = this.newArrival(connection.identity);
+    else this.beginRoomless();
+  }
+
+  private beginRoomless(): void {
+    const { clock, tally, roomTtlMs } = this.context;
+    tally.roomlessSockets++;
+    this.roomless = clock.after(roomTtlMs, () => this.refuse("no_room"));
+  }
+
+  private newArrival({ appId, side, sid }: PeerIdentity): Arrival {
+    const { accounts } = this.client;
     const newcomer = { appId, side, sid, accounts, startsRelay: true, listener: this };
-    this.arrival = new Arrival(newcomer, context, this);
+    return new Arrival(newcomer, this.context, this);
   }
 
   // ---- what the socket says ----
@@ -128,16 +143,12 @@ export class Peer implements SeatListener {
   }
 
   private get isGone(): boolean {
-    return this.seat === undefined && this.arrival === undefined;
+    const { roomless, arrival, seat } = this;
+    return roomless === undefined && arrival === undefined && seat === undefined;
   }
 
   private newInbox(): Inbox {
-    const inbox = new Inbox(
-      this.connection,
-      this.context,
-      this,
-      this.client?.accounts ?? noAccounts,
-    );
+    const inbox = new Inbox(this.connection, this.context, this, this.client.accounts);
     if (this.arrival?.isParked) inbox.park();
     else if (this.arrival) inbox.hold();
     return inbox;
@@ -151,8 +162,9 @@ export class Peer implements SeatListener {
   }
 
   private logArrival(): void {
-    const { connection, identity, client } = this;
-    this.context.connectionLog?.joined(connection.id, identity, client?.address ?? "");
+    const { connection, client, context } = this;
+    const { id, identity } = connection;
+    if (identity) context.connectionLog?.joined(id, identity, client.address);
   }
 
   seated(taken: Taken): void {
@@ -160,11 +172,12 @@ export class Peer implements SeatListener {
     this.arrival = undefined;
     this.seat = taken.seat;
     this.connection.joinTopic();
-    if (taken.peer) this.context.connectionLog?.paired(this.connection.id, this.identity);
+    const { identity } = this.connection;
+    if (taken.peer && identity) this.context.connectionLog?.paired(this.connection.id, identity);
     this.sendWelcome(taken.peer);
     if (taken.peer) this.peerJoined();
     if (taken.mailWaits) this.pump?.mailStored();
-    else if (!this.identity.mailboxClient) this.mailAfter = taken.lastSeq;
+    else if (!identity?.mailboxClient) this.mailAfter = taken.lastSeq;
     if (taken.held > 0) {
       const { clock, engine } = this.context;
       this.returning = new Returning(clock, (discard) => engine.relay.start(taken.seat, discard));
@@ -173,19 +186,32 @@ export class Peer implements SeatListener {
     this.inbox?.release();
   }
 
-  /** What is sent after it waits for it, as it may have to wait for its ICE servers. */
   private sendWelcome(peer: boolean): void {
-    const { appId, side, v2 } = this.identity;
-    if (!v2) return;
+    const { identity } = this.connection;
+    if (identity?.v2)
+      this.sendWithIce(identity, (servers) => this.welcome(identity, peer, servers));
+  }
+
+  /** What is sent after it waits for it, as it may have to wait for its ICE servers. */
+  private sendWithIce(
+    { appId, side }: PeerIdentity,
+    frame: (iceServers: readonly IceServer[] | undefined) => string,
+  ): void {
     const iceServers = this.context.iceServers?.(appId, side, this.client);
-    const text = andThen(iceServers, (known) => this.welcome(peer, known));
+    const text = andThen(iceServers, (servers) => {
+      this.hasTurn = servers?.some(({ credential }) => credential !== undefined) ?? true;
+      return frame(servers);
+    });
     if (text instanceof Promise) this.connection.sendLater(text);
     else this.connection.send(text);
   }
 
-  private welcome(peer: boolean, iceServers: readonly IceServer[] | undefined): string {
+  private welcome(
+    { appId, side }: PeerIdentity,
+    peer: boolean,
+    iceServers: readonly IceServer[] | undefined,
+  ): string {
     const { connectionLog, heartbeatMs, wsMaxMsgBytes } = this.context;
-    const { appId, side } = this.identity;
     return serverFrame("welcome", {
       side,
       peer,
@@ -201,7 +227,7 @@ export class Peer implements SeatListener {
     const { seat, connection } = this;
     if (this.openPump || seat === undefined) return this.openPump;
     const { engine, tally } = this.context;
-    const frameType = this.identity.mailboxClient ? "deliver" : "send";
+    const frameType = connection.identity?.mailboxClient ? "deliver" : "send";
     this.openPump = new Pump(engine.mailboxes, seat, connection, frameType, tally);
     if (this.mailAfter !== undefined) this.openPump.openAfter(this.mailAfter);
     return this.openPump;
@@ -215,8 +241,16 @@ export class Peer implements SeatListener {
   }
 
   peerJoined(): void {
-    this.connection.send(roomFull);
-    this.tell(() => peerJoined);
+    const { connection, context } = this;
+    connection.send(roomFull);
+    // Who was welcomed before the code was redeemed was given no TURN.
+    if (!connection.identity?.v2 || this.hasTurn || !context.iceServers)
+      this.tell(() => peerJoined);
+    else {
+      this.sendWithIce(connection.identity, (iceServers) =>
+        this.hasTurn ? serverFrame("peer_joined", { iceServers }) : peerJoined,
+      );
+    }
     this.returning?.peerThere();
   }
 
@@ -252,7 +286,8 @@ export class Peer implements SeatListener {
     // While its frames wait here it is not read from, and could show no other sign of life.
     if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
-    return this.prober.ask(this.identity.mailboxClient || this.sentLargeFrame);
+    const { identity } = this.connection;
+    return this.prober.ask(identity?.mailboxClient || this.sentLargeFrame);
   }
 
   // ---- its frames ----
@@ -260,7 +295,7 @@ export class Peer implements SeatListener {
   /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
   handle(text: string): MaybePromise<FrameOutcome> {
     const { seat } = this;
-    if (seat === undefined) return "replaced";
+    if (seat === undefined && this.roomless === undefined) return "replaced";
     const { tally, connectionLog } = this.context;
     const bytes = Buffer.byteLength(text);
     const frame = parseObject(text);
@@ -275,16 +310,74 @@ export class Peer implements SeatListener {
             "bad_json",
             "A frame must be one JSON object with a type, in UTF-8.",
           )
-        : this.use(seat, type, frame, text);
+        : seat === undefined
+          ? this.useWithoutRoom(type, frame)
+          : this.use(seat, type, frame, text);
     if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcome);
     return outcome;
   }
 
   private logFrame(type: FrameType, bytes: number, outcome: MaybePromise<FrameOutcome>): void {
+    const { connection } = this;
+    const { connectionLog } = this.context;
     const logged = (what: FrameOutcome) =>
-      this.context.connectionLog?.frame(this.connection.id, this.identity, type, bytes, what);
+      connectionLog?.frame(connection.id, connection.identity, type, bytes, what);
     void andThen(outcome, logged, () => logged("unreachable"));
   }
+
+  // ---- without a room ----
+
+  private useWithoutRoom(type: FrameType, frame: Fields): MaybePromise<FrameOutcome> {
+    if (!isRoomRequest(type)) {
+      this.tellFault("no_room", "This socket has no room yet: mint, redeem or join first.");
+      return "ignored";
+    }
+    return andThen(
+      this.context.askForRoom(type, frame, this.client),
+      (answer) => ("identity" in answer ? this.enter(answer) : this.refuseRoom(answer)),
+      () => this.refuseRoom(this.context.describeNoSeat("unreachable", this.client)),
+    );
+  }
+
+  private enter({ identity, frame }: Entered): MaybePromise<FrameOutcome> {
+    if (this.roomless === undefined) return "replaced";
+    this.endRoomless();
+    this.connection.enters(identity);
+    if (frame !== undefined) this.connection.send(frame);
+    this.inbox?.hold();
+    const arrival = this.newArrival(identity);
+    this.arrival = arrival;
+    return andThen(arrival.take(), (noSeat) => {
+      if (noSeat !== undefined) return this.findsNoSeat(noSeat);
+      arrival.spoke();
+      return "handled";
+    });
+  }
+
+  /** It may ask again, for this room or another one. */
+  private findsNoSeat(noSeat: NoSeat): FrameOutcome {
+    if (this.arrival === undefined) return "replaced";
+    this.arrival.stop();
+    this.arrival = undefined;
+    this.connection.enters(undefined);
+    this.beginRoomless();
+    this.inbox?.release();
+    return this.refuseRoom(this.context.describeNoSeat(noSeat, this.client));
+  }
+
+  private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {
+    this.tell(() => serverFrame("error", { code, detail, retryAfterMs }));
+    return "ignored";
+  }
+
+  private endRoomless(): void {
+    if (this.roomless === undefined) return;
+    this.roomless();
+    this.roomless = undefined;
+    this.context.tally.roomlessSockets--;
+  }
+
+  // ---- with a seat ----
 
   private use(
     seat: Seat,
@@ -303,6 +396,11 @@ export class Peer implements SeatListener {
         return this.telemetry(seat, frame);
       case "ping":
         return this.ping();
+      case "mint":
+      case "redeem":
+      case "join":
+        this.tellFault("has_room", "This socket has a room already: open another one.");
+        return "ignored";
       case "other":
         this.tellFault("unknown_type", knownTypes, idOf(frame));
         return "ignored";
@@ -352,8 +450,8 @@ export class Peer implements SeatListener {
   }
 
   private send(seat: Seat, frame: Fields, text: string): MaybePromise<FrameOutcome> {
-    const { v2 } = this.identity;
     const { schema } = clientFrames.send;
+    const { isV2: v2 } = this;
     const known = v2 ? frame : { to: frame["to"], payload: frame["payload"] };
     const fields = this.read("send", schema, known, idOf(frame));
     const payload = fields && rawMember(text, "payload");
@@ -386,7 +484,7 @@ export class Peer implements SeatListener {
 
   /** A client that cannot be told otherwise learns by the close that its mail was not stored. */
   private sendAwayV1<W extends "mailbox_full" | "mail_share">(why: W): W {
-    if (!this.identity.v2) this.refuse(why);
+    if (!this.isV2) this.refuse(why);
     return why;
   }
 
@@ -398,7 +496,7 @@ export class Peer implements SeatListener {
   }
 
   private ping(): FrameOutcome {
-    if (!this.identity.v2) return "ignored";
+    if (!this.isV2) return "ignored";
     this.connection.send(pong);
     return "handled";
   }
@@ -429,11 +527,7 @@ export class Peer implements SeatListener {
   ): z.output<S> | undefined {
     const parsed = schema.safeParse(frame);
     if (parsed.success) return parsed.data;
-    // Which field is wrong, and how. Never the value: it may be a secret.
-    const faults = parsed.error.issues.map(({ path, message }) =>
-      [path.join("."), message].filter(Boolean).join(" "),
-    );
-    this.drop("bad_field", "bad_field", `${type}: ${faults.join("; ")}.`, id);
+    this.drop("bad_field", "bad_field", faultsIn(type, parsed.error), id);
     return undefined;
   }
 
@@ -445,13 +539,19 @@ export class Peer implements SeatListener {
   }
 
   private tellFault(code: FrameFault, detail: string, id?: string): void {
-    this.context.connectionLog?.frameRefused(this.connection.id, this.identity, code, detail);
+    const { id: connection, identity } = this.connection;
+    this.context.connectionLog?.frameRefused(connection, identity, code, detail);
     this.tell(() => serverFrame("error", { code, detail, id }));
   }
 
   /** Sends what only clients of `nt.v2` get. */
   private tell(frame: () => string): void {
-    if (this.identity.v2) this.connection.send(frame());
+    if (this.isV2) this.connection.send(frame());
+  }
+
+  /** Only clients of `nt.v2` come without a room. */
+  private get isV2(): boolean {
+    return this.connection.identity?.v2 ?? true;
   }
 
   // ---- ends ----
@@ -465,6 +565,7 @@ export class Peer implements SeatListener {
   }
 
   private end(): void {
+    this.endRoomless();
     this.arrival?.stop();
     this.arrival = undefined;
     this.seat = undefined;

@@ -17,10 +17,10 @@ interface Place {
 }
 
 /**
- * Logs codes, connections, pairs and refusals at level debug and frames at level trace: these lines
- * grow with the traffic. Undefined at the other levels. Rooms are named by a tag, a hash under a key
- * that only this process knows. The same room has the same tag in every line of one node, and a tag
- * does not let anybody join the room. (The nodes of a cluster could share tags only by sharing a key.)
+ * Logs codes, connections, pairs and refusals at level debug, and frames at level trace: these lines
+ * grow with the traffic. Undefined at the other levels. Rooms are named by a tag, a hash with a key that
+ * only this process has: it is the same in every line of one node, differs between nodes, and does not
+ * let anybody join the room.
  */
 export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logClient">) {
   if (config.logLevel !== "debug" && config.logLevel !== "trace") return undefined;
@@ -29,10 +29,9 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
   const roomTag = (appId: string) =>
     new Bun.CryptoHasher("sha256", key).update(appId).digest("hex").slice(0, tagLength);
   const client = (address: string): Fields => ({ client: logClient(address, config.logClient) });
-  const named = (connection: string, { appId, side }: Place): Fields => ({
+  const named = (connection: string, place: Place | undefined): Fields => ({
     connection,
-    room: roomTag(appId),
-    side,
+    ...(place && { room: roomTag(place.appId), side: place.side }),
   });
 
   return {
@@ -46,13 +45,13 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
     joined(connection: string, place: Place, address: string): void {
       log.debug("join", { ...named(connection, place), ...client(address) });
     },
-    /** It has its seat, and the other side is there. */
+    /** The connection has its seat, and the other side is there. */
     paired(connection: string, place: Place): void {
       log.debug("paired", named(connection, place));
     },
     left(
       connection: string,
-      place: Place,
+      place: Place | undefined,
       leaving: {
         readonly why: CloseReason;
         readonly ms: number;
@@ -63,19 +62,30 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
       const { why, ms, frames, bytes } = leaving;
       log.debug("leave", { ...named(connection, place), why, ms, frames, bytes });
     },
-    /** A frame that was not used. `detail` holds nothing of the client's. */
-    frameRefused(connection: string, place: Place, code: FrameFault, detail: string): void {
+    /** A frame that was ignored. `detail` has no data of the client. */
+    frameRefused(
+      connection: string,
+      place: Place | undefined,
+      code: FrameFault,
+      detail: string,
+    ): void {
       log.debug("frame refused", { ...named(connection, place), code, detail });
     },
     logsFrames: config.logLevel === "trace",
-    /** A frame that came, and what became of it. */
-    frame(connection: string, place: Place, type: FrameType, bytes: number, outcome: string): void {
+    /** A frame, and what was done with it. */
+    frame(
+      connection: string,
+      place: Place | undefined,
+      type: FrameType,
+      bytes: number,
+      outcome: string,
+    ): void {
       log.trace("frame", { ...named(connection, place), type, bytes, outcome });
     },
     /**
-     * An HTTP request or an upgrade that was answered with an error. `route` is undefined where no
-     * route matches: the path is never logged, as a client may have put a code there. `request` is
-     * the `X-Request-Id` that a proxy gave it, or an id of its own.
+     * An HTTP request or an upgrade that was answered with an error. `route` is undefined if no route
+     * matches: the path is never logged, as it may contain a code. `request` is the `X-Request-Id` of
+     * a proxy, or a new id.
      */
     refused(
       { method, headers }: Request,
@@ -83,7 +93,7 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
         readonly route: string | undefined;
         readonly status: number;
         readonly code?: string | undefined;
-        /** Holds nothing of the client's. */
+        /** Has no data of the client. */
         readonly detail?: string | undefined;
       },
       address: string,
@@ -97,9 +107,9 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
 }
 
 /**
- * How a client's address is logged: with `prefix` the /24 of an IPv4 address or the /48
- * of an IPv6 one, which tell networks apart but not people. Undefined with `none`, and with
- * `prefix` for what is no address: a field without a value is left out of its line.
+ * How a client's address is logged: with `prefix` the /24 of an IPv4 address or the /48 of an IPv6 one,
+ * which identify networks but not people. Undefined (the field is left out) with `none`, and with
+ * `prefix` if the address is not valid.
  */
 export function logClient(address: string, mode: Config["logClient"]): string | undefined {
   if (mode === "none") return undefined;

@@ -2,17 +2,17 @@ import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 import { logLevels } from "../config/formats.ts";
 
-/** How much is logged: a level lets itself and all that come after it through. */
+/** How much is logged: lines of this level and of all levels after it. */
 export type LogLevel = (typeof logLevels)[number];
 
-/** The fields of a log line beside its message: flat, so that it can be filtered by key. */
+/** The fields of a log line beside its message: flat, so that lines can be filtered by key. */
 export type Fields = {
   readonly [key: string]: string | number | boolean | null | undefined;
 } & { readonly time?: never; readonly level?: never; readonly msg?: never };
 
 /**
- * One line an event. Messages are constants and what varies goes into fields. Neither ever holds
- * a rendezvous code or what peers send each other.
+ * One line for each event. Messages are constants; values are in fields. Neither ever contains a
+ * rendezvous code or what peers send each other.
  */
 export type Log = Readonly<Record<LogLevel, (msg: string, fields?: Fields) => void>>;
 
@@ -25,10 +25,9 @@ interface Entry {
   readonly fields: Fields | undefined;
 }
 
-/** One event as one line, its line break included. No value in it can start a line of its own. */
+/** One event as one line with its line break. No value can start another line. */
 export type RenderLine = (entry: Entry) => string;
 
-/** A log of one line an event. */
 export function createLog({
   node,
   level,
@@ -38,11 +37,11 @@ export function createLog({
 }: {
   /** Lines below this level are not written. */
   readonly level: LogLevel;
-  /** Takes a whole line, its line break included. */
+  /** Gets a whole line with its line break. */
   readonly write: (line: string) => void;
   /** ms since the Unix epoch. */
   readonly now: () => number;
-  /** Which of several nodes writes: a field of every line. Undefined for a server alone. */
+  /** Which of several nodes writes: a field of every line. Undefined for a single server. */
   readonly node?: string | undefined;
   readonly render?: RenderLine;
 }): Log {
@@ -64,8 +63,8 @@ export function createLog({
 }
 
 /**
- * How lines are written. Colours are for terminals only, and for those whose user has not set
- * NO_COLOR to anything (no-color.org).
+ * How lines are written. Colours are only for terminals, and only while NO_COLOR is not set or empty
+ * (no-color.org).
  */
 export function lineRenderer(
   format: Config["logFormat"],
@@ -76,7 +75,7 @@ export function lineRenderer(
   return isPretty ? prettyLines({ colour: isTerminal && !noColor }) : jsonLine;
 }
 
-/** Line breaks inside values are escaped, so that no value can pass for a line of its own. */
+/** JSON escapes line breaks, so no value can look like another line. */
 export function jsonLine(entry: Entry): string {
   const time = new Date(entry.at).toISOString();
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
@@ -92,8 +91,8 @@ const colours: Readonly<Record<LogLevel, number>> = {
 const grey = 90;
 
 /**
- * Lines for people: local time, level, message, then `key=value` for each field. As in JSON no value
- * can break its line or, by a control character, take over the terminal.
+ * Lines for people: local time, level, message, then `key=value` for each field. No value can break its
+ * line, or control the terminal with an escape sequence.
  */
 function prettyLines({ colour }: { readonly colour: boolean }): RenderLine {
   const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -116,7 +115,7 @@ function timeOfDay(at: number): string {
   return `${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** Quoted where it would be hard to see where the value ends. */
+/** Quoted if it has spaces or quotes, so that its end can be seen. */
 function shown(value: unknown): string {
   const text = String(value);
   return terminalText(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text));

@@ -1,6 +1,19 @@
 import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
 import type { Sizes } from "../engine/engine.ts";
-import type { Distribution, Tally } from "./tally.ts";
+import { closeReasons } from "../protocol/closes.ts";
+import { frameTypes } from "../protocol/frames.ts";
+import {
+  codeDigits,
+  Distribution,
+  dropReasons,
+  iceFailures,
+  iceModes,
+  refusals,
+  storeRefusals,
+  type Tally,
+  takeoverReasons,
+  unknownClientFaults,
+} from "./tally.ts";
 
 export type Metrics = ReturnType<typeof metrics>;
 
@@ -8,12 +21,8 @@ export type Metrics = ReturnType<typeof metrics>;
 const meaningless =
   /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
 
-/**
- * The reference server's metrics under their names, and more. Nothing is counted here: each series
- * is read from its place when Prometheus asks, so it exists, at 0, from the start.
- */
-export function metrics(options: {
-  readonly tally: Tally;
+/** Where numbers come from that the tally does not hold. */
+interface Sources {
   /** Undefined while a shared store is unreachable: its series are left out then. */
   readonly sizes: () => Sizes | undefined;
   /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
@@ -53,168 +62,203 @@ export function metrics(options: {
       readonly digits: number;
     };
   };
-}) {
-  const { tally, sizes, limiters, process, monotonicMs, maxAgeMs } = options;
+}
+
+/** A number, or one for each value of the first label, and so on. Undefined: not known right now. */
+type Reading = number | Distribution | undefined | { readonly [value: string]: Reading };
+
+interface Row {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly read: (tally: Tally, now: Sources & { readonly held: Sizes | undefined }) => Reading;
+  /** Each label with all of its values; without values where it states a fact of the server. */
+  readonly labels: Readonly<Record<string, readonly (string | number)[]>>;
+}
+
+const row =
+  (kind: Row["kind"]) =>
+  (help: string, read: Row["read"], labels: Row["labels"] = {}): Row => {
+    return { kind, help, read, labels };
+  };
+const [counter, gauge, histogram] = [row("counter"), row("gauge"), row("histogram")];
+/** A part of what the engine holds. */
+const size = (help: string, part: keyof Sizes) => gauge(help, (_, { held }) => held?.[part]);
+
+const dir = ["in", "out"];
+const type = frameTypes;
+const limiter = ["http", "ws", "ice", "ice_side"];
+
+/**
+ * The reference server's metrics under their names, and more. Nothing is counted here: each number
+ * is read from its place when Prometheus asks, so every series exists, at 0, from the start.
+ */
+export const ownMetrics: Readonly<Record<string, Row>> = {
+  nt_ws_connections_total: counter("WebSocket connections opened", (t) => t.connections),
+  nt_ws_messages_total: counter("Frames received, by type", (t) => t.framesIn, { type }),
+  nt_signal_messages_total: counter("Frames received, by type", (t) => t.framesIn, { type }),
+  nt_signal_bytes_total: counter(
+    "Bytes of frames, by direction and type",
+    (t) => ({ in: t.bytesIn, out: t.bytesOut }),
+    { dir, type },
+  ),
+  nt_ws_frame_bytes: histogram(
+    "Sizes of frames, by direction",
+    (t) => ({ in: t.frameSizeIn, out: t.frameSizeOut }),
+    { dir },
+  ),
+  nt_ws_rtt_seconds: histogram("Round trips of pings", (t) => t.roundTripSeconds),
+  nt_drops_total: counter(
+    "Frames and mails from clients that were dropped, by reason",
+    (t) => t.drops,
+    { reason: dropReasons },
+  ),
+  nt_closes_total: counter("Connections ended, by reason", (t) => t.closes, {
+    reason: closeReasons,
+  }),
+  nt_refusals_total: counter("Requests and upgrades refused, by reason", (t) => t.refusals, {
+    reason: refusals,
+  }),
+  nt_takeovers_total: counter("Occupied seats given to a newcomer, by reason", (t) => t.takeovers, {
+    reason: takeoverReasons,
+  }),
+  nt_ws_buffered_bytes: gauge("Unsent bytes in all sockets", (t) => t.bufferedBytes),
+  nt_ws_queued_bytes: gauge("Bytes of frames that wait to be handled", (_, now) =>
+    now.queuedBytes(),
+  ),
+  nt_ws_share_waiting: gauge(
+    "Clients and sites whose frames wait for their share of the work",
+    (_, now) => now.fairQueue.waiting(),
+  ),
+  nt_ws_large_waiting: gauge("Clients and sites whose large frames wait for their turn", (_, now) =>
+    now.fairQueue.waiting("large"),
+  ),
+  nt_ws_large_seconds_total: counter(
+    "Time spent on frames of more than 16 KiB",
+    (_, now) => now.fairQueue.largeMs / 1000,
+  ),
+  nt_ws_paused: gauge("Sockets not read while their peer catches up", (t) => t.pausedSockets),
+  nt_ws_without_room: gauge("Sockets that have not asked for a room yet", (t) => t.roomlessSockets),
+  nt_ws_parked: gauge("Newcomers waiting for a seat", (t) => t.parkedSockets),
+
+  nt_session_established_total: counter("Sessions established, by mode", (t) => t.established, {
+    mode: iceModes,
+  }),
+  nt_session_failed_total: counter("Sessions failed, by reason", (t) => t.failed, {
+    reason: iceFailures,
+  }),
+  nt_session_time_to_first_flow_seconds: histogram(
+    "From room start to established",
+    (t) => t.firstFlowSeconds,
+  ),
+
+  nt_codes_minted_total: counter("Codes minted", (t) => t.codesMinted),
+  nt_codes_redeemed_total: counter("Codes redeemed", (t) => t.codesRedeemed),
+  nt_code_misses_total: counter(
+    "Redeems of unknown, used or expired codes, by digits",
+    (t) => t.codeMisses,
+    { digits: codeDigits },
+  ),
+  nt_code_misses_recent: gauge(
+    "Failed redeems in this REDEEM_WINDOW and the one before",
+    (_, now) => now.process.guessing().recentMisses,
+  ),
+  nt_codes_guessed: gauge("1 while failed redeems are more than mistyping explains", (_, now) =>
+    now.process.guessing().shows ? 1 : 0,
+  ),
+  nt_code_digits: gauge(
+    "Digits of the shortest new code, given recent failed redeems",
+    (_, now) => now.process.guessing().digits,
+  ),
+  nt_pairs_total: counter("Times that both sides of a room came together", (t) => t.pairs),
+  nt_codes_live: size("Codes that can be redeemed", "codesLive"),
+  nt_codes_resting: size("Codes used or expired, not yet free", "codesResting"),
+  nt_code_clients: size("Clients and sites that hold codes", "codeClients"),
+  nt_rooms_active: size("Rooms", "rooms"),
+  nt_peers_active: size("Seats taken", "peers"),
+  nt_mailboxes: size("Mailboxes", "mailboxes"),
+  nt_mails: size("Mails stored", "mails"),
+  nt_mailbox_bytes: size("Bytes of stored mail", "mailBytes"),
+  nt_mail_id_bytes: size("Bytes of remembered ids of mail", "idBytes"),
+  nt_held_frames: size("Frames held for absent sides", "heldFrames"),
+  nt_held_bytes: size("Bytes of held frames", "heldBytes"),
+  nt_ring_bytes: size("Bytes of frames that Redis keeps until they have arrived", "ringBytes"),
+  nt_guessers: size(
+    "Clients and sites whose failed redeems are remembered, at most 100,000",
+    "guessers",
+  ),
+  nt_join_seconds: histogram("From a newcomer's upgrade to its seat", (t) => t.joinSeconds),
+  nt_ws_open: gauge("Sockets open", (_, now) => now.process.sockets()),
+  nt_ws_max: gauge("Sockets that may be open", (_, now) => now.process.maxSockets),
+  nt_ws_clients: gauge("Clients with a socket", (_, now) => now.process.socketClients()),
+  nt_http_connections: gauge("HTTP connections kept for a next request, at most", (_, now) =>
+    now.process.httpConnections.size(),
+  ),
+  nt_http_unkept_total: counter(
+    "Answers that ended their connection because a client, or all, had as many as they may",
+    (_, now) => now.process.httpConnections.refused(),
+  ),
+  nt_http_idle_closed_total: counter(
+    "Idle HTTP connections closed to get descriptors back",
+    (t) => t.idleClosed,
+  ),
+  nt_shared_clients: gauge(
+    "Proxies that send a client address and are not in TRUST_PROXY",
+    (_, now) => now.process.sharedClients(),
+  ),
+  nt_unknown_clients_total: counter(
+    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
+    (t) => t.unknownClients,
+    { fault: unknownClientFaults },
+  ),
+  nt_build_info: gauge(
+    "Version, runtime, engine and node",
+    (_, { process: { version, bun, engine, node } }) => ({
+      [version]: { [bun]: { [engine]: node === undefined ? 1 : { [node]: 1 } } },
+    }),
+    { version: [], bun: [], engine: [], node: [] },
+  ),
+  nt_limiter_keys: gauge(
+    "Clients and sites a rate limit counts apart",
+    (_, { limiters }) => mapped(limiters(), (each) => each.size()),
+    { limiter },
+  ),
+  nt_limiter_uncounted_total: counter(
+    "Passages of clients that a full rate limit could not count",
+    (_, { limiters }) => mapped(limiters(), (each) => each.uncounted()),
+    { limiter },
+  ),
+  nt_http_deferred_total: counter("Requests that waited because one turn had too many", (_, now) =>
+    now.deferredRequests(),
+  ),
+};
+
+/** With Redis only. */
+export const storeMetrics: Readonly<Record<string, Row>> = {
+  nt_store_up: gauge("1 while Redis is connected and its messages arrive", ({ store }) =>
+    store.isUp ? 1 : 0,
+  ),
+  nt_store_reconnects_total: counter("Times that Redis was reconnected", (t) => t.store.reconnects),
+  nt_store_refusals_total: counter(
+    "Commands that Redis refused, by kind",
+    (t) => t.store.refusals,
+    { kind: storeRefusals },
+  ),
+  nt_store_round_trip_seconds: histogram("Round trips to Redis", (t) => t.store.roundTripSeconds),
+};
+
+export function metrics({ tally, ...sources }: Sources & { readonly tally: Tally }) {
+  const { sizes, process, monotonicMs, maxAgeMs } = sources;
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
   for (const { name } of registry.getMetricsAsArray()) {
     if (meaningless.test(name)) registry.removeSingleMetric(name);
   }
-
   /** Taken once a scrape: it may walk all rooms. */
   let held = sizes();
-
-  const counter = (name: string, help: string, read: () => readonly Sample[]) =>
-    publish(registry, { name, help, type: "counter", read });
-  const gauge = (name: string, help: string, read: () => readonly Sample[]) =>
-    publish(registry, { name, help, type: "gauge", read });
-  /** A part of what is held. */
-  const size = (name: string, help: string, part: keyof Sizes) =>
-    gauge(name, help, () => (held === undefined ? [] : one(held[part])));
-  const histogram = (name: string, help: string, read: () => readonly Sample[]) =>
-    publish(registry, { name, help, type: "histogram", read });
-
-  counter("nt_ws_connections_total", "WebSocket connections opened", () => one(tally.connections));
-  counter("nt_ws_messages_total", "Frames received, by type", () => by("type", tally.framesIn));
-  counter("nt_signal_messages_total", "Frames received, by type", () => by("type", tally.framesIn));
-  counter("nt_signal_bytes_total", "Bytes of frames, by direction and type", () => [
-    ...by("type", tally.bytesIn, { dir: "in" }),
-    ...by("type", tally.bytesOut, { dir: "out" }),
-  ]);
-  histogram("nt_ws_frame_bytes", "Sizes of frames, by direction", () => [
-    ...buckets(tally.frameSizeIn, { dir: "in" }),
-    ...buckets(tally.frameSizeOut, { dir: "out" }),
-  ]);
-  histogram("nt_ws_rtt_seconds", "Round trips of pings", () => buckets(tally.roundTripSeconds));
-  counter("nt_drops_total", "Frames and mails from clients that were dropped, by reason", () =>
-    by("reason", tally.drops),
-  );
-  counter("nt_closes_total", "Connections ended, by reason", () => by("reason", tally.closes));
-  counter("nt_refusals_total", "Requests and upgrades refused, by reason", () =>
-    by("reason", tally.refusals),
-  );
-  counter("nt_takeovers_total", "Occupied seats given to a newcomer, by reason", () =>
-    by("reason", tally.takeovers),
-  );
-  gauge("nt_ws_buffered_bytes", "Unsent bytes in all sockets", () => one(tally.bufferedBytes));
-  gauge("nt_ws_queued_bytes", "Bytes of frames that wait to be handled", () =>
-    one(options.queuedBytes()),
-  );
-  gauge(
-    "nt_ws_share_waiting",
-    "Clients and sites whose frames wait for their share of the work",
-    () => one(options.fairQueue.waiting()),
-  );
-  gauge("nt_ws_large_waiting", "Clients and sites whose large frames wait for their turn", () =>
-    one(options.fairQueue.waiting("large")),
-  );
-  counter("nt_ws_large_seconds_total", "Time spent on frames of more than 16 KiB", () =>
-    one(options.fairQueue.largeMs / 1000),
-  );
-  gauge("nt_ws_paused", "Sockets not read while their peer catches up", () =>
-    one(tally.pausedSockets),
-  );
-  gauge("nt_ws_parked", "Newcomers waiting for a seat", () => one(tally.parkedSockets));
-
-  counter("nt_session_established_total", "Sessions established, by mode", () =>
-    by("mode", tally.established),
-  );
-  counter("nt_session_failed_total", "Sessions failed, by reason", () =>
-    by("reason", tally.failed),
-  );
-  histogram("nt_session_time_to_first_flow_seconds", "From room start to established", () =>
-    buckets(tally.firstFlowSeconds),
-  );
-
-  counter("nt_codes_minted_total", "Codes minted", () => one(tally.codesMinted));
-  counter("nt_codes_redeemed_total", "Codes redeemed", () => one(tally.codesRedeemed));
-  counter("nt_code_misses_total", "Redeems of unknown, used or expired codes, by digits", () =>
-    by("digits", tally.codeMisses),
-  );
-  gauge("nt_code_misses_recent", "Failed redeems in this REDEEM_WINDOW and the one before", () =>
-    one(process.guessing().recentMisses),
-  );
-  gauge("nt_codes_guessed", "1 while failed redeems are more than mistyping explains", () =>
-    one(process.guessing().shows ? 1 : 0),
-  );
-  gauge("nt_code_digits", "Digits of the shortest new code, given recent failed redeems", () =>
-    one(process.guessing().digits),
-  );
-  counter("nt_pairs_total", "Times that both sides of a room came together", () =>
-    one(tally.pairs),
-  );
-  size("nt_codes_live", "Codes that can be redeemed", "codesLive");
-  size("nt_codes_resting", "Codes used or expired, not yet free", "codesResting");
-  size("nt_code_clients", "Clients and sites that hold codes", "codeClients");
-  size("nt_rooms_active", "Rooms", "rooms");
-  size("nt_peers_active", "Seats taken", "peers");
-  size("nt_mailboxes", "Mailboxes", "mailboxes");
-  size("nt_mails", "Mails stored", "mails");
-  size("nt_mailbox_bytes", "Bytes of stored mail", "mailBytes");
-  size("nt_mail_id_bytes", "Bytes of remembered ids of mail", "idBytes");
-  size("nt_held_frames", "Frames held for absent sides", "heldFrames");
-  size("nt_held_bytes", "Bytes of held frames", "heldBytes");
-  size("nt_ring_bytes", "Bytes of frames that Redis keeps until they have arrived", "ringBytes");
-  size(
-    "nt_guessers",
-    "Clients and sites whose failed redeems are remembered, at most 100,000",
-    "guessers",
-  );
-  histogram("nt_join_seconds", "From a newcomer's upgrade to its seat", () =>
-    buckets(tally.joinSeconds),
-  );
-  gauge("nt_ws_open", "Sockets open", () => one(process.sockets()));
-  gauge("nt_ws_max", "Sockets that may be open", () => one(process.maxSockets));
-  gauge("nt_ws_clients", "Clients with a socket", () => one(process.socketClients()));
-  gauge("nt_http_connections", "HTTP connections kept for a next request, at most", () =>
-    one(process.httpConnections.size()),
-  );
-  counter(
-    "nt_http_unkept_total",
-    "Answers that ended their connection because a client, or all, had as many as they may",
-    () => one(process.httpConnections.refused()),
-  );
-  counter("nt_http_idle_closed_total", "Idle HTTP connections closed to get descriptors back", () =>
-    one(tally.idleClosed),
-  );
-  gauge("nt_shared_clients", "Proxies that send a client address and are not in TRUST_PROXY", () =>
-    one(process.sharedClients()),
-  );
-  counter(
-    "nt_unknown_clients_total",
-    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
-    () => by("fault", tally.unknownClients),
-  );
-  const { version, bun, engine, node } = process;
-  const build = { version, bun, engine, ...(node === undefined ? {} : { node }) };
-  gauge("nt_build_info", "Version, runtime, engine and node", () => [{ value: 1, labels: build }]);
-  gauge("nt_limiter_keys", "Clients and sites a rate limit counts apart", () =>
-    ofEach("limiter", limiters(), (limiter) => limiter.size()),
-  );
-  counter(
-    "nt_limiter_uncounted_total",
-    "Passages of clients that a full rate limit could not count",
-    () => ofEach("limiter", limiters(), (limiter) => limiter.uncounted()),
-  );
-  counter("nt_http_deferred_total", "Requests that waited because one turn had too many", () =>
-    one(options.deferredRequests()),
-  );
-
-  if (engine === "redis") {
-    const { store } = tally;
-    gauge("nt_store_up", "1 while Redis is connected and its messages arrive", () =>
-      one(store.isUp ? 1 : 0),
-    );
-    counter("nt_store_reconnects_total", "Times that Redis was reconnected", () =>
-      one(store.reconnects),
-    );
-    counter("nt_store_refusals_total", "Commands that Redis refused, by kind", () =>
-      by("kind", store.refusals),
-    );
-    histogram("nt_store_round_trip_seconds", "Round trips to Redis", () =>
-      buckets(store.roundTripSeconds),
-    );
+  const rows = process.engine === "redis" ? { ...ownMetrics, ...storeMetrics } : ownMetrics;
+  for (const [name, row] of Object.entries(rows)) {
+    publish(registry, name, row, () => row.read(tally, { ...sources, held }));
   }
 
   let kept: Promise<string> | undefined;
@@ -232,60 +276,55 @@ export function metrics(options: {
   };
 }
 
-type Labels = Readonly<Record<string, string | number>>;
-
-interface Sample {
-  readonly value: number;
-  readonly labels: Labels;
-  /** Follows the metric's name: a histogram has series of three names. */
-  readonly suffix?: "_bucket" | "_sum" | "_count";
-}
-
-interface Reading {
-  readonly name: string;
-  readonly help: string;
-  readonly type: "counter" | "gauge" | "histogram";
-  readonly read: () => readonly Sample[];
-}
-
 /**
- * prom-client's own metrics keep the counts themselves. Its registry needs no more of a metric than
- * what stands here, but its types name its own classes only, hence the cast.
+ * prom-client's own metrics keep the counts themselves. Its registry needs of a metric only what is
+ * here, but its types name its own classes only, hence the cast.
  */
-function publish(registry: Registry, { name, help, type, read }: Reading): void {
+function publish(registry: Registry, name: string, row: Row, read: () => Reading): void {
+  const { kind: type, help, labels } = row;
   const values = () =>
-    read().map(({ value, labels, suffix = "" }) => ({ metricName: name + suffix, value, labels }));
+    samples(read(), Object.keys(labels)).map(({ value, labels, suffix = "" }) => ({
+      metricName: name + suffix,
+      value,
+      labels,
+    }));
   const metric = { name, get: () => Promise.resolve({ name, help, type, values: values() }) };
   registry.registerMetric(metric as unknown as Metric);
 }
 
-function one(value: number): readonly Sample[] {
-  return [{ value, labels: {} }];
+interface Sample {
+  readonly value: number;
+  readonly labels: Readonly<Record<string, string | number>>;
+  /** Follows the metric's name: a histogram has series of three names. */
+  readonly suffix?: "_bucket" | "_sum" | "_count";
 }
 
-function ofEach<T>(
-  label: string,
-  each: Readonly<Record<string, T>>,
-  read: (one: T) => number,
+function samples(
+  reading: Reading,
+  names: readonly string[],
+  labels: Sample["labels"] = {},
 ): readonly Sample[] {
-  return Object.entries(each).map(([key, one]) => ({ value: read(one), labels: { [label]: key } }));
-}
-
-function by(label: string, counts: Readonly<Record<string, number>>, rest: Labels = {}): Sample[] {
-  return Object.entries(counts).map(([key, value]) => ({
-    value,
-    labels: { ...rest, [label]: key },
-  }));
+  if (reading === undefined) return [];
+  if (typeof reading === "number") return [{ value: reading, labels }];
+  if (reading instanceof Distribution) return buckets(reading, labels);
+  const [name = "", ...others] = names;
+  return Object.entries(reading).flatMap(([value, part]) =>
+    samples(part, others, { ...labels, [name]: value }),
+  );
 }
 
 /** Prometheus' buckets are cumulative, and the last counts everything. */
-function buckets({ bounds, counts, sum }: Distribution, labels: Labels = {}): Sample[] {
+function buckets({ bounds, counts, sum }: Distribution, labels: Sample["labels"]): Sample[] {
   let count = 0;
-  const samples: Sample[] = counts.map((inBucket, i) => {
+  const all: Sample[] = counts.map((inBucket, i) => {
     count += inBucket;
     return { suffix: "_bucket", value: count, labels: { ...labels, le: bounds[i] ?? "+Inf" } };
   });
-  samples.push({ suffix: "_sum", value: sum, labels });
-  samples.push({ suffix: "_count", value: count, labels });
-  return samples;
+  all.push({ suffix: "_sum", value: sum, labels });
+  all.push({ suffix: "_count", value: count, labels });
+  return all;
+}
+
+function mapped<T>(each: Readonly<Record<string, T>>, read: (one: T) => number): Reading {
+  return Object.fromEntries(Object.entries(each).map(([key, one]) => [key, read(one)]));
 }

@@ -2,39 +2,39 @@ import { closeReasons } from "../protocol/closes.ts";
 import { frameTypes } from "../protocol/frames.ts";
 
 /**
- * What may be counted. Every label comes from one of the closed sets here, never from a client.
- * Counts are plain numbers, raised where things happen and copied into metrics at a scrape.
+ * What is counted. Every label comes from one of the closed sets here, never from a client. Counts are
+ * plain numbers: the code that does the work adds to them, and a scrape copies them into metrics.
  */
 
-/** Why something a client sent went no further. */
+/** Why something that a client sent was dropped. */
 export const dropReasons = [
   /** Not one JSON object, or not UTF-8. */
   "malformed",
   /** A field of the wrong type or range. */
   "bad_field",
-  /** The other side is not there, nor left recently. */
+  /** The other side is not there and did not leave recently. */
   "no_peer",
   /** The hold for an absent side is full. */
   "hold_full",
-  /** To be held, from a client that has its share of all that is held. */
+  /** The sender has used its share of all that is held. */
   "hold_share",
   /** Held for a side that did not come back in time. */
   "hold_expired",
-  /** Held from or for a negotiation that was started anew. */
+  /** Held, but the negotiation was started again. */
   "stale",
   /** The mailbox, or the space for all mail, is full. */
   "mailbox_full",
-  /** Mail from a client that has its share of the space for all mail. */
+  /** The sender has used its share of the space for mail. */
   "mail_share",
   /** Mail that was still stored when its room was forgotten. */
   "room_forgotten",
-  /** The sender's seat was another connection's by then. */
+  /** Another connection had taken the sender's seat. */
   "replaced",
   /** Unsent to a connection that was closed for not reading. */
   "slow_peer",
-  /** Queued by a newcomer that did not get a seat. */
+  /** Sent by a newcomer that did not get a seat. */
   "parked",
-  /** The runtime refused to queue a frame: a bug, it must stay 0. */
+  /** The runtime refused to queue a frame: a bug, must stay 0. */
   "overrun",
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
@@ -51,24 +51,24 @@ export const iceModes = [
 ] as const;
 export const iceFailures = ["ice-failed", "timeout", "closed", "other"] as const;
 
-/** Why an upgrade or a request was turned away. */
+/** Why an upgrade or a request was refused. */
 export const refusals = [
   "bad_request",
   "origin",
   "not_upgrade",
   "rate_limited",
-  /** A client, or a site, that missed too many codes. */
+  /** The client or its customer missed too many codes. */
   "guesses",
   "codes_per_client",
   "sockets_per_client",
   "sockets_full",
   "rooms_full",
-  /** A client that has its share of the rooms that were not minted here. */
+  /** The client has its share of the rooms that were not minted here. */
   "rooms_share",
   "codes_full",
   "draining",
   "gone",
-  /** A right code, at whose length too many wrong ones were tried. */
+  /** A right code, but too many wrong ones of its length were tried. */
   "withdrawn",
   "ice",
   /** The store was unreachable, or full. */
@@ -77,19 +77,27 @@ export const refusals = [
 export type Refusal = (typeof refusals)[number];
 
 /** How many digits a code can have. */
-export type CodeDigits = 4 | 5 | 6 | 7 | 8;
-/** What a shared store says no with. */
-const storeRefusals = [
-  /** It has no space for what would be added. */
+export const codeDigits = [4, 5, 6, 7, 8] as const;
+export type CodeDigits = (typeof codeDigits)[number];
+
+/** Why an occupied seat was given to a newcomer. */
+export const takeoverReasons = ["same_sid", "dead"] as const;
+
+/** What is wrong with the header in which a trusted proxy names its client. */
+export const unknownClientFaults = ["missing", "unreadable"] as const;
+
+/** Why a shared store refuses a command. */
+export const storeRefusals = [
+  /** No space is left. */
   "full",
-  /** It is no primary any more. */
+  /** It is not the primary any more. */
   "replica",
-  /** Fewer replicas follow than it wants for a write (`min-replicas-to-write`). */
+  /** Too few replicas follow for a write (`min-replicas-to-write`). */
   "no_replicas",
   /** It cannot write to its disk. */
   "disk",
   "loading",
-  /** It runs somebody's script that does not end. */
+  /** A script runs for too long. */
   "busy",
   "not_permitted",
   "other",
@@ -105,7 +113,7 @@ function exponential(start: number, factor: number, count: number): readonly num
   return Array.from({ length: count }, (_, i) => start * factor ** i);
 }
 
-/** A histogram as plain numbers: counts a bucket (not cumulative; the last is +Inf) and the sum. */
+/** A histogram as plain numbers: a count for each bucket (not cumulative; the last is +Inf) and the sum. */
 export class Distribution {
   readonly counts: number[];
   sum = 0;
@@ -122,7 +130,7 @@ export class Distribution {
   }
 }
 
-function zeroes<const K extends string>(keys: readonly K[]): Record<K, number> {
+function zeroes<const K extends string | number>(keys: readonly K[]): Record<K, number> {
   return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 }
 
@@ -139,18 +147,18 @@ export class Tally {
   readonly drops = zeroes(dropReasons);
   readonly closes = zeroes(closeReasons);
   readonly refusals = zeroes(refusals);
-  /** Requests that a trusted proxy sent on and whose client is not known. */
-  readonly unknownClients = { missing: 0, unreadable: 0 };
-  readonly takeovers = { same_sid: 0, dead: 0 };
+  /** Requests of a trusted proxy that did not name the client. */
+  readonly unknownClients = zeroes(unknownClientFaults);
+  readonly takeovers = zeroes(takeoverReasons);
   codesMinted = 0;
   codesRedeemed = 0;
   /** Redeems of codes that were unknown, used or expired. */
-  readonly codeMisses: Record<CodeDigits, number> = { 4: 0, 5: 0, 6: 0, 7: 0, 8: 0 };
+  readonly codeMisses = zeroes(codeDigits);
   pairs = 0;
   readonly established = zeroes(iceModes);
   readonly failed = zeroes(iceFailures);
   readonly firstFlowSeconds = new Distribution(firstFlowBounds);
-  /** The shared store; a server alone has none. */
+  /** Redis; not counted by a server alone. */
   readonly store = {
     isUp: false,
     /** Times that it came up again. */
@@ -164,6 +172,7 @@ export class Tally {
   idleClosed = 0;
   pausedSockets = 0;
   parkedSockets = 0;
+  roomlessSockets = 0;
 
   /**
    * Everything done for clients, by number: connections, codes and frames, large ones and those that

@@ -211,7 +211,7 @@ export class Flow {
 
   private finish(socket: PeerSocket, reason: ServerClose): void {
     this.forget(socket);
-    socket.ws?.close(closes[reason].code, closeText(reason, socket.identity.side));
+    socket.ws?.close(closes[reason].code, closeText(reason, socket.identity?.side));
   }
 
   /**

@@ -27,7 +27,9 @@ export class PeerSocket implements Connection {
   /** Messages that came, and their bytes where somebody logs them. */
   frames = 0;
   bytes = 0;
-  readonly topic: string;
+  /** The room and side; undefined while it has no room. */
+  identity: PeerIdentity | undefined;
+  private topic = "";
   private inTopic = false;
   /** Set when the socket opens. */
   ws: Socket | undefined;
@@ -78,14 +80,16 @@ export class PeerSocket implements Connection {
   closing: Closing | undefined;
 
   constructor(
-    readonly identity: PeerIdentity,
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
     /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
     readonly isBrowser = false,
-  ) {
-    this.topic = `${identity.appId}/${identity.side}`;
+  ) {}
+
+  enters(identity: PeerIdentity | undefined): void {
+    this.identity = identity;
+    if (identity) this.topic = `${identity.appId}/${identity.side}`;
   }
 
   /** It has its seat since before the `101`, and may have lost it. */
@@ -193,8 +197,8 @@ export class PeerSocket implements Connection {
   }
 
   leaveTopic(): void {
+    if (this.inTopic && this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
     this.inTopic = false;
-    if (this.ws?.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.topic);
   }
 
   ping(nonce: string): void {

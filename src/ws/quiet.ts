@@ -10,7 +10,7 @@ import type { PeerSocket } from "./peer-socket.ts";
 export const quietMs = 50;
 /** The timer runs no more often than this: a newcomer may wait that much longer, in ms. */
 const timerStepMs = 5;
-/** With so many frames waiting, whoever sends to the socket is paused. */
+/** From this many waiting frames on, the sender is paused. */
 const fullAtFrames = 32;
 /** What a frame that waits takes beside its characters. */
 const bytesPerFrame = 64;
@@ -63,7 +63,7 @@ export class Quiet {
   }
 }
 
-/** Ends the quiet of sockets that nothing came from. All wait equally long: one timer serves all. */
+/** Ends the quiet of sockets whose clients say nothing. All wait equally long: one timer serves all. */
 export class QuietTimer {
   private waiting: PeerSocket[] = [];
 

@@ -63,15 +63,17 @@ export class Sockets {
 
   /** What an upgraded socket will carry. */
   newSocket(
-    identity: PeerIdentity,
+    /** Undefined: its first frame will say which room it wants. */
+    identity: PeerIdentity | undefined,
     client: Client,
     server: Server<PeerSocket>,
     isBrowser: boolean,
   ): PeerSocket {
-    const socket = new PeerSocket(identity, client, server, this.flow, isBrowser);
+    const socket = new PeerSocket(client, server, this.flow, isBrowser);
+    socket.enters(identity);
     socket.openedAt = this.context.clock.monotonicMs();
     if (this.context.connectionLog) socket.id = (++this.made % 36 ** 6).toString(36);
-    socket.peer = new Peer(identity, socket, this.context, client);
+    socket.peer = new Peer(socket, this.context, client);
     return socket;
   }
 

@@ -5,10 +5,10 @@ import { keptPart } from "../base/kept-part.ts";
 import type { Ledger } from "../base/ledger.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
-import { v2 } from "../protocol/frames.ts";
-import type { NoSeat } from "../signaling/arrival.ts";
+import { maxSidLength, v2 } from "../protocol/frames.ts";
 import type { PeerIdentity } from "../signaling/context.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
+import { noSeats } from "./entrance.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
 
@@ -22,13 +22,6 @@ export type Upgrade = (
 const agreed = { "Sec-WebSocket-Protocol": v2 };
 /** Keeps Bun from answering with whatever protocol was offered first. */
 const declined = { "Sec-WebSocket-Protocol": "" };
-
-/** How a newcomer hears that there is no seat for it. */
-const noSeats: Readonly<Record<NoSeat, ProblemCode>> = {
-  rooms_full: "rooms_full",
-  rooms_share: "too_many_rooms",
-  unreachable: "store_unreachable",
-};
 
 /**
  * Turns a request into a socket, which has its seat, or waits for it, before the `101`. The rate and
@@ -49,8 +42,8 @@ export function createUpgrade(options: {
     const { headers } = request;
     if (headers.get("upgrade")?.toLowerCase() !== "websocket") return upgradeRequired();
     if (draining()) return refuse("draining", "draining");
-    const identity = readIdentity(request);
-    if ("detail" in identity) return refuse("bad_request", "malformed", identity);
+    const identity = comesWithoutRoom(request) ? undefined : readIdentity(request);
+    if (identity && "detail" in identity) return refuse("bad_request", "malformed", identity);
     const bound = socketLedger.bound(client.accounts, 1);
     if (bound === "all") return refuse("sockets_full", "sockets_full");
     if (bound === "client") return refuse("sockets_per_client", "too_many_sockets");
@@ -83,7 +76,7 @@ export function createUpgrade(options: {
       sockets.abandon(data);
       return refuse("draining", "draining");
     }
-    const { v2 } = data.identity;
+    const { v2 } = data.identity ?? { v2: true };
     const upgraded = request.headers.has("sec-websocket-protocol")
       ? server.upgrade(request, { data, headers: v2 ? agreed : declined })
       : server.upgrade(request, { data });
@@ -134,12 +127,16 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   };
 }
 
+/** A client of `nt.v2` whose URL names no room asks for one by its first frame. */
+function comesWithoutRoom({ url, headers }: Request): boolean {
+  const query = url.slice(url.indexOf("?") + 1);
+  return !appIdParameter.test(query) && offers(headers.get("sec-websocket-protocol"), v2);
+}
+
 /** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */
 function isBrowser({ headers }: Request): boolean {
   return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
-
-const maxSidLength = 256;
 
 const appIdParameter = /(?:^|&)appID(?:=([^&]*))?(?:&|$)/;
 const sideParameter = /(?:^|&)side(?:=([^&]*))?(?:&|$)/;

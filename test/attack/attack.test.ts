@@ -20,8 +20,8 @@ for (const attack of tried) {
   );
 }
 
-test("every case has a name of its own, and stands in docs/security.md as it is", async () => {
+test("every case has a name of its own, and is in docs/attacks.md as it is", async () => {
   expect(new Set(cases.map(({ name }) => name)).size).toBe(cases.length);
-  const text = await Bun.file(join(import.meta.dir, "../../docs/security.md")).text();
+  const text = await Bun.file(join(import.meta.dir, "../../docs/attacks.md")).text();
   expect(text).toEndWith(tableOf(cases));
 });

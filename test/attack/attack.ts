@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 
 // Attacks a server as strangers would, with bounds on what it may cost the others:
 //   npm run attack -- --only guessing,memory-parked --server dist/nt-signal
-// --short leaves out what takes long, --table writes the table of docs/security.md.
+// --short leaves out what takes long, --table writes the table of docs/attacks.md.
 
 const { values } = parseArgs({
   options: {

@@ -271,7 +271,7 @@ export const clients: readonly AttackCase[] = [
   {
     name: "state-that-cannot-be-written",
     theme: "clients",
-    tries: "the folder of STATE_FILE goes before SIGTERM comes",
+    tries: "the folder of STATE_FILE is removed before SIGTERM",
     bound: "the exit code is not 0; the lock had mode 600",
     short: true,
     run: lostState,

@@ -281,7 +281,7 @@ export const memory: readonly AttackCase[] = [
   {
     name: "memory-long-headers",
     theme: "memory",
-    tries: "10,000 wrong codes from 10,000 addresses, told at the end of 12 kB of X-Forwarded-For",
+    tries: "10,000 wrong codes from 10,000 addresses, each at the end of 12 kB of X-Forwarded-For",
     bound,
     async run() {
       await using target = await startTarget({ HTTP_RATE_PER_MIN: "100" });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
-import type { OptionalSteps } from "../../src/cli/doctor/examine.ts";
+import type { OptionalSteps } from "../../src/cli/doctor/examination.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { type Examination, examination } from "../support/examination.ts";
 import { nginxMissing, startNginx } from "../support/nginx.ts";
@@ -131,7 +131,7 @@ const broken: readonly BrokenSetup[] = [
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
-    found: "so it sees all clients",
+    found: "and it sees all clients so",
     remedy: "TRUST_PROXY",
   },
   {
@@ -187,8 +187,9 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   async (_, setup) => {
     const optional = { origin: "https://app.example.com" };
     const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, optional } : setup;
-    const { failure, warnings } = await examined(asked);
+    const { failure, warnings, told } = await examined(asked);
     expect(failure).toBe("");
+    expect(told).toContain("the server sees you as 127.0.0.1 through X-Forwarded-For\n");
     expect(warnings).not.toContain("Host");
     expect(warnings).not.toContain("Metrics");
   },
@@ -203,7 +204,7 @@ behindNginx(
       "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "",
     };
     const { warnings } = await examined({ name: "", nginx: unmarked });
-    expect(warnings).toContain("Metrics: Whoever reaches this address can read them");
+    expect(warnings).toContain("Metrics: Everybody who reaches this address can read them");
     for (const nginx of [open, unmarked]) {
       const env = {
         TRUST_PROXY: "127.0.0.1",
@@ -218,7 +219,7 @@ behindNginx(
 behindNginx("a dropped Host is told of where it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });
   expect(sound).toBe(true);
-  expect(warnings).toContain("Host: The server knows pages of its own by the Host header");
+  expect(warnings).toContain("Host: The server recognises its own pages by the Host header");
 });
 
 test("plain HTTP asked of the server's TLS port is told as such", async () => {

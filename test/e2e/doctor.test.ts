@@ -33,20 +33,8 @@ test("a sound server passes every step, and the program exits with 0", async () 
   expect(steps.map((line) => /^✓ (.{11}) \S/.exec(line)?.[1]?.trim())).toEqual(allSteps);
   expect(lines.at(-1)).toStartWith("It works; see the remark above. Not tried: ");
   expect(doctor.stdout).toContain("Without TURN");
+  expect(doctor.stdout).toContain("the server sees you as 127.0.0.1\n");
   expect(doctor.stdout).not.toMatch(/code (?:is )?\d{4}/);
-});
-
-test.each(["/", "/ws", "/ws/"])("the URL may be that of the WebSocket: %s", async (path) => {
-  await using server = await testServer();
-  const { sound, failure } = await examination(`${server.ws}${path}`);
-  expect({ sound, failure }).toEqual({ sound: true, failure: "" });
-});
-
-test("the address the server sees is told", async () => {
-  await using server = await testServer();
-  expect((await examination(server.http)).told).toContain(
-    "Address: the server sees you as 127.0.0.1\n",
-  );
 });
 
 describe("a certificate", () => {
@@ -64,7 +52,7 @@ describe("a certificate", () => {
     const bold = await examination(server.http, true);
     expect({ sound: bold.sound, failure: bold.failure }).toEqual({ sound: true, failure: "" });
     expect(bold.steps).toEqual(allSteps.toSpliced(1, 0, "Certificate"));
-    expect(bold.warnings).toContain("would be refused by others");
+    expect(bold.warnings).toContain("Other clients would refuse it");
   });
 
   test("that has expired is told as such", async () => {
@@ -125,11 +113,8 @@ async function behind(
 
 describe("a proxy", () => {
   test.each([
-    [200, "does not pass on the upgrade"],
-    [400, "does not pass on the upgrade"],
     [404, "does not pass /ws on"],
     [426, "does not pass on the upgrade"],
-    [502, "does not pass on the upgrade"],
     [403, "without an Origin header"],
     [429, "WS_RATE_PER_MIN"],
     [503, "MAX_SOCKETS"],
@@ -176,7 +161,7 @@ describe("a proxy", () => {
     await using proxy = await behind(server, () => new Response("<html>"));
     const { steps, failure } = await examination(proxy.url);
     expect(steps).toEqual(["Name", "Ready"]);
-    expect(failure).toContain("Something else than nt-signal");
+    expect(failure).toContain("Something other than nt-signal");
   });
 
   test("that shares an address between two servers is found out", async () => {
@@ -200,15 +185,13 @@ describe("a proxy", () => {
       return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
     });
     const { failure, told } = await examination(proxy.url);
-    expect(failure).toContain("something that is no code was redeemed");
+    expect(failure).toContain("an invalid code was redeemed");
     expect(failure).toContain("cache");
     expect(told + failure).not.toContain("98761234");
   });
 
-  test.each([
-    [{ address: "127.0.0.1", header: null, shared: true }, "so it sees all clients"],
-    [{ address: "127.0.0.1", header: null, shared: false }, "which is a proxy's address"],
-  ])("that the server does not trust is found out: %p", async (whoami, cause) => {
+  test("that names no client is found out", async () => {
+    const whoami = { address: "127.0.0.1", header: null, shared: false };
     await using server = await testServer();
     await using proxy = await behind(server, (path) =>
       path === "/rendezvous/whoami"
@@ -216,17 +199,7 @@ describe("a proxy", () => {
         : undefined,
     );
     const { told } = await examination(proxy.url);
-    expect(told).toContain(cause);
-  });
-
-  test("that tells the client's address is fine", async () => {
-    const whoami = { address: "192.0.2.7", header: "X-Forwarded-For", shared: false };
-    await using server = await testServer();
-    await using proxy = await behind(server, (path) =>
-      path === "/rendezvous/whoami" ? Response.json(whoami) : undefined,
-    );
-    const { told } = await examination(proxy.url);
-    expect(told).toContain("Address: the server sees you as 192.0.2.7 through X-Forwarded-For\n");
+    expect(told).toContain("which is a proxy's address");
   });
 });
 
@@ -241,8 +214,6 @@ test("a wrong base path is named", async () => {
 test.each([
   [],
   [":1234"],
-  ["ftp://example.com"],
-  ["--fast"],
   ["http://a", "http://b"],
   ["http://a", "--origin", "app"],
   ["http://a", "--idle", "60"],
@@ -260,7 +231,9 @@ test.each([
   ["192.168.1.7:1234", "http://192.168.1.7:1234"],
   ["signal.example.com", "https://signal.example.com"],
   ["signal.example.com:8443/ws", "https://signal.example.com:8443"],
-])("%s without a scheme is %s", (text, http) => {
+  ["wss://signal.example.com/ws/", "https://signal.example.com"],
+  ["ws://signal.example.com/base/", "http://signal.example.com/base"],
+])("%s is the server at %s", (text, http) => {
   expect(parseTarget(text, false)).toMatchObject({ http });
 });
 

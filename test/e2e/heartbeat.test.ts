@@ -22,6 +22,17 @@ test("a peer that answers no ping is gone, and its seat is free", async () => {
   await b.nextOf("peer_joined");
 });
 
+test("the first ping comes one HEARTBEAT after the upgrade, and not much later", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ HEARTBEAT: "20s" }, { clock });
+  await using client = await RawClient.open(server.ws);
+  clock.advance(19_999);
+  await client.settled();
+  expect(client.pings).toBe(0);
+  clock.advance(2_001);
+  await client.pinged();
+});
+
 test("a silent peer is gone also while frames are being sent to it", async () => {
   await using server = await testServer(quick);
   const appId = crypto.randomUUID();

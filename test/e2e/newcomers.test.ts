@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { noBrowser, openBrowser } from "../support/browser.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { requireProgram } from "../support/program.ts";
@@ -119,6 +120,31 @@ test("a browser is sent all at once", async () => {
   );
   expect(await here.newcomer.nextText()).toBe(roomFull);
 });
+
+test.skipIf(noBrowser)(
+  "a real one misses nothing of it, and waits for nothing, 15 of 15",
+  async () => {
+    const clock = fakeClock();
+    await using server = await testServer({ ...calm, DEV: "false", DEMO: "true" }, { clock });
+    await using browser = await openBrowser();
+    const { page } = await browser.person(server.http);
+    for (let i = 0; i < 15; i++) {
+      const room = appId();
+      await using a = await TestClient.open(server.ws, room, "A");
+      const heard = page.evaluate(async (url) => {
+        const socket = new WebSocket(url);
+        await new Promise((resolve) => {
+          socket.onopen = resolve;
+        });
+        return new Promise((resolve) => {
+          socket.onmessage = ({ data }) => resolve(data);
+        });
+      }, `${server.ws}/ws?appID=${room}&side=B`);
+      expect(await within("room_full", heard)).toBe(roomFull);
+      expect(await a.nextText()).toBe(roomFull);
+    }
+  },
+);
 
 test("a pong, which libraries send by themselves, does not say that the client listens", async () => {
   await using here = await withNewcomer();

@@ -34,6 +34,8 @@ test("the client is there to import as long as the page is", async () => {
   expect(answer.headers.get("access-control-allow-origin")).toBe("http://app");
   const exported = new Bun.Transpiler({ loader: "js" }).scan(await answer.text()).exports;
   expect(exported.toSorted()).toEqual([
+    "ClientEnded",
+    "MailError",
     "RendezvousError",
     "SignalingClient",
     "iceServers",

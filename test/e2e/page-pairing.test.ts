@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { networkInterfaces } from "node:os";
+import { lanAddresses } from "../../src/base/network.ts";
 import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
@@ -49,6 +51,21 @@ describe.skipIf(noBrowser)("two people at the page", () => {
     await far.page.locator("#qr svg").waitFor();
     expect(await far.page.locator("#no-qr").isVisible()).toBe(false);
     await Promise.all([near.leave(), far.leave()]);
+  });
+
+  test("are told at the machine itself, and nowhere else, where a phone finds it", async () => {
+    const [lan] = lanAddresses("0.0.0.0", networkInterfaces());
+    if (lan === undefined) return;
+    await using open = await testServer({ HOST: "0.0.0.0" });
+    const ann = await browser.person(open.http);
+    const code = await ann.createCode();
+    await ann.page.getByText(`http://${lan}:${open.port}/#${code}`).waitFor();
+    await ann.page.locator("#qr svg").waitFor();
+    await ann.leave();
+    for (const headers of [{ host: "tunnel.example.com" }, { "x-forwarded-for": "192.0.2.9" }]) {
+      expect(await (await fetch(open.http, { headers })).text()).not.toContain(lan);
+    }
+    expect(await (await fetch(`http://${lan}:${open.port}`)).text()).not.toContain(lan);
   });
 
   test("pair over plain HTTP, as on a LAN, where browsers withhold what needs a secure context", async () => {

@@ -331,7 +331,7 @@ test("a frame that is not used leaves a line with its fault, of clients that hea
   expect(told).toEqual([...told.slice(0, 3), ...told.slice(0, 3)]);
   expect(told[0]).toStartWith("bad_json: A frame must be one JSON object");
   expect(told[1]).toStartWith("bad_field: hello: deliveredUpTo ");
-  expect(told[2]).toStartWith("unknown_type: The type is none of offer, ");
+  expect(told[2]).toStartWith("unknown_type: The type must be one of offer, ");
 });
 
 test("a refused upgrade tells why and whom", async () => {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import {
+  ClientEnded,
   type ClientOptions,
   type ClientState,
   type Fault,
+  MailError,
   mint,
+  type Reason,
   type RelayFrame,
   RendezvousError,
   redeem,
@@ -18,6 +21,7 @@ import { Changes } from "../support/waiting.ts";
 function listen(options: Omit<ClientOptions, "on">) {
   const changes = new Changes();
   const states: ClientState[] = [];
+  const reasons: (Reason | undefined)[] = [];
   const welcomes: Welcome[] = [];
   const frames: RelayFrame[] = [];
   const mails: unknown[] = [];
@@ -34,7 +38,10 @@ function listen(options: Omit<ClientOptions, "on">) {
     maxRetryMs: 50,
     ...options,
     on: {
-      state: into(states),
+      state: (state, why) => {
+        reasons.push(why);
+        into(states)(state);
+      },
       welcome: into(welcomes),
       relay: into(frames),
       mail: into(mails),
@@ -46,6 +53,7 @@ function listen(options: Omit<ClientOptions, "on">) {
   return {
     client,
     states,
+    reasons,
     welcomes,
     frames,
     mails,
@@ -59,15 +67,16 @@ function listen(options: Omit<ClientOptions, "on">) {
 
 const newRoom = (url: string) => ({ url, appId: crypto.randomUUID() });
 
-test("two strangers meet by a code and talk", async () => {
+test("two strangers meet by a code and talk, over one socket each", async () => {
   await using server = await testServer();
-  const { code, appID } = await mint(server.http);
-  using a = listen({ url: server.http, appId: appID, side: "A" });
-  using b = listen({
-    url: `${server.http}/`,
-    appId: (await redeem(server.http, code)).appID,
-    side: "B",
-  });
+  using a = listen({ url: server.http });
+  const { code, expiresAt } = await a.client.mint();
+  expect(Date.parse(expiresAt)).toBeGreaterThan(a.client.serverNow());
+  using b = listen({ url: `${server.http}/` });
+  await expect(b.client.redeem("0000")).rejects.toMatchObject({ code: "code_gone" });
+  await expect(b.client.redeem("12")).rejects.toMatchObject({ code: "malformed" });
+  expect((await b.client.redeem(code)).appID).toBe(String(a.client.appId));
+  expect([a.client.side, b.client.side]).toEqual(["A", "B"]);
   await a.until("the other one", () => a.joined.includes("joined"));
 
   a.client.relay({ type: "offer", sdp: "o" });
@@ -75,8 +84,17 @@ test("two strangers meet by a code and talk", async () => {
   await b.until("offer and mail", () => b.frames.length + b.mails.length === 2);
   expect(b.frames).toEqual([{ type: "offer", sdp: "o" }]);
   expect(b.mails).toEqual([{ any: ["json", 1] }]);
+  expect([a.faults, b.faults]).toEqual([[], []]);
   b.client.close();
   await a.until("the other one to leave", () => a.joined.includes("left"));
+});
+
+test("a room from a code over HTTP is joined in the same way", async () => {
+  await using server = await testServer();
+  const { code, appID } = await mint(server.http);
+  using a = listen({ url: server.http, appId: appID, side: "A" });
+  using b = listen({ url: server.http, appId: (await redeem(server.http, code)).appID, side: "B" });
+  await Promise.all([a, b].map((one) => one.until("the other", () => one.joined.length > 0)));
 });
 
 test("says what the server has found wrong, and when it cannot be reached", async () => {
@@ -106,13 +124,13 @@ describe("a client that is not connected yet", () => {
     using a = listen({ ...room, url: network.http, side: "A" });
     for (const sdp of ["1", "2"]) {
       expect(a.client.relay({ type: "offer", sdp })).toBe(true);
-      expect(a.client.relay({ type: "ice", candidate: sdp })).toBe(true);
+      expect(a.client.relay({ type: "ice", candidate: { candidate: sdp } })).toBe(true);
     }
     network.up();
     await b.until("both frames", () => b.frames.length === 2);
     expect(b.frames).toEqual([
       { type: "offer", sdp: "2" },
-      { type: "ice", candidate: "2" },
+      { type: "ice", candidate: { candidate: "2" } },
     ]);
   });
 
@@ -161,6 +179,12 @@ describe("mail", () => {
     const something = a.client.send("something");
     await expect(nothing).rejects.toThrow("payload");
     expect(await something).toBe(1);
+    const large = a.client.send("x".repeat(2_000_000));
+    await expect(large).rejects.toEqual(expect.any(MailError));
+    await expect(large).rejects.toMatchObject({ code: "too_large" });
+    expect(a.client.relay({ type: "offer", sdp: "x".repeat(2_000_000) })).toBe(false);
+    expect(a.client.relay(null)).toBe(false);
+    expect(await a.client.send("and goes on")).toBe(2);
   });
 
   test("goes on after a reload where it was, for a client that kept its sid and its place", async () => {
@@ -195,14 +219,83 @@ describe("a client stops", () => {
     expect(first.client.state).toBe("replaced");
   });
 
-  test("when the server finds fault with its message, which it would only repeat", async () => {
-    await using server = await testServer({ WS_MAX_MSG: "2000" });
-    using a = listen({ ...newRoom(server.http), side: "A" });
-    await a.online();
-    expect(a.welcomes[0]?.maxMessageBytes).toBe(2_000);
-    a.client.relay({ type: "offer", sdp: "x".repeat(2_000) });
+  test("when another one has its side and lives", async () => {
+    await using server = await testServer();
+    const room = newRoom(server.http);
+    using occupant = listen({ ...room, side: "A" });
+    await occupant.online();
+    using newcomer = listen({ ...room, side: "A" });
+    const mail = newcomer.client.send("never stored");
+    await expect(mail).rejects.toMatchObject({ state: "busy", reason: { retries: false } });
+    expect(newcomer.client.state).toBe("busy");
+    expect(newcomer.reasons.at(-1)).toMatchObject({ code: 1008, detail: "side A busy" });
+  });
+
+  test("when the server can never accept what it asks for", async () => {
+    await using server = await testServer();
+    using a = listen({ url: server.http, appId: "not a UUID", side: "A" });
+    await a.until("its end", () => a.client.state === "invalid");
+    expect(a.reasons.at(-1)).toMatchObject({ code: "malformed", retries: false });
+    expect(a.reasons.at(-1)?.detail).toContain("appID must be a UUID");
+  });
+
+  test("when the server has refused its message, which it would only repeat", async () => {
+    using server = closingServer(1009);
+    using a = listen({ ...newRoom(server.url), side: "A" });
     await a.until("its end", () => a.client.state === "refused");
   });
+
+  test("for good: what was not done is rejected, and nothing can be begun", async () => {
+    await using server = await testServer();
+    await using network = startProxy(server.port);
+    network.down("reset");
+    using a = listen({ url: network.http });
+    const begun = [a.client.mint(), a.client.send("waits"), a.client.send("waits too")];
+    a.client.close();
+    const late = [a.client.redeem("1234"), a.client.send("late")];
+    for (const call of [...begun, ...late]) {
+      await expect(call).rejects.toEqual(expect.any(ClientEnded));
+    }
+    expect(a.client.relay({ type: "offer", sdp: "late" })).toBe(false);
+    expect(a.reasons.at(-1)).toMatchObject({ code: "closed", retries: false });
+  });
+});
+
+/** A server that closes whatever connects, with this code. */
+function closingServer(code: number) {
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request, bun) =>
+      bun.upgrade(request, { headers: { "Sec-WebSocket-Protocol": "nt.v2" } })
+        ? undefined
+        : new Response(null, { status: 400 }),
+    websocket: { open: (ws) => ws.close(code), message() {} },
+  });
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    [Symbol.dispose]: () => void server.stop(true),
+  };
+}
+
+test("a WebSocket that reports a refused connection by an error alone is tried again at once", async () => {
+  const tries: object[] = [];
+  class Refused {
+    readonly readyState = 3;
+    onopen = null;
+    onmessage = null;
+    onclose = null;
+    onerror: ((event: never) => void) | null = null;
+    constructor() {
+      tries.push(this);
+      queueMicrotask(() => (this.onerror as (() => void) | null)?.());
+    }
+    send(): void {}
+    close(): void {}
+  }
+  using a = listen({ ...newRoom("http://server.test"), side: "A", WebSocket: Refused });
+  await a.until("a third try", () => tries.length >= 3);
+  expect(a.reasons.find(Boolean)).toMatchObject({ code: 1006, retries: true });
 });
 
 test("a client that is told that its network has changed is back on a new socket at once", async () => {
@@ -222,10 +315,10 @@ test("a client that only listens finds out by itself that its network is gone", 
   using a = listen({ ...newRoom(network.http), side: "A", ...quick });
   await a.online();
   await server.metricBecomes('nt_signal_messages_total{type="ping"}', (pings) => pings > 2);
-  expect(a.states).toEqual(["online"]);
+  expect(a.states).toEqual(["open", "online"]);
   network.latest().cut("silent");
   await a.until("a second welcome", () => a.welcomes.length === 2);
-  expect(a.states.slice(0, 2)).toEqual(["online", "retrying"]);
+  expect(a.states.slice(0, 3)).toEqual(["open", "online", "retrying"]);
 });
 
 test("a client that finds its seat taken waits for it", async () => {
@@ -234,7 +327,7 @@ test("a client that finds its seat taken waits for it", async () => {
   using occupant = listen({ ...room, side: "A" });
   await occupant.online();
   using newcomer = listen({ ...room, side: "A" });
-  await newcomer.until("a try", () => newcomer.client.state === "connecting");
+  await newcomer.until("a try", () => newcomer.client.state === "open");
   occupant.client.close();
   await newcomer.online();
 });

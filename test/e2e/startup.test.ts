@@ -121,7 +121,7 @@ test.each([
   ["error", []],
 ])("LOG_LEVEL=%s lets just its own levels through", async (level, expected) => {
   const port = await freePort();
-  await using program = await Program.start({ LOG_LEVEL: level, PORT: String(port) });
+  await using program = await Program.start({ LOG_LEVEL: level, PORT: String(port), DRAIN: "1s" });
   await program.answersOn(port);
   program.signal("SIGTERM");
   expect(await program.exit()).toBe(0);
@@ -133,7 +133,7 @@ test.each([
 });
 
 test("--version and --help answer and exit with 0, what is unknown exits with 2", async () => {
-  await using version = await Program.start({}, "--version");
+  await using version = await Program.start({}, "-v");
   await using help = await Program.start({}, "--help");
   await using unknown = await Program.start({}, "sevre");
   expect(await version.exit()).toBe(0);

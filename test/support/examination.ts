@@ -1,6 +1,7 @@
 import { systemClock } from "../../src/base/clock.ts";
-import { examine, type OptionalSteps } from "../../src/cli/doctor/examine.ts";
-import { parseTarget, type Verdict } from "../../src/cli/doctor/target.ts";
+import type { OptionalSteps, Verdict } from "../../src/cli/doctor/examination.ts";
+import { examine } from "../../src/cli/doctor/examine.ts";
+import { parseTarget } from "../../src/cli/doctor/target.ts";
 
 export interface Examination {
   readonly sound: boolean;
@@ -24,7 +25,7 @@ export async function examination(
   if (target === undefined) throw new Error(`${url} is no target`);
   const steps: string[] = [];
   let [failure, warnings, told] = ["", "", ""];
-  const report = (step: string, verdict: Verdict<unknown>) => {
+  const report = (step: string, verdict: Verdict) => {
     steps.push(step);
     const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
     told += `${step}: ${verdict.found}\n${more}\n`;

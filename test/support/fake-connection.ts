@@ -4,8 +4,14 @@ import {
   closeText,
   type ServerClose,
 } from "../../src/protocol/closes.ts";
-import type { Connection, PauseReason } from "../../src/signaling/context.ts";
+import type {
+  Connection,
+  PauseReason,
+  PeerIdentity,
+  SignalingContext,
+} from "../../src/signaling/context.ts";
 import type { Member, Served, Share } from "../../src/signaling/fair-queue.ts";
+import { someClient } from "./some-client.ts";
 
 /** A socket that is nobody's: what was done to it, told in order. */
 export class FakeConnection implements Connection {
@@ -26,6 +32,12 @@ export class FakeConnection implements Connection {
   after: Member | Share | undefined;
   inbox: Served | undefined;
   busyUntil = 0;
+
+  constructor(public identity: PeerIdentity | undefined = undefined) {}
+
+  enters(identity: PeerIdentity | undefined): void {
+    this.identity = identity;
+  }
 
   send(text: string): number {
     this.sent.push(text);
@@ -70,3 +82,13 @@ export class FakeConnection implements Connection {
     this.calls.push("terminate");
   }
 }
+
+/** Who is behind it: counted under one address. */
+export const fakeClient = someClient("192.0.2.1");
+
+/** What a context has for connections that come without a room: such do not come to these tests. */
+export const noEntrance: Pick<SignalingContext, "roomTtlMs" | "askForRoom" | "describeNoSeat"> = {
+  roomTtlMs: 600_000,
+  askForRoom: () => ({ code: "no_room", detail: "" }),
+  describeNoSeat: () => ({ code: "rooms_full", detail: "" }),
+};

@@ -4,7 +4,7 @@ import { newAppId } from "../../src/base/ids.ts";
 import type { Peer } from "../../src/signaling/peer.ts";
 import type { Flow } from "../../src/ws/flow.ts";
 import { PeerSocket, type Socket } from "../../src/ws/peer-socket.ts";
-import { someClient } from "./some-client.ts";
+import { fakeClient } from "./fake-connection.ts";
 
 /** A socket whose buffer a test fills and drains. */
 export class FakeSocket {
@@ -67,9 +67,7 @@ const identity = {
   mailboxClient: false,
   v2: false,
 } as const;
-const client = someClient("192.0.2.1");
-
-export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accounts): FakeLink {
+export function fakeLink(flow: Flow, accounts: readonly Account[] = fakeClient.accounts): FakeLink {
   const ws = new FakeSocket();
   const drained: boolean[] = [];
   const publish = (_topic: string, text: string) => {
@@ -77,12 +75,9 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = client.accou
     ws.send(text);
     return text.length;
   };
-  const link = new PeerSocket(
-    identity,
-    { ...client, accounts },
-    { publish } as unknown as Server<PeerSocket>,
-    flow,
-  );
+  const server = { publish } as unknown as Server<PeerSocket>;
+  const link = new PeerSocket({ ...fakeClient, accounts }, server, flow);
+  link.enters(identity);
   link.ws = ws as unknown as Socket;
   link.heard();
   const closed = () => {};

@@ -6,7 +6,7 @@ import { Changes, until, within } from "./waiting.ts";
 
 const { NT_SIGNAL_BINARY: server = join(import.meta.dir, "../../src/main.ts") } = process.env;
 /** The program's sources, or what NT_SIGNAL_BINARY names: a binary, or a main.ts. */
-const command = server.endsWith(".ts") ? [process.execPath, server] : [server];
+export const command = server.endsWith(".ts") ? [process.execPath, server] : [server];
 
 /** One line of the program's log. */
 export interface LogLine {

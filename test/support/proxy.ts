@@ -36,6 +36,7 @@ export class ProxiedConnection {
   silent = false;
   ended = false;
   private trap: { direction: Direction; how: Cut; sprung: () => void } | undefined;
+  private readonly openedAt = performance.now();
   private readonly client = newEnd();
   private readonly server = newEnd();
   private readonly stalled = { toServer: false, toClient: false };
@@ -116,11 +117,13 @@ export class ProxiedConnection {
     };
   }
 
+  /** What a client sends at once would have waited for the handshake of TCP, a round trip. */
   private later(direction: Direction, bytes: Uint8Array): void {
+    const handshakeMs = Math.max(0, this.openedAt + 2 * this.delayMs - performance.now());
     setTimeout(() => {
       this.to(direction).waiting.push(bytes);
       this.flush(direction);
-    }, this.delayMs);
+    }, this.delayMs + handshakeMs);
   }
 
   end(): void {
@@ -167,7 +170,7 @@ export class ProxiedConnection {
   }
 }
 
-/** A proxy in front of `port`, on a free one of its own. Bytes take `delayMs` either way. */
+/** A proxy in front of `port`, on a free one of its own. Bytes take `delayMs` either way, and so does TCP's handshake. */
 export function startProxy(port: number, delayMs = 0): Network {
   let target = port;
   const connections: ProxiedConnection[] = [];

@@ -4,7 +4,7 @@ import {
   RTCPeerConnection,
   RTCSessionDescription,
 } from "werift";
-import type { RelayFrame } from "../../src/client/client.ts";
+import type { IceCandidate, RelayFrame } from "../../src/client/client.ts";
 import { type Frame, TestClient } from "./client.ts";
 import { Changes, within } from "./waiting.ts";
 
@@ -157,7 +157,8 @@ export class RejoiningPeer implements AsyncDisposable {
 
   constructor(private readonly text: string) {
     this.connection.onIceCandidate.subscribe((candidate) => {
-      if (candidate) this.gathered.push({ type: "ice", candidate: candidate.toJSON() });
+      if (candidate)
+        this.gathered.push({ type: "ice", candidate: candidate.toJSON() as IceCandidate });
     });
     this.message = new Promise((resolve) => {
       this.connection.onDataChannel.subscribe((channel) => {

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
+import { lanAddresses } from "../../src/base/network.ts";
 import { type BannerFacts, banner } from "../../src/cli/banner.ts";
-import { lanAddresses } from "../../src/cli/network.ts";
 import { type Env, readConfig } from "../../src/config/config.ts";
 
 function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {
   const reading = readConfig({ DEV: "false", ...env });
   if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
   const { config, warnings } = reading;
-  const defaults = { version: "1.2.3", port: 1234, lanAddresses: [] };
+  const defaults = { version: "1.2.3", protocol: "http:", port: 1234, lanAddresses: [] };
   return { ...defaults, config, warnings, ...rest };
 }
 
@@ -33,8 +33,8 @@ test("with Redis it says so", () => {
 });
 
 test("with TLS and a base path the URLs say so", () => {
-  const env = { TLS_CERT_FILE: "/c", TLS_KEY_FILE: "/k", BASE_PATH: "/signal", HOST: "::1" };
-  const told = banner(facts(env, { port: 8443 }));
+  const env = { BASE_PATH: "/signal", HOST: "::1" };
+  const told = banner(facts(env, { protocol: "https:", port: 8443 }));
   expect(told).toContain("  https://[::1]:8443/signal  wss://[::1]:8443/signal/ws\n");
 });
 

@@ -29,6 +29,9 @@ true satisfies Agrees<Welcome, FieldsOf<"welcome">>;
 true satisfies Agrees<Fault, FieldsOf<"error">>;
 true satisfies Agrees<Received<"deliver">, FieldsOf<"deliver">>;
 true satisfies Agrees<Received<"stored">, FieldsOf<"stored">>;
+true satisfies Agrees<Received<"minted">, FieldsOf<"minted">>;
+true satisfies Agrees<Received<"redeemed">, FieldsOf<"redeemed">>;
+true satisfies Agrees<Received<"peer_joined">, FieldsOf<"peer_joined">>;
 true satisfies Agrees<Received<"draining">, FieldsOf<"draining">>;
 
 /** A client whose server is this test, and a way to send it frames. */
@@ -60,7 +63,7 @@ test("the client hands on every frame that the server relays, as it came", () =>
   using client = connected({ relay: (frame) => heard.push(frame) });
   const sent = relayTypes.map((type) => ({ type, field: [type] }));
   for (const frame of sent) client.hear(frame);
-  expect(heard).toEqual(sent);
+  expect(heard as object[]).toEqual(sent);
 });
 
 test("every frame of the server's own that a client may wait for becomes an event", () => {

@@ -198,8 +198,40 @@ test.skipIf(noGroup)(
 );
 
 test.each(["test", "release"])("the workflow %s is what GitHub allows", async (name) => {
-  const { errors } = validateWorkflow(await read(`.github/workflows/${name}.yml`));
+  const text = await read(`.github/workflows/${name}.yml`);
+  // The schema is older than this right.
+  const { errors } = validateWorkflow(text.replaceAll(/^ +attestations: write\n/gm, ""));
   expect(errors).toEqual([]);
+});
+
+test.each(["test", "release"])(
+  "the workflow %s runs pinned actions, with the rights that it names",
+  async (name) => {
+    const text = await read(`.github/workflows/${name}.yml`);
+    for (const [use] of text.matchAll(/uses: .*/g)) {
+      expect(use).toMatch(/^uses: [\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    }
+    const { permissions, jobs } = Bun.YAML.parse(text) as Workflow;
+    const rights = Object.values(jobs).map((job) => job.permissions ?? permissions);
+    for (const right of rights) expect(right).toBeDefined();
+    const canWrite = rights.filter((right) => right?.["contents"] === "write");
+    expect(canWrite).toEqual(name === "release" ? [{ contents: "write" }] : []);
+  },
+);
+
+interface Workflow {
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<Record<string, Pick<Workflow, "permissions">>>;
+}
+
+test("the account that publishes has one placeholder", async () => {
+  const names = ["README.md", "package.json", "deploy/kubernetes.yaml", "docs/deployment.md"];
+  for (const name of names) {
+    const owners = (await read(name)).matchAll(
+      /(?<=ghcr\.io\/|github:|--repo )([\w.-]+)\/nt-signal/g,
+    );
+    expect([name, ...Array.from(owners, ([, owner]) => owner)]).toEqual([name, "OWNER"]);
+  }
 });
 
 test("the release workflow tries only files that a release has", async () => {
@@ -208,14 +240,20 @@ test("the release workflow tries only files that a release has", async () => {
   for (const [, name = ""] of tried) expect(names).toContain(name);
 });
 
-test("an archive for Linux has every file that docs/deployment.md installs from it", async () => {
-  const commands = (await read("docs/deployment.md")).matchAll(/^(?:sudo|tar) .*$/gm);
-  const installed = [...commands].flatMap(
-    ([line]) => line.match(/(?<!\/)\bdeploy\/[\w.-]+/g) ?? [],
-  );
-  expect(installed.length).toBeGreaterThan(1);
-  for (const platform of platforms.filter(({ name }) => name.startsWith("linux"))) {
-    expect(archived(platform)).toEqual(expect.arrayContaining(installed));
+test("archives have the proxy examples, and for Linux what docs/deployment.md installs", async () => {
+  const text = await read("docs/deployment.md");
+  const filesIn = (part: string) => part.match(/(?<!\w\/)\bdeploy\/[\w.-]+/g) ?? [];
+  const examples = filesIn(/^Examples: .*?\n\n/ms.exec(text)?.[0] ?? "");
+  // Traefik's needs Docker, and compose.yaml.
+  const proxies = examples.filter((file) => !file.endsWith(".yaml"));
+  const commands = Array.from(text.matchAll(/^sudo install .*$/gm), ([line]) => line);
+  const installed = filesIn(commands.join("\n"));
+  expect([proxies.length, installed.length]).toEqual([3, 2]);
+  for (const platform of platforms) {
+    const needed = platform.name.startsWith("linux") ? [...proxies, ...installed] : proxies;
+    const [executable, ...files] = archived(platform);
+    expect(executable).toMatch(/^nt-signal(\.exe)?$/);
+    expect(files.toSorted()).toEqual(["LICENSE", ...needed].toSorted());
   }
 });
 

@@ -81,7 +81,7 @@ test.each([
   [["--room-tll=5m"], "--room-tll: there is no such flag; did you mean --room-ttl?"],
   [["--nodev"], "--nodev: there is no such flag; did you mean --no-dev?"],
   [["--entirely-different"], "--entirely-different: there is no such flag; see --help"],
-  [["-p", "--dev"], "-p: there is no such flag; see --help"],
+  [["-x", "--dev"], "-x: there is no such flag; see --help"],
   [["9000"], "9000: is not a flag; settings are written like --port 9000"],
   [["--port"], "--port: needs a value: from 0 to 65535"],
   [["--port", "--dev"], "--port: needs a value: from 0 to 65535"],

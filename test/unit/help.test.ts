@@ -43,9 +43,9 @@ test("no line is wider than a terminal, but for words that are", () => {
   }
 });
 
-test("--help fits on two screens: eight settings, three examples, and the way to the rest", () => {
+test("--help fits on two screens: eight settings, four examples, and the way to the rest", () => {
   expect(help.split("\n").length).toBeLessThan(60);
   expect(help.match(/^ {2}--/gm)).toHaveLength(8);
-  expect(help.match(/^ {2}nt-signal/gm)).toHaveLength(3);
+  expect(help.match(/^ {2}nt-signal/gm)).toHaveLength(4);
   expect(help).toContain("nt-signal help settings");
 });

@@ -8,7 +8,7 @@ import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { fakeClock } from "../support/clock.ts";
-import { FakeConnection } from "../support/fake-connection.ts";
+import { FakeConnection, fakeClient, noEntrance } from "../support/fake-connection.ts";
 
 const limits = {
   roomTtlMs: 600_000,
@@ -91,6 +91,7 @@ class Run {
     engine: memoryEngine({ now: this.clock.now, limits, dropped: () => {} }),
     clock: this.clock,
     tally: new Tally(),
+    ...noEntrance,
     heartbeatMs: 1_000_000,
     wsMaxMsgBytes: 1_000_000,
     framesPerSec: 0,
@@ -143,9 +144,9 @@ class Run {
   }
 
   private join(side: "A" | "B", v2: boolean, mailboxClient: boolean) {
-    const connection = new FakeConnection();
     const identity = { appId: this.appId, side, sid: "", mailboxClient, v2 };
-    const peer = new Peer(identity, connection, this.context);
+    const connection = new FakeConnection(identity);
+    const peer = new Peer(connection, this.context, fakeClient);
     if (this.sender === undefined && this.receiver === undefined) this.enterRoom();
     peer.take();
     return { peer, connection };

@@ -7,11 +7,10 @@ import { Peer } from "../../src/signaling/peer.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { fakeClock } from "../support/clock.ts";
-import { FakeConnection } from "../support/fake-connection.ts";
+import { FakeConnection, fakeClient, noEntrance } from "../support/fake-connection.ts";
 
 test("a ping counts towards the rate of frames as any frame does", () => {
   const clock = fakeClock();
-  const connection = new FakeConnection();
   const identity = {
     appId: newAppId(),
     side: "A",
@@ -19,7 +18,9 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     mailboxClient: true,
     v2: true,
   } as const;
-  const peer = new Peer(identity, connection, {
+  const connection = new FakeConnection(identity);
+  const context = {
+    ...noEntrance,
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
     clock,
     tally: new Tally(),
@@ -27,7 +28,8 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     wsMaxMsgBytes: 65_536,
     framesPerSec: 5,
     fairQueue: new FairQueue(clock, new Ledger(Number.POSITIVE_INFINITY)),
-  });
+  };
+  const peer = new Peer(connection, context, fakeClient);
   peer.take();
   const pongs = () => connection.sent.filter((text) => text === '{"type":"pong"}').length;
   for (let n = 0; n < 12; n++) peer.received('{"type":"ping"}');

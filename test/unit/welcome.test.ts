@@ -10,6 +10,7 @@ import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
 import { contractLimits } from "../contract/engine-contract.ts";
 import { fakeClock } from "../support/clock.ts";
+import { fakeClient, noEntrance } from "../support/fake-connection.ts";
 import { fakeLink } from "../support/fake-link.ts";
 
 const stun = { urls: "stun:stun.example.com" };
@@ -29,6 +30,7 @@ function room() {
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
     clock,
     tally,
+    ...noEntrance,
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
@@ -39,7 +41,8 @@ function room() {
   const enter = (side: Side, v2 = true) => {
     const { link, ws } = fakeLink(flow);
     const identity = { appId, side, sid: "", mailboxClient: false, v2 };
-    const peer = new Peer(identity, link, context);
+    link.enters(identity);
+    const peer = new Peer(link, context, fakeClient);
     link.peer = peer;
     peer.take();
     const heard = () => ws.sent.map((text) => JSON.parse(text) as { type: string });

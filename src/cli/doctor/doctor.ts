@@ -1,12 +1,15 @@
+import { parseArgs } from "node:util";
 import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
+import { messageOf } from "../../base/errors.ts";
 import { terminalText } from "../../base/terminal-text.ts";
 import type { Command } from "../commands.ts";
-import { connectDirectly } from "../network.ts";
-import type { OptionalSteps } from "./examine.ts";
-import { parseTarget, type Target, type Verdict } from "./target.ts";
+import { connectDirectly } from "../healthcheck.ts";
+import type { OptionalSteps, Verdict } from "./examination.ts";
+import { parseTarget, type Target } from "./target.ts";
 
 const nameWidth = 11;
+const maxIdleMs = 3_600_000;
 
 export const doctor: Command = {
   name: "doctor",
@@ -25,7 +28,7 @@ export const doctor: Command = {
       return 2;
     }
     connectDirectly();
-    // Loaded when it is needed: the server needs none of it.
+    // Loaded late: the server does not need it.
     const { examine } = await import("./examine.ts");
     let warnings = 0;
     const isSound = await examine(call.target, call, systemClock, (step, verdict) => {
@@ -37,48 +40,43 @@ export const doctor: Command = {
   },
 };
 
-interface Call extends OptionalSteps {
-  readonly target: Target;
-}
-
-/** What is to be done, or what is wrong with the arguments. */
-function readCall(args: readonly string[]): Call | string {
-  const waiting = args.flatMap((arg) => splitOption(arg));
-  const given = new Map<string, string>();
-  let url: string | undefined;
-  for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
-    if (word === "--insecure") given.set(word, "");
-    else if (word === "--origin" || word === "--idle") given.set(word, waiting.shift() ?? "");
-    else if (word.startsWith("-") || url !== undefined) {
-      return `Unknown argument ${JSON.stringify(word)}.`;
-    } else url = word;
+/** What to do, or what is wrong with the arguments. */
+function readCall(args: readonly string[]): (OptionalSteps & { readonly target: Target }) | string {
+  let given: ReturnType<typeof parse>;
+  try {
+    given = parse(args);
+  } catch (error) {
+    return `${messageOf(error)}.`;
   }
+  const { insecure = false, origin: page, idle } = given.values;
+  const [url, more] = given.positionals;
   if (url === undefined) return "The URL of the server is missing.";
-  const target = parseTarget(url, given.has("--insecure"));
+  if (more !== undefined) return `Unknown argument ${JSON.stringify(more)}.`;
+  const target = parseTarget(url, insecure);
   if (target === undefined) return `${JSON.stringify(url)} is not the URL of a server.`;
 
-  const page = given.get("--origin");
   const origin = page === undefined ? undefined : URL.parse(page)?.origin;
   if (page !== undefined && (origin === undefined || origin === "null")) {
     return `--origin ${JSON.stringify(page)} is not an origin such as https://app.example.com.`;
   }
-  const idle = given.get("--idle");
-  const idleMs = idle === undefined ? undefined : parseDuration(idle);
-  if (idle !== undefined && !(idleMs !== undefined && idleMs > 0 && idleMs <= maxIdleMs)) {
+  const idleMs = idle === undefined ? undefined : (parseDuration(idle) ?? 0);
+  if (idleMs !== undefined && !(idleMs > 0 && idleMs <= maxIdleMs)) {
     return `--idle ${JSON.stringify(idle)} is not a duration up to 1h, such as 60s.`;
   }
   return { target, origin, idleMs };
 }
 
-const maxIdleMs = 3_600_000;
-
-function splitOption(arg: string): readonly string[] {
-  const at = arg.startsWith("--") ? arg.indexOf("=") : -1;
-  return at === -1 ? [arg] : [arg.slice(0, at), arg.slice(at + 1)];
+function parse(args: readonly string[]) {
+  const options = {
+    insecure: { type: "boolean" },
+    origin: { type: "string" },
+    idle: { type: "string" },
+  } as const;
+  return parseArgs({ args: [...args], options, allowPositionals: true });
 }
 
 /** The texts may quote the examined server, which must not control the terminal. */
-function stepLines(step: string, verdict: Verdict<unknown>): readonly string[] {
+function stepLines(step: string, verdict: Verdict): readonly string[] {
   const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.found)}`;
   const more = verdict.ok ? verdict.warning : verdict.remedy;
   if (more === undefined) return [line];

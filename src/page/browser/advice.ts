@@ -3,15 +3,15 @@ import { span } from "./amounts.ts";
 
 /** How many ICE candidates of each type (RFC 8445 section 5.1.1) are known. */
 export interface CandidateCounts {
-  readonly host: number;
+  host: number;
   /** What a STUN server saw. */
-  readonly srflx: number;
-  readonly prflx: number;
+  srflx: number;
+  prflx: number;
   /** An address on a TURN server. */
-  readonly relay: number;
+  relay: number;
 }
 
-export const noCandidates: CandidateCounts = { host: 0, srflx: 0, prflx: 0, relay: 0 };
+export const noCandidates: Readonly<CandidateCounts> = { host: 0, srflx: 0, prflx: 0, relay: 0 };
 
 /** What is known when a peer connection fails. */
 export interface Attempt {
@@ -19,8 +19,8 @@ export interface Attempt {
   readonly iceUrls: readonly string[];
   /** Nothing but TURN was to be used. */
   readonly relayOnly: boolean;
-  readonly local: CandidateCounts;
-  readonly remote: CandidateCounts;
+  readonly local: Readonly<CandidateCounts>;
+  readonly remote: Readonly<CandidateCounts>;
   /** What STUN and TURN servers answered, as the browser tells it; 701: nothing. */
   readonly errors: readonly { readonly url: string; readonly code: number }[];
 }
@@ -56,7 +56,7 @@ export function advice(attempt: Attempt): string {
 const noRelay =
   "The TURN server gave no address. Check that it can be reached from here, on the port and transport in TURN_URLS.";
 
-function total({ host, srflx, prflx, relay }: CandidateCounts): number {
+function total({ host, srflx, prflx, relay }: Readonly<CandidateCounts>): number {
   return host + srflx + prflx + relay;
 }
 

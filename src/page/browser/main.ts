@@ -1,9 +1,7 @@
-import { mint, redeem, type Side } from "../../client/client.ts";
 import { faultInWords } from "./advice.ts";
-import { readCode } from "./code.ts";
 import { element } from "./elements.ts";
-import { Room } from "./room.ts";
-import { clockAheadMs, type Session, savedSession, saveSession } from "./session.ts";
+import { type Entrance, Room } from "./room.ts";
+import { type Session, savedSession, saveSession } from "./session.ts";
 import { Steps } from "./steps.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -52,66 +50,78 @@ function fault(words: string): void {
 
 // ---- from a code to a room ----
 
-async function create(): Promise<Session> {
-  steps.set("code", "active", "Asking for one");
-  const { code, appID, expiresAt, answeredAt } = await mint(url);
-  return { ...newSession(appID, "A", answeredAt), code, expiresAt };
-}
-
-async function join(code: string): Promise<Session> {
-  steps.set("code", "active", "Redeeming it");
-  const { appID, answeredAt } = await redeem(url, code);
-  return newSession(appID, "B", answeredAt);
-}
-
-function enter(session: Session): void {
-  saveSession(session);
-  const { code, expiresAt, clockAheadMs: aheadMs = 0 } = session;
-  const waits = code !== undefined && expiresAt !== undefined;
-  steps.set("code", "done", waits ? "Made here" : session.side === "A" ? "Used" : "Redeemed here");
-  room = new Room({ url, session, steps, relayOnly, paired, ended: start });
-  if (!waits) return view("room");
-  const link = `${url}/${relayOnly ? "?relay" : ""}#${code}`;
-  waiting.show(code, link, Date.parse(expiresAt) + aheadMs, () =>
-    start("Your code has expired. Create a new one."),
-  );
-  view("waiting");
-
-  function paired(): void {
-    waiting.hide();
-    if (waits) steps.set("code", "done", "Redeemed there");
-    const { code: _, expiresAt: __, ...rest } = savedSession() ?? session;
-    saveSession(rest);
-    view("room");
-  }
-}
-
 /** Shows what goes wrong on the way, beside the field for a code. */
-async function attempt(step: () => Promise<Session>): Promise<void> {
+async function enter(entrance: Entrance): Promise<void> {
   fault("");
   const mine = ++latest;
+  room?.close();
+  const entered = new Room({ url, steps, relayOnly, paired, ended: start });
+  room = entered;
+  const isNew = !("session" in entrance);
+  if (isNew) steps.set("code", "active", entrance.code ? "Redeeming it" : "Asking for one");
+  else show(entrance.session);
   try {
-    const session = await step();
-    if (mine === latest) enter(session);
+    const session = await entered.enter(entrance);
+    if (mine === latest && isNew) show(session);
   } catch (error) {
     if (mine !== latest) return;
+    start();
     steps.set("code", "failed", "Refused");
     fault(faultInWords(error));
-    view("start");
     field.focus();
   }
 }
 
-/** Who this tab is, for as long as it is in the room. */
-function newSession(appId: string, side: Side, answeredAt: number): Session {
-  const random = crypto.getRandomValues(new Uint32Array(4));
-  const sid = Array.from(random, (n) => n.toString(36)).join("");
-  return { appId, side, sid, deliveredUpTo: 0, clockAheadMs: clockAheadMs(answeredAt) };
+/** The room, or the code of one that waits for the other side. */
+function show(session: Session): void {
+  saveSession(session);
+  const { code, expiresAt, side, clockAheadMs = 0 } = session;
+  if (code === undefined || expiresAt === undefined) {
+    steps.set("code", "done", side === "A" ? "Used" : "Redeemed here");
+    return view("room");
+  }
+  steps.set("code", "done", "Made here");
+  const link = `${url}/${relayOnly ? "?relay" : ""}#${code}`;
+  waiting.show(code, link, Date.parse(expiresAt) + clockAheadMs, () =>
+    start("Your code has expired. Create a new one."),
+  );
+  view("waiting");
+}
+
+function paired(): void {
+  const session = savedSession();
+  if (session?.code === undefined) return;
+  waiting.hide();
+  const { code: _, expiresAt: __, ...rest } = session;
+  show(rest);
+  steps.set("code", "done", "Redeemed there");
+}
+
+/** Nothing that is seen, blanks and dashes; U+2212 is the minus, U+30FC what Japanese keyboards give. */
+const filler =
+  /[\s\p{Cc}\p{Cf}\p{M}\p{Pd}\p{Default_Ignorable_Code_Point}\u2212\u2800\u30fc\uff70]/gu;
+
+/**
+ * The code in what somebody typed or pasted: in groups, in any script's digits, or as the end of a link
+ * to this page. Undefined for what is not a code: 4 to 8 digits and nothing else.
+ */
+function readCode(text: string): string | undefined {
+  const written = /^\s*\S*#([^#]*)$/u.exec(text)?.[1] ?? text;
+  const code = written.replaceAll(filler, "").replaceAll(/\p{Nd}/gu, digitValue);
+  return /^[0-9]{4,8}$/.test(code) ? code : undefined;
+}
+
+/** Each script has its ten digits in a row, and rows that touch are whole (Unicode, section 4.6). */
+function digitValue(digit: string): string {
+  const at = digit.codePointAt(0) ?? 0;
+  let first = at;
+  while (/\p{Nd}/u.test(String.fromCodePoint(first - 1))) first--;
+  return String((at - first) % 10);
 }
 
 // ---- what people do ----
 
-element("create", HTMLButtonElement).onclick = () => void attempt(create);
+element("create", HTMLButtonElement).onclick = () => void enter({});
 element("cancel", HTMLButtonElement).onclick = () => start();
 element("leave", HTMLButtonElement).onclick = () => start();
 
@@ -123,7 +133,7 @@ element("enter", HTMLFormElement).onsubmit = (event) => {
     return field.select();
   }
   field.value = "";
-  void attempt(() => join(code));
+  void enter({ code });
 };
 
 element("choose", HTMLButtonElement).onclick = () => file.click();
@@ -161,10 +171,10 @@ addEventListener("hashchange", () => {
   const code = linkedCode();
   if (code === undefined || code === savedSession()?.code) return;
   start();
-  void attempt(() => join(code));
+  void enter({ code });
 });
 
 const linked = linkedCode();
 const saved = savedSession();
-if (linked !== undefined) void attempt(() => join(linked));
-else if (saved !== undefined) enter(saved);
+if (linked !== undefined) void enter({ code: linked });
+else if (saved !== undefined) void enter({ session: saved });

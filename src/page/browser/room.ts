@@ -1,41 +1,56 @@
-import {
-  type ClientState,
-  type RelayFrame,
-  SignalingClient,
-  type Welcome,
-} from "../../client/client.ts";
-import { type Attempt, advice, type CandidateCounts } from "./advice.ts";
+import type { ClientState } from "../../client/client.ts";
+import { type Closed, connect, type Path, type Peer, pathOf } from "../../client/peer.ts";
+import { type Attempt, advice, type CandidateCounts, noCandidates } from "./advice.ts";
 import { Chat, type Sent } from "./chat.ts";
 import { element, setHidden } from "./elements.ts";
-import { IceServers } from "./ice-servers.ts";
-import { type Path, PeerConnection, type PeerEvents } from "./peer-connection.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
-import type { Steps } from "./steps.ts";
+import type { StepState, Steps } from "./steps.ts";
 import { Transfers } from "./transfers.ts";
 
 /** How long the other side may be away before the page offers to start anew. A reload takes less. */
 const awayMs = 5_000;
+const pathEveryMs = 2_000;
 
-/** A room that both sides are in or will be: signaling, connection, and what the page shows of them. */
+/** What is known of a room. The page shows nothing else of it. */
+interface View {
+  readonly server: ClientState;
+  /** `doubt`: it lost the server. `away`: for long, and there is no connection either. */
+  readonly other: "awaited" | "here" | "doubt" | "away" | "left";
+  readonly peer: Peer["state"];
+  readonly offer?: "Sent" | "Received";
+  readonly answer?: "Sent" | "Received";
+  readonly local: typeof noCandidates;
+  readonly remote: typeof noCandidates;
+  readonly ice: RTCIceConnectionState;
+  readonly path?: Path | undefined;
+  readonly failed?: Attempt | undefined;
+}
+
+const atFirst: View = {
+  ...{ server: "connecting", other: "awaited", peer: "waiting", ice: "new" },
+  ...{ local: noCandidates, remote: noCandidates },
+};
+
+/** How a person gets into a room: by a code, by making one, or back into the one before a reload. */
+export type Entrance = { readonly code?: string } | { readonly session: Session };
+
+/** A room that both sides are in or will be: the peer, and what the page shows of it. */
 export class Room {
-  private readonly client: SignalingClient;
-  private readonly peer: PeerConnection;
+  private peer: Peer | undefined;
+  private view = atFirst;
+  private errors: { url: string; code: number }[] = [];
   private readonly chat = new Chat((text, sent) => this.say(text, sent));
+  /** Messages that the other side has not acknowledged. */
+  private unacknowledged: Sent[] = [];
   private readonly transfers = new Transfers();
   private readonly title = element("room-title", HTMLHeadingElement);
-  private readonly detail = element("room-detail", HTMLParagraphElement);
-  private readonly advice = element("advice", HTMLDivElement);
-  private readonly choose = element("choose", HTMLButtonElement);
-  private readonly leave = element("leave", HTMLButtonElement);
-  private paired = false;
-  private isAway = false;
   private awayTimer: ReturnType<typeof setTimeout> | undefined;
+  private pathTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
     private readonly options: {
       /** `http(s)://host[/base]` */
       readonly url: string;
-      readonly session: Session;
       readonly steps: Steps;
       readonly relayOnly: boolean;
       /** The other side is here for the first time. */
@@ -44,248 +59,291 @@ export class Room {
       readonly ended: (why: string) => void;
     },
   ) {
-    const { url, session, relayOnly } = options;
-    const iceServers = new IceServers(url, session);
-    this.client = new SignalingClient({
+    element("again", HTMLButtonElement).onclick = () => {
+      this.update({ failed: undefined });
+      this.peer?.reconnect();
+    };
+  }
+
+  /** Resolves with the session once there is a room. Rejects with why there is none. */
+  async enter(entrance: Entrance): Promise<Session> {
+    const { url, relayOnly } = this.options;
+    const session = "session" in entrance ? entrance.session : undefined;
+    const { code: _, ...known } = session ?? { code: "" };
+    const peer = await connect({
       url,
-      appId: session.appId,
-      side: session.side,
-      sid: session.sid,
-      deliveredUpTo: session.deliveredUpTo,
+      ...(session ? known : entrance),
+      ...(relayOnly && { rtc: { iceTransportPolicy: "relay" } }),
       on: {
-        state: (state) => this.stateChanged(state),
-        welcome: (welcome) => {
-          iceServers.received(welcome.iceServers ?? []);
-          this.welcomed(welcome);
-        },
-        peerJoined: () => this.peerJoined(),
-        peerLeft: () => this.peerLeft(),
-        relay: (frame) => this.relayed(frame),
+        state: (state) => this.changed(state),
+        server: (server) => this.update({ server }),
+        present: (isThere) => this.present(isThere),
+        connection: (connection) => this.watch(connection),
         mail: (payload, seq) => this.mailed(payload, seq),
+        failed: (connection) => void this.failed(connection),
       },
     });
-    const on = this.peerEvents();
-    this.peer = new PeerConnection({
-      client: this.client,
-      side: session.side,
-      iceServers,
-      relayOnly,
-      on,
-    });
-    this.chat.enabled = true;
-    this.stateChanged(this.client.state);
-    this.show("Connecting", "Both browsers look for a way to each other.");
-    element("again", HTMLButtonElement).onclick = () => {
-      this.advise(undefined);
-      this.peer.tryAgain();
+    this.peer = peer;
+    peer.channel("chat").onmessage = (text) => {
+      peer.channel("ack").send("");
+      this.chat.received(String(text), false);
     };
-    addEventListener("online", this.networkIsBack);
+    peer.channel("ack").onmessage = () => this.unacknowledged.shift()?.delivered(true);
+    void peer.closed.then((closed) => this.closed(closed));
+    this.chat.enabled = true;
+    this.update({ server: peer.client.state, peer: peer.state });
+    if (session !== undefined && session.code === undefined) this.awaitReturn();
+    return session ?? newSession(peer);
   }
 
   sendFiles(files: Iterable<File>): void {
-    for (const file of files) {
-      const channel = this.peer.openFileChannel();
+    for (const file of this.view.peer === "connected" ? files : []) {
+      const channel = this.peer?.connection?.createDataChannel("file");
       if (channel !== undefined) this.transfers.send(file, channel);
     }
   }
 
   /** Says goodbye, so that the other side does not wait. */
   close(): void {
-    this.client.relay({ type: "sender_ready", bye: true });
+    const { peer } = this;
+    this.peer = undefined;
+    peer?.close();
     this.end();
     this.chat.clear();
     this.transfers.clear();
   }
 
   private end(): void {
-    removeEventListener("online", this.networkIsBack);
     clearTimeout(this.awayTimer);
-    this.peer.close();
-    this.client.close();
-    this.advise(undefined);
-    this.choose.disabled = true;
+    clearInterval(this.pathTimer);
     this.chat.enabled = false;
+    this.update({ failed: undefined });
     if (document.activeElement?.matches(":disabled")) this.title.focus();
   }
 
-  private readonly networkIsBack = () => this.client.reconnect();
+  // ---- what happens ----
 
-  // ---- signaling ----
-
-  private stateChanged(state: ClientState): void {
-    const { steps, session, ended } = this.options;
-    switch (state) {
-      case "connecting":
-        return steps.set("seat", "active", "Opening the WebSocket");
-      case "online":
-        return steps.set("seat", "done", `Side ${session.side}`);
-      case "retrying":
-        return steps.set("seat", "active", "The server cannot be reached: trying again");
-      case "replaced":
-        return ended("This side of the room was opened in another tab. You can close this one.");
-      case "refused":
-        return ended("The server refused a message of this page. Reload it.");
+  private changed(peer: Peer["state"]): void {
+    if (peer === "connected") {
+      this.update({ peer, failed: undefined, other: "here" });
+      this.watchPath();
+      return;
     }
+    clearInterval(this.pathTimer);
+    if (peer === "reconnecting") {
+      // What was sent last may not have arrived.
+      for (const sent of this.unacknowledged) sent.delivered(false);
+    }
+    this.update({ peer, path: undefined });
   }
 
-  private welcomed({ peer }: Welcome): void {
-    const { session, steps } = this.options;
-    if (peer) return;
-    if (this.paired || session.code === undefined) this.peerLeft();
-    if (!this.paired) steps.set("peer", "active", "Not here yet");
-  }
-
-  private peerJoined(): void {
-    this.options.steps.set("peer", "done", "In the room");
+  private present(isThere: boolean): void {
+    if (!isThere) return this.awaitReturn();
     clearTimeout(this.awayTimer);
-    if (this.isAway) this.show("Connecting", "The other side is back.");
-    this.isAway = false;
-    this.pair();
-    this.peer.peerJoined();
-  }
-
-  private peerLeft(): void {
-    this.options.steps.set("peer", "active", "Lost the server, or has left");
-    this.peer.peerLeft();
-    clearTimeout(this.awayTimer);
-    this.awayTimer = setTimeout(() => this.away(), awayMs);
-  }
-
-  private away(): void {
-    if (this.peer.isOpen) return;
-    this.isAway = true;
-    const words = "Messages wait in its mailbox. If it doesn’t come back, start anew.";
-    this.show("The other side is away", words, "Start anew");
-  }
-
-  /** The other side said goodbye. What was written and received stays on the screen. */
-  private left(): void {
-    saveSession(undefined);
-    this.end();
-    this.options.steps.set("peer", "failed", "Has left");
-    const words = "Save what you want to keep, then start anew.";
-    this.show("The other side has left", words, "Start anew");
-  }
-
-  private pair(): void {
-    if (this.paired) return;
-    this.paired = true;
     this.options.paired();
+    this.update({ other: "here" });
   }
 
-  private relayed(frame: RelayFrame): void {
-    this.pair();
-    if (frame["bye"] === true) return this.left();
-    this.peer.received(frame);
+  private awaitReturn(): void {
+    this.update({ other: "doubt" });
+    clearTimeout(this.awayTimer);
+    this.awayTimer = setTimeout(() => {
+      if (this.view.peer !== "connected") this.update({ other: "away" });
+    }, awayMs);
+  }
+
+  private closed({ why }: Closed): void {
+    if (this.peer === undefined) return;
+    if (why !== "left") return this.options.ended(ends[why]);
+    // What was written and received stays on the screen.
+    saveSession(undefined);
+    this.update({ other: "left" });
+    this.end();
   }
 
   private mailed(payload: unknown, seq: number): void {
-    saveSession({ ...(savedSession() ?? this.options.session), deliveredUpTo: seq });
+    const session = savedSession();
+    if (session) saveSession({ ...session, deliveredUpTo: seq });
     if (typeof payload === "string") this.chat.received(payload, true);
   }
 
   private say(text: string, sent: Sent): "direct" | "mail" {
-    if (this.peer.say(text, sent)) return "direct";
-    this.client.send(text).catch(() => this.options.ended("The server refused a message."));
+    if (this.view.peer === "connected" && this.peer?.channel("chat").send(text)) {
+      this.unacknowledged.push(sent);
+      return "direct";
+    }
+    this.peer?.send(text).catch(() => sent.delivered(false));
     return "mail";
   }
 
   // ---- the connection ----
 
-  private peerEvents(): PeerEvents {
-    const { steps } = this.options;
-    return {
-      described: (type, sent) => {
-        steps.set(type, "done", sent ? "Sent" : "Received");
-        if (type === "offer") steps.set("answer", "active");
-      },
-      candidates: (local, remote) => {
-        const found = `Here: ${listed(local)}. There: ${listed(remote)}.`;
-        steps.set("candidates", total(local) * total(remote) > 0 ? "done" : "active", found);
-      },
-      ice: (state) => this.iceChanged(state),
-      path: (path) => this.pathKnown(path),
-      opened: () => {
-        this.isAway = false;
-        this.choose.disabled = false;
-        this.advise(undefined);
-        this.show("Connected", "What you write and send goes directly to the other browser.");
-      },
-      closed: () => this.closed(),
-      failed: (attempt, again) => this.failed(attempt, again),
-      text: (text) => this.chat.received(text, false),
-      file: (channel) => this.transfers.receive(channel),
+  private watch(connection: RTCPeerConnection): void {
+    const isCurrent = () => this.peer === undefined || this.peer.connection === connection;
+    this.errors = [];
+    for (const sent of this.unacknowledged.splice(0)) sent.delivered(false);
+    const { server, other, peer } = this.view;
+    this.view = { ...atFirst, server, other, peer };
+    connection.ondatachannel = ({ channel }) => this.transfers.receive(channel);
+    connection.onicecandidateerror = ({ url, errorCode }) => {
+      this.errors.push({ url, code: errorCode });
+    };
+    connection.onsignalingstatechange = () => {
+      const { signalingState } = connection;
+      if (!isCurrent()) return;
+      if (signalingState === "have-local-offer") this.update({ offer: "Sent" });
+      else if (signalingState === "have-remote-offer") this.update({ offer: "Received" });
+      else this.update({ answer: this.view.offer === "Sent" ? "Received" : "Sent" });
+    };
+    connection.oniceconnectionstatechange = () => {
+      if (isCurrent()) void this.look(connection);
     };
   }
 
-  private closed(): void {
-    const { steps } = this.options;
-    this.choose.disabled = true;
-    if (document.activeElement?.matches(":disabled")) this.title.focus();
-    const words = "Messages wait in the other side’s mailbox meanwhile.";
-    if (!this.isAway) this.show("Reconnecting", words);
-    steps.set("path", "waiting");
-    steps.set("roundTrip", "waiting");
+  /** The connection's own figures. */
+  private async look(connection: RTCPeerConnection): Promise<void> {
+    const found = await candidatesOf(connection);
+    const path = this.view.peer === "connected" ? await pathOf(connection) : undefined;
+    if (this.peer?.connection !== connection) return;
+    this.update({ ice: connection.iceConnectionState, ...found, path });
   }
 
-  private iceChanged(state: RTCIceConnectionState): void {
-    const { steps } = this.options;
-    switch (state) {
-      case "new":
-      case "checking":
-        return steps.set("ice", "active", "Trying pairs of addresses");
-      case "connected":
-      case "completed":
-        return steps.set("ice", "done", "A pair works");
-      case "disconnected":
-        return steps.set("ice", "active", "No answer at the moment");
-      case "failed":
-        return steps.set("ice", "failed", "No pair works");
-      case "closed":
-        return steps.set("ice", "waiting");
-    }
+  private watchPath(): void {
+    const look = () => this.peer?.connection && void this.look(this.peer.connection);
+    clearInterval(this.pathTimer);
+    this.pathTimer = setInterval(look, pathEveryMs);
+    look();
   }
 
-  private pathKnown({ relayed, local, remote, roundTripMs }: Path): void {
-    const { steps } = this.options;
-    const ends = `${local} here, ${remote} there`;
-    steps.set("path", "done", relayed ? `Relayed by TURN (${ends})` : `Direct (${ends})`);
-    if (relayed)
-      this.show("Connected", "What you write and send goes encrypted over a TURN server.");
-    if (roundTripMs === undefined) return;
-    steps.set(
-      "roundTrip",
-      "done",
-      roundTripMs < 1 ? "Under 1 ms" : `${Math.round(roundTripMs)} ms`,
-    );
+  private async failed(connection: RTCPeerConnection): Promise<void> {
+    const found = await candidatesOf(connection);
+    const { relayOnly } = this.options;
+    const used = connection.getConfiguration().iceServers ?? [];
+    const iceUrls = used.flatMap(({ urls }) => urls);
+    const failed = { iceUrls, relayOnly, ...found, errors: this.errors };
+    if (this.view.other !== "left") this.update({ ice: "failed", ...found, failed });
   }
 
-  private failed(attempt: Attempt, again: boolean): void {
-    const { steps } = this.options;
-    steps.set("ice", "failed", "No pair works");
-    if (total(attempt.local) === 0) steps.set("candidates", "failed", "None here");
-    this.show("Not connected", again ? "Trying once more." : "The connection could not be made.");
-    this.advise(advice(attempt));
-  }
+  // ---- what is seen of it ----
 
-  private advise(text: string | undefined): void {
-    setHidden(this.advice, text === undefined, this.title);
-    element("advice-text", HTMLParagraphElement).textContent = text ?? "";
-  }
-
-  private show(title: string, detail: string, leave = "Leave"): void {
-    this.leave.textContent = leave;
+  private update(news: Partial<View>): void {
+    this.view = { ...this.view, ...news };
+    this.renderSteps();
+    const { failed } = this.view;
+    const [title, detail, leave = "Leave"] = headlineOf(this.view);
     this.title.textContent = title;
-    this.detail.textContent = detail;
+    element("room-detail", HTMLParagraphElement).textContent = detail;
+    element("leave", HTMLButtonElement).textContent = leave;
+    setHidden(element("advice", HTMLDivElement), failed === undefined, this.title);
+    element("advice-text", HTMLParagraphElement).textContent = failed ? advice(failed) : "";
+    const choose = element("choose", HTMLButtonElement);
+    choose.disabled = this.view.peer !== "connected";
+    if (choose.disabled && document.activeElement === choose) this.title.focus();
+  }
+
+  private renderSteps(): void {
+    const { steps } = this.options;
+    const { server, other, offer, answer, local, remote, ice, path } = this.view;
+    const side = this.peer?.client.side ?? "";
+    if (server === "online") steps.set("seat", "done", `Side ${side}`);
+    else if (server !== "retrying") steps.set("seat", "active", "Opening the WebSocket");
+    else steps.set("seat", "active", "The server cannot be reached: trying again");
+    steps.set("peer", ...otherSides[other]);
+    steps.set("offer", offer ? "done" : "waiting", offer);
+    steps.set("answer", answer ? "done" : offer ? "active" : "waiting", answer);
+    const isFound = total(local) * total(remote) > 0;
+    const found = `Here: ${listed(local)}. There: ${listed(remote)}.`;
+    if (ice === "failed" && total(local) === 0) steps.set("candidates", "failed", "None here");
+    else if (offer) steps.set("candidates", isFound ? "done" : "active", found);
+    else steps.set("candidates", "waiting");
+    steps.set("ice", ...(offer ? iceWords[ice] : iceWords.closed));
+    if (path === undefined) {
+      steps.set("path", "waiting");
+      return steps.set("roundTrip", "waiting");
+    }
+    const ends = `${path.local} here, ${path.remote} there`;
+    steps.set("path", "done", `${path.relayed ? "Relayed by TURN" : "Direct"} (${ends})`);
+    const ms = path.roundTripMs;
+    if (ms !== undefined) {
+      steps.set("roundTrip", "done", ms < 1 ? "Under 1 ms" : `${Math.round(ms)} ms`);
+    }
   }
 }
 
-function total({ host, srflx, prflx, relay }: CandidateCounts): number {
+const ends: Readonly<Record<Exclude<Closed["why"], "left">, string>> = {
+  closed: "",
+  replaced: "This side of the room was opened in another tab. You can close this one.",
+  busy: "Somebody else has this side of the room.",
+  invalid: "The server does not know this room any more.",
+  refused: "The server refused a message of this page. Reload it.",
+};
+
+const otherSides: Readonly<Record<View["other"], [StepState, string]>> = {
+  awaited: ["active", "Not here yet"],
+  here: ["done", "In the room"],
+  doubt: ["active", "Lost the server, or has left"],
+  away: ["active", "Lost the server, or has left"],
+  left: ["failed", "Has left"],
+};
+
+const iceWords: Readonly<Record<RTCIceConnectionState, [StepState, string]>> = {
+  new: ["active", "Trying pairs of addresses"],
+  checking: ["active", "Trying pairs of addresses"],
+  connected: ["done", "A pair works"],
+  completed: ["done", "A pair works"],
+  disconnected: ["active", "No answer at the moment"],
+  failed: ["failed", "No pair works"],
+  closed: ["waiting", ""],
+};
+
+/** Title, what it means, and what the button to leave says. */
+function headlineOf({ other, peer, path, failed }: View): [string, string, string?] {
+  const anew = "Start anew";
+  if (other === "left") {
+    return ["The other side has left", "Save what you want to keep, then start anew.", anew];
+  }
+  if (peer === "connected") {
+    const way = path?.relayed
+      ? "goes encrypted over a TURN server."
+      : "goes directly to the other browser.";
+    return ["Connected", `What you write and send ${way}`];
+  }
+  if (other === "away") {
+    const words = "Messages wait in its mailbox. If it doesn’t come back, start anew.";
+    return ["The other side is away", words, anew];
+  }
+  if (failed) return ["Not connected", "Trying once more."];
+  if (peer !== "reconnecting" && other !== "doubt") {
+    return ["Connecting", "Both browsers look for a way to each other."];
+  }
+  return ["Reconnecting", "Messages wait in the other side’s mailbox meanwhile."];
+}
+
+/** What the tab has to keep to be the same client after a reload. */
+function newSession({ client, code, expiresAt }: Peer): Session {
+  const { appId = "", side = "A", sid, deliveredUpTo } = client;
+  const clockAheadMs = Date.now() - client.serverNow();
+  const own = { appId, side, sid, deliveredUpTo, clockAheadMs };
+  return code === "" ? own : { ...own, code, expiresAt };
+}
+
+/** The candidates of both sides, as the connection's statistics have them. */
+async function candidatesOf(connection: RTCPeerConnection) {
+  const counts = { local: { ...noCandidates }, remote: { ...noCandidates } };
+  (await connection.getStats()).forEach(({ type, candidateType }) => {
+    const side = type === "local-candidate" ? "local" : "remote";
+    const isCandidate = type === `${side}-candidate` && candidateType in noCandidates;
+    if (isCandidate) counts[side][candidateType as keyof CandidateCounts]++;
+  });
+  return counts;
+}
+
+function total({ host, srflx, prflx, relay }: typeof noCandidates): number {
   return host + srflx + prflx + relay;
 }
 
 /** `2 host, 1 relay` */
-function listed(counts: CandidateCounts): string {
+function listed(counts: typeof noCandidates): string {
   const found = (["host", "srflx", "prflx", "relay"] as const).filter((type) => counts[type] > 0);
   return found.map((type) => `${counts[type]} ${type}`).join(", ") || "none";
 }

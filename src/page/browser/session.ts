@@ -36,15 +36,3 @@ export function saveSession(session: Session | undefined): void {
     // Private windows of some browsers.
   }
 }
-
-/** Smaller differences come from the Date header's whole seconds and the time of the answer. */
-const toleratedMs = 2_000;
-
-/**
- * How far this device's clock is ahead of the server's, ms, negative when behind: times from the
- * server are by its own clock. `answeredAt` is the server's time at this moment.
- */
-export function clockAheadMs(answeredAt: number): number {
-  const ahead = Date.now() - answeredAt;
-  return Math.abs(ahead) < toleratedMs ? 0 : ahead;
-}

@@ -1,6 +1,6 @@
 import { element } from "./elements.ts";
 
-type StepState = "waiting" | "active" | "done" | "failed";
+export type StepState = "waiting" | "active" | "done" | "failed";
 
 const titles = {
   code: "Code",

@@ -18,11 +18,14 @@ export class Waiting {
     anchor.href = link;
     anchor.textContent = link.replace(/^https?:\/\//, "");
     const isNear = /^(?:(?:.+\.)?localhost|127\.[\d.]+|\[::1\])$/.test(location.hostname);
-    const qr = element("qr", HTMLDivElement);
     // A phone that scans localhost looks for the page on itself.
-    qr.hidden = isNear;
-    element("no-qr", HTMLParagraphElement).hidden = !isNear;
-    if (!isNear) qr.replaceChildren(qrCode(link));
+    const far = isNear ? lanLink(link) : link;
+    const qr = element("qr", HTMLDivElement);
+    qr.hidden = far === undefined;
+    element("no-qr", HTMLParagraphElement).hidden = far !== undefined;
+    element("lan", HTMLParagraphElement).hidden = far === undefined || far === link;
+    element("lan-link", HTMLSpanElement).textContent = far ?? "";
+    if (far !== undefined) qr.replaceChildren(qrCode(far));
     const copy = element("copy", HTMLButtonElement);
     copy.textContent = "Copy link";
     // Pages that came over plain HTTP may not write to the clipboard.
@@ -46,6 +49,15 @@ export class Waiting {
   hide(): void {
     clearInterval(this.timer);
   }
+}
+
+/** The link by this machine's address in its network; undefined where the server told none. */
+function lanLink(link: string): string | undefined {
+  const host = document.querySelector("meta[name=lan]")?.getAttribute("content");
+  if (!host) return undefined;
+  const url = new URL(link);
+  url.hostname = host;
+  return url.href;
 }
 
 const svgNamespace = "http://www.w3.org/2000/svg";

@@ -9,7 +9,11 @@ export function isAnyAddress(host: string): boolean {
 /** `localhost`, 127.0.0.0/8 and ::1. */
 export function isLoopback(host: string): boolean {
   const bare = withoutBrackets(host).toLowerCase();
-  return bare === "localhost" || bare === "::1" || /^127\.\d+\.\d+\.\d+$/.test(bare);
+  return (
+    bare === "localhost" ||
+    /^(?:::1|0:0:0:0:0:0:0:1)$/.test(bare) ||
+    /^127\.\d+\.\d+\.\d+$/.test(bare)
+  );
 }
 
 /** Where this machine reaches a server that listens on `host`, as it stands in a URL. */
@@ -30,26 +34,28 @@ function withoutBrackets(host: string): string {
 }
 
 /**
- * Addresses at which other machines find a server that listens on `host`: none when that is a
- * certain one, IPv6 only on `::`. Link-local ones need a zone and are left out.
+ * Addresses at which other machines find a server that listens on every address: empty for any other
+ * `host`; IPv6 addresses only for `::`. Link-local ones need a zone and are left out. The first is the
+ * one that a phone in the same network most likely reaches.
  */
 export function lanAddresses(
   host: string,
   interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,
 ): readonly string[] {
   if (!isAnyAddress(host)) return [];
-  return Object.values(interfaces)
-    .flatMap((infos) => infos ?? [])
+  const names = Object.keys(interfaces).toSorted((a, b) => rank(a) - rank(b));
+  return names
+    .flatMap((name) => interfaces[name] ?? [])
     .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
     .filter(({ family }) => family === "IPv4" || host.includes(":"))
     .map(({ address }) => address);
 }
 
-/**
- * From now on `fetch` goes through no proxy that the environment names (HTTP_PROXY): it is to reach
- * this machine, or the very server that is examined. It has no option for that.
- */
-export function connectDirectly(): void {
-  process.env["NO_PROXY"] = "*";
-  process.env["no_proxy"] = "*";
+/** Networks of containers, virtual machines and VPNs come last: no phone is in them. */
+function rank(name: string): number {
+  return /^(?:br-|cni|docker|lxc|podman|tailscale|tap|tun|utun|veth|vEthernet|virbr|vmnet|wg|zt)/.test(
+    name,
+  )
+    ? 1
+    : 0;
 }

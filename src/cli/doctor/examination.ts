@@ -1,0 +1,67 @@
+import type { Clock } from "../../base/clock.ts";
+import type { DoctorSocket } from "./socket-steps.ts";
+import type { Target } from "./target.ts";
+
+/** Steps that are taken only when asked for. */
+export interface OptionalSteps {
+  /** A page's origin that has to be allowed. */
+  readonly origin?: string | undefined;
+  /** How long a connection without frames has to stay open. */
+  readonly idleMs?: number | undefined;
+}
+
+/** What the steps know, and what earlier steps leave for later ones. */
+export class Examination implements OptionalSteps {
+  /** Set by Name. */
+  addresses: readonly string[] = [];
+  /** Set by Mint. Both are secrets: never shown. */
+  room = { code: "", appId: "" };
+  /** Set by Socket A and Socket B; closed when the examination ends. */
+  declare a: DoctorSocket;
+  declare b: DoctorSocket;
+  /** Set by ICE servers. */
+  iceServers: readonly IceServer[] = [];
+
+  readonly origin: string | undefined;
+  readonly idleMs: number | undefined;
+
+  constructor(
+    readonly target: Target,
+    { origin, idleMs }: OptionalSteps,
+    readonly clock: Clock,
+    readonly resolve: (host: string) => Promise<readonly string[]>,
+  ) {
+    this.origin = origin;
+    this.idleMs = idleMs;
+  }
+}
+
+export interface IceServer {
+  readonly urls: readonly string[];
+  /** Both are secrets: never shown. */
+  readonly username: string | undefined;
+  readonly credential: string | undefined;
+}
+
+/** What one step found. */
+export type Verdict =
+  | {
+      readonly ok: true;
+      readonly found: string;
+      /** What deserves a look although it works. */
+      readonly warning?: string | undefined;
+    }
+  | {
+      readonly ok: false;
+      readonly found: string;
+      /** The likely cause, and what to do. */
+      readonly remedy: string;
+    };
+
+export function passed(found: string, warning?: string): Verdict {
+  return { ok: true, found, warning };
+}
+
+export function failed(found: string, remedy: string): Verdict {
+  return { ok: false, found, remedy };
+}

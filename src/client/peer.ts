@@ -1,0 +1,599 @@
+/**
+ * From a code to an RTCPeerConnection that stays: what every user of `SignalingClient` would write.
+ *
+ *     const peer = await connect({ url: "https://signal.example.com" });      // or with { code }
+ *     show(peer.code);                                                        // for the other side
+ *     const chat = peer.channel("chat");
+ *     chat.onmessage = (data) => show(data);
+ *     chat.onopen = () => chat.send("hello");
+ *     const { why } = await peer.closed;                                      // "left", "busy", …
+ *
+ * Both sides use it. It negotiates as either side adds tracks and channels, restarts ICE when the
+ * network changes, gets TURN from the server, survives a restart of the server and a reload of the
+ * other side, and says goodbye, so that the other side can tell leaving from losing.
+ */
+import {
+  type ClientOptions,
+  type ClientState,
+  type IceServer,
+  iceServers,
+  type Reason,
+  type RelayFrame,
+  type Side,
+  SignalingClient,
+} from "./client.ts";
+
+/**
+ * `waiting` for the other side to come; `connecting`; `connected`: channels are open;
+ * `reconnecting`: the connection was lost and is being made anew; `closed`.
+ */
+export type PeerState = "waiting" | "connecting" | "connected" | "reconnecting" | "closed";
+
+/** `left`: the other side said goodbye. `closed`: this side did. The others are the client's ends. */
+export interface Closed {
+  readonly why: "left" | "closed" | "replaced" | "busy" | "invalid" | "refused";
+  readonly reason?: Reason;
+}
+
+export interface PeerEvents {
+  state(state: PeerState): void;
+  /**
+   * A connection was made: the first, or one in place of a connection that is lost. Add tracks here,
+   * and listen to `track` and `datachannel`.
+   */
+  connection(connection: RTCPeerConnection): void;
+  /** How this side's connection to the server is. */
+  server(state: ClientState): void;
+  /** The other side came to the server, or lost it. The connection may outlive that. */
+  present(isThere: boolean): void;
+  /** What the other side has sent by `send`. */
+  mail(payload: unknown, seq: number): void;
+  /** ICE found no way, or one that worked is lost. It is tried again while the other side is there. */
+  failed(connection: RTCPeerConnection): void;
+}
+
+export interface PeerOptions extends Omit<ClientOptions, "on"> {
+  /** The other side's code. Without it, and without `appId`, a code is made. */
+  readonly code?: string;
+  /** How long a code that is made lives, in seconds. */
+  readonly ttl?: number;
+  readonly on?: Partial<PeerEvents>;
+  /**
+   * A client that was opened before the code was known: redeeming is one round trip then. Its events
+   * go to the peer from now on. If the code is wrong it stays open for another one.
+   */
+  readonly client?: SignalingClient;
+  /** More for RTCPeerConnection; its ICE servers replace those of the server. */
+  readonly rtc?: RTCConfiguration;
+  /** Where there is no global RTCPeerConnection, as in Node. */
+  readonly RTCPeerConnection?: new (
+    configuration: RTCConfiguration,
+  ) => RTCPeerConnection;
+}
+
+/** What a peer says to a peer by way of the server: one negotiation is one `session`. */
+interface Signal {
+  readonly session?: string | undefined;
+  /** Said by `sender_ready`: the sender leaves for ever. */
+  readonly bye?: boolean;
+}
+
+/** Data for the mailbox: the peers' own, or the application's. */
+type Letter = { readonly signal: RelayFrame } | { readonly mail: unknown };
+
+/** A lost path may come back by itself within this. */
+const lostMs = 2_000;
+/** Side B waits this long for an offer in its mail before it asks for one. */
+const mailMs = 150;
+/** How often it asks for one. */
+const askAgainMs = 4_000;
+/** How long an answer, and then a connection, may take. */
+const negotiationMs = 20_000;
+/** Without TURN it gets this long, once TURN is to be had. */
+const withoutTurnMs = 1_500;
+/** Between tries of a connection that fails. */
+const againMs = 3_000;
+
+/**
+ * Makes a code, redeems one, or joins a room that is known (`appId`, `side`). Resolves as soon as
+ * the room is known, before the other side is there. Rejects with a `RendezvousError` when there is
+ * no room to be had: `code_gone` for a wrong code.
+ */
+export async function connect(options: PeerOptions): Promise<Peer> {
+  const { code, ttl, on: _, ...clientOptions } = options;
+  const client = options.client ?? new SignalingClient(clientOptions);
+  const peer = new Peer(client, options);
+  try {
+    if (code !== undefined) await client.redeem(code);
+    else if (client.appId === undefined) {
+      const minted = await client.mint(ttl);
+      peer.code = minted.code;
+      peer.expiresAt = minted.expiresAt;
+    }
+    return peer;
+  } catch (error) {
+    if (options.client === undefined) client.close();
+    throw error;
+  }
+}
+
+export class Peer {
+  /** For the other side; empty unless this side has made it. */
+  code = "";
+  /** When that code ends, by the server's clock (`client.serverNow`). */
+  expiresAt = "";
+  state: PeerState = "waiting";
+  /** The current one. Undefined on side B until the other side has made its offer. */
+  connection: RTCPeerConnection | undefined;
+  /** Resolves when it is over for ever. */
+  readonly closed: Promise<Closed>;
+  readonly client: SignalingClient;
+  private readonly options: PeerOptions;
+  private readonly end: (closed: Closed) => void;
+  /** For the peers' own use: it is always there, so that there is something to negotiate. */
+  private readonly control = new Channel("", []);
+  private readonly channels = new Map([["", this.control]]);
+  private session = "";
+  private isPeerThere = false;
+  /** An offer is being made: the other side's has to wait (W3C WebRTC, section 10.7). */
+  private makesOffer = false;
+  private ignoresOffer = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private reported = false;
+  /** Signals are handled one after the other: most of them wait for the browser. */
+  private turn: Promise<void> = Promise.resolve();
+
+  /** `connect` makes one. */
+  constructor(client: SignalingClient, options: PeerOptions) {
+    this.client = client;
+    this.options = options;
+    const { promise, resolve } = withResolvers<Closed>();
+    this.closed = promise;
+    this.end = resolve;
+    client.on = {
+      state: (state, why) => {
+        options.on?.server?.(state);
+        if (why?.retries === false) this.finish(state as Closed["why"], why);
+      },
+      welcome: ({ peer }) => {
+        if (!peer && this.side === "A") this.leaveOffer();
+      },
+      peerJoined: () => this.inTurn(() => this.peerJoined()),
+      peerLeft: () => this.peerLeft(),
+      relay: (frame) => this.inTurn(() => this.received(frame)),
+      mail: (payload, seq) => this.opened(payload as Letter, seq),
+    };
+    this.control.onmessage = (data) => this.controlled(data);
+    globalThis.addEventListener?.("online", this.online);
+  }
+
+  get side(): Side {
+    return this.client.side ?? "A";
+  }
+
+  /** A data channel of this name; both sides ask for it. It lives on where the connection is made anew. */
+  channel(label: string): Channel {
+    let channel = this.channels.get(label);
+    if (channel === undefined) {
+      channel = new Channel(label, [...this.channels.values()]);
+      this.channels.set(label, channel);
+      if (this.connection) channel.attach(this.connection);
+    }
+    return channel;
+  }
+
+  /** Mail: waits at the server until the other side has it, though it be away. */
+  send(payload: unknown): Promise<number> {
+    return this.client.send({ mail: payload } satisfies Letter);
+  }
+
+  /** For those who know better that the network has changed: tries both connections anew. */
+  reconnect(): void {
+    this.client.reconnect();
+    const { connection } = this;
+    if (connection && this.state !== "waiting") this.restartIn(connection, 0);
+  }
+
+  /** Says goodbye and ends everything. */
+  close(): void {
+    // By both ways: one of them may be broken.
+    this.control.send("bye");
+    this.signal({ type: "sender_ready", bye: true });
+    this.finish("closed");
+  }
+
+  // ---- signals ----
+
+  /** The other side has arrived, perhaps on a new socket, perhaps as a new page. */
+  private peerJoined(): void {
+    this.isPeerThere = true;
+    this.options.on?.present?.(true);
+    const { side } = this;
+    if (this.state === "waiting") this.enter("connecting");
+    const { connection } = this;
+    if (side === "A") return connection ? this.useTurn(connection) : this.open(newSession());
+    if (connection) return this.signal({ type: "sender_ready" });
+    // The offer may be in the mail that is on its way.
+    this.askForOfferIn(mailMs);
+  }
+
+  private askForOfferIn(ms: number): void {
+    this.after(ms, () => {
+      if (this.connection || !this.isPeerThere) return;
+      this.signal({ type: "sender_ready" });
+      this.askForOfferIn(askAgainMs);
+    });
+  }
+
+  /** Its page may have crashed, or only its socket broken: then the control channel answers. */
+  private peerLeft(): void {
+    this.isPeerThere = false;
+    this.options.on?.present?.(false);
+    if (this.control.send("ping")) this.enter("reconnecting");
+  }
+
+  private controlled(data: unknown): void {
+    if (data === "ping") this.control.send("pong");
+    if (data === "bye") return this.finish("left");
+    if (this.connection?.connectionState === "connected") this.enter("connected");
+  }
+
+  /** Side A's first offer waits as mail, so that the other side finds it as it comes. */
+  private leaveOffer(): void {
+    if (this.connection !== undefined || this.options.rtc?.iceTransportPolicy === "relay") return;
+    this.open(newSession());
+  }
+
+  private opened(letter: Letter, seq: number): void {
+    if ("signal" in letter) this.inTurn(() => this.received(letter.signal));
+    else this.options.on?.mail?.(letter.mail, seq);
+  }
+
+  private async received(frame: RelayFrame): Promise<void> {
+    const { session, bye } = frame as Signal;
+    if (bye) return this.finish("left");
+    if (frame.type === "sender_ready") return this.peerHas(session);
+    if (frame.type === "offer" && session !== undefined && session !== this.session) {
+      // Side A names sessions. What comes of another one is too late.
+      if (this.side === "A") return;
+      this.open(session);
+    }
+    const { connection } = this;
+    if (connection === undefined || session !== this.session) return;
+    if (frame.type === "ice") return this.candidate(connection, frame.candidate);
+    await this.described(connection, frame);
+  }
+
+  /** Side B says which session it is in, each time it arrives. */
+  private peerHas(session: string | undefined): void {
+    const { connection } = this;
+    if (this.side === "B" || connection === undefined) return;
+    if (session === this.session) {
+      if (/disconnected|failed/.test(connection.connectionState)) connection.restartIce();
+    } else if (connection.signalingState === "have-local-offer" && !connection.remoteDescription) {
+      // It has not read its mail yet, or came without: the same offer again.
+      this.describe(connection);
+    } else this.open(newSession());
+  }
+
+  /** Perfect negotiation (W3C WebRTC, section 10.7): side B gives way. */
+  private async described(
+    connection: RTCPeerConnection,
+    { type, sdp }: Extract<RelayFrame, { sdp: string }>,
+  ): Promise<void> {
+    const { remoteDescription, signalingState } = connection;
+    const isRepeated = remoteDescription?.type === type && remoteDescription.sdp === sdp;
+    if (isRepeated && signalingState === "stable") {
+      if (type === "offer") this.describe(connection);
+      return;
+    }
+    if (type === "answer" && signalingState !== "have-local-offer") return;
+    const collides = type === "offer" && (this.makesOffer || signalingState !== "stable");
+    this.ignoresOffer = collides && this.side === "A";
+    if (this.ignoresOffer) return;
+    await connection.setRemoteDescription({ type, sdp });
+    if (type === "answer") return;
+    await connection.setLocalDescription();
+    this.describe(connection);
+  }
+
+  private async candidate(
+    connection: RTCPeerConnection,
+    candidate: RTCIceCandidateInit | null,
+  ): Promise<void> {
+    // Of an offer that was ignored, of another ICE generation, or of a kind that cannot be used here.
+    await connection.addIceCandidate(candidate ?? undefined).catch(() => {});
+  }
+
+  private describe({ localDescription }: RTCPeerConnection): void {
+    if (localDescription === null) return;
+    const { type, sdp } = localDescription;
+    this.signal({ type, sdp });
+  }
+
+  /** To the other side; into its mailbox while it has not come yet. */
+  private signal(frame: object): void {
+    const signal = { ...frame, session: this.session || undefined } as unknown as RelayFrame;
+    if (this.state !== "waiting") this.client.relay(signal);
+    else if (this.connection) this.client.send({ signal } satisfies Letter).catch(() => {});
+  }
+
+  private inTurn(run: () => void | Promise<void>): void {
+    this.turn = this.turn
+      .then(() => (this.state === "closed" ? undefined : run()))
+      .catch(() => this.connection && this.fails(this.connection));
+  }
+
+  // ---- the connection ----
+
+  /** A new connection in place of the current one. */
+  private open(session: string): void {
+    this.connection?.close();
+    const Connection = this.options.RTCPeerConnection ?? RTCPeerConnection;
+    const { iceServers: servers } = this.client;
+    const connection = new Connection({ iceServers: servers, ...this.options.rtc });
+    this.connection = connection;
+    this.session = session;
+    this.ignoresOffer = false;
+    this.reported = false;
+    this.listen(connection);
+    for (const channel of this.channels.values()) channel.attach(connection);
+    this.options.on?.connection?.(connection);
+  }
+
+  private listen(connection: RTCPeerConnection): void {
+    const isCurrent = () => this.connection === connection;
+    connection.addEventListener("negotiationneeded", () => {
+      if (isCurrent()) void this.offer(connection);
+    });
+    let found = 0;
+    connection.addEventListener("icecandidate", ({ candidate }) => {
+      if (!isCurrent() || candidate === null) return;
+      if (candidate.candidate !== "") found++;
+      this.signal({ type: "ice", candidate: candidate.toJSON() });
+    });
+    connection.addEventListener("icegatheringstatechange", () => {
+      // Without an address of its own there is nothing to wait for.
+      const isHopeless = connection.iceGatheringState === "complete" && found === 0;
+      if (isCurrent() && isHopeless) this.fails(connection);
+    });
+    connection.addEventListener("connectionstatechange", () => {
+      if (isCurrent()) this.changed(connection);
+    });
+  }
+
+  private async offer(connection: RTCPeerConnection): Promise<void> {
+    try {
+      this.makesOffer = true;
+      await connection.setLocalDescription();
+      if (this.connection !== connection) return;
+      this.describe(connection);
+      if (connection.connectionState === "new") this.restartIn(connection, negotiationMs);
+    } catch {
+      // The other side's offer came first: it is answered, and this one is needed no more, or later.
+    } finally {
+      this.makesOffer = false;
+    }
+  }
+
+  private changed(connection: RTCPeerConnection): void {
+    clearTimeout(this.timer);
+    switch (connection.connectionState) {
+      case "connected":
+        this.enter("connected");
+        void this.report(connection);
+        return;
+      case "disconnected":
+        this.enter("reconnecting");
+        this.restartIn(connection, lostMs);
+        return;
+      case "failed":
+        this.fails(connection);
+    }
+  }
+
+  private fails(connection: RTCPeerConnection): void {
+    if (this.connection !== connection || this.state === "closed") return;
+    this.client.report("ice-failed", { reason: "ice-failed" });
+    this.options.on?.failed?.(connection);
+    if (this.state !== "waiting") this.enter("reconnecting");
+    this.restartIn(connection, againMs);
+  }
+
+  /** Looks for a way again, with fresh ICE servers; side A makes the offer where both are there. */
+  private restartIn(connection: RTCPeerConnection, ms: number): void {
+    this.after(ms, () => {
+      if (this.connection !== connection || connection.connectionState === "connected") return;
+      this.restartIn(connection, 4 * againMs);
+      if (this.isPeerThere) void this.restart(connection);
+    });
+  }
+
+  /** In place of what was to happen before. */
+  private after(ms: number, run: () => void): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(run, ms);
+  }
+
+  private async restart(connection: RTCPeerConnection): Promise<void> {
+    const { client } = this;
+    if (client.appId !== undefined && hasExpired(client.iceServers, client.serverNow())) {
+      const asked = iceServers(this.options.url, client.appId, this.side);
+      client.iceServers = (await asked.catch(() => client)).iceServers;
+    }
+    if (this.connection !== connection) return;
+    this.configure(connection);
+    // An offer that has no answer yet, perhaps because it was lost, goes once more.
+    if (connection.signalingState === "have-local-offer") this.describe(connection);
+    else connection.restartIce();
+  }
+
+  /** TURN comes with the other side: it gets its turn where the direct way takes too long. */
+  private useTurn(connection: RTCPeerConnection): void {
+    if (!this.client.iceServers.some(({ credential }) => credential !== undefined)) return;
+    this.configure(connection);
+    if (connection.connectionState === "new" || connection.connectionState === "connecting") {
+      this.restartIn(connection, withoutTurnMs);
+    }
+  }
+
+  private configure(connection: RTCPeerConnection): void {
+    connection.setConfiguration({ iceServers: this.client.iceServers, ...this.options.rtc });
+  }
+
+  private readonly online = (): void => this.reconnect();
+
+  private async report(connection: RTCPeerConnection): Promise<void> {
+    if (this.reported) return;
+    this.reported = true;
+    const path = await pathOf(connection).catch(() => undefined);
+    this.client.report("ice-connected", { mode: path?.relayed ? "relay" : "direct" });
+  }
+
+  private enter(state: PeerState): void {
+    if (this.state === state || this.state === "closed") return;
+    this.state = state;
+    this.options.on?.state?.(state);
+  }
+
+  private finish(why: Closed["why"], reason?: Reason): void {
+    if (this.state === "closed") return;
+    this.enter("closed");
+    clearTimeout(this.timer);
+    globalThis.removeEventListener?.("online", this.online);
+    for (const channel of this.channels.values()) channel.end();
+    this.connection?.close();
+    this.client.close();
+    this.end({ why, ...(reason && { reason }) });
+  }
+}
+
+/**
+ * An RTCDataChannel that outlives its connection: when that is made anew, it opens again. The two
+ * sides agree on its id by its label (RFC 8832 is not needed for it).
+ */
+export class Channel {
+  onopen: (() => void) | undefined;
+  onmessage: ((data: string | ArrayBuffer) => void) | undefined;
+  onclose: (() => void) | undefined;
+  /** The current one, for its `bufferedAmount` and the like. */
+  raw: RTCDataChannel | undefined;
+  readonly label: string;
+  private readonly id: number;
+
+  constructor(label: string, others: readonly Channel[]) {
+    this.label = label;
+    this.id = idOf(label);
+    const other = others.find(({ id }) => id === this.id);
+    if (other) {
+      throw new Error(`Channels "${label}" and "${other.label}" have one id. Rename one of them.`);
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.raw?.readyState === "open";
+  }
+
+  /** False when the channel is not open: nothing was sent. */
+  send(data: string | ArrayBuffer | ArrayBufferView<ArrayBuffer>): boolean {
+    if (this.raw?.readyState !== "open") return false;
+    this.raw.send(data as ArrayBuffer);
+    return true;
+  }
+
+  attach(connection: RTCPeerConnection): void {
+    this.end();
+    const raw = connection.createDataChannel(this.label, { negotiated: true, id: this.id });
+    this.raw = raw;
+    raw.binaryType = "arraybuffer";
+    raw.onopen = () => this.raw === raw && this.onopen?.();
+    raw.onmessage = ({ data }) => this.raw === raw && this.onmessage?.(data);
+    raw.onclose = () => this.raw === raw && this.end();
+  }
+
+  end(): void {
+    const { raw } = this;
+    this.raw = undefined;
+    if (raw) this.onclose?.();
+  }
+}
+
+/** The way that data takes. */
+export interface Path {
+  /** Over TURN. */
+  readonly relayed: boolean;
+  /** Types of both ends: `host`, `srflx`, `prflx` or `relay`. */
+  readonly local: string;
+  readonly remote: string;
+  readonly roundTripMs: number | undefined;
+}
+
+interface Stats {
+  readonly type: string;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
+  readonly candidateType?: string;
+  readonly currentRoundTripTime?: number;
+  readonly nominated?: boolean;
+  readonly state?: string;
+}
+
+/** Reads the way from the connection's statistics; undefined while there is no way. */
+export async function pathOf(connection: RTCPeerConnection): Promise<Path | undefined> {
+  const stats = new Map<string, Stats>();
+  (await connection.getStats()).forEach((entry: Stats & { id: string }) => {
+    stats.set(entry.id, entry);
+  });
+  const pair = chosenPair(stats);
+  const local = stats.get(pair?.localCandidateId ?? "")?.candidateType;
+  const remote = stats.get(pair?.remoteCandidateId ?? "")?.candidateType;
+  if (pair === undefined || local === undefined || remote === undefined) return undefined;
+  const seconds = pair.currentRoundTripTime;
+  const relayed = local === "relay" || remote === "relay";
+  return {
+    relayed,
+    local,
+    remote,
+    roundTripMs: seconds === undefined ? undefined : seconds * 1000,
+  };
+}
+
+/** Firefox names no transport: there, the pair that is nominated and works. */
+function chosenPair(stats: ReadonlyMap<string, Stats>): Stats | undefined {
+  const all = [...stats.values()];
+  const transport = all.find(({ selectedCandidatePairId: id }) => id !== undefined);
+  if (transport !== undefined) return stats.get(transport.selectedCandidatePairId ?? "");
+  return all.find(
+    ({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded",
+  );
+}
+
+/** User names that the server makes begin with the second in which they end. */
+function hasExpired(servers: readonly IceServer[], now: number): boolean {
+  return servers.some(({ username = "" }) => {
+    const seconds = /^(\d{9,}):/.exec(username)?.[1];
+    return seconds !== undefined && Number(seconds) * 1000 < now;
+  });
+}
+
+/** In the upper half: the lower one is for channels of the application's own. */
+function idOf(label: string): number {
+  let hash = 0;
+  for (const character of label) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 509;
+  return 512 + hash;
+}
+
+/** Tells negotiations apart. It is no secret. */
+function newSession(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+}
+
+/** Promise.withResolvers is younger than Node 20. */
+function withResolvers<T>() {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,103 @@
+import type { Client } from "../admission/clients.ts";
+import type { RateLimiter } from "../admission/rate-limit.ts";
+import type { Code } from "../base/ids.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import { faultOf, type ProblemOptions } from "../http/problem.ts";
+import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protocol/frames.ts";
+import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
+import type { NoSeat } from "../signaling/arrival.ts";
+import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../signaling/context.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
+import type { Refusal, Tally } from "../telemetry/tally.ts";
+
+/** How a newcomer hears that there is no seat for it. */
+export const noSeats = {
+  rooms_full: "rooms_full",
+  rooms_share: "too_many_rooms",
+  unreachable: "store_unreachable",
+} as const satisfies Record<NoSeat, RoomRefusal>;
+
+/**
+ * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
+ * as the calls over HTTP.
+ */
+export function createEntrance(options: {
+  readonly rendezvous: Rendezvous;
+  readonly limiter: RateLimiter;
+  readonly draining: () => boolean;
+  /** ms since the Unix epoch. */
+  readonly now: () => number;
+  readonly tally: Pick<Tally, "refusals">;
+  readonly connectionLog: ConnectionLog | undefined;
+  /** Gets each refusal. */
+  readonly limited: (code: RoomRefusal, address: string) => void;
+}): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
+  const { rendezvous, limiter, draining, now, connectionLog } = options;
+
+  const askForRoom: AskForRoom = (type, frame, client) => {
+    const passage = limiter.take(client.accounts);
+    if (!passage.ok) return refuse(client, "rate_limited", "rate_limited", passage);
+    if (draining()) return refuse(client, "draining", "draining");
+    const schema = clientFrames[type].schema;
+    const fields = schema.safeParse(frame);
+    if (!fields.success) {
+      return refuse(client, "bad_request", "malformed", { detail: faultsIn(type, fields.error) });
+    }
+    const { sid = "" } = fields.data;
+    if ("code" in fields.data) return redeem(fields.data.code as Code, sid, client);
+    if ("appID" in fields.data) {
+      const { appID: appId, side } = fields.data;
+      return { identity: identityOf(appId, side, sid), frame: undefined };
+    }
+    return mint(fields.data.ttl, sid, client);
+  };
+  return { askForRoom, describeNoSeat: (why, client) => refuse(client, why, noSeats[why]) };
+
+  function mint(ttl: unknown, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
+    const ttlMs = typeof ttl === "number" && ttl > 0 ? ttl * 1000 : undefined;
+    return andThen(rendezvous.mint({ ttlMs, client }), (minted) => {
+      if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
+      const { code, appId, expiresAt } = minted;
+      connectionLog?.minted(appId, client.address);
+      const room = { appID: appId, side: "A", expiresAt: timeOf(expiresAt) } as const;
+      const frame = serverFrame("minted", { code, ...room, now: timeOf(now()) });
+      return { identity: identityOf(appId, "A", sid), frame };
+    });
+  }
+
+  function redeem(code: Code, sid: string, client: Client): MaybePromise<Entered | RefusedRoom> {
+    return andThen(rendezvous.redeem(code, client), (guess) => {
+      if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
+      const { appId, expiresAt } = guess.entry;
+      connectionLog?.redeemed(appId, client.address);
+      const room = { appID: appId, side: "B", expiresAt: timeOf(expiresAt) } as const;
+      const frame = serverFrame("redeemed", { ...room, now: timeOf(now()) });
+      return { identity: identityOf(appId, "B", sid), frame };
+    });
+  }
+
+  function refuse(
+    { address }: Client,
+    counted: Refusal,
+    code: RoomRefusal,
+    words?: ProblemOptions,
+  ): RefusedRoom {
+    options.tally.refusals[counted]++;
+    options.limited(code, address);
+    return { code, ...faultOf(code, words) };
+  }
+}
+
+/** Such a socket has no URL that could ask for another dialect. */
+function identityOf(
+  appId: Entered["identity"]["appId"],
+  side: Entered["identity"]["side"],
+  sid: string,
+): Entered["identity"] {
+  return { appId, side, sid, mailboxClient: true, v2: true };
+}
+
+/** RFC 3339. */
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,52 @@
+// What a person writes without looking twice. It has to compile; it is never run.
+import {
+  type ClientState,
+  type IceServer,
+  mint,
+  RendezvousError,
+  SignalingClient,
+} from "nt-signal-client";
+import { connect } from "nt-signal-client/peer";
+import * as ws from "ws";
+
+export async function byHand(url: string): Promise<RTCPeerConnection> {
+  const { code, appID } = await mint(url);
+  document.title = code;
+  const client = new SignalingClient({ url, appId: appID, side: "A", WebSocket: ws.WebSocket });
+  const peer = new RTCPeerConnection({ iceServers: client.iceServers });
+  peer.onicecandidate = ({ candidate }) => client.relay({ type: "ice", candidate });
+  client.on.welcome = async ({ iceServers = [] }) => {
+    peer.setConfiguration({ iceServers });
+    await peer.setLocalDescription();
+    client.relay(peer.localDescription);
+  };
+  client.on.relay = async (frame) => {
+    switch (frame.type) {
+      case "offer":
+      case "answer":
+        await peer.setRemoteDescription(frame);
+        break;
+      case "ice":
+        if (frame.candidate) await peer.addIceCandidate(frame.candidate);
+    }
+  };
+  client.on.state = (state: ClientState, why) => {
+    if (why && !why.retries) alert(`${state}: ${why.detail} (${why.code})`);
+  };
+  return peer;
+}
+
+export async function byPeer(url: string, code: string, camera: MediaStream): Promise<string> {
+  const turn: IceServer[] = [{ urls: "turn:turn.example.com", username: "u", credential: "c" }];
+  try {
+    const peer = await connect({ url, code, rtc: { iceServers: turn } });
+    const chat = peer.channel("chat");
+    chat.onmessage = (data) => typeof data === "string" && alert(data);
+    chat.onopen = () => chat.send("hello");
+    for (const track of camera.getTracks()) peer.connection?.addTrack(track, camera);
+    return (await peer.closed).why;
+  } catch (error) {
+    if (error instanceof RendezvousError && error.code === "code_gone") return "Wrong code";
+    throw error;
+  }
+}
