@@ -257,6 +257,7 @@ export class Inbox implements Served {
     }
     if (this.waiting === undefined || this.head < this.waiting.length) return;
     this.clear();
+    this.options.fairQueue.caughtUp(this.connection);
     this.connection.resume(pauseReasons.inbox);
     this.connection.resume(pauseReasons.rate);
   }
