@@ -16,7 +16,7 @@ export function isLoopback(host: string): boolean {
   );
 }
 
-/** Where this machine reaches a server that listens on `host`, as it stands in a URL. */
+/** The host, for a URL, at which this machine reaches a server that listens on `host`. */
 export function ownAddress(host: string): string {
   const bare = withoutBrackets(host);
   if (bare === "0.0.0.0") return "127.0.0.1";
@@ -24,7 +24,7 @@ export function ownAddress(host: string): string {
   return inUrl(bare);
 }
 
-/** As a host stands in a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
+/** For a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
 export function inUrl(host: string): string {
   return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }

@@ -46,6 +46,9 @@ export class EngineUnreachable extends Error {
   override readonly name = "EngineUnreachable";
 }
 
+/** The store is there and has no space for what this would have added: nothing was changed. */
+export class EngineFull extends EngineUnreachable {}
+
 export interface Sizes {
   readonly rooms: number;
   readonly peers: number;
@@ -102,14 +105,6 @@ export interface Codes {
    */
   recentMisses(): number;
 }
-
-/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
-export const longestLocks = {
-  client: 64,
-  customer: 1,
-  site: 0,
-  shared: 1,
-} as const satisfies Record<AccountKind, number>;
 
 export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
@@ -423,21 +418,14 @@ export interface EngineLimits {
   readonly mailTotalBytes: number;
 }
 
-/**
- * What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
- * 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
- * 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
- * 20 to 200 in a row of them. So what is counted is at least half of what is spent.
- */
-export const entryCostBytes = 512;
 /** What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way. */
 export function ringTotalBytes({ mailTotalBytes }: EngineLimits): number {
   return Math.floor(mailTotalBytes / 4);
 }
 
-/** Ids of mail remembered a side. */
-export const rememberedIds = 256;
-/** A seat taken over by sid is guarded against the next such takeover this long at first, … */
-export const takeoverGuardMs = 10_000;
-/** … and at most this long when it is contested again and again. */
-export const takeoverGuardMaxMs = 600_000;
+export {
+  entryCostBytes,
+  rememberedIds,
+  takeoverGuardMaxMs,
+  takeoverGuardMs,
+} from "./rules/turn.ts";

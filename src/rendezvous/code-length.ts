@@ -9,7 +9,7 @@ export interface CodeLengthOptions {
   readonly maxCodes: number;
 }
 
-/** One length, and how far it serves. Both bounds count all codes, this new one and longer ones included. */
+/** One length and its bounds. Both count all codes: the new one and longer ones too. */
 export interface CodeLength {
   readonly digits: number;
   /** How many codes of this length there are. */
@@ -17,28 +17,28 @@ export interface CodeLength {
   readonly maxLive: number;
   /** Live and resting. */
   readonly maxUsed: number;
-  /** How many misses a new code of this length outlives, by the recent misses of everybody. */
+  /** After how many misses a new code is withdrawn, by the recent misses of all clients. */
   readonly allowances: readonly MissAllowance[];
 }
 
-/** The most likely that a code is taken by a guess, as 1 in … : one minted before an attack shows, … */
+/** A guess hits a code with a chance of at most 1 in 20 if it was minted before an attack shows, … */
 const oneInBefore = 20;
-/** … and one minted while it shows. */
+/** … and of at most 1 in 100 if it was minted while one shows. */
 const oneInDuring = 100;
 
 /**
- * The lengths in the order in which to try them: codes are as short as the crowd and the guesses
- * allow. A length serves while at most 1 % of its codes are live, so that a blind guess rarely hits
- * one, and at most half are live or resting, so that a draw soon finds a free one. Past the greatest
- * length there is nothing safer to go to: there only the half counts.
+ * The lengths in the order in which to try them: codes are as short as live codes and guesses allow. A
+ * length is used while at most 1 % of its codes are live, so that a blind guess rarely hits one, and at
+ * most half are live or resting, so that a draw soon finds a free one. The greatest length has only
+ * the second bound, as no other is left.
  *
- * An attack shows once recent misses are more than 1 % of the shortest codes. From then on a length
- * serves while they are at most 0.1 % of its codes: an attack has to grow several times over within
- * the life of a code to have it withdrawn. At the greatest length there is again no such bound.
+ * An attack shows when recent misses are more than 1 % of the shortest codes. From then on a length is
+ * used while misses are at most 0.1 % of its codes, so an attack has to become several times stronger
+ * within the life of a code to withdraw it. The greatest length does not have this bound either.
  *
- * A code is allowed so many misses that a guess takes it with a chance of at most 1 in 20, or 1 in
- * 100: since half of the length may be in use, one of n guesses hits it with up to 2 n / space.
- * Where recent misses are past 1 % even of the longest codes, a chance of 1 in 20 has to do.
+ * The misses that a code allows follow from the chance of 1 in 20 or 1 in 100: as half of a length may
+ * be in use, n guesses hit a certain code with a chance of up to 2 n / space. While recent misses exceed
+ * 1 % even of the longest codes, the chance is 1 in 20.
  */
 export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
   const { minDigits, maxDigits, maxCodes } = options;
@@ -60,12 +60,12 @@ export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
   return lengths;
 }
 
-/** Up to so many recent misses, people mistype codes; past it an attack shows. */
+/** More recent misses than this are an attack; up to here people mistype codes. */
 export function calmMisses({ minDigits }: Pick<CodeLengthOptions, "minDigits">): number {
   return 10 ** minDigits / 100;
 }
 
-/** Whether codes of this length may be minted after so many recent misses. */
+/** Whether codes of this length may be minted after this many recent misses. */
 export function serves({ allowances }: CodeLength, recentMisses: number): boolean {
   return allowances.some(({ upToRecent }) => recentMisses <= upToRecent);
 }

@@ -9,11 +9,11 @@ export interface IceOptions {
   readonly rooms: Pick<Rooms, "allowsIce">;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** What the operator lists as it is. */
+  /** As the operator lists them. */
   readonly iceServers: readonly IceServer[];
-  /** TURN servers that this one makes credentials for; empty for none. */
+  /** TURN servers for which this server makes credentials. */
   readonly turnUrls: readonly string[];
-  /** The first signs; at least one where there are `turnUrls`. */
+  /** The first one signs. At least one if `turnUrls` is not empty. */
   readonly turnSecrets: readonly string[];
   readonly turnTtlMs: number;
   readonly turnRooms: "redeemed" | "any";
@@ -25,16 +25,16 @@ export interface IceOptions {
 
 export interface IceSource {
   /**
-   * The ICE servers for the peer on this side. Servers with a credential cost their operator
-   * traffic: they are counted, and refused to those that have not shown two parties by a redeemed
-   * code. They count to who asks, so that a stranger who learns the appID uses up nobody else's. (Not
-   * to who holds the seat: a client may ask over IPv6 and have its socket over IPv4.) Where there are
-   * none, nothing is refused.
+   * The ICE servers for the peer on this side. Servers with a credential cost their operator traffic:
+   * they are given only in rooms whose code was redeemed, and counted. They count to the client that
+   * asks, so that a stranger who learns the appID cannot use up those of others. (They do not count to
+   * the holder of the seat, as it may ask over IPv6 and have its socket over IPv4.) Without such servers
+   * nothing is refused.
    */
   ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer>;
   /**
-   * As `ask`, for those who take what they get: servers without a credential when
-   * refused, or when the engine cannot be reached. Never rejects.
+   * As `ask`, but answers the servers without a credential if the others are refused or the engine
+   * cannot be reached. Never rejects.
    */
   offer(appId: AppId, side: Side, client?: Client): MaybePromise<readonly IceServer[]>;
 }
@@ -49,7 +49,7 @@ export type IceAnswer =
   | { readonly outcome: Exclude<IceGrant, "granted"> | "spent" }
   | { readonly outcome: "rate_limited"; readonly retryAfterMs: number };
 
-/** Grants to one client for one side of a room: the first connection and some after it broke. */
+/** Grants to one client for one side of a room: for the first connection and a few reconnections. */
 export const maxGrantsPerSide = 4;
 
 /** Which ICE servers a side gets. */
@@ -103,11 +103,10 @@ export function iceSource(options: IceOptions): IceSource {
 }
 
 /**
- * Time-limited credentials that a TURN server checks by nothing but the secret it shares with this
- * one (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`): good for one TURN
- * allocation after another until `expiresAt`, a whole second; after that none is begun. The name is
- * that moment and a hash by which an operator finds in the TURN server's log which allocations belong
- * to one side of one room, but not which room.
+ * Credentials that a TURN server checks with only the secret that it shares with this server
+ * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, a whole
+ * second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
+ * in the TURN server's log which allocations belong to the same side of a room, but not which room.
  */
 export function turnCredentials(
   secret: string,

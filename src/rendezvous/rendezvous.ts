@@ -1,8 +1,8 @@
 import { type Account, type AccountKind, accountKinds, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
-import { type AppId, type Code, newAppId } from "../base/ids.ts";
+import { type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { Claim, CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
+import type { CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { RoomRefusal } from "../protocol/frames.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { CodeDigits, Refusal, Tally } from "../telemetry/tally.ts";
@@ -17,48 +17,48 @@ import {
 export interface RendezvousOptions extends CodeLengthOptions {
   readonly codes: Codes;
   readonly random: Random;
-  /** How long a code lives unless asked for less, and how long it rests afterwards. */
+  /** How long a code lives unless the client asks for less, and how long it rests afterwards. */
   readonly roomTtlMs: number;
-  /** Live and resting codes one client may hold; 0: no limit, and no share of all either. */
+  /** Live and resting codes that one client may hold. 0: no limit, also not by its share. */
   readonly maxPerClient: number;
   /** Misses of one client within the engine's `redeemWindowMs` at which it is locked; 0: no limit. */
   readonly redeemFailures: number;
   readonly tally: Pick<Tally, "codesMinted" | "codesRedeemed" | "codeMisses">;
 }
 
-/** Who mints or redeems, as far as limits go. */
+/** The client that mints or redeems, as limits need it. */
 export interface RendezvousClient {
   readonly accounts: readonly Account[];
   readonly shared: boolean;
 }
 
-/** What wrong codes of everybody have come to. */
+/** What follows from the wrong codes of all clients. */
 interface Guessing {
   /** Wrong codes within `redeemWindowMs` and the window before it. */
   readonly recentMisses: number;
   /** More than people mistype: 1 % of the shortest codes. */
   readonly shows: boolean;
-  /** Fewest digits that a new code has for it. */
+  /** New codes have at least this many digits now. */
   readonly digits: number;
 }
 
 export interface Rendezvous {
   /**
-   * A code for a room of its own, drawn evenly from those that are free. It lives `ttlMs`, at least
-   * 1 s and at most `roomTtlMs`; without `ttlMs` just that. The codes of a shared client are longer:
-   * guesses from behind its address cannot be told from typing errors.
+   * A code for a new room, every free one equally likely. It lives `ttlMs`, at least 1 s and at most
+   * `roomTtlMs`, which is also the default. The codes of a shared client are longer: guesses cannot be
+   * distinguished from mistyped codes of others behind the same address.
    */
   mint(request: {
     readonly ttlMs: number | undefined;
     readonly client: RendezvousClient;
   }): MaybePromise<Minted | Unminted>;
   /**
-   * The room of the code, to one caller once. `gone` when unknown, used or expired; `withdrawn` when
-   * so many wrong codes of its length were tried that it is not safe any more. `locked` when the
-   * client has missed too often, whatever the code.
+   * The room of the code, answered only once. `gone`: the code is unknown, used or expired.
+   * `withdrawn`: too many wrong codes of its length were tried. `locked`: the client missed too often,
+   * so its code is not looked at.
    */
   redeem(code: Code, client: RendezvousClient): MaybePromise<Guess>;
-  /** As of the last mint, redeem or sweep; with a shared store, of this node. */
+  /** As of this node's last mint, redeem or sweep. */
   guessing(): Guessing;
 }
 
@@ -68,71 +68,52 @@ export interface Minted extends CodeEntry {
 }
 
 export interface Unminted {
-  /** `client_full`: the client holds as many codes as it may. `codes_full`: everybody together. */
+  /** The limit for this client, or for all together, is reached. */
   readonly outcome: "client_full" | "codes_full";
-  /** When to ask again. Exact for `client_full`, a guess for `codes_full`. */
+  /** When to ask again: exact for `client_full`, an estimate for `codes_full`. */
   readonly retryAfterMs: number;
 }
 
-/** Digits that the codes of a shared client have more than others. */
+/** The codes of a shared client have this many digits more. */
 const sharedExtraDigits = 2;
 const minTtlMs = 1_000;
-/** Draws a length. With at most half of its codes taken, all of them miss once in 65,536 mints. */
+/** With at most half of a length's codes taken, all of its draws fail once in 65,536 mints. */
 const drawsPerLength = 16;
-/** Where codes have run out many are about to expire: soon enough to be of use. */
+/** When all codes are in use, many of them expire within this time. */
 const codesFullRetryMs = 30_000;
 
 export function rendezvous(options: RendezvousOptions): Rendezvous {
   const { codes, random, roomTtlMs, redeemFailures, tally } = options;
-  const maxHeld = Object.fromEntries(accountKinds.map((kind) => [kind, quota(kind)])) as Record<
-    AccountKind,
-    number
-  >;
-  const lengths = codeLengths(options).map((length) => ({
-    ...length,
-    maxHeld,
-  }));
+  const quotas = accountKinds.map((kind) => [kind, quotaOf(kind, options)]);
+  const maxHeld = Object.fromEntries(quotas) as Record<AccountKind, number>;
+  const lengths = codeLengths(options).map((length) => ({ ...length, maxHeld }));
 
-  /** What an account may hold: so many codes, and no more than its share of those that can be held. */
-  function quota(kind: AccountKind): number {
-    const { maxDigits, maxCodes, maxPerClient } = options;
-    if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
-    const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
-    return Math.min(share, limitOf({ kind }, maxPerClient));
-  }
-
-  /** The first length from `index` on that serves in spite of guesses, or the last one. */
+  /** The first length from `index` on that recent misses allow, or the last one. */
   function firstServing(index: number): number {
     const misses = codes.recentMisses();
-    if (misses === 0) return index; // As ever: the rest is not worth its time then.
+    if (misses === 0) return index; // The usual case, made cheap.
     const found = lengths.findIndex((length, i) => i >= index && serves(length, misses));
     return found === -1 ? lengths.length - 1 : found;
   }
 
-  /** Claims at `lengths[index]`, and at the next one when that is too crowded. */
+  /** Claims a code of `lengths[index]`, or of the next length if that one is too crowded. */
   function claimFrom(index: number, entry: NewCode): MaybePromise<Minted | Unminted> {
     const length = lengths[index];
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
-    const claim = codes.claim(new Draws(length, random), entry, length);
-    return andThen(
-      claim,
-      (answer) => concluded(answer, entry.appId) ?? claimFrom(index + 1, entry),
-    );
-  }
-
-  function concluded(claim: Claim, appId: AppId): Minted | Unminted | undefined {
-    switch (claim.outcome) {
-      case "claimed":
-        tally.codesMinted++;
-        return { outcome: "minted", code: claim.code, appId, expiresAt: claim.expiresAt };
-      case "client_full":
-        return { outcome: "client_full", retryAfterMs: claim.retryAfterMs };
-      case "crowded":
-      case "collided":
-        return undefined;
-      default:
-        return claim satisfies never;
-    }
+    return andThen(codes.claim(new Draws(length, random), entry, length), (claim) => {
+      switch (claim.outcome) {
+        case "claimed":
+          tally.codesMinted++;
+          return { ...claim, outcome: "minted", appId: entry.appId };
+        case "client_full":
+          return claim;
+        case "crowded":
+        case "collided":
+          return claimFrom(index + 1, entry);
+        default:
+          return claim satisfies never;
+      }
+    });
   }
 
   return {
@@ -162,8 +143,16 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   };
 }
 
-/** As what a refusal is counted, its problem, and when to try again where that is known. */
-export type RefusedCode = readonly [Refusal, RoomRefusal, { readonly retryAfterMs: number }?];
+/** How many codes an account may hold: its limit, or its share of all codes if that is less. */
+function quotaOf(kind: AccountKind, options: RendezvousOptions): number {
+  const { maxDigits, maxCodes, maxPerClient } = options;
+  if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
+  const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
+  return Math.min(share, limitOf({ kind }, maxPerClient));
+}
+
+/** The metric's reason, the problem, and when to try again if that is known. */
+type RefusedCode = readonly [Refusal, RoomRefusal, { readonly retryAfterMs: number }?];
 
 export function unminted(refused: Unminted): RefusedCode {
   const counted = refused.outcome === "client_full" ? "codes_per_client" : "codes_full";
@@ -187,8 +176,8 @@ export function unredeemed(
 }
 
 /**
- * Every code of the length equally likely at each draw, leading zeros included. No generator: making
- * one takes a fifth of what minting does.
+ * Each draw is any code of the length, equally likely, leading zeros included. Not a generator: that
+ * would make minting a fifth slower.
  */
 class Draws implements IterableIterator<Code, undefined> {
   private left = drawsPerLength;
@@ -210,11 +199,11 @@ class Draws implements IterableIterator<Code, undefined> {
 }
 
 /**
- * Looks at the guesses each time it is called. Warns once when an attack shows, once more each time
- * that it has new codes grow, and once when it is over. No code is logged.
+ * Checks the misses each time it is called. Warns when an attack shows, when it makes new codes longer,
+ * and when it is over. Logs no code.
  */
 export function guessWatch(guessing: () => Guessing, log: Pick<Log, "warn">): () => void {
-  /** The most digits that were warned of; 0 while no attack shows. */
+  /** The digits in the last warning; 0 while no attack shows. */
   let warnedDigits = 0;
   return () => {
     const { shows, digits, recentMisses } = guessing();

@@ -8,6 +8,14 @@ import type { Log } from "../telemetry/log.ts";
 /** How long a predecessor may need beyond its drain to write the state. */
 const predecessorMs = 5_000;
 
+/** For codes, of which each takes less than 512 bytes. */
+const codesBytes = 2 ** 30;
+
+/** JSON has at most six bytes for one of a mail; a room without its mail takes less than 4 KiB. */
+function mostStateBytes({ mailTotalBytes, maxRooms }: Config): number {
+  return codesBytes + 4_096 * maxRooms + 6 * mailTotalBytes;
+}
+
 export interface Restored {
   readonly engine: MemoryEngine;
   /** Undefined where the state is not saved. */
@@ -16,12 +24,13 @@ export interface Restored {
 
 /** A new engine with the state that the predecessor saved, before anything listens. */
 export async function restoreState(
-  { stateFile: path, drainMs }: Config,
+  config: Config,
   newEngine: () => MemoryEngine,
   clock: Clock,
   log: Log,
   unwanted: AbortSignal | undefined,
 ): Promise<Restored> {
+  const { stateFile: path, drainMs } = config;
   const engine = newEngine();
   if (path === "") return { engine, stateFile: undefined };
   const { openStateFile } = await import("../engine/memory/state-file.ts");
@@ -30,6 +39,7 @@ export async function restoreState(
     path,
     clock,
     waitMs,
+    maxBytes: mostStateBytes(config),
     unwanted,
     onWait: () => log.info("waiting for the server that has the state file", { path }),
     warn: (text) => log.warn(text),

@@ -2,7 +2,7 @@ import { networkOf, parseAddress } from "../base/address.ts";
 import type { Config } from "../config/config.ts";
 import type { CloseReason } from "../protocol/closes.ts";
 import type { FrameFault, FrameType } from "../protocol/frames.ts";
-import type { Fields, Log } from "./log.ts";
+import type { Log } from "./log.ts";
 
 /** Digits of a room's tag: enough to follow one room through a log. */
 const tagLength = 10;
@@ -11,9 +11,25 @@ export type ConnectionLog = NonNullable<ReturnType<typeof connectionLog>>;
 
 /** Where a connection is. */
 interface Place {
-  /** Logged as its tag only. */
+  /** Only its tag is logged. */
   readonly appId: string;
   readonly side: string;
+}
+
+interface Leaving {
+  readonly why: CloseReason;
+  readonly ms: number;
+  readonly frames: number;
+  readonly bytes: number;
+}
+
+interface Refused {
+  /** Undefined if no route matches: the path is never logged, as it may contain a code. */
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly code?: string | undefined;
+  /** Has no data of the client. */
+  readonly detail?: string | undefined;
 }
 
 /**
@@ -28,80 +44,39 @@ export function connectionLog(log: Log, config: Pick<Config, "logLevel" | "logCl
   const key = crypto.randomUUID();
   const roomTag = (appId: string) =>
     new Bun.CryptoHasher("sha256", key).update(appId).digest("hex").slice(0, tagLength);
-  const client = (address: string): Fields => ({ client: logClient(address, config.logClient) });
-  const named = (connection: string, place: Place | undefined): Fields => ({
+  const client = (address: string) => ({ client: logClient(address, config.logClient) });
+  const named = (connection: string, place: Place | undefined) => ({
     connection,
     ...(place && { room: roomTag(place.appId), side: place.side }),
   });
 
   return {
     roomTag,
-    minted(appId: string, address: string): void {
-      log.debug("minted", { room: roomTag(appId), ...client(address) });
-    },
-    redeemed(appId: string, address: string): void {
-      log.debug("redeemed", { room: roomTag(appId), ...client(address) });
-    },
-    joined(connection: string, place: Place, address: string): void {
-      log.debug("join", { ...named(connection, place), ...client(address) });
-    },
-    /** The connection has its seat, and the other side is there. */
-    paired(connection: string, place: Place): void {
-      log.debug("paired", named(connection, place));
-    },
-    left(
-      connection: string,
-      place: Place | undefined,
-      leaving: {
-        readonly why: CloseReason;
-        readonly ms: number;
-        readonly frames: number;
-        readonly bytes: number;
-      },
-    ): void {
-      const { why, ms, frames, bytes } = leaving;
-      log.debug("leave", { ...named(connection, place), why, ms, frames, bytes });
-    },
-    /** A frame that was ignored. `detail` has no data of the client. */
-    frameRefused(
-      connection: string,
-      place: Place | undefined,
-      code: FrameFault,
-      detail: string,
-    ): void {
-      log.debug("frame refused", { ...named(connection, place), code, detail });
-    },
     logsFrames: config.logLevel === "trace",
+    minted: (appId: string, address: string) =>
+      log.debug("minted", { room: roomTag(appId), ...client(address) }),
+    redeemed: (appId: string, address: string) =>
+      log.debug("redeemed", { room: roomTag(appId), ...client(address) }),
+    joined: (connection: string, place: Place, address: string) =>
+      log.debug("join", { ...named(connection, place), ...client(address) }),
+    /** The connection has its seat, and the other side is there. */
+    paired: (connection: string, place: Place) => log.debug("paired", named(connection, place)),
+    left: (connection: string, place: Place | undefined, leaving: Leaving) =>
+      log.debug("leave", { ...named(connection, place), ...leaving }),
+    /** A frame that was ignored. `detail` has no data of the client. */
+    frameRefused: (id: string, place: Place | undefined, code: FrameFault, detail: string) =>
+      log.debug("frame refused", { ...named(id, place), code, detail }),
     /** A frame, and what was done with it. */
-    frame(
-      connection: string,
-      place: Place | undefined,
-      type: FrameType,
-      bytes: number,
-      outcome: string,
-    ): void {
-      log.trace("frame", { ...named(connection, place), type, bytes, outcome });
+    frame(id: string, place: Place | undefined, type: FrameType, bytes: number, outcome: string) {
+      log.trace("frame", { ...named(id, place), type, bytes, outcome });
     },
-    /**
-     * An HTTP request or an upgrade that was answered with an error. `route` is undefined if no route
-     * matches: the path is never logged, as it may contain a code. `request` is the `X-Request-Id` of
-     * a proxy, or a new id.
-     */
-    refused(
-      { method, headers }: Request,
-      answer: {
-        readonly route: string | undefined;
-        readonly status: number;
-        readonly code?: string | undefined;
-        /** Has no data of the client. */
-        readonly detail?: string | undefined;
-      },
-      address: string,
-    ): void {
+    /** An HTTP request or an upgrade that was answered with an error. */
+    refused({ method, headers }: Request, answer: Refused, address: string) {
       const given = headers.get("x-request-id") ?? "";
-      const request = /^[\w.:-]{1,64}$/.test(given) ? given : `r${(++requests).toString(36)}`;
-      const { route, status, code, detail } = answer;
-      log.debug("refused", { request, method, route, status, code, detail, ...client(address) });
+      const isUsable = /^[\w.:-]{1,64}$/.test(given);
+      // The id that a proxy gave the request, or a new one.
+      const request = isUsable ? given : `r${(++requests).toString(36)}`;
+      log.debug("refused", { request, method, ...answer, ...client(address) });
     },
   };
 }

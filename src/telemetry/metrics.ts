@@ -17,7 +17,7 @@ import {
 
 export type Metrics = ReturnType<typeof metrics>;
 
-/** Series of Node.js that stay 0 on Bun, its version of Node.js, and memory that is only reserved. */
+/** Series that stay 0 on Bun, the version of Node.js that Bun imitates, and memory that is only reserved. */
 const meaningless =
   /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
 
@@ -25,7 +25,7 @@ const meaningless =
 interface Sources {
   /** Undefined while a shared store is unreachable: its series are left out then. */
   readonly sizes: () => Sizes | undefined;
-  /** Accounts each limiter counts apart right now, and what it could not count apart so far. */
+  /** How many accounts each limiter counts, and how many requests it could not count so far. */
   readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
   /** Bytes of frames that wait to be handled. */
   readonly queuedBytes: () => number;
@@ -34,11 +34,11 @@ interface Sources {
     waiting(kind?: "large"): number;
     readonly largeMs: number;
   };
-  /** Requests that had to wait for the end of a turn that had many already. */
+  /** Requests that waited for the next turn of the event loop. */
   readonly deferredRequests: () => number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
-  /** How long one text is served before the next is made, ms. */
+  /** How old a text may be that is served again, ms. */
   readonly maxAgeMs: number;
   /** What the process is and how much it may hold. */
   readonly process: {
@@ -53,9 +53,9 @@ interface Sources {
     readonly socketClients: () => number;
     /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
     readonly sharedClients: () => number;
-    /** HTTP connections that are kept, and requests whose connection was not, because of a limit. */
+    /** HTTP connections that are kept, and answers that ended theirs because of a limit. */
     readonly httpConnections: { readonly size: () => number; readonly refused: () => number };
-    /** What wrong codes have come to. */
+    /** What follows from recent wrong codes. */
     readonly guessing: () => {
       readonly recentMisses: number;
       readonly shows: boolean;
@@ -162,7 +162,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     "Failed redeems in this REDEEM_WINDOW and the one before",
     (_, now) => now.process.guessing().recentMisses,
   ),
-  nt_codes_guessed: gauge("1 while failed redeems are more than mistyping explains", (_, now) =>
+  nt_codes_guessed: gauge("1 while failed redeems are too many for mistyped codes", (_, now) =>
     now.process.guessing().shows ? 1 : 0,
   ),
   nt_code_digits: gauge(
@@ -190,11 +190,12 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_ws_open: gauge("Sockets open", (_, now) => now.process.sockets()),
   nt_ws_max: gauge("Sockets that may be open", (_, now) => now.process.maxSockets),
   nt_ws_clients: gauge("Clients with a socket", (_, now) => now.process.socketClients()),
-  nt_http_connections: gauge("HTTP connections kept for a next request, at most", (_, now) =>
-    now.process.httpConnections.size(),
+  nt_http_connections: gauge(
+    "HTTP connections kept for a next request; some may have ended",
+    (_, now) => now.process.httpConnections.size(),
   ),
   nt_http_unkept_total: counter(
-    "Answers that ended their connection because a client, or all, had as many as they may",
+    "Answers that ended their connection because of the limit for a client or for all",
     (_, now) => now.process.httpConnections.refused(),
   ),
   nt_http_idle_closed_total: counter(
@@ -206,7 +207,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     (_, now) => now.process.sharedClients(),
   ),
   nt_unknown_clients_total: counter(
-    "Requests of trusted proxies whose client counts as shared: its header is missing or unreadable",
+    "Requests of trusted proxies that do not name the client, by what is wrong with the header",
     (t) => t.unknownClients,
     { fault: unknownClientFaults },
   ),
@@ -218,17 +219,18 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     { version: [], bun: [], engine: [], node: [] },
   ),
   nt_limiter_keys: gauge(
-    "Clients and sites a rate limit counts apart",
+    "Clients and sites that a rate limit counts",
     (_, { limiters }) => mapped(limiters(), (each) => each.size()),
     { limiter },
   ),
   nt_limiter_uncounted_total: counter(
-    "Passages of clients that a full rate limit could not count",
+    "Requests and upgrades not counted, because the rate limit counts too many clients already",
     (_, { limiters }) => mapped(limiters(), (each) => each.uncounted()),
     { limiter },
   ),
-  nt_http_deferred_total: counter("Requests that waited because one turn had too many", (_, now) =>
-    now.deferredRequests(),
+  nt_http_deferred_total: counter(
+    "Requests that waited for the next turn of the event loop",
+    (_, now) => now.deferredRequests(),
   ),
 };
 
@@ -237,7 +239,7 @@ export const storeMetrics: Readonly<Record<string, Row>> = {
   nt_store_up: gauge("1 while Redis is connected and its messages arrive", ({ store }) =>
     store.isUp ? 1 : 0,
   ),
-  nt_store_reconnects_total: counter("Times that Redis was reconnected", (t) => t.store.reconnects),
+  nt_store_reconnects_total: counter("Reconnections to Redis", (t) => t.store.reconnects),
   nt_store_refusals_total: counter(
     "Commands that Redis refused, by kind",
     (t) => t.store.refusals,

@@ -175,8 +175,8 @@ export class Tally {
   roomlessSockets = 0;
 
   /**
-   * Everything done for clients, by number: connections, codes and frames, large ones and those that
-   * were queued in vain for what they leave behind.
+   * How much was done for clients, in small frames: what left garbage. Large and dropped frames count
+   * by the garbage that they leave.
    */
   work(): number {
     const bytes = this.frameSizeIn.sum + bytesADroppedFrame * this.drops.parked;
@@ -186,7 +186,7 @@ export class Tally {
   }
 }
 
-/** So many bytes of large frames leave as much garbage as a small frame does. */
+/** This many bytes of frames leave as much garbage as one small frame. */
 const bytesOfWork = 4_096;
-/** Frames that were queued and dropped are not measured: this is what a large one has. */
+/** The size of a dropped frame is not known: that of a large one is assumed. */
 const bytesADroppedFrame = 65_536;

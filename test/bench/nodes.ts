@@ -23,6 +23,7 @@ export interface NodesFigures {
   readonly nodesCpu: number;
   readonly redisCpu: number;
   readonly roundTrips: number;
+  readonly reads: number;
 }
 
 export interface NodesExperiment {
@@ -92,7 +93,8 @@ export async function sessionsOnNodes(run: NodesRun): Promise<NodesFigures> {
     perSecond: done / run.seconds,
     nodesCpu: ((nodesCpu() - before.nodes) * 1e6) / done,
     redisCpu: ((cpuSeconds(redisPid) - before.redis) * 1e6) / done,
-    roundTrips: (calls.get("evalsha") ?? 0) / done,
+    roundTrips: (calls.get("fcall") ?? 0) / done,
+    reads: (calls.get("xread") ?? 0) / done,
   };
   await within("the last sessions", running.end(), 10_000);
   const failure = running.failure();

@@ -30,11 +30,11 @@ async function sessions(apart: boolean, roundTripMs: number): Promise<void> {
   const command = [process.execPath, main];
   const times = { warmSeconds: 1, seconds };
   const run = { command, redis, redisUrl: way.url, apart, ...times };
-  const { perSecond, nodesCpu, redisCpu, roundTrips } = await sessionsOnNodes(run);
+  const { perSecond, nodesCpu, redisCpu, roundTrips, reads } = await sessionsOnNodes(run);
   process.stdout.write(
     `sessions ${apart ? "apart" : "on one node"}, Redis ${roundTripMs} ms away: ` +
       `${perSecond.toFixed(0)} a second; of each, CPU of the nodes ${nodesCpu.toFixed(0)} µs, ` +
-      `of Redis ${redisCpu.toFixed(0)} µs, ${roundTrips.toFixed(1)} round trips\n`,
+      `of Redis ${redisCpu.toFixed(0)} µs, ${roundTrips.toFixed(1)} round trips and ${reads.toFixed(1)} reads\n`,
   );
 }
 

@@ -82,7 +82,7 @@ describe("a Redis that hangs", () => {
     await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 500 });
     const [engine] = nodes.engines;
     own.signal("SIGSTOP");
-    const asks = Array.from({ length: 60_000 }, (_, i) =>
+    const asks = Array.from({ length: 30_000 }, (_, i) =>
       Promise.resolve(take(engine, String(i))).catch(() => "unreachable"),
     );
     const answers = await within("every answer", Promise.all(asks));
@@ -102,7 +102,7 @@ describe("messages that got lost", () => {
     await a.listener.until("peerJoined");
     const frames = Array.from({ length: 300 }, (_, n) => `frame ${n}`);
     for (const [n, frame] of frames.entries()) {
-      if (n % 60 === 30) await redis.ask("CLIENT", "KILL", "TYPE", "pubsub");
+      if (n % 60 === 30) await redis.cutReaders();
       expect(await one.relay.publish(a.seat, frame, "ice")).toBe("delivered");
       if (n % 60 === 45)
         await until("both to hear again", async () => !(await one.ready()) && !(await two.ready()));
@@ -118,22 +118,6 @@ describe("messages that got lost", () => {
     }
     expect(heard).toEqual(frames.map((frame) => `relayed ${frame}`));
     expect(b.listener.unheard).not.toContain("relayed frame 299");
-  });
-
-  test("mail, comings and goings that were not heard are found by the next renewal", async () => {
-    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
-    const [one, two] = nodes.engines;
-    if (two === undefined) throw new Error("no second node");
-    const appId = newAppId();
-    const b = await join(two, appId, "B");
-    const deaf = b.seat as unknown as { deliver: () => void };
-    deaf.deliver = () => {};
-    const a = await join(one, appId, "A");
-    await b.listener.until("peerJoined");
-    await one.mailboxes.append(a.seat, "B", mail("1"));
-    await b.listener.until("mailStored");
-    await one.seats.leave(a.seat);
-    await b.listener.until("peerLeft");
   });
 });
 
@@ -161,10 +145,10 @@ describe("a Redis that is full", () => {
     await one.mailboxes.append(a.seat, "B", mail("before"));
 
     await fill(own);
-    const lease = () => own.ask("HGET", `${nodes.prefix}{${appId}}`, "Alease");
+    const leases = () => own.ask("ZRANGE", `${nodes.prefix}2:nodes`, "0", "-1", "WITHSCORES");
     for (let renewals = 0; renewals < 4; renewals++) {
-      const before = await lease();
-      await until("a renewal", async () => (await lease()) !== before);
+      const before = JSON.stringify(await leases());
+      await until("a renewal", async () => JSON.stringify(await leases()) !== before);
     }
     expect(await readAll(two, b.seat)).toEqual(["1 before"]);
     await two.mailboxes.ack(b.seat, 1);
@@ -207,13 +191,12 @@ test("what was held for a seat whose lease had ended comes when the seat is take
   await a.listener.until("peerLeft");
   await two.mailboxes.ack(b.seat, 0);
   await a.listener.until("peerJoined");
-  await b.listener.until("mailStored");
   expect(await one.relay.publish(a.seat, "next", "ice")).toBe("delivered");
-  await b.listener.hears("relayed held", "relayed next");
+  expect(await b.listener.until("relayed next")).toContain("relayed held");
 });
 
-describe("a subscriber at another server than the commands", () => {
-  test("is no readiness: both connect anew, to one", async () => {
+describe("connections to two servers behind one name", () => {
+  test("are not readiness: both connect anew, to one", async () => {
     await using first = await TestRedis.start();
     await using second = await TestRedis.start();
     await using network = startProxy(first.port);
@@ -224,8 +207,8 @@ describe("a subscriber at another server than the commands", () => {
     const [one, two] = nodes.engines;
     if (two === undefined) throw new Error("no second node");
     network.redirect(second.port);
-    await first.ask("CLIENT", "KILL", "TYPE", "pubsub");
-    await until("the fault to be found", () => faults.includes("subscriber hears nothing"));
+    await first.cutReaders();
+    await until("the fault to be found", () => faults.includes("several servers"));
     for (const node of [one, two]) {
       await until("readiness", async () => (await node.ready()) === undefined);
     }
@@ -233,22 +216,8 @@ describe("a subscriber at another server than the commands", () => {
     const a = await join(one, appId, "A");
     await join(two, appId, "B");
     await a.listener.until("peerJoined");
-    expect(await second.ask("EXISTS", `${nodes.prefix}{${appId}}`)).toBe(1);
+    expect(await second.ask("EXISTS", `${nodes.prefix}2:{${appId}}`)).toBe(1);
   });
-});
-
-test("a subscriber that hears nothing is found out while both connections answer, by the echo that does not come back", async () => {
-  await using own = await TestRedis.start();
-  const told: string[] = [];
-  const store = { failed: ({ kind }: { readonly kind: string }) => told.push(kind) };
-  await using nodes = await redisNodes(own, 1, {}, { timeoutMs: 300, store });
-  const [engine] = nodes.engines;
-  await own.ask("ACL", "SETUSER", "default", "-publish");
-  await until("what is wrong", () => told.includes("subscriber hears nothing"));
-  expect(await engine.ready()).toContain("subscriber hears nothing");
-  await own.ask("ACL", "SETUSER", "default", "+publish");
-  await until("readiness", async () => (await engine.ready()) === undefined);
-  expect(new Set(told)).toEqual(new Set(["subscriber hears nothing"]));
 });
 
 describe("a probe of a seat on another node", () => {
@@ -260,22 +229,6 @@ describe("a probe of a seat on another node", () => {
     // Longer than a node that says nothing is waited for.
     listener.alive = () => Bun.sleep(2_000).then(() => true);
     expect(await two.seats.probe(seat.appId, "A", seat.token)).toBe("alive");
-  });
-
-  test("is answered at once by a node that has no such seat", async () => {
-    const slow = (ms: number, run: () => void) => systemClock.after(ms * 100, run);
-    const clock = { ...systemClock, after: slow };
-    await using nodes = await redisNodes(redis, 1, {}, { clock });
-    await using others = await redisNodes(redis, 1, {}, { prefix: nodes.prefix });
-    const [asker] = nodes.engines;
-    const [other] = others.engines;
-    const elsewhere = await join(other, newAppId(), "A");
-    const { seat } = await join(asker, newAppId(), "A");
-    const room = (appId: string) => `${nodes.prefix}{${appId}}`;
-    const node = String(await redis.ask("HGET", room(elsewhere.seat.appId), "Anode"));
-    await redis.ask("HSET", room(seat.appId), "Atoken", "5", "Anode", node);
-    const answer = Promise.resolve(asker.seats.probe(seat.appId, "A", 5));
-    expect(await within("the answer", answer)).toBe("dead");
   });
 });
 
@@ -317,23 +270,11 @@ describe("a seat", () => {
     await redis.ask("FLUSHALL");
     await a.listener.until("peerJoined");
     await b.listener.until("peerJoined");
-    expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+    await one.relay.publish(a.seat, "frame", "ice");
     await b.listener.until("relayed frame");
     expect(await one.mailboxes.append(a.seat, "B", mail("4"))).toMatchObject({ seq: 4 });
     expect(await readAll(two, b.seat, 3)).toEqual(["4 4"]);
     expect(engines).toHaveLength(2);
-  });
-
-  test("taken by another while its node was cut off is replaced", async () => {
-    await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
-    const [one, two] = nodes.engines;
-    if (two === undefined) throw new Error("no second node");
-    const appId = newAppId();
-    const old = await join(one, appId, "A");
-    await redis.ask("DEL", ...(await keysOf(nodes.prefix, appId)));
-    await join(two, appId, "A");
-    await old.listener.until("replaced same_sid");
-    expect(await one.relay.publish(old.seat, "late", "ice")).toBe("replaced");
   });
 
   test("whose peer's was taken by another while their node was cut off is kept: it is asked for first", async () => {
@@ -364,27 +305,12 @@ test("a room that is flushed and taken anew at once gives out no token twice", a
   const tokens: number[] = [];
   for (let i = 0; i < 50; i++) {
     tokens.push((await join(engine, appId, "A")).seat.token);
-    await redis.ask("DEL", `${nodes.prefix}{${appId}}`);
+    await redis.ask("DEL", `${nodes.prefix}2:{${appId}}`);
   }
   expect(new Set(tokens).size).toBe(tokens.length);
 });
 
 describe("keys", () => {
-  test("that somebody else wrote spoil their own room and nothing else", async () => {
-    await using nodes = await redisNodes(redis, 1);
-    const [engine] = nodes.engines;
-    const appId = newAppId();
-    await redis.ask("SET", `${nodes.prefix}{${appId}}`, "not ours");
-    await redis.ask("HSET", `${nodes.prefix}{rv}:code:1234`, "foreign", "field");
-    expect(tryToSit(engine, appId, "A")).rejects.toBeInstanceOf(EngineUnreachable);
-    expect(await take(engine, "1234")).toBeUndefined();
-    const { a, b } = await pair(engine);
-    await engine.relay.publish(a.seat, "frame", "ice");
-    await b.listener.hears("relayed frame");
-    await redis.ask("PUBLISH", `${nodes.prefix}node:nobody`, "nonsense");
-    await redis.ask("DEL", `${nodes.prefix}{${appId}}`);
-  });
-
   test("all carry a time to live, whatever has been done", async () => {
     await using nodes = await redisNodes(redis, 2);
     const [one, two] = nodes.engines;
@@ -407,23 +333,12 @@ describe("keys", () => {
     expect(await keysWithoutEnd(nodes.prefix)).toEqual([]);
     expect((await keysOf(nodes.prefix)).length).toBeGreaterThan(10);
   });
-
-  test("of codes share one hash tag, those of a room another", async () => {
-    await using nodes = await redisNodes(redis, 1);
-    const [engine] = nodes.engines;
-    await mint(engine, "1234", { accounts: client("c") });
-    const { appId, a } = await pair(engine);
-    await engine.mailboxes.append(a.seat, "B", mail("1", "id"));
-    for (const key of await keysOf(nodes.prefix)) {
-      expect(key).toMatch(new RegExp(`^${nodes.prefix}{(rv|${appId})}`));
-    }
-  });
 });
 
-test("scripts that Redis has forgotten are sent again", async () => {
+test("functions that Redis has forgotten are sent again", async () => {
   await using nodes = await redisNodes(redis, 1);
   const [engine] = nodes.engines;
-  await redis.ask("SCRIPT", "FLUSH");
+  await redis.ask("FUNCTION", "FLUSH");
   await mint(engine, "1234");
   expect(await take(engine, "1234")).toBeDefined();
 });
@@ -489,31 +404,4 @@ test("a side that moves to its peer's node in the midst of frames hears them in 
     .map((text) => Number(text.slice(8)));
   expect(numbers).toEqual([...new Set(numbers)].toSorted((x, y) => x - y));
   expect(numbers.length).toBeGreaterThan(250);
-});
-
-test("a renewal that is answered late does not undo what was heard of the peer meanwhile", async () => {
-  await using network = startProxy(redis.port);
-  const far = { redis: at(network.http), leaseMs: 3_000 };
-  await using nodes = await redisNodes(redis, 1, {}, far);
-  const [commands] = network.connections;
-  const { prefix } = nodes;
-  await using others = await redisNodes(redis, 1, {}, { prefix, leaseMs: 3_000 });
-  const [one] = nodes.engines;
-  const [two] = others.engines;
-  const appId = newAppId();
-  const a = await join(one, appId, "A");
-  const b = await join(two, appId, "B");
-  await a.listener.until("peerJoined");
-
-  const lease = () => redis.ask("HGET", `${prefix}{${appId}}`, "Alease");
-  const before = await lease();
-  commands?.stall("toClient");
-  await until("a renewal", async () => (await lease()) !== before);
-  const moved = await join(two, appId, "B", { how: { dead: b.seat.token } });
-  await a.listener.hears("peerLeft", "peerJoined");
-  commands?.resume("toClient");
-  await one.codes.guess(code("0000"), [], 0);
-  expect(a.listener.unheard).toEqual([]);
-  await two.seats.leave(moved.seat);
-  await a.listener.hears("peerLeft");
 });

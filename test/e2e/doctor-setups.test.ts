@@ -104,14 +104,14 @@ const broken: readonly BrokenSetup[] = [
     remedy: "headers Upgrade and Connection",
   },
   {
-    name: "nginx does not tell the client's address",
+    name: "nginx does not send the client's address",
     nginx: { "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "" },
     step: "Address",
     found: "which is a proxy's address",
     remedy: "X-Forwarded-For",
   },
   {
-    name: "nginx tells no address that can be read",
+    name: "nginx sends an address that cannot be read",
     nginx: {
       "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;":
         "proxy_set_header X-Forwarded-For unknown;",
@@ -187,16 +187,16 @@ behindNginx.each(sound.map((setup) => [setup.name, setup] as const))(
   async (_, setup) => {
     const optional = { origin: "https://app.example.com" };
     const asked = setup.env && "CORS_ORIGINS" in setup.env ? { ...setup, optional } : setup;
-    const { failure, warnings, told } = await examined(asked);
+    const { failure, warnings, output } = await examined(asked);
     expect(failure).toBe("");
-    expect(told).toContain("the server sees you as 127.0.0.1 through X-Forwarded-For\n");
+    expect(output).toContain("the server sees you as 127.0.0.1 through X-Forwarded-For\n");
     expect(warnings).not.toContain("Host");
     expect(warnings).not.toContain("Metrics");
   },
 );
 
 behindNginx(
-  "metrics that a proxy shows to everybody are told of: one that does not say it is one",
+  "metrics that a proxy shows to everybody are reported, if it does not say that it is a proxy",
   async () => {
     const open = { [metricsClosed]: "" };
     const unmarked = {
@@ -216,13 +216,13 @@ behindNginx(
   },
 );
 
-behindNginx("a dropped Host is told of where it does no harm yet", async () => {
+behindNginx("a dropped Host is reported although it does no harm yet", async () => {
   const { sound, warnings } = await examined({ name: "", nginx: withoutHost });
   expect(sound).toBe(true);
   expect(warnings).toContain("Host: The server recognises its own pages by the Host header");
 });
 
-test("plain HTTP asked of the server's TLS port is told as such", async () => {
+test("plain HTTP on the server's TLS port is recognised", async () => {
   await using certificate = await selfSigned();
   const { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE } = certificate;
   await using server = await testServer({ TLS_CERT_FILE, TLS_KEY_FILE });
@@ -243,28 +243,28 @@ behindNginx("two servers that share nothing behind one address are found out", a
 });
 
 for (const transport of ["udp", "tcp"] as const) {
-  withTurn(`a TURN server that relays over ${transport} is told of`, async () => {
+  withTurn(`a TURN server that relays over ${transport} is recognised`, async () => {
     await using turn = await TurnServer.start("right");
     await using server = await testServer({
       TURN_URLS: turn.url(transport),
       TURN_SECRET: "right",
       ICE_SERVERS: `[{"urls":"stun:127.0.0.1:${turn.port}"}]`,
     });
-    const { failure, warnings, told } = await examination(server.http);
+    const { failure, warnings, output } = await examination(server.http);
     expect({ failure, warnings }).toEqual({ failure: "", warnings: "" });
-    expect(told).toContain(`TURN: ${turn.url(transport)} relays\n`);
-    expect(told).toContain(`STUN: stun:127.0.0.1:${turn.port} answers with an address\n`);
+    expect(output).toContain(`TURN: ${turn.url(transport)} relays\n`);
+    expect(output).toContain(`STUN: stun:127.0.0.1:${turn.port} answers with an address\n`);
     await turn.logged(/refreshed.*lifetime=0/);
   });
 }
 
-withTurn("a TURN server with another secret is found out, and no secret is told", async () => {
+withTurn("a TURN server with another secret is found out, and no secret is shown", async () => {
   await using turn = await TurnServer.start("right");
   await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
-  const { failure, told } = await examination(server.http);
+  const { failure, output } = await examination(server.http);
   expect(failure).toStartWith(`TURN: ${turn.url()} refuses with 401`);
   expect(failure).toContain("TURN_SECRET");
-  expect(told).not.toContain("wrong");
+  expect(output).not.toContain("wrong");
 });
 
 test("a TURN server that is not there is found out", async () => {

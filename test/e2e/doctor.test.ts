@@ -55,7 +55,7 @@ describe("a certificate", () => {
     expect(bold.warnings).toContain("Other clients would refuse it");
   });
 
-  test("that has expired is told as such", async () => {
+  test("that has expired is recognised", async () => {
     await using certificate = await selfSigned();
     await using server = await testServer({
       TLS_CERT_FILE: certificate.certFile,
@@ -80,7 +80,7 @@ test("a name without an address ends the examination", async () => {
   expect(failure).toContain("has no address");
 });
 
-test("TLS asked of a plain server is told as such", async () => {
+test("a server without TLS is recognised", async () => {
   await using server = await testServer();
   const { failure } = await examination(server.http.replace("http:", "https:"));
   expect(failure).toStartWith("Certificate: ");
@@ -184,10 +184,10 @@ describe("a proxy", () => {
       }
       return path === "/rendezvous/redeem" ? Response.json({ appID }) : undefined;
     });
-    const { failure, told } = await examination(proxy.url);
+    const { failure, output } = await examination(proxy.url);
     expect(failure).toContain("an invalid code was redeemed");
     expect(failure).toContain("cache");
-    expect(told + failure).not.toContain("98761234");
+    expect(output + failure).not.toContain("98761234");
   });
 
   test("that names no client is found out", async () => {
@@ -198,8 +198,8 @@ describe("a proxy", () => {
         ? Response.json(whoami, { headers: { server: "nginx" } })
         : undefined,
     );
-    const { told } = await examination(proxy.url);
-    expect(told).toContain("which is a proxy's address");
+    const { output } = await examination(proxy.url);
+    expect(output).toContain("which is a proxy's address");
   });
 });
 
@@ -218,6 +218,7 @@ test.each([
   ["http://a", "--origin", "app"],
   ["http://a", "--idle", "60"],
   ["http://a", "--idle"],
+  ["http://a", "--fast"],
 ])("called with %p it says how it is used, and exits with 2", async (...args) => {
   await using doctor = await Program.start({}, "doctor", ...args);
   expect(await doctor.exit()).toBe(2);
@@ -244,11 +245,11 @@ test("an examination costs its client no miss, however often it is done", async 
   expect(await server.metric('nt_refusals_total{reason="gone"}')).toBe(0);
 });
 
-test("a connection that stays open is told of with --idle", async () => {
+test("--idle reports a connection that stays open", async () => {
   await using server = await testServer();
-  const { failure, told } = await examination(server.http, false, systemClock, { idleMs: 50 });
+  const { failure, output } = await examination(server.http, false, systemClock, { idleMs: 50 });
   expect(failure).toBe("");
-  expect(told).toContain("Idle: idle connections last for 1s\n");
+  expect(output).toContain("Idle: idle connections last for 50ms\n");
 });
 
 test("of a name with several addresses each is asked, as the name", async () => {
@@ -265,7 +266,7 @@ test("of a name with several addresses each is asked, as the name", async () => 
   });
   const resolve = async () => ["127.0.0.1", "127.0.0.2", "127.0.0.3", "2001:db8::1"];
   const url = `http://localhost:${port}`;
-  const { sound, steps, failure, told, warnings } = await examination(
+  const { sound, steps, failure, output, warnings } = await examination(
     url,
     false,
     systemClock,
@@ -274,10 +275,10 @@ test("of a name with several addresses each is asked, as the name", async () => 
   );
   expect(sound).toBe(false);
   expect(steps).toEqual(allSteps.toSpliced(2, 0, ...Array<string>(4).fill("Each ready")));
-  expect(told).toContain("Each ready: 127.0.0.1: the server accepts clients\n");
+  expect(output).toContain("Each ready: 127.0.0.1: the server accepts clients\n");
   expect(failure).toStartWith("Each ready: 127.0.0.2: answered 503");
   expect(failure).toContain("It drains.");
-  expect(told).toContain("Each ready: 127.0.0.3: connection refused");
+  expect(output).toContain("Each ready: 127.0.0.3: connection refused");
   expect(warnings).toContain("IPv6");
   expect(asked).toEqual([`localhost:${draining.port}`]);
 });

@@ -196,7 +196,7 @@ test("the file is its owner's only, goes when it is loaded, and a crash brings n
 test.each([
   ["is damaged", () => Buffer.from([0, 255, 1, 254])],
   ["is of another program", () => '{"hello":"world"}'],
-  ["has a later format", (text: string) => text.replace("state 2", "state 3")],
+  ["has a later format", (text: string) => text.replace("state 3", "state 4")],
   ["is truncated", (text: string) => text.slice(0, text.length / 2)],
   ["has a value that cannot be", (text: string) => text.replace(/"code":"\d+"/, '"code":"12a4"')],
 ])("a file that %s is set aside with a warning", async (_, made) => {

@@ -56,7 +56,11 @@ test.skipIf(node.missing || noBrowser)("the example for Playwright passes", asyn
   await Bun.write(join(app, "two.spec.js"), await example("@playwright/test"));
   const args = ["--no-sandbox", "--disable-features=WebRtcHideLocalIpsWithMdns"];
   const launchOptions = { executablePath: requireProgram("chromium").path, args };
-  const config = { use: { launchOptions }, testMatch: "*.spec.js", outputDir: "results" };
+  const config = {
+    ...{ use: { launchOptions }, testMatch: "*.spec.js", outputDir: "results" },
+    // Machines that run all tests at once are slow.
+    ...{ timeout: 60_000, expect: { timeout: 30_000 } },
+  };
   await Bun.write(join(app, "playwright.config.js"), `export default ${JSON.stringify(config)};`);
   const playwright = join(app, "node_modules/@playwright/test/cli.js");
   expect(await run([node.path, playwright, "test"])).toContain("1 passed");

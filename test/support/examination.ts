@@ -9,8 +9,8 @@ export interface Examination {
   /** The step that failed first, what was found and what to do. */
   readonly failure: string;
   readonly warnings: string;
-  /** All that would stand on the terminal. */
-  readonly told: string;
+  /** All that the terminal would show. */
+  readonly output: string;
 }
 
 /** What the doctor says of a server. */
@@ -24,14 +24,14 @@ export async function examination(
   const target = parseTarget(url, insecure);
   if (target === undefined) throw new Error(`${url} is no target`);
   const steps: string[] = [];
-  let [failure, warnings, told] = ["", "", ""];
+  let [failure, warnings, output] = ["", "", ""];
   const report = (step: string, verdict: Verdict) => {
     steps.push(step);
     const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
-    told += `${step}: ${verdict.found}\n${more}\n`;
+    output += `${step}: ${verdict.found}\n${more}\n`;
     if (!verdict.ok) failure ||= `${step}: ${verdict.found}. ${verdict.remedy}`;
     else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
   };
   const sound = await examine(target, optional, clock, report, resolve);
-  return { sound, steps, failure, warnings, told };
+  return { sound, steps, failure, warnings, output };
 }

@@ -75,6 +75,20 @@ export class TestRedis implements AsyncDisposable {
     }
   }
 
+  /** Ends the connections over which nodes read what they are told. */
+  async cutReaders(): Promise<void> {
+    const clients = String(await this.ask("CLIENT", "LIST")).split("\n");
+    for (const client of clients.filter((line) => line.includes(" cmd=xread "))) {
+      await this.ask("CLIENT", "KILL", "ID", client.match(/^id=(\d+)/)?.[1] ?? "");
+    }
+  }
+
+  /** Forgets all that was written since the last `SAVE`, as a replica does that becomes the primary. */
+  async goBack(): Promise<void> {
+    await this.kill();
+    await this.run();
+  }
+
   /** Calls of each command since the last `CONFIG RESETSTAT`. */
   async calls(): Promise<ReadonlyMap<string, number>> {
     const text = String(await this.ask("INFO", "commandstats"));

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StartError } from "../../src/base/errors.ts";
@@ -25,6 +25,7 @@ function opener(path: string, clock: FakeClock = fakeClock()) {
       path,
       clock,
       waitMs,
+      maxBytes: 16_000_000,
       onWait: () => void told.waits++,
       warn: (text) => void told.warnings.push(text),
     });
@@ -47,7 +48,9 @@ const record: StateRecord = {
     withdrawAt: 9,
     restMs: 60_000,
     expiresAt: 1,
-    state: "used",
+    isUsed: true,
+    isLive: false,
+    freeAt: 2,
     dueAt: 2,
   },
 };
@@ -120,43 +123,45 @@ test("a directory that cannot be written and a file that cannot be read are star
   file.release();
 });
 
-test("the first format is read, and what it holds is written in the present one", async () => {
+test.each([
+  ["1", "an older"],
+  ["2", "an older"],
+  ["4", "a newer"],
+])("a state of format %s is kept aside, and a warning says why", async (format, age) => {
   await using folder = await newFolder();
   const path = join(folder.path, "state");
-  const code = "code" in record ? record.code : undefined;
-  const text = JSON.stringify({ format: "nt-signal state 1", state: { codes: [code], rooms: [] } });
-  await Bun.write(path, text);
-  const file = await opener(path).open();
-  expect(await loaded(file)).toEqual({ outcome: "restored", records: [record] });
+  const { open, told } = opener(path);
+  await Bun.write(path, JSON.stringify({ format: `nt-signal state ${format}` }));
+  const file = await open();
+  expect((await loaded(file)).outcome).toBe("damaged");
+  expect(told.warnings[0]).toContain(`was written by ${age} nt-signal`);
+  expect(await readdir(folder.path)).not.toContain("state");
+  file.release();
+});
+
+test("a file larger than what the server may hold is kept aside unread", async () => {
+  await using folder = await newFolder();
+  const path = join(folder.path, "state");
+  const { open, told } = opener(path);
+  const file = await open();
   await file.save([record]);
-  expect((await Bun.file(path).text()).split("\n")[0]).toBe('{"format":"nt-signal state 2"}');
+  await truncate(path, 16_000_001);
+  expect(await loaded(file)).toEqual({ outcome: "damaged", records: [] });
+  expect(told.warnings[0]).toContain("has 16000001 bytes");
   file.release();
 });
 
 test("records longer than what is read at once come back as they were, in order", async () => {
   await using folder = await newFolder();
-  const place = { sid: "", idAccounts: [] };
+  const place = { lastToken: 0, sid: "", accounts: [] };
+  const beside = { mails: [], ids: [] };
   const room = (payload: string, n: number): StateRecord => ({
     room: {
-      appId: newAppId(),
-      accounts: [],
-      startedAt: n,
-      emptyAt: n,
-      tokens: n,
-      paired: true,
-      established: false,
-      A: place,
-      B: {
-        ...place,
-        mailbox: {
-          before: 0,
-          sent: 0,
-          refusing: false,
-          mails: [{ from: "A", payload, accounts: [] }],
-        },
-        ids: [["\u2028\n\ud800", n]],
-      },
+      ...{ appId: newAppId(), startedAt: n, emptyAt: n, tokens: n, owner: [] },
+      ...{ A: place, B: place, anything: { else: [n] } },
     },
+    A: beside,
+    B: { mails: [{ from: "A", payload, accounts: [] }], ids: [["\u2028\n\ud800", n]] },
   });
   const payloads = [
     "é".repeat(700_000),

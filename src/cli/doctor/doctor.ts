@@ -46,7 +46,8 @@ function readCall(args: readonly string[]): (OptionalSteps & { readonly target: 
   try {
     given = parse(args);
   } catch (error) {
-    return `${messageOf(error)}.`;
+    // Only the first sentence: the second is about arguments that start with a dash.
+    return `${messageOf(error).split(". ", 1)}.`;
   }
   const { insecure = false, origin: page, idle } = given.values;
   const [url, more] = given.positionals;

@@ -87,7 +87,7 @@ function objectionTo(error: Error | string | null | undefined): string | undefin
   return "code" in error ? String(error.code) : error.message;
 }
 
-/** Accepts any certificate, so that a bad one can be told from a server without TLS. Throws NoAnswer. */
+/** Accepts any certificate, to tell a bad one apart from a server without TLS. Throws NoAnswer. */
 function shakeHands(target: Target, clock: Clock): Promise<TLSSocket> {
   const { host, port, isAddress } = target;
   const name = isAddress ? {} : { servername: host };

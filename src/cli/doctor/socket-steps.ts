@@ -163,14 +163,14 @@ export async function staysOpen(it: Examination): Promise<Verdict | readonly []>
   const cancel = clock.after(idleMs, () => resolve(true));
   void Promise.race([a.closed, b.closed]).then(() => resolve(false));
   const stayed = await promise.finally(cancel);
-  const seconds = Math.ceil((clock.monotonicMs() - startedAt) / 1_000);
-  const silence = formatDuration(seconds * 1_000);
   if (!stayed) {
+    const seconds = Math.ceil((clock.monotonicMs() - startedAt) / 1_000);
     return failed(
-      `an idle connection is cut after ${silence}`,
+      `an idle connection is cut after ${formatDuration(seconds * 1_000)}`,
       "A proxy or balancer ends connections that are silent. Let it wait longer than HEARTBEAT (20s by default): in nginx, proxy_read_timeout 60s.",
     );
   }
+  const silence = formatDuration(Math.ceil(idleMs));
   a.send(odd);
   if ((await b.next("offer")) === odd) return passed(`idle connections last for ${silence}`);
   return failed(

@@ -1,170 +1,198 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Code } from "../../base/ids.ts";
-import type { Claim, CodeEntry, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
+import type { Claim, CodeLimits, Codes, Guess, NewCode } from "../engine.ts";
+import {
+  type CodeRecord,
+  type CodesTurn,
+  claim,
+  type Guesser,
+  guess,
+  type Misses,
+  recentMisses,
+} from "../rules/codes.ts";
+import type { RoomCode } from "../rules/turn.ts";
 import { DueQueue } from "./due-queue.ts";
-import { guessLedger, MissCounts } from "./guesses.ts";
+import { MemoryList } from "./lists.ts";
 import { SplitMap } from "./split-map.ts";
 
-/** A code from its claim until it may be claimed again: live, then resting (used or expired). */
-export interface CodeRecord extends CodeEntry {
-  readonly code: Code;
-  readonly accounts: readonly Account[];
-  readonly restMs: number;
-  /** It is withdrawn once there were this many misses of all time at its length. */
-  readonly withdrawAt: number;
-  state: "live" | "used" | "expired";
-  /** When the state changes by itself: live to expired, or resting to forgotten. */
+/** A code from its claim until it is free again, and when its state changes by itself next. */
+export interface KeptCode extends CodeRecord {
+  isLive: boolean;
   dueAt: number;
-  /** Its index in the array of each of its accounts, in the order of `accounts`. */
-  readonly places: number[];
 }
 
-export type MemoryCodes = ReturnType<typeof memoryCodes>;
-
-/** Codes of one account that are looked through for the one that is free first: all, by default. */
+/** Codes of one account that are looked through for the one that is free first. */
 const maxLookedThrough = 2_048;
 
-/** Codes in Maps. Everything due is carried out before each verb, so counts are exact. */
-export function memoryCodes(now: () => number, redeemWindowMs: number) {
-  const byCode = new SplitMap<Code, CodeRecord>(Number);
-  const byRoom = new SplitMap<AppId, CodeRecord>((appId) => Number.parseInt(appId.slice(0, 2), 16));
-  const byAccount = new Map<string, CodeRecord[]>();
-  const due = new DueQueue<CodeRecord>();
-  const guesses = guessLedger(redeemWindowMs);
-  const misses = new MissCounts(redeemWindowMs);
-  let live = 0;
-  let recentMisses = 0;
+/** Codes in Maps, and the turn that each verb has at them. What is due is carried out before it. */
+export class MemoryCodes implements Codes, CodesTurn {
+  now = 0;
+  private liveCodes = 0;
+  private recent = 0;
+  private counts: Misses = { window: 0, current: 0, previous: 0, byDigits: {} };
+  private readonly byCode = new SplitMap<Code, KeptCode>(Number);
+  private readonly byRoom = new SplitMap<AppId, KeptCode>((appId) =>
+    Number.parseInt(appId.slice(0, 2), 16),
+  );
+  private readonly byAccount = new Map<string, MemoryList<KeptCode>>();
+  private readonly byGuesser = new Map<string, Guesser>();
+  private readonly due = new DueQueue<KeptCode>();
 
-  function sweep(at: number): void {
-    for (let record = due.take(at); record !== undefined; record = due.take(at)) {
-      if (record.state !== "live") {
-        forget(record);
+  constructor(
+    private readonly time: () => number,
+    readonly windowMs: number,
+    private readonly redeemed: (appId: AppId) => void,
+  ) {}
+
+  // ---- the engine's verbs ----
+
+  claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
+    this.settle();
+    // The rules only go through them: none is drawn that is not needed.
+    const answer = claim(this, candidates as readonly Code[], entry, limits);
+    this.recent = recentMisses(this);
+    return answer;
+  }
+
+  guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess {
+    this.settle();
+    const answer = guess(this, code, accounts, maxMisses);
+    this.recent = recentMisses(this);
+    if (answer.outcome === "taken") this.redeemed(answer.entry.appId);
+    return answer;
+  }
+
+  recentMisses(): number {
+    return this.recent;
+  }
+
+  sweep(): void {
+    this.settle();
+    this.recent = recentMisses(this);
+    for (const [key, { forgetAt }] of this.byGuesser) {
+      if (this.now >= forgetAt) this.byGuesser.delete(key);
+    }
+  }
+
+  sizes() {
+    this.settle();
+    return {
+      codesLive: this.liveCodes,
+      codesResting: this.byCode.size - this.liveCodes,
+      codeClients: this.byAccount.size,
+      guessers: this.byGuesser.size,
+    };
+  }
+
+  /** The code that this room was minted with, while it lives or rests. */
+  ofRoom(appId: AppId): RoomCode | undefined {
+    this.settle();
+    const record = this.byRoom.get(appId);
+    if (record === undefined) return undefined;
+    const state = record.isLive ? "live" : record.isUsed ? "used" : "expired";
+    return { state, expiresAt: record.expiresAt };
+  }
+
+  /** All that live or rest. */
+  records(): readonly KeptCode[] {
+    this.settle();
+    return [...this.byCode.values()];
+  }
+
+  /** Puts a record back as it was. */
+  restore(record: KeptCode): void {
+    if (record.isLive) this.liveCodes++;
+    this.byCode.set(record.code, record);
+    this.byRoom.set(record.appId, record);
+    this.due.add(record, record.dueAt);
+    for (const { key } of record.accounts) {
+      const held = this.byAccount.get(key) ?? new MemoryList();
+      this.byAccount.set(key, held);
+      held.push(record);
+    }
+  }
+
+  /** Carries out what is due by now. */
+  private settle(): void {
+    this.now = this.time();
+    for (;;) {
+      const record = this.due.take(this.now);
+      if (record === undefined) return;
+      if (!record.isLive) {
+        this.forget(record);
         continue;
       }
-      live--;
-      record.state = "expired";
-      due.add(record, record.expiresAt + record.restMs);
+      this.liveCodes--;
+      record.isLive = false;
+      this.due.add(record, record.freeAt);
     }
   }
 
-  function forget(record: CodeRecord): void {
-    byCode.delete(record.code);
-    byRoom.delete(record.appId);
-    for (const [i, { key }] of record.accounts.entries()) {
-      const held = byAccount.get(key) as CodeRecord[];
-      // The last record takes its place. An account has the same index in all its records.
-      const last = held.pop() as CodeRecord;
-      if (held.length === 0) byAccount.delete(key);
-      if (last === record) continue;
-      const place = record.places[i] as number;
-      held[place] = last;
-      last.places[i] = place;
-    }
-  }
-
-  function claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
-    const at = now();
-    sweep(at);
-    const { appId, accounts, restMs } = entry;
-    for (const { key, kind } of accounts) {
-      const held = byAccount.get(key);
-      if (held !== undefined && held.length >= limits.maxHeld[kind]) {
-        return { outcome: "client_full", retryAfterMs: untilFirstFree(held, at) };
-      }
-    }
-    if (live >= limits.maxLive || byCode.size >= limits.maxUsed) return { outcome: "crowded" };
-    recentMisses = misses.recent(at);
-    const allowed = allowance(limits.allowances, recentMisses);
-    if (allowed === undefined) return { outcome: "crowded" };
-    for (const code of candidates) {
-      if (byCode.has(code)) continue;
-      const expiresAt = at + entry.ttlMs;
-      const withdrawAt = misses.of(code.length) + allowed;
-      const state = "live";
-      const dueAt = expiresAt;
-      add({ code, appId, accounts, restMs, expiresAt, withdrawAt, state, dueAt, places: [] });
-      return { outcome: "claimed", code, expiresAt };
-    }
-    return { outcome: "collided" };
-  }
-
-  function add(record: CodeRecord): void {
-    if (record.state === "live") live++;
-    byCode.set(record.code, record);
-    byRoom.set(record.appId, record);
-    due.add(record, record.dueAt);
+  private forget(record: KeptCode): void {
+    this.byCode.delete(record.code);
+    this.byRoom.delete(record.appId);
     for (const { key } of record.accounts) {
-      const held = byAccount.get(key);
-      if (held === undefined) byAccount.set(key, [record]);
-      record.places.push(held === undefined ? 0 : held.push(record) - 1);
+      const held = this.byAccount.get(key);
+      held?.remove(record);
+      if (held?.size === 0) this.byAccount.delete(key);
     }
   }
 
-  return {
-    claim,
-    guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess {
-      const at = now();
-      const retryAfterMs = maxMisses > 0 ? guesses.lockedFor(accounts, at) : 0;
-      if (retryAfterMs > 0) return { outcome: "locked", retryAfterMs };
-      const record = byCode.get(code);
-      if (record?.state !== "live" || at >= record.expiresAt) {
-        misses.add(code.length, at);
-        recentMisses = misses.recent(at);
-        if (maxMisses > 0) guesses.missed(accounts, maxMisses, at);
-        return { outcome: "gone" };
-      }
-      if (misses.of(code.length) >= record.withdrawAt) return { outcome: "withdrawn" };
-      live--;
-      record.state = "used";
-      due.add(record, at + record.restMs);
-      return { outcome: "taken", entry: record };
-    },
-    recentMisses: () => recentMisses,
-    /** The record of the code that this room was minted with, while the code lives or rests. */
-    ofRoom(appId: AppId): CodeRecord | undefined {
-      sweep(now());
-      return byRoom.get(appId);
-    },
-    sweep(): void {
-      const at = now();
-      sweep(at);
-      guesses.sweep(at);
-      recentMisses = misses.recent(at);
-    },
-    /** All that live or rest. */
-    records(): readonly CodeRecord[] {
-      sweep(now());
-      return [...byCode.values()];
-    },
-    /** Puts a record back as it was. */
-    restore: (record: Omit<CodeRecord, "places">): void => add({ ...record, places: [] }),
-    /** Misses at all codes, by which `CodeRecord.withdrawAt` goes. */
-    misses: misses as Pick<MissCounts, "save" | "restore">,
-    sizes() {
-      sweep(now());
-      return {
-        codesLive: live,
-        codesResting: byCode.size - live,
-        codeClients: byAccount.size,
-        guessers: guesses.size(),
-      };
-    },
-  } satisfies Codes & Record<string, unknown>;
-}
+  // ---- what the rules ask of a turn ----
 
-/** Undefined where there is none for so many recent misses. */
-function allowance(all: CodeLimits["allowances"], recentMisses: number): number | undefined {
-  for (const { upToRecent, misses } of all) if (recentMisses <= upToRecent) return misses;
-  return undefined;
-}
-
-function untilFirstFree(held: Iterable<CodeRecord>, at: number): number {
-  let first = Number.POSITIVE_INFINITY;
-  let looked = 0;
-  for (const record of held) {
-    if (looked++ === maxLookedThrough) break;
-    const freeAt = record.state === "live" ? record.expiresAt + record.restMs : record.dueAt;
-    first = Math.min(first, freeAt);
+  code(code: Code): CodeRecord | undefined {
+    return this.byCode.get(code);
   }
-  return Math.max(0, first - at);
+
+  claimed(record: CodeRecord): void {
+    const kept = record as KeptCode;
+    kept.isLive = true;
+    kept.dueAt = record.expiresAt;
+    this.restore(kept);
+  }
+
+  taken(record: CodeRecord): void {
+    const kept = record as KeptCode;
+    kept.isLive = false;
+    this.liveCodes--;
+    this.due.add(kept, kept.freeAt);
+  }
+
+  live(): number {
+    return this.liveCodes;
+  }
+
+  inUse(): number {
+    return this.byCode.size;
+  }
+
+  heldBy(account: string): number {
+    return this.byAccount.get(account)?.size ?? 0;
+  }
+
+  firstFree(account: string): number {
+    const some = this.byAccount.get(account)?.slice(0, maxLookedThrough) ?? [];
+    return some.reduce((first, { freeAt }) => Math.min(first, freeAt), Number.POSITIVE_INFINITY);
+  }
+
+  misses(): Misses {
+    return this.counts;
+  }
+
+  setMisses(misses: Misses): void {
+    this.counts = misses;
+  }
+
+  guesser(account: string): Guesser | undefined {
+    const guesser = this.byGuesser.get(account);
+    return guesser !== undefined && this.now < guesser.forgetAt ? guesser : undefined;
+  }
+
+  guessers(): number {
+    return this.byGuesser.size;
+  }
+
+  setGuesser(account: string, guesser: Guesser): void {
+    this.byGuesser.set(account, guesser);
+  }
 }

@@ -20,6 +20,8 @@ export interface StateFileOptions {
   readonly clock: Clock;
   /** How long to wait for a predecessor to end, ms. */
   readonly waitMs: number;
+  /** A file larger than this is not read: this server could not hold what is in it. */
+  readonly maxBytes: number;
   /** Ends the wait at once. */
   readonly unwanted?: AbortSignal | undefined;
   /** Called once, when there is a predecessor to wait for. */
@@ -41,18 +43,15 @@ export interface StateFile {
 }
 
 const retryMs = 50;
+/** A record longer than this is not read: nothing writes it, and it would be in memory as a whole. */
+const maxRecordBytes = 536_870_912;
 /** Read and written at once. A record takes as much again: a room with all of its mail at most. */
 const blockBytes = 1_048_576;
 
 // The file: a header, a record a line, and how many there were, so that a part is not taken for all.
-const format = "nt-signal state 2";
-const headerSchema = z.object({ format: z.literal(format) });
+const format = 3;
+const headerSchema = z.object({ format: z.string().regex(/^nt-signal state [0-9]{1,9}$/) });
 const endSchema = z.object({ records: z.number().int() });
-/** All in one line, as version 0.1.0 wrote it. */
-const firstFormat = z.object({
-  format: z.literal("nt-signal state 1"),
-  state: z.object({ codes: z.array(z.unknown()), rooms: z.array(z.unknown()) }),
-});
 
 /**
  * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
@@ -75,9 +74,14 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     async load(restore) {
       const file = await openIfThere(path);
       if (file === undefined) return "none";
-      const isEmpty = (await file.stat()).size === 0;
-      const isWhole = await readState(file, restore).finally(() => file.close());
-      if (!isWhole && !isEmpty) return setAside("is damaged or not a state of nt-signal");
+      const { size } = await file.stat();
+      const isEmpty = size === 0;
+      const read = async () =>
+        size > options.maxBytes
+          ? `has ${size} bytes, and what this server may hold takes ${options.maxBytes} at most`
+          : readState(file, restore);
+      const fault = await read().finally(() => file.close());
+      if (fault !== undefined && !isEmpty) return setAside(fault);
       await rm(path).catch(notReplaceable(path));
       await syncDirectory(path);
       return isEmpty ? "none" : "restored";
@@ -238,20 +242,21 @@ function notReplaceable(path: string): (error: unknown) => never {
   };
 }
 
-/** Whether the file is a whole state; only then is what was handed over one. */
+const damaged = "is damaged or not a state of nt-signal";
+
+/** Why the file is no whole state of this build's; only without a fault is what was handed over one. */
 async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,
-): Promise<boolean> {
+): Promise<string | undefined> {
   let stage: "header" | "records" | "end" = "header";
   let records = 0;
   for await (const line of linesOf(file)) {
     const value = parseJson(line);
-    if (stage === "end") return false;
+    if (stage === "end") return damaged;
     if (stage === "header") {
-      const first = firstFormat.safeParse(value);
-      if (first.success) return restoreFirst(first.data.state, restore);
-      if (!headerSchema.safeParse(value).success) return false;
+      const fault = headerFault(value);
+      if (fault !== undefined) return fault;
       stage = "records";
       continue;
     }
@@ -260,29 +265,25 @@ async function readState(
       restore(record.data);
       records++;
     } else {
-      if (endSchema.safeParse(value).data?.records !== records) return false;
+      if (endSchema.safeParse(value).data?.records !== records) return damaged;
       stage = "end";
     }
   }
-  return stage === "end";
+  return stage === "end" ? undefined : damaged;
 }
 
-function restoreFirst(
-  { codes, rooms }: z.output<typeof firstFormat>["state"],
-  restore: (record: StateRecord) => void,
-): boolean {
-  const records = [...codes.map((code) => ({ code })), ...rooms.map((room) => ({ room }))];
-  for (const value of records) {
-    const record = recordSchema.safeParse(value);
-    if (!record.success) return false;
-    restore(record.data);
-  }
-  return true;
+function headerFault(value: unknown): string | undefined {
+  const header = headerSchema.safeParse(value);
+  if (!header.success) return damaged;
+  const written = Number(header.data.format.slice("nt-signal state ".length));
+  if (written === format) return undefined;
+  const age = written < format ? "an older" : "a newer";
+  return `was written by ${age} nt-signal, in a form that this one does not read (${written}, not ${format})`;
 }
 
 function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
   let count = 0;
-  yield JSON.stringify({ format });
+  yield JSON.stringify({ format: `nt-signal state ${format}` });
   for (const record of records) {
     yield JSON.stringify(record);
     count++;
@@ -290,7 +291,10 @@ function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
   yield JSON.stringify({ records: count });
 }
 
-/** The lines of the file from where it stands, the last one with or without its line break. */
+/**
+ * The lines of the file from where it stands, the last one with or without its line break. They end before
+ * one that is longer than a record.
+ */
 async function* linesOf(file: FileHandle): AsyncIterable<string> {
   const passed = garbageCollection();
   const block = Buffer.allocUnsafe(blockBytes);
@@ -307,7 +311,9 @@ async function* linesOf(file: FileHandle): AsyncIterable<string> {
       start = end + 1;
     }
     passed(bytesRead);
-    if (start < bytesRead) begun.push(Buffer.from(block.subarray(start, bytesRead)));
+    if (start === bytesRead) continue;
+    begun.push(Buffer.from(block.subarray(start, bytesRead)));
+    if (begun.length * blockBytes > maxRecordBytes) return;
   }
   if (begun.length > 0) yield Buffer.concat(begun).toString();
 }

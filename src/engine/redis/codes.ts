@@ -1,142 +1,65 @@
-import { type Account, limitOf } from "../../base/account.ts";
-import type { AppId, Code } from "../../base/ids.ts";
-import {
-  type Claim,
-  type CodeLimits,
-  type Codes,
-  EngineUnreachable,
-  type Guess,
-  longestLocks,
-  type NewCode,
-} from "../engine.ts";
-import type { RedisNode } from "./node.ts";
-import { globalScripts } from "./scripts/scripts.ts";
-import { numberAt, type Reply, textAt } from "./store.ts";
+import type { Code } from "../../base/ids.ts";
+import { type Claim, type Codes, EngineUnreachable, type Guess } from "../engine.ts";
+import type { CodesReply } from "./inside/codes.ts";
+import type { TurnReply } from "./inside/turn.ts";
+import type { RedisEngineOptions } from "./redis.ts";
+import type { Store } from "./store.ts";
 
-/** Accounts whose misses are counted apart. Later ones count for everybody together only. */
-const maxGuessers = 100_000;
-
-export function redisCodes({ store, keys, options }: RedisNode): Codes & {
-  /** Takes over what a sweep has read. */
-  learnRecentMisses(count: number): void;
-} {
-  const { node, timeoutMs, clock, limits } = options;
-  const { redeemWindowMs } = limits;
-  const rememberedMs = timeoutMs * 4;
+/** Codes in Redis: a claim and a guess are one round trip each. */
+export function redisCodes(
+  store: Store,
+  { node, timeoutMs, clock }: RedisEngineOptions,
+  heard: (reply: TurnReply) => void,
+) {
   let operations = 0;
   let recentMisses = 0;
 
   /**
-   * Runs it again, once, when no answer came. The script knows the operation by its id: what was done
-   * the first time is answered and not done again. Rejects only when it is too late for either to be
-   * carried out. So no code is lost with a lost answer.
+   * Asks again, once, when no answer came. Redis knows the operation by its id: what was done the first
+   * time is answered and not done again. Rejects only when it is too late for either to be carried out. So
+   * no code is lost with a lost answer.
    */
-  async function runOnce(run: (operation: string) => Promise<Reply>): Promise<Reply> {
-    const operation = keys.operation(`${node}/${++operations}`);
-    const first = await run(operation).catch(unreachable);
-    if (!(first instanceof EngineUnreachable)) return first;
+  async function ask<T>(kind: "claim" | "guess", request: object): Promise<T> {
+    const args = [`${node}/${++operations}`, JSON.stringify(request)];
+    const run = () =>
+      kind === "guess"
+        ? store.callCarefully(kind, args, (text) => text.includes('"outcome":"taken"'))
+        : store.call(kind, args);
+    const askedFirst = await run().catch(unreachable);
+    if (typeof askedFirst === "string") return learn(askedFirst);
     const askedAt = clock.monotonicMs();
-    const second = await run(operation).catch(unreachable);
-    if (!(second instanceof EngineUnreachable)) return second;
+    const askedAgain = await run().catch(unreachable);
+    if (typeof askedAgain === "string") return learn(askedAgain);
     const restMs = askedAt + timeoutMs - clock.monotonicMs();
     if (restMs > 0) await new Promise<void>((over) => clock.after(restMs, over));
-    throw second;
+    throw askedAgain;
   }
 
-  async function claimOne(
-    candidates: readonly Code[],
-    { appId, ttlMs, restMs, accounts }: NewCode,
-    { maxLive, maxUsed, maxHeld, allowances }: CodeLimits,
-  ): Promise<Claim> {
-    const reply = await runOnce((operation) =>
-      store.run(
-        globalScripts.claim,
-        [
-          ...[keys.live, keys.used, keys.clients, operation, keys.ofRoom + appId, keys.allMisses],
-          ...accounts.map(({ key }) => keys.ofClient + key),
-          ...candidates.map(keys.code),
-        ],
-        [
-          appId,
-          ...[ttlMs, restMs, maxLive, maxUsed, rememberedMs, redeemWindowMs].map(String),
-          ...[accounts.length, allowances.length].map(String),
-          ...accounts.flatMap(({ key, kind }) => [key, String(maxHeld[kind])]),
-          ...allowances.flatMap(({ upToRecent, misses }) => [String(upToRecent), String(misses)]),
-          ...candidates,
-        ],
-      ),
-    );
-    recentMisses = numberAt(reply, 1);
-    switch (reply[0]) {
-      case "claimed":
-        return {
-          outcome: "claimed",
-          code: textAt(reply, 2) as Code,
-          expiresAt: numberAt(reply, 3),
-        };
-      case "client_full":
-        return { outcome: "client_full", retryAfterMs: Math.ceil(numberAt(reply, 2)) };
-      case "crowded":
-        return { outcome: "crowded" };
-      default:
-        return { outcome: "collided" };
-    }
+  function learn<T>(text: string): T {
+    const { answer, recent, turn } = JSON.parse(text) as CodesReply<T>;
+    recentMisses = recent;
+    if (turn) heard(turn);
+    return answer;
   }
 
-  async function guess(
-    code: Code,
-    accounts: readonly Account[],
-    maxMisses: number,
-  ): Promise<Guess> {
-    const limited = maxMisses > 0 ? accounts : [];
-    const reply = await runOnce((operation) =>
-      store.run(
-        globalScripts.guess,
-        [
-          ...[keys.live, keys.used, keys.clients, operation, keys.code(code)],
-          ...[keys.guessers, keys.allMisses],
-          ...limited.map(({ key }) => keys.misses(key)),
-        ],
-        [
-          code,
-          keys.ofRoom,
-          keys.ofClient,
-          ...[rememberedMs, redeemWindowMs, maxGuessers].map(String),
-          ...limited.flatMap((account) => [
-            account.key,
-            ...[limitOf(account, maxMisses), longestLocks[account.kind]].map(String),
-          ]),
-        ],
-      ),
-    );
-    recentMisses = numberAt(reply, 1);
-    switch (reply[0]) {
-      case "taken": {
-        const entry = { appId: textAt(reply, 2) as AppId, expiresAt: numberAt(reply, 3) };
-        return { outcome: "taken", entry };
-      }
-      case "locked":
-        return { outcome: "locked", retryAfterMs: Math.ceil(numberAt(reply, 2)) };
-      case "withdrawn":
-        return { outcome: "withdrawn" };
-      default:
-        return { outcome: "gone" };
-    }
-  }
-
-  return {
+  const codes: Codes = {
     async claim(candidates, entry, limits) {
       let drawn = 0;
       for (const batch of batches(candidates)) {
-        const claim = await claimOne(batch, entry, limits);
+        const claim = await ask<Claim>("claim", { candidates: batch, entry, limits });
         if (claim.outcome !== "collided") return claim;
         drawn += batch.length;
       }
-      return drawn > 0 ? { outcome: "collided" } : claimOne([], entry, limits);
+      if (drawn > 0) return { outcome: "collided" };
+      return ask<Claim>("claim", { candidates: [], entry, limits });
     },
-    guess,
+    guess: (code, accounts, maxMisses) => ask<Guess>("guess", { code, accounts, maxMisses }),
     recentMisses: () => recentMisses,
-    learnRecentMisses(count) {
+  };
+  return {
+    ...codes,
+    /** Takes over what a sweep has read. */
+    learnRecentMisses(count: number): void {
       recentMisses = count;
     },
   };

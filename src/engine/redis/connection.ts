@@ -2,7 +2,27 @@ import { RedisClient, type TLSOptions } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineUnreachable } from "../engine.ts";
 
+/** A connection to one server, as Bun's client is one. A simulation puts a model of Redis in its place. */
+export interface RedisLink {
+  onclose: ((error: Error) => void) | null;
+  connect(): Promise<unknown>;
+  /** Rejects with what Redis says against it; see `isRefusal`. */
+  send(command: string, args: string[]): Promise<unknown>;
+  close(): void;
+}
+
+export interface LinkOptions {
+  readonly connectionTimeout: number;
+  readonly tls?: TLSOptions;
+}
+
+export type MakeLink = (url: string, options: LinkOptions) => RedisLink;
+
+const bunLink: MakeLink = (url, options) =>
+  new RedisClient(url, { ...options, autoReconnect: false, enableOfflineQueue: false });
+
 export interface RedisConnectionOptions {
+  readonly makeLink?: MakeLink | undefined;
   /** The URL of the server to connect to, asked anew for each connection. */
   readonly find: () => Promise<string>;
   /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
@@ -11,9 +31,10 @@ export interface RedisConnectionOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
-  /** Makes a fresh connection usable; it is up when this has resolved. */
-  readonly prepare: (client: RedisClient) => Promise<void>;
-  /** `up` false: the connection is gone, with its subscriptions. */
+  /** Looks at who answers; the connection is up when this has resolved. */
+  readonly prepare: (link: RedisLink) => Promise<void>;
+  /** Whether pings watch it. Not needed where every command comes back, and the next is sent, in time. */
+  readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
   /** An attempt to connect failed; `url` is undefined when no address was known. */
   readonly failed: (error: unknown, url: string | undefined) => void;
@@ -35,15 +56,15 @@ const connectTrips = 3;
 const prepareTrips = 2;
 
 /**
- * One connection to Redis, kept up. Bun's client loses its subscriptions when it reconnects, knows no
- * deadline for a command and does not notice a server that hangs: here every connection is a fresh client,
+ * One connection to Redis, kept up. Bun's client knows no deadline for a command and does not notice a
+ * server that hangs: here every connection is a fresh client,
  * each command has a deadline, and a ping that stays unanswered ends the connection.
  *
  *     down --connected, prepared-->  up
  *     up   --closed, ping unanswered--> down, and again after a while
  */
 export class RedisConnection {
-  private client: RedisClient | undefined;
+  private client: RedisLink | undefined;
   private connectedTo: string | undefined;
   private up = false;
   private closed = false;
@@ -53,7 +74,7 @@ export class RedisConnection {
   private underWayChars = 0;
   private waiting: (() => void)[] = [];
   /** Clients given up for not answering while commands were under way; closed when those have failed. */
-  private readonly silent = new Set<RedisClient>();
+  private readonly silent = new Set<RedisLink>();
   private downSince: number;
 
   constructor(private readonly options: RedisConnectionOptions) {
@@ -85,9 +106,7 @@ export class RedisConnection {
       return this.retry();
     }
     if (this.closed) return;
-    const client = new RedisClient(url, {
-      autoReconnect: false,
-      enableOfflineQueue: false,
+    const client = (this.options.makeLink ?? bunLink)(url, {
       connectionTimeout: timeoutMs * connectTrips,
       ...(ca === undefined ? {} : { tls: { ca } satisfies TLSOptions }),
     });
@@ -106,7 +125,8 @@ export class RedisConnection {
     if (this.client !== client || this.closed) return client.close();
     this.tries = 0;
     this.up = true;
-    this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
+    if (this.options.isWatched)
+      this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
     changed(true);
     for (const go of this.waiting.splice(0)) go();
   }
@@ -121,9 +141,10 @@ export class RedisConnection {
 
   /**
    * Sends a command, after those sent before. Rejects with what Redis says against it, and with
-   * `EngineUnreachable` when no answer came in time; then it may or may not be carried out.
+   * `EngineUnreachable` when no answer came in time, `blockMs` more than usual; then it may or may not be
+   * carried out.
    */
-  async send(command: string, args: string[]): Promise<unknown> {
+  async send(command: string, args: string[], blockMs = 0): Promise<unknown> {
     let chars = 0;
     for (const arg of args) chars += arg.length;
     if (this.underWay >= maxUnderWay || this.underWayChars + chars > maxUnderWayChars) {
@@ -134,8 +155,8 @@ export class RedisConnection {
     try {
       const client = this.up && this.client ? this.client : await this.nextClient();
       const sentAt = this.options.clock.monotonicMs();
-      const answer = await this.within(client.send(command, args));
-      this.options.took(this.options.clock.monotonicMs() - sentAt);
+      const answer = await this.within(client.send(command, args), 1, blockMs);
+      if (blockMs === 0) this.options.took(this.options.clock.monotonicMs() - sentAt);
       return answer;
     } catch (error) {
       throw isRefusal(error) || error instanceof EngineUnreachable
@@ -153,7 +174,7 @@ export class RedisConnection {
   }
 
   /** A short outage is waited out; in a long one this rejects at once. */
-  private async nextClient(): Promise<RedisClient> {
+  private async nextClient(): Promise<RedisLink> {
     if (this.closed || this.downForMs() > this.options.timeoutMs) {
       throw new EngineUnreachable("there is no connection");
     }
@@ -162,23 +183,23 @@ export class RedisConnection {
     return this.client;
   }
 
-  private within<T>(answer: Promise<T>, trips = 1): Promise<T> {
+  private within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
     const { clock, timeoutMs } = this.options;
     return new Promise((resolve, reject) => {
-      const cancel = clock.after(timeoutMs * trips, () =>
+      const cancel = clock.after(timeoutMs * trips + blockMs, () =>
         reject(new EngineUnreachable("no answer came")),
       );
       answer.then(resolve, reject).finally(cancel);
     });
   }
 
-  private async ping(client: RedisClient): Promise<void> {
+  private async ping(client: RedisLink): Promise<void> {
     const { clock, timeRead } = this.options;
     const [seconds, micros] = (await this.within(client.send("TIME", []))) as [string, string];
     timeRead(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), clock.monotonicMs());
   }
 
-  private watch(client: RedisClient, everyMs: number): void {
+  private watch(client: RedisLink, everyMs: number): void {
     this.timer = this.options.clock.after(everyMs, () => {
       if (this.client !== client) return;
       this.ping(client).then(
@@ -188,7 +209,7 @@ export class RedisConnection {
     });
   }
 
-  private lost(client: RedisClient, fellSilent = false): void {
+  private lost(client: RedisLink, fellSilent = false): void {
     if (this.client !== client) return;
     const { clock, changed } = this.options;
     this.client = undefined;
@@ -215,7 +236,7 @@ export class RedisConnection {
    * A server that hangs may still carry out what it was sent. Closing now would make those commands
    * fail before their deadline, as if they had not been carried out.
    */
-  private closeLater(client: RedisClient): void {
+  private closeLater(client: RedisLink): void {
     this.silent.add(client);
     this.options.clock.after(this.options.timeoutMs, () => {
       this.silent.delete(client);

@@ -1,5 +1,5 @@
-import type { Cancel } from "../../base/clock.ts";
-import type { RedisNode } from "./node.ts";
+import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Store } from "./store.ts";
 
 /** What all nodes have to agree on, by the names an operator knows; nothing that is secret. */
 export type NodeSettings = Readonly<Record<string, string>>;
@@ -24,17 +24,29 @@ const shownMs = 90_000;
 /**
  * Each node writes its settings over those of whichever wrote last, and reads these: in a minute or
  * two every node that differs from the others has met one of them. The same difference is reported once.
+ * The key is that of all formats, so that nodes which share nothing else find out.
  */
 export function compareNodes(
-  { store, keys, options: { node, clock } }: RedisNode,
+  {
+    store,
+    prefix,
+    node,
+    clock,
+  }: {
+    readonly store: Store;
+    readonly prefix: string;
+    readonly node: string;
+    readonly clock: Clock;
+  },
   { settings, differs }: Agreement,
 ): { readonly compare: () => void; readonly stop: Cancel } {
+  const key = `${prefix}{rv}:settings`;
   const shown = JSON.stringify({ node, settings });
   let reported = "";
 
   async function compare(): Promise<void> {
     if (!store.isUp) return;
-    const before = await store.swap(keys.settings, shown, shownMs).catch(() => undefined);
+    const before = await store.swap(key, shown, shownMs).catch(() => undefined);
     const other = before === undefined ? undefined : parse(before);
     if (other === undefined || other.node === node) return;
     const differences = differencesOf(settings, other.settings);

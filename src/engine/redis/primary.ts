@@ -1,3 +1,4 @@
+import { library } from "./library.ts";
 import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.ts";
 
 /** Where Redis is, from the settings. */
@@ -123,7 +124,29 @@ export async function checkRedis(
   timeoutMs: number,
 ): Promise<readonly string[]> {
   const url = await findPrimary(target, timeoutMs);
-  return askRedis(url, target, timeoutMs, warnings);
+  return askRedis(url, target, timeoutMs, async (ask) => {
+    await ask("FUNCTION", "LOAD", "REPLACE", library.text).catch((error: unknown) => {
+      throw error instanceof ReplyError ? (refusedFunctions(error.message) ?? error) : error;
+    });
+    return warnings(ask);
+  });
+}
+
+/** What stands against functions, by what Redis refused with; undefined where it was another refusal. */
+export function refusedFunctions(refusal: string): RedisFault | undefined {
+  if (/^NOPERM/.test(refusal)) {
+    return new RedisFault(
+      "not permitted",
+      `Redis refuses: ${refusal}. Grant the user in REDIS_URL +@all on the keys of REDIS_PREFIX, or what ` +
+        "docs/cluster.md lists.",
+    );
+  }
+  if (!/unknown command.*(FUNCTION|FCALL)/i.test(refusal)) return undefined;
+  return new RedisFault(
+    "will not do",
+    "Redis has no FUNCTION and FCALL, which the rules run by. They are in Redis 7 and Valkey: enable " +
+      "them where the configuration renamed them, or name another server.",
+  );
 }
 
 /** Why the server at `url` will not do; undefined when it would. Never rejects. */

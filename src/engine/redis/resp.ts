@@ -20,7 +20,7 @@ export type FaultKind =
   | "no longer primary"
   | "will not do"
   | "no primary known"
-  | "subscriber hears nothing";
+  | "several servers";
 
 /** A connection that failed. The message names the server and the remedy, for the log. */
 export class RedisFault extends StartError {

@@ -1,10 +1,10 @@
-import type { RedisClient } from "bun";
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
-import { EngineUnreachable } from "../engine.ts";
-import { isRefusal, RedisConnection } from "./connection.ts";
-import { diagnose, findPrimary, nameOf, type RedisTarget } from "./primary.ts";
+import { EngineFull, EngineUnreachable } from "../engine.ts";
+import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./connection.ts";
+import type { CallKind } from "./inside/inside.ts";
+import { library, libraryFamily } from "./library.ts";
+import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import { RedisFault } from "./resp.ts";
-import type { Script } from "./scripts/scripts.ts";
 
 export interface StoreOptions {
   readonly redis: RedisTarget;
@@ -12,8 +12,10 @@ export interface StoreOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
+  /** Bun's client by default. */
+  readonly makeLink?: MakeLink;
   readonly store?: {
-    /** Both connections are up and messages are heard; or no longer. */
+    /** Redis can be asked, and other nodes are heard; or no longer. */
     readonly changed?: (up: boolean) => void;
     /** Why there is no connection: once a cause, until there is one. */
     readonly failed?: (fault: RedisFault) => void;
@@ -25,15 +27,6 @@ export interface StoreOptions {
   /** ms added to Redis's clock for everything that expires. Only contract tests set it. */
   readonly offsetMs?: () => number;
 }
-
-/** Where scripts and other nodes publish to this process. */
-interface Channel {
-  readonly name: string;
-  heard(message: string): void;
-  changed(up: boolean): void;
-}
-
-export type Reply = readonly unknown[];
 
 /** Refusals by the first word of Redis's answer. */
 const refusals = {
@@ -47,84 +40,98 @@ const refusals = {
 } as const;
 export type Refused = (typeof refusals)[keyof typeof refusals] | "other";
 
-/** Redis is full: the script would have added to it, was refused, and changed nothing. */
-export class StoreFull extends EngineUnreachable {}
+/** An entry of a stream: its id, then names and values. */
+type Entry = readonly [id: string, fields: readonly string[]];
 
+/** How long a node that was refused waits before it tries again to make itself known. */
+const rejoinMs = 200;
+/** Libraries of other builds that are left alone. */
+const mostOldLibraries = 4;
 /** How often sentinels are asked whether the primary is still the primary. */
 const watchEveryMs = 1_000;
+/** How long a redeemed code waits for a replica, and for how long no more once one did not answer. */
+const replicaMs = 500;
+const withoutReplicaMs = 10_000;
 
 /**
- * Redis, as the engine uses it: scripts one way, and a channel of one's own the other way. It is up
- * when both connections are and an echo, a message to itself, has come back: then both are at one
- * primary. It sends an echo again and again, and one that does not come in time ends both connections.
+ * Redis, as the engine uses it: functions that are called over one connection, and a stream that is read
+ * over another, which waits for what comes. It is up when both are connected to one server and `joined`
+ * has resolved. Where sentinels watch, a third connection waits for replicas.
  */
 export class Store {
   private readonly commands: RedisConnection;
-  private readonly subscriber: RedisConnection;
+  private readonly reader: RedisConnection;
+  private readonly careful: RedisConnection | undefined;
+  private readonly all: readonly RedisConnection[];
+  /** What all nodes have in common, and what it is called by. */
+  private readonly common: string;
+  private readonly commonName: string;
+  /** Who answers on each connection: the server, and which of its lives. */
+  private readonly servers = new Map<RedisConnection, string>();
+  /** Who answered when it was up last. */
+  private lastServer: string | undefined;
   private up = false;
-  /** An echo has come back over the present connections. */
-  private subscriberWorks = false;
+  private closed = false;
   private downSince: number;
-  /** The echo that has not come back yet. */
-  private echo: { readonly text: string; readonly cancel: Cancel } | undefined;
-  private echoes = 0;
-  private echoTimer: Cancel | undefined;
   private fault: RedisFault | undefined;
-  /** There was no space for what the last script that adds would have added. */
+  /** There was no space for what the last call that adds would have added. */
   private isFull = false;
+  private joins = 0;
   private diagnosing = false;
+  private loading: Promise<unknown> | undefined;
   private waiting: (() => void)[] = [];
   private readonly stopWatching: Cancel;
   private watching = false;
-  /** Scripts whose text was sent over the present connection. */
-  private readonly loaded = new Set<Script>();
+  private noReplicaUntil = Number.NEGATIVE_INFINITY;
   /** The least that Redis's clock can show when our monotonic clock is at 0; read with every ping. */
   private origin: number;
+  private latestOrigin = 0;
 
   constructor(
     private readonly options: StoreOptions,
-    private readonly channel: Channel,
+    common: object,
+    private readonly node: string,
+    /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
+    private readonly joined: (isAnother: boolean) => Promise<void>,
+    private readonly changed: (up: boolean) => void,
   ) {
-    const { redis, timeoutMs, clock, random } = options;
+    const { redis, clock } = options;
+    this.common = JSON.stringify(common);
+    this.commonName = Bun.hash(this.common).toString(36);
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
-    const shared = {
-      ...{ ca: redis.ca, timeoutMs, clock, random },
-      took: options.store?.took ?? (() => {}),
-      find: () => findPrimary(redis, timeoutMs),
-      changed: () => this.connectionChanged(),
-      failed: (error: unknown, url: string | undefined) => void this.attemptFailed(error, url),
-    };
-    this.commands = new RedisConnection({
-      ...shared,
-      timeRead: (time, answeredAt) => {
-        this.origin = time - answeredAt;
-      },
-      prepare: isPrimary,
-    });
-    this.subscriber = new RedisConnection({
-      ...shared,
-      timeRead: () => {},
-      async prepare(client) {
-        await isPrimary(client);
-        await client.subscribe(channel.name, (text) => heard(text));
-      },
-    });
-    const heard = (message: string) => {
-      if (message === this.echo?.text) this.echoHeard();
-      else channel.heard(message);
-    };
+    this.commands = this.connection(true);
+    this.reader = this.connection(false);
+    this.careful = redis.sentinels && this.connection(true);
+    this.all = [this.commands, this.reader, ...(this.careful ? [this.careful] : [])];
     this.stopWatching =
       redis.sentinels === undefined
         ? () => {}
         : clock.every(watchEveryMs, () => void this.followPrimary());
   }
 
+  private connection(isWatched: boolean): RedisConnection {
+    const { redis, timeoutMs, clock, random, makeLink, store } = this.options;
+    const connection: RedisConnection = new RedisConnection({
+      ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
+      took: store?.took ?? (() => {}),
+      find: () => findPrimary(redis, timeoutMs),
+      changed: () => this.connectionChanged(),
+      failed: (error, url) => void this.attemptFailed(error, url),
+      timeRead: (time, answeredAt) => {
+        this.origin = time - answeredAt;
+        this.latestOrigin = Math.max(this.latestOrigin, this.origin);
+      },
+      prepare: async (link) => void this.servers.set(connection, await serverBehind(link)),
+    });
+    return connection;
+  }
+
   get isUp(): boolean {
     return this.up;
   }
 
-  /** Scripts can be run, though what is published may not be heard. */
+  /** Functions can be called, though what other nodes tell may not be heard. */
   get canAsk(): boolean {
     return this.commands.isUp;
   }
@@ -147,11 +154,16 @@ export class Store {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
 
+  /** The same, of all Redis that there were: it never goes back. */
+  latest(): number {
+    return this.latestOrigin + this.options.clock.monotonicMs();
+  }
+
   /**
-   * Resolves as soon as what is published to this process reaches it. A short outage is waited out;
-   * in a long one it rejects at once.
+   * Resolves as soon as this node hears what others tell it. A short outage is waited out; in a long one
+   * it rejects at once.
    */
-  async subscribed(): Promise<void> {
+  async whenUp(): Promise<void> {
     if (this.up) return;
     const { clock, timeoutMs } = this.options;
     if (clock.monotonicMs() - this.downSince > timeoutMs) {
@@ -170,8 +182,8 @@ export class Store {
 
   /** Resolves after the first try to connect. */
   async open(): Promise<void> {
-    await Promise.all([this.commands.open(), this.subscriber.open()]);
-    if (this.commands.isUp && this.subscriber.isUp) await this.subscribed().catch(() => {});
+    await Promise.all(this.all.map((connection) => connection.open()));
+    if (this.commands.isUp && this.reader.isUp) await this.whenUp().catch(() => {});
   }
 
   /** Resolves when everything asked so far is answered, or has waited long enough. */
@@ -180,42 +192,51 @@ export class Store {
   }
 
   close(): void {
+    this.closed = true;
     this.stopWatching();
-    this.echoOver();
-    this.subscriber.close();
-    this.commands.close();
+    for (const connection of this.all) connection.close();
   }
 
   /**
-   * Runs a script. It changes nothing once the caller has stopped waiting for its answer.
-   * Rejects with `EngineUnreachable` when no answer came, or none that makes sense, and with
-   * `StoreFull` when there is no space for what it would add.
+   * Calls a function. It changes nothing once the caller has stopped waiting for its answer. Rejects with
+   * `EngineUnreachable` when no answer came, and with `EngineFull` when there is no space for what it would
+   * add.
    */
-  async run(script: Script, keys: readonly string[], args: readonly string[]): Promise<Reply> {
-    const { clock, timeoutMs, offsetMs } = this.options;
-    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
-    const rest = [
-      String(keys.length),
-      ...keys,
-      String(deadline),
-      String(Math.round(offsetMs?.() ?? 0)),
-      ...args,
-    ];
-    const reply = await this.evaluate(script, rest);
-    if (!Array.isArray(reply)) throw new EngineUnreachable("it answered nonsense");
-    if (reply[0] === "late") throw new EngineUnreachable("it was carried out too late");
-    return reply;
+  async call(kind: CallKind, args: readonly string[]): Promise<string> {
+    return this.callOver(this.commands, kind, args);
   }
 
-  /** Counts a refusal for lack of space, and answers the error to throw. */
-  full(message: string): StoreFull {
-    this.isFull = true;
-    this.options.store?.refused?.("full", message);
-    return new StoreFull(message);
+  /**
+   * As `call`, then waits, where there are replicas, until one has what was written. `isWritten` says
+   * whether something was.
+   */
+  async callCarefully(
+    kind: CallKind,
+    args: readonly string[],
+    isWritten: (answer: string) => boolean,
+  ): Promise<string> {
+    const { careful } = this;
+    if (!careful?.isUp) return this.call(kind, args);
+    const answer = await this.callOver(careful, kind, args);
+    const { monotonicMs } = this.options.clock;
+    if (!isWritten(answer) || monotonicMs() < this.noReplicaUntil) return answer;
+    const replicas = await careful.send("WAIT", ["1", String(replicaMs)], replicaMs).catch(() => 0);
+    if (Number(replicas) === 0) this.noReplicaUntil = monotonicMs() + withoutReplicaMs;
+    return answer;
   }
 
-  async publish(channel: string, message: string): Promise<void> {
-    await this.commands.send("PUBLISH", [channel, message]);
+  /** Entries after `id`, as soon as there are some; none when there are none for a while. */
+  async read(stream: string, id: string, count: number): Promise<readonly Entry[]> {
+    const blockMs = Math.ceil(this.options.timeoutMs / 2);
+    const args = ["COUNT", String(count), "BLOCK", String(blockMs), "STREAMS", stream, id];
+    try {
+      const found = await this.reader.send("XREAD", args, blockMs);
+      return (found as Record<string, readonly Entry[]> | null)?.[stream] ?? [];
+    } catch (error) {
+      if (isRefusal(error)) this.refused(error.message);
+      this.reader.drop();
+      throw error;
+    }
   }
 
   /** Writes a value for all nodes to see, and answers the one before. */
@@ -224,97 +245,138 @@ export class Store {
     return typeof before === "string" ? before : undefined;
   }
 
-  /** Sends the script's text the first time; from then on the server finds it by its hash. */
-  private async evaluate(script: Script, rest: string[]): Promise<unknown> {
-    try {
-      if (this.loaded.has(script))
-        return this.ran(script, await this.commands.send("EVALSHA", [script.sha, ...rest]));
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      if (!error.message.startsWith("NOSCRIPT")) return this.refusal(error.message, script, rest);
+  private async callOver(
+    connection: RedisConnection,
+    kind: CallKind,
+    rest: readonly string[],
+  ): Promise<string> {
+    const { clock, timeoutMs, offsetMs } = this.options;
+    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
+    const offset = Math.round(offsetMs?.() ?? 0);
+    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
+    const run = (kind: string, rest: readonly string[]) =>
+      this.run(connection, library.name, [...head, kind, ...rest]);
+    let answer = await run(kind, rest);
+    if (answer === "unknown") {
+      await run("learn", [this.common]);
+      answer = await run(kind, rest);
     }
-    this.loaded.add(script);
+    if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
+    if (answer === "late") throw new EngineUnreachable("it was carried out too late");
+    return answer;
+  }
+
+  /** A Redis that is full refuses the function; its twin is carried out where it adds nothing. */
+  private async run(
+    connection: RedisConnection,
+    name: string,
+    args: readonly string[],
+    isLoaded = false,
+  ): Promise<unknown> {
     try {
-      return this.ran(script, await this.commands.send("EVAL", [script.text, ...rest]));
+      const answer = await connection.send("FCALL", [name, ...args]);
+      if (name === library.name) this.isFull = false;
+      else if (answer === "full") throw this.full();
+      return answer;
     } catch (error) {
       if (!isRefusal(error)) throw error;
-      return this.refusal(error.message, script, rest);
+      const { message } = error;
+      if (message.includes("Function not found") && !isLoaded) {
+        await this.load(connection);
+        return this.run(connection, name, args, true);
+      }
+      if (message.startsWith("OOM") && name === library.name) {
+        return this.run(connection, `${name}_full`, args, isLoaded);
+      }
+      throw this.refused(message);
     }
   }
 
-  private ran({ adds }: Script, reply: unknown): unknown {
-    if (adds) this.isFull = false;
-    return reply;
+  private async load(connection: RedisConnection): Promise<void> {
+    this.loading ??= connection
+      .send("FUNCTION", ["LOAD", "REPLACE", library.text])
+      .catch((error: unknown) => {
+        throw isRefusal(error) ? this.refused(error.message) : error;
+      })
+      .finally(() => {
+        this.loading = undefined;
+      });
+    await this.loading;
+    void this.dropOldLibraries(connection).catch(() => {});
   }
 
-  private refusal(message: string, { whenFull }: Script, rest: string[]): Promise<unknown> {
+  /** Where many builds have left theirs. One that is still in use is loaded again. */
+  private async dropOldLibraries(connection: RedisConnection): Promise<void> {
+    const text = JSON.stringify(
+      await connection.send("FUNCTION", ["LIST", "LIBRARYNAME", `${libraryFamily}*`]),
+    );
+    const names = new Set(text.match(new RegExp(`${libraryFamily}[0-9a-f]+`, "g")));
+    names.delete(library.name);
+    if (names.size < mostOldLibraries) return;
+    for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
+  }
+
+  private full(): EngineFull {
+    this.isFull = true;
+    const message = "OOM there is no space for what this would add";
+    this.options.store?.refused?.("full", message);
+    return new EngineFull(message);
+  }
+
+  private refused(message: string): EngineUnreachable {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
-    if (kind === "full" && whenFull) return this.evaluate(whenFull, rest);
-    if (kind === "full") throw this.full(message);
     this.options.store?.refused?.(kind, message);
     // Under the same name there may be another primary by now.
     if (kind === "replica") this.reconnect();
-    throw new EngineUnreachable(message);
+    return new EngineUnreachable(message);
   }
 
   private reconnect(): void {
-    this.commands.drop();
-    this.subscriber.drop();
+    for (const connection of this.all) connection.drop();
   }
 
   private connectionChanged(): void {
-    if (!this.commands.isUp) this.loaded.clear();
-    this.subscriberWorks = false;
-    this.echoOver();
-    if (this.commands.isUp && this.subscriber.isUp) this.sendEcho();
-    this.updateUp();
+    this.joins++;
+    this.updateUp(false);
+    if (this.commands.isUp && this.reader.isUp) void this.join(this.joins);
   }
 
-  private updateUp(): void {
-    const isUp = this.subscriberWorks && this.commands.isUp && this.subscriber.isUp;
+  /** Both are connected. The node is up when it is known at the server that both are connected to. */
+  private async join(join: number): Promise<void> {
+    const server = this.servers.get(this.commands);
+    if (server !== this.servers.get(this.reader)) {
+      const said = "Redis answers from two servers, or as two, behind one name.";
+      this.failedBy(new RedisFault("several servers", said));
+      return this.reconnect();
+    }
+    try {
+      await this.joined(this.lastServer !== undefined && server !== this.lastServer);
+    } catch (error) {
+      // A connection that is lost comes again, and joins again.
+      if (join !== this.joins || this.closed) return;
+      const { message } = error as Error;
+      this.failedBy(refusedFunctions(message) ?? new RedisFault("gives no answer", message));
+      this.options.clock.after(rejoinMs, () => this.rejoin(join));
+      return;
+    }
+    if (join !== this.joins) return;
+    this.lastServer = server;
+    this.updateUp(true);
+  }
+
+  private rejoin(join: number): void {
+    if (join === this.joins && this.commands.isUp && this.reader.isUp) void this.join(join);
+  }
+
+  private updateUp(isUp: boolean): void {
     if (isUp === this.up) return;
     this.up = isUp;
     if (isUp) this.fault = undefined;
     else this.downSince = this.options.clock.monotonicMs();
-    this.channel.changed(isUp);
+    this.changed(isUp);
     this.options.store?.changed?.(isUp);
     if (isUp) for (const go of this.waiting.splice(0)) go();
-  }
-
-  private sendEcho(): void {
-    const { clock, timeoutMs } = this.options;
-    const text = `echo ${++this.echoes}`;
-    const cancel = clock.after(timeoutMs, () => this.echoMissing());
-    this.echo = { text, cancel };
-    // One that cannot be sent does not come back.
-    this.publish(this.channel.name, text).catch(() => {});
-  }
-
-  private echoHeard(): void {
-    this.echoOver();
-    this.subscriberWorks = true;
-    const { clock, timeoutMs } = this.options;
-    this.echoTimer = clock.after(timeoutMs, () => this.sendEcho());
-    this.updateUp();
-  }
-
-  private echoOver(): void {
-    this.echo?.cancel();
-    this.echo = undefined;
-    this.echoTimer?.();
-  }
-
-  private echoMissing(): void {
-    const at = [this.commands.url, this.subscriber.url].map((url) => url && nameOf(url));
-    this.failedBy(
-      new RedisFault(
-        "subscriber hears nothing",
-        `What is published to Redis at ${at[0]} does not come from ${at[1]} within ` +
-          `${this.options.timeoutMs} ms. Behind one name there may be several servers.`,
-      ),
-    );
-    this.reconnect();
   }
 
   /** Leaves a primary that the sentinels no longer name: it may take writes that are lost. */
@@ -323,7 +385,7 @@ export class Store {
     this.watching = true;
     try {
       const url = await findPrimary(this.options.redis, this.options.timeoutMs);
-      for (const connection of [this.commands, this.subscriber]) {
+      for (const connection of this.all) {
         if (connection.url === undefined || connection.url === url) continue;
         const [old, now] = [nameOf(connection.url), nameOf(url)];
         const said = `The sentinels name ${now} as primary, and ${old} no more.`;
@@ -364,23 +426,18 @@ export class Store {
   }
 }
 
-/** A user that may not ask for the role learns it by the first refusal. */
-async function isPrimary(client: RedisClient): Promise<void> {
-  const role: unknown = await client.send("ROLE", []).catch(() => ["master"]);
-  if (Array.isArray(role) && role[0] === "master") return;
-  throw new RedisFault(
-    "is a replica",
-    "Redis is a read-only replica: it was a primary, or will be.",
-  );
-}
-
-/** A number in a reply. Rejects nonsense: keys may hold what another program wrote. */
-export function numberAt(reply: Reply, index: number): number {
-  const value = Number(reply[index]);
-  if (Number.isNaN(value)) throw new EngineUnreachable("it answered nonsense");
-  return value;
-}
-
-export function textAt(reply: Reply, index: number): string {
-  return String(reply[index] ?? "");
+/**
+ * The server behind a connection, and which of its lives: a Redis that was started again, or a replica
+ * that became the primary, may be older than what nodes know. A user that may not ask learns no more.
+ */
+async function serverBehind(link: RedisLink): Promise<string> {
+  const info = String(await link.send("INFO", ["server", "replication"]).catch(() => ""));
+  const field = (name: string) => new RegExp(`^${name}:(\\w+)`, "m").exec(info)?.[1] ?? "";
+  if (field("role") === "slave") {
+    throw new RedisFault(
+      "is a replica",
+      "Redis is a read-only replica: it was a primary, or will be.",
+    );
+  }
+  return `${field("run_id")} ${field("master_replid")}`;
 }

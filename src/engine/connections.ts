@@ -1,0 +1,690 @@
+import type { Account } from "../base/account.ts";
+import type { AppId, Side } from "../base/ids.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import {
+  type Appended,
+  type Claimable,
+  type Engine,
+  EngineFull,
+  EngineUnreachable,
+  type Newcomer,
+  type Parked,
+  type RelayOutcome,
+  type Seat,
+  type SeatListener,
+  type Taken,
+  type Waiter,
+} from "./engine.ts";
+import type { RoomVerbs, SeatVerbs } from "./rules/rules.ts";
+import {
+  type Frame,
+  type Holder,
+  type Known,
+  type Message,
+  type Occupant,
+  otherSide,
+  type SeatAddress,
+  type SeatEvent,
+} from "./rules/turn.ts";
+
+/** A seat of this node, or one that only the store has. */
+export type Asker = Holder & SeatAddress;
+
+/** Where rooms are kept, and how nodes reach each other. */
+export interface Host {
+  readonly node: string;
+  /** Where one seat of each room is kept; its mate is the other side's. */
+  readonly seats: SeatMap;
+  /** There are no other nodes: every turn answers at once, and `send` has nobody to send to. */
+  readonly isAlone: boolean;
+  /**
+   * Gives a verb its turn at a room (see rules.ts), with at most two arguments. What the turn tells this
+   * node is heard before it answers. Rejects with `EngineUnreachable`, or with `EngineFull` where there is
+   * no space for what it would have added.
+   */
+  turn(
+    appId: AppId,
+    verb: string,
+    holder: Asker | undefined,
+    ...args: readonly unknown[]
+  ): MaybePromise<unknown>;
+  /** Sends a message to another node, in order; it may get lost with the store. */
+  send(node: string, message: Message): void;
+  /** Lets so many empty rooms give way, the oldest first. */
+  makeSpace(rooms: number): MaybePromise<void>;
+  /** Forgets what is over, unless that was done a moment ago. */
+  sweepIfDue(): MaybePromise<void>;
+  after(ms: number, run: () => void): () => void;
+}
+
+/** A seat whose connection is on this node. There are many: it has no more fields than it must. */
+export class LocalSeat implements Seat, Holder {
+  /** False from the moment on at which it was left, replaced or cut off. */
+  isHeld = true;
+  /** What was told before its taker knew that it has the seat; undefined from then on. */
+  early: SeatEvent[] | undefined;
+  peer: Occupant | undefined;
+  /** The peer's, where that is on this node too: frames go straight to it once it has started. */
+  peerHere: LocalSeat | undefined;
+  /** The seat of the other side on this node, whether or not each is the other's peer. */
+  mate: LocalSeat | undefined;
+  /** The host's own. */
+  slot: unknown;
+  /** Undefined where there are no other nodes. */
+  known: FarKnown | undefined;
+
+  constructor(
+    readonly appId: AppId,
+    readonly side: Side,
+    readonly token: number,
+    readonly listener: SeatListener,
+    public isStarted: boolean,
+  ) {}
+}
+
+/** What a node knows of a seat where there are others. */
+class FarKnown implements Known {
+  readSeq = 0;
+  readStamp = 0;
+  sentSeq = 0;
+  acked = 0;
+  storedA = 0;
+  storedB = 0;
+  /** The newest token known to have been on the other side. */
+  lastPeer = 0;
+  /** Frames that came while its own `start` was under way: what was held comes before them. */
+  waiting: Frame[] | undefined;
+  /** Frames that go to the store in its next call; undefined while none is under way either. */
+  outgoing: OutgoingFrame[] | undefined;
+
+  constructor(
+    readonly sid: string,
+    readonly accounts: readonly Account[],
+  ) {}
+}
+
+/** Seats by room. */
+export interface SeatMap {
+  get(appId: AppId): LocalSeat | undefined;
+  set(appId: AppId, seat: LocalSeat): unknown;
+  delete(appId: AppId): unknown;
+  values(): Iterable<LocalSeat>;
+}
+
+/** What is told to a node, or straight to one of its seats. */
+export type Heard =
+  | Message
+  | { readonly to: "here"; readonly seat: LocalSeat; readonly event: SeatEvent };
+
+/** A frame whose publisher waits for what becomes of it. */
+interface OutgoingFrame extends Frame {
+  readonly resolve: (outcome: RelayOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Newcomers to one room whose answer is under way, and what came for tokens that they may turn out to have. */
+interface Arriving {
+  takes: number;
+  early: (SeatAddress & { readonly event: SeatEvent })[] | undefined;
+}
+
+type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
+
+/** A node that has not answered `asking` by then is gone, and its seat's holder with it. */
+const silentMs = 1_500;
+/** A node that is asking answers by then: its own probe ends within 5 s. */
+const askingMs = 6_000;
+
+/** Only seats that `take` gave out come back. */
+const own = (seat: Seat) => seat as LocalSeat;
+function asStored(answer: SeatVerbs["append"]["answer"]): Appended {
+  return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
+}
+/** For what the store finds out when it is asked again. */
+const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
+/** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
+const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
+
+/** The engine's verbs about rooms, over any host, and the connections of this node. */
+export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "mailboxes"> {
+  /** One seat of each room; its mate is the other side's. */
+  private readonly local: SeatMap;
+  private readonly arriving = new Map<AppId, Arriving>();
+  private readonly waiters = new Map<string, Waiter>();
+  private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
+  private names = 0;
+
+  constructor(private readonly host: Host) {
+    this.local = host.seats;
+  }
+
+  // ---- the engine's verbs ----
+
+  readonly rooms: Engine["rooms"] = {
+    establish: (seat) => {
+      const mine = own(seat);
+      return mine.isHeld ? this.askAs(mine, "establish") : undefined;
+    },
+    allowsIce: (appId, side, mustBeRedeemed) => this.ask(appId, "allowsIce", side, mustBeRedeemed),
+  };
+
+  readonly seats: Engine["seats"] = {
+    take: (newcomer, how) => this.take(newcomer, how),
+    leave: (seat) => {
+      const mine = own(seat);
+      if (!mine.isHeld) return false;
+      const { peerHere } = mine;
+      this.end(mine);
+      return andThen(
+        this.askAs(mine, "leave"),
+        (left) => left,
+        () => {
+          // The store finds out when it is asked again. A peer on this node hears at once.
+          if (peerHere) this.act(peerHere, { kind: "left", token: mine.token });
+          return true;
+        },
+      );
+    },
+    probe: (appId, side, token) => this.probe(appId, side, token),
+    park: (appId, side, waiter) => this.park(appId, side, waiter),
+  };
+
+  readonly relay: Engine["relay"] = {
+    publish: (seat, text, type) => {
+      const mine = own(seat);
+      const { peerHere } = mine;
+      if (peerHere?.isStarted && !peerHere.early && !mine.known?.outgoing) {
+        return peerHere.listener.relayed(text, type) ? "delivered" : "congested";
+      }
+      return this.publish(mine, { type, text });
+    },
+    start: (seat, discard) => {
+      const mine = own(seat);
+      if (!mine.isHeld || mine.isStarted) return;
+      if (mine.known) mine.known.waiting ??= [];
+      const started = this.askAs(mine, "start", discard);
+      if (!(started instanceof Promise)) return started;
+      return this.orCutOff(mine, started, undefined).then(
+        () => this.handOnWaiting(mine),
+        () => {},
+      );
+    },
+    drained: (seat) => {
+      if (own(seat).isHeld) this.tellPeer(own(seat), { kind: "drained" });
+    },
+  };
+
+  readonly mailboxes: Engine["mailboxes"] = {
+    append: (seat, to, given) => {
+      const { id } = given;
+      const mine = own(seat);
+      if (!mine.isHeld) return { outcome: "replaced" };
+      const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
+      const answer = this.askAs(mine, "append", to, mail);
+      if (!(answer instanceof Promise)) return asStored(answer);
+      return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
+        const { known } = mine;
+        if (appended.outcome !== "stored" || !known) return asStored(appended);
+        const stored = to === "A" ? "storedA" : "storedB";
+        known[stored] = Math.max(known[stored], appended.seq);
+        return appended;
+      });
+    },
+    read: (seat, after, maxBytes) => {
+      const mine = own(seat);
+      if (!mine.isHeld) return [];
+      const answer = this.askAs(mine, "read", after, maxBytes);
+      if (!(answer instanceof Promise)) return answer?.mails ?? [];
+      return answer.then((found) => {
+        const { known } = mine;
+        if (found === undefined || !known) return [];
+        known.readSeq = Math.max(known.readSeq, found.mails.at(-1)?.seq ?? 0);
+        known.sentSeq = known.readSeq;
+        known.readStamp = Math.max(known.readStamp, found.stamp);
+        return found.mails;
+      });
+    },
+    ack: (seat, upTo) => {
+      const mine = own(seat);
+      // Should it find no store, the next that is asked for this seat makes up for it.
+      const { known } = mine;
+      if (known) known.acked = Math.max(known.acked, Math.min(upTo, known.readSeq));
+      return mine.isHeld ? this.askAs(mine, "ack", upTo) : undefined;
+    },
+    hello: (seat, upTo) => {
+      const mine = own(seat);
+      if (!mine.isHeld) return { moved: 0, before: 0 };
+      const answer = this.askAs(mine, "hello", upTo);
+      if (!(answer instanceof Promise)) return answer;
+      return this.orCutOff(mine, answer, { moved: 0, before: 0 }).then((found) => {
+        const { known } = mine;
+        if (!known) return found;
+        known.readSeq = Math.max(known.readSeq + found.moved, found.before);
+        known.sentSeq = Math.max(known.sentSeq, found.before);
+        known.acked = Math.max(known.acked, found.before);
+        return found;
+      });
+    },
+  };
+
+  // ---- what a host calls ----
+
+  /** The seats of this node. */
+  *held(): Iterable<LocalSeat> {
+    for (const seat of this.local.values()) {
+      yield seat;
+      if (seat.mate) yield seat.mate;
+    }
+  }
+
+  /** A message for this node, from a turn or from another node. */
+  hear(message: Heard): void {
+    switch (message.to) {
+      case "here":
+        return this.tell(message.seat, message.event);
+      case "seat": {
+        const { appId, side, token, event } = message;
+        const seat = this.find(appId, side);
+        if (seat?.token === token) return this.tell(seat, event);
+        const arriving = this.arriving.get(appId);
+        if (arriving === undefined) return this.heardForAbsent(message);
+        arriving.early ??= [];
+        arriving.early.push(message);
+        return;
+      }
+      case "waiter":
+        return this.waiters.get(message.name)?.[message.event]();
+      case "asker":
+        return this.questions.get(message.question)?.(message.answer);
+      default:
+        message satisfies never;
+    }
+  }
+
+  /** Gives a seat up: its connection had better go to another node. */
+  cutOff(seat: LocalSeat): void {
+    if (!seat.isHeld) return;
+    this.end(seat);
+    seat.listener.cutOff();
+    unheard(this.askAs(seat, "leave"));
+  }
+
+  /**
+   * Looks whether a seat is this connection's still, and what it has missed. `framesLost`: frames from
+   * other nodes may be among that, so that the pair should begin anew.
+   */
+  async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
+    const { peer } = seat;
+    const found = await this.askAs(seat, "check");
+    if (!seat.isHeld) return;
+    if (found.started) this.act(seat, { kind: "started" });
+    const isSame = seat.peer === peer;
+    if (found.peer) this.act(seat, { kind: "joined", peer: found.peer });
+    else if (peer && isSame) this.act(seat, { kind: "left", token: peer.token });
+    if (framesLost && peer && seat.peer === peer && !seat.peerHere) seat.listener.peerJoined();
+    if (found.lastSeq > (seat.known?.readSeq ?? 0)) seat.listener.mailStored();
+    seat.listener.peerDrained();
+  }
+
+  /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
+  knows({ appId, side, token }: SeatAddress): boolean {
+    return this.arriving.has(appId) || this.find(appId, side)?.token === token;
+  }
+
+  /**
+   * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
+   * never got the answer. It is given up.
+   */
+  disown({ appId, side, token }: SeatAddress): void {
+    unheard(this.host.turn(appId, "leave", { appId, side, token, isStarted: false }));
+  }
+
+  /** For a seat that is not here: it has ended, as a rule. */
+  private heardForAbsent(message: Extract<Message, { to: "seat" }>): void {
+    const { event } = message;
+    if (event.kind === "check") this.disown(message);
+    if (event.kind !== "probe") return;
+    this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
+  }
+
+  // ---- asking ----
+
+  private ask<V extends keyof RoomVerbs>(
+    appId: AppId,
+    verb: V,
+    ...args: RoomVerbs[V]["args"]
+  ): MaybePromise<RoomVerbs[V]["answer"]> {
+    const answer = this.host.turn(appId, verb, undefined, ...args);
+    return answer as MaybePromise<RoomVerbs[V]["answer"]>;
+  }
+
+  private askAs<V extends keyof SeatVerbs>(
+    holder: LocalSeat,
+    verb: V,
+    ...args: SeatVerbs[V]["args"]
+  ): MaybePromise<SeatVerbs[V]["answer"]> {
+    const answer = this.host.turn(holder.appId, verb, holder, ...args);
+    return answer as MaybePromise<SeatVerbs[V]["answer"]>;
+  }
+
+  /** For what may not be left undone: the seat is given up when no answer comes. */
+  private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
+    return answer.catch((error: unknown) => {
+      if (error instanceof EngineFull) return whenFull;
+      if (error instanceof EngineUnreachable) this.cutOff(seat);
+      throw error;
+    });
+  }
+
+  // ---- seats come and go ----
+
+  private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
+    const { appId, side, accounts, startsRelay } = newcomer;
+    const taker = { side, sid: storable(newcomer.sid), accounts, startsRelay };
+    const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
+    this.arriving.set(appId, arriving);
+    arriving.takes++;
+    const ask = () => this.ask(appId, "take", taker, how);
+    return andThen(
+      // What is over may take the space that is missing.
+      andThen(ask(), (answer) =>
+        answer.outcome === "full" || answer.outcome === "share_full"
+          ? andThen(this.host.sweepIfDue(), ask)
+          : answer,
+      ),
+      (answer) => {
+        const early = this.noLongerArriving(appId, arriving);
+        return answer.outcome === "taken" ? this.arrived(newcomer, answer, early) : answer;
+      },
+      (error) => {
+        this.noLongerArriving(appId, arriving);
+        throw error;
+      },
+    );
+  }
+
+  private arrived(
+    { appId, side, sid, accounts, listener }: Newcomer,
+    answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
+    early: Arriving["early"] = [],
+  ): MaybePromise<Taken> {
+    const { token, peer, firstPair, held, started, lastSeq, mailWaits } = answer;
+    const seat = new LocalSeat(appId, side, token, listener, started);
+    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
+    const before = this.find(appId, side);
+    if (before) this.giveWay(before);
+    this.add(seat);
+    seat.early = [];
+    for (const to of early) if (to.side === side && to.token === token) seat.early.push(to.event);
+    if (peer) this.meet(seat, peer);
+    // With other nodes the taker has its answer a few promises later.
+    if (this.host.isAlone) this.open(seat);
+    else this.host.after(0, () => this.open(seat));
+    const outcome = "taken";
+    const isTwo = peer !== undefined;
+    const taken: Taken = {
+      ...{ outcome, seat, peer: isTwo, firstPair, held, started, lastSeq, mailWaits },
+    };
+    if (answer.crowds === 0) return taken;
+    return andThen(
+      this.host.makeSpace(answer.crowds),
+      () => taken,
+      () => taken,
+    );
+  }
+
+  /** There is a newer seat in its place. What it was told of that may be under way still. */
+  private giveWay(seat: LocalSeat): void {
+    this.remove(seat);
+    if (seat.early?.some(({ kind }) => kind === "replaced")) return;
+    this.tell(seat, { kind: "replaced", why: "same_sid" });
+  }
+
+  /** Answers what came for takers of the room meanwhile. */
+  private noLongerArriving(appId: AppId, arriving: Arriving): Arriving["early"] {
+    arriving.takes--;
+    if (arriving.takes === 0) this.arriving.delete(appId);
+    return arriving.early;
+  }
+
+  private find(appId: AppId, side: Side): LocalSeat | undefined {
+    const seat = this.local.get(appId);
+    return seat?.side === side ? seat : seat?.mate;
+  }
+
+  /** There is no other of its side. */
+  private add(seat: LocalSeat): void {
+    const mate = this.local.get(seat.appId);
+    if (mate === undefined) return void this.local.set(seat.appId, seat);
+    mate.mate = seat;
+    seat.mate = mate;
+  }
+
+  private remove(seat: LocalSeat): void {
+    const { appId, mate } = seat;
+    if (mate) mate.mate = undefined;
+    seat.mate = undefined;
+    if (this.local.get(appId) !== seat) return;
+    if (mate) this.local.set(appId, mate);
+    else this.local.delete(appId);
+  }
+
+  /** The taker knows that it has the seat. */
+  private open(seat: LocalSeat): void {
+    const { early } = seat;
+    seat.early = undefined;
+    for (const event of early ?? []) this.act(seat, event);
+  }
+
+  private end(seat: LocalSeat): void {
+    seat.isHeld = false;
+    this.part(seat);
+    this.remove(seat);
+  }
+
+  /** Who is on the other side. */
+  private meet(seat: LocalSeat, peer: Occupant): void {
+    const { token, node } = peer;
+    this.part(seat);
+    seat.peer = peer;
+    if (seat.known) seat.known.lastPeer = token;
+    const here = seat.mate;
+    if (here?.token !== token || node !== this.host.node) return;
+    seat.peerHere = here;
+    if (here.peer?.token === seat.token) here.peerHere = seat;
+  }
+
+  /** The other side is not there, or no longer this one's. */
+  private part(seat: LocalSeat): void {
+    if (seat.peerHere?.peerHere === seat) seat.peerHere.peerHere = undefined;
+    seat.peerHere = undefined;
+    seat.peer = undefined;
+  }
+
+  // ---- what a seat is told ----
+
+  private tell(seat: LocalSeat, event: SeatEvent): void {
+    if (seat.early) seat.early.push(event);
+    else this.act(seat, event);
+  }
+
+  private tellPeer({ appId, side, peer, peerHere }: LocalSeat, event: SeatEvent): void {
+    if (peerHere) return this.tell(peerHere, event);
+    if (peer === undefined) return;
+    this.send(peer.node, { to: "seat", appId, side: otherSide(side), token: peer.token, event });
+  }
+
+  private send(node: string, message: Message): void {
+    if (node === this.host.node) this.hear(message);
+    else this.host.send(node, message);
+  }
+
+  private act(seat: LocalSeat, event: SeatEvent): void {
+    const { listener } = seat;
+    if (event.kind === "probe") return void this.answerProbe(seat, event);
+    if (!seat.isHeld) return;
+    switch (event.kind) {
+      case "joined":
+        return this.peerJoined(seat, event.peer);
+      case "left":
+        return this.peerLeft(seat, event.token);
+      case "started":
+        if (seat.isStarted) return;
+        seat.isStarted = true;
+        this.relayAll(seat, event.held ?? []);
+        this.handOnWaiting(seat);
+        return;
+      case "frame":
+        if (seat.known?.waiting && !seat.isStarted) return void seat.known.waiting.push(event);
+        if (!seat.isStarted) this.act(seat, { kind: "started" });
+        return this.relayAll(seat, [event]);
+      case "replaced":
+        this.end(seat);
+        return listener.replaced(event.why);
+      case "mail":
+        return listener.mailStored();
+      case "congested":
+        return listener.peerCongested();
+      case "drained":
+        return listener.peerDrained();
+      case "check":
+        return unheard(this.recheck(seat));
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** What is known already, or older than what is known, is no news. */
+  private peerJoined(seat: LocalSeat, peer: Occupant): void {
+    const { token } = peer;
+    const lastPeer = seat.known?.lastPeer ?? 0;
+    if (token < lastPeer || token === seat.peer?.token) return;
+    if (seat.peer) seat.listener.peerLeft();
+    this.meet(seat, peer);
+    seat.listener.peerJoined();
+  }
+
+  private peerLeft(seat: LocalSeat, token: number): void {
+    const { known } = seat;
+    if (known && token < known.lastPeer) return;
+    if (known) known.lastPeer = token;
+    if (seat.peer === undefined) return;
+    this.part(seat);
+    seat.listener.peerLeft();
+  }
+
+  private relayAll(seat: LocalSeat, frames: readonly Frame[]): void {
+    let writable = true;
+    for (const { text, type } of frames) {
+      if (seat.isHeld) writable = seat.listener.relayed(text, type);
+    }
+    if (!writable) this.tellPeer(seat, { kind: "congested" });
+  }
+
+  private handOnWaiting(seat: LocalSeat): void {
+    const { known } = seat;
+    const waiting = known?.waiting;
+    if (known) known.waiting = undefined;
+    for (const { type, text } of waiting ?? []) this.act(seat, { kind: "frame", type, text });
+  }
+
+  // ---- frames that do not go straight to the peer ----
+
+  private publish(seat: LocalSeat, frame: Frame): MaybePromise<RelayOutcome> {
+    const { peerHere, known } = seat;
+    if (!seat.isHeld) return "replaced";
+    if (peerHere?.isStarted && peerHere.early && !known?.outgoing) {
+      peerHere.early.push({ kind: "frame", ...frame });
+      return "delivered";
+    }
+    if (known) return this.publishTogether(seat, known, frame);
+    const [outcome] = this.askAs(seat, "publish", [frame]) as readonly RelayOutcome[];
+    return outcome ?? "replaced";
+  }
+
+  /** With the others of this turn, or with those that wait for a call under way. */
+  private publishTogether(seat: LocalSeat, known: FarKnown, frame: Frame): Promise<RelayOutcome> {
+    return new Promise((resolve, reject) => {
+      const outgoing = { ...frame, resolve, reject };
+      if (known.outgoing) return void known.outgoing.push(outgoing);
+      known.outgoing = [outgoing];
+      queueMicrotask(() => void this.publishOutgoing(seat, known));
+    });
+  }
+
+  private async publishOutgoing(seat: LocalSeat, known: FarKnown): Promise<void> {
+    for (let frames = known.outgoing; frames?.length; frames = known.outgoing) {
+      known.outgoing = [];
+      const plain = frames.map(({ type, text }) => ({ type, text }));
+      const whenFull = frames.map(() => "hold_full" as const);
+      try {
+        const answer = seat.isHeld ? this.askAs(seat, "publish", plain) : [];
+        const outcomes = await this.orCutOff(seat, Promise.resolve(answer), whenFull);
+        for (const [i, { resolve }] of frames.entries()) resolve(outcomes[i] ?? "replaced");
+      } catch (error) {
+        for (const { reject } of frames) reject(error);
+      }
+    }
+    known.outgoing = undefined;
+  }
+
+  // ---- who waits for a seat, and is asked about one ----
+
+  private park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked> {
+    const ref = { node: this.host.node, name: String(++this.names) };
+    const forget = () => this.waiters.delete(ref.name);
+    this.waiters.set(ref.name, waiter);
+    return andThen(
+      this.ask(appId, "park", side, ref),
+      (times) => {
+        if (times > 0) {
+          return { times, unpark: () => forget() && unheard(this.ask(appId, "unpark", side, ref)) };
+        }
+        forget();
+        this.host.after(0, () => waiter.vacant());
+        return { times: 1, unpark() {} };
+      },
+      (error) => {
+        forget();
+        throw error;
+      },
+    );
+  }
+
+  private async probe(appId: AppId, side: Side, token: number): Promise<"alive" | "dead" | "gone"> {
+    const here = this.find(appId, side);
+    if (here?.token === token) return (await here.listener.probed()) ? "alive" : "dead";
+    if (this.host.isAlone) return "gone";
+    const id = String(++this.names);
+    const answered = Promise.withResolvers<"alive" | "dead" | "gone">();
+    // No answer means dead.
+    let cancel = this.host.after(silentMs, () => settle("dead"));
+    const settle = (answer: ProbeAnswer) => {
+      cancel();
+      if (answer === "asking") {
+        cancel = this.host.after(askingMs, () => settle("dead"));
+        return;
+      }
+      this.questions.delete(id);
+      answered.resolve(answer);
+    };
+    this.questions.set(id, settle);
+    try {
+      if ((await this.ask(appId, "probe", { side, token }, id)) === "gone") settle("gone");
+    } catch (error) {
+      settle("gone");
+      throw error;
+    }
+    return answered.promise;
+  }
+
+  private async answerProbe(
+    seat: LocalSeat,
+    { question, node }: Extract<SeatEvent, { kind: "probe" }>,
+  ): Promise<void> {
+    const say = (answer: ProbeAnswer) => this.send(node, { to: "asker", question, answer });
+    if (!seat.isHeld) return say("dead");
+    say("asking");
+    say((await seat.listener.probed()) ? "alive" : "dead");
+  }
+}

@@ -1,0 +1,254 @@
+import type { Account } from "../../base/account.ts";
+import type { AppId, Side } from "../../base/ids.ts";
+import type { Asker, Heard, LocalSeat, SeatMap } from "../connections.ts";
+import type { EngineLimits } from "../engine.ts";
+import { isBare, run } from "../rules/rules.ts";
+import type {
+  Held,
+  Occupant,
+  Room,
+  RoomCode,
+  SeatEvent,
+  Shared,
+  Stored,
+  Sum,
+  Turn,
+  WaiterEvent,
+  WaiterRef,
+} from "../rules/turn.ts";
+import { MemoryIds, MemoryList } from "./lists.ts";
+
+export interface TurnsOptions {
+  /** ms since the epoch; never goes back. The engine knows no other time. */
+  readonly now: () => number;
+  readonly limits: EngineLimits;
+  /** Called for everything that was accepted and then given up. */
+  readonly dropped: Turn["dropped"];
+  readonly codeOf: (appId: AppId) => RoomCode | undefined;
+  readonly hear: (message: Heard) => void;
+}
+
+/** A room, and what is kept beside it. */
+export class Kept {
+  room: Room | undefined;
+  /** One of those who sit in it. */
+  seat: LocalSeat | undefined;
+  A: Beside | undefined;
+  B: Beside | undefined;
+  /** Whether it stands among the bare rooms, and among those in which something ends by itself. */
+  isBare = false;
+  ends = false;
+}
+
+/** Lists of one side. */
+export class Beside {
+  readonly mail = new MemoryList<Stored>();
+  readonly held = new MemoryList<Held>();
+  ids: MemoryIds | undefined;
+}
+
+/**
+ * The rooms of one process, and the turn that each verb has at one of them: one object for all turns, which
+ * come one at a time. What a turn tells is heard when it is over, and may bring about the next.
+ */
+export class Turns implements Turn {
+  readonly kept = new Map<AppId, Kept>();
+  readonly sums: Record<Sum, number> = {
+    rooms: 0,
+    bareRooms: 0,
+    peers: 0,
+    mailboxes: 0,
+    mails: 0,
+    mailBytes: 0,
+    heldFrames: 0,
+    heldBytes: 0,
+    idBytes: 0,
+  };
+  readonly node = "";
+  readonly limits: EngineLimits;
+  room: Room | undefined;
+  appId: AppId = "" as AppId;
+  private at: Kept = new Kept();
+  /** The time of this turn, once it was asked for. */
+  private time: number | undefined;
+  private told: Heard[] = [];
+  private holder: LocalSeat | undefined;
+  private counter = 0;
+  private readonly bytesOf = new Map<string, number>();
+  private readonly roomsOf = new Map<string, number>();
+  /** Empty rooms without mail, in the order in which they were left. */
+  private readonly bare = new Set<AppId>();
+  /** Rooms in which something ends by itself. */
+  private readonly ending = new Set<AppId>();
+
+  constructor(private readonly options: TurnsOptions) {
+    this.limits = options.limits;
+  }
+
+  /** Gives a call its turn. What it tells is heard before this answers. */
+  take(appId: AppId, verb: string, holder?: Asker, first?: unknown, second?: unknown): unknown {
+    // No other store has seats of which this engine does not know.
+    const seat = holder as LocalSeat | undefined;
+    const before = (seat?.slot as Kept | undefined) ?? this.kept.get(appId);
+    const at = before ?? new Kept();
+    if (seat) seat.slot = at;
+    this.holder = seat;
+    this.at = at;
+    this.appId = appId;
+    this.room = at.room;
+    this.time = undefined;
+    // What a verb told that threw is told to nobody.
+    if (this.told.length > 0) this.told = [];
+    const answer = run(this, verb, holder, first, second);
+    at.room = this.room;
+    this.register(appId, at, before !== undefined);
+    if (this.told.length > 0) this.hearAll();
+    return answer;
+  }
+
+  private hearAll(): void {
+    const { told } = this;
+    const [first] = told;
+    if (told.length === 1 && first) {
+      // The usual: no new list for what comes of it.
+      told.pop();
+      return this.options.hear(first);
+    }
+    this.told = [];
+    for (const message of told) this.options.hear(message);
+  }
+
+  /** Lets so many bare rooms give way, the oldest first. */
+  makeSpace(rooms: number): void {
+    for (const appId of [...this.bare].slice(0, rooms)) {
+      this.take(appId, "giveWay");
+    }
+  }
+
+  /** Forgets what is over. */
+  sweep(): void {
+    for (const appId of this.ending) this.take(appId, "nothing");
+  }
+
+  /** Seats are kept with their rooms. */
+  readonly seats: SeatMap = {
+    get: (appId) => this.kept.get(appId)?.seat,
+    set: (appId, seat) => {
+      const at = this.kept.get(appId);
+      if (at) at.seat = seat;
+    },
+    delete: (appId) => {
+      const at = this.kept.get(appId);
+      if (at) at.seat = undefined;
+    },
+    values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
+  };
+
+  /** Puts an empty room back that was saved; what it keeps is counted. Not if its time is over. */
+  restore(at: Kept, room: Room): void {
+    this.kept.set(room.appId, at);
+    this.count("rooms", 1);
+    this.charge("rooms", room.owner, 1);
+    if (isBare(room)) this.count("bareRooms", 1);
+    this.take(room.appId, "nothing");
+  }
+
+  /** Notes where the room stands among all after its turn. */
+  private register(appId: AppId, at: Kept, isKept: boolean): void {
+    const { room } = at;
+    if (room === undefined) {
+      if (!isKept) return;
+      this.kept.delete(appId);
+      this.bare.delete(appId);
+      this.ending.delete(appId);
+      return;
+    }
+    if (!isKept) this.kept.set(appId, at);
+    const ends = room.emptyAt !== undefined || (room.A.hold ?? room.B.hold) !== undefined;
+    if (ends !== at.ends) {
+      at.ends = ends;
+      if (ends) this.ending.add(appId);
+      else this.ending.delete(appId);
+    }
+    const bare = ends && isBare(room);
+    if (bare === at.isBare) return;
+    at.isBare = bare;
+    if (bare) this.bare.add(appId);
+    else this.bare.delete(appId);
+  }
+
+  // ---- what the rules ask of a turn ----
+
+  get now(): number {
+    this.time ??= this.options.now();
+    return this.time;
+  }
+
+  get fresh(): number {
+    return ++this.counter;
+  }
+
+  code(): RoomCode | undefined {
+    return this.options.codeOf(this.appId);
+  }
+
+  isAlive(): boolean {
+    return true;
+  }
+
+  counted(sum: Sum): number {
+    return this.sums[sum];
+  }
+
+  count(sum: Sum, amount: number): void {
+    this.sums[sum] += amount;
+  }
+
+  charged(what: Shared, { key }: Account): number {
+    return (what === "bytes" ? this.bytesOf : this.roomsOf).get(key) ?? 0;
+  }
+
+  charge(what: Shared, accounts: readonly Account[], amount: number): void {
+    const charges = what === "bytes" ? this.bytesOf : this.roomsOf;
+    for (const { key } of accounts) {
+      const left = (charges.get(key) ?? 0) + amount;
+      if (left > 0) charges.set(key, left);
+      else charges.delete(key);
+    }
+  }
+
+  mail(side: Side): MemoryList<Stored> {
+    return this.beside(side).mail;
+  }
+
+  held(side: Side): MemoryList<Held> {
+    return this.beside(side).held;
+  }
+
+  ids(side: Side): MemoryIds {
+    const beside = this.beside(side);
+    beside.ids ??= new MemoryIds();
+    return beside.ids;
+  }
+
+  private beside(side: Side): Beside {
+    const { at } = this;
+    at[side] ??= new Beside();
+    return at[side];
+  }
+
+  tell(side: Side, { token }: Occupant, event: SeatEvent): void {
+    const { holder } = this;
+    const seat = holder?.side === side ? holder : holder?.peerHere;
+    if (seat?.token === token) this.told.push({ to: "here", seat, event });
+    else this.told.push({ to: "seat", appId: this.appId, side, token, event });
+  }
+
+  tellWaiter({ name }: WaiterRef, event: WaiterEvent): void {
+    this.told.push({ to: "waiter", name, event });
+  }
+
+  dropped(reason: "stale" | "hold_expired" | "room_forgotten", count: number): void {
+    this.options.dropped(reason, count);
+  }
+}

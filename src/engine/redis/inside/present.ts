@@ -1,0 +1,97 @@
+import type { EngineLimits } from "../../engine.ts";
+import { call, format, number, parse, quote, type Value } from "./lua.ts";
+
+/** What all nodes have in common. */
+export interface Common {
+  /** What all keys begin with. */
+  readonly root: string;
+  readonly limits: EngineLimits;
+  readonly leaseMs: number;
+  /** How long what is kept outlives the last node. */
+  readonly keptMs: number;
+  /** For how long an operation is known by its id. */
+  readonly rememberedMs: number;
+  /** How much the nodes together may leave unread. */
+  readonly streamBytes: number;
+}
+
+/** The call under way. */
+export const present = {
+  /** ms by the clock of this Redis, for leases and deadlines. */
+  real: 0,
+  /** The same for whatever expires: contract tests move it. */
+  now: 0,
+  /** The node that asks. */
+  node: "",
+  common: {} as Common,
+};
+
+/** What nodes have in common, by the name that they call it by. Lost whenever functions are loaded. */
+const commons: Record<string, Common> = {};
+
+/** Keeps what nodes have in common under a name. */
+export function learn(name: string, common: string): void {
+  commons[name] = parse<Common>(common);
+}
+
+/**
+ * Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
+ * first.
+ */
+export function begin(
+  deadline: string,
+  offset: string,
+  common: string,
+  node: string,
+): "begun" | "late" | "unknown" {
+  const [seconds, micros] = call<[string, string]>("TIME");
+  const real = (number(seconds) ?? 0) * 1000 + Math.floor((number(micros) ?? 0) / 1000);
+  if (real >= (number(deadline) ?? 0)) return "late";
+  const known = commons[common];
+  if (known === undefined) return "unknown";
+  present.common = known;
+  present.real = real;
+  present.now = real + (number(offset) ?? 0);
+  present.node = node;
+  return "begun";
+}
+
+export function keyOf(name: string): string {
+  return present.common.root + name;
+}
+
+/** 0 for a number that is not there. */
+export function numberAt(value: Value | undefined): number {
+  return number(value) ?? 0;
+}
+
+/** JSON with all digits of numbers, which are whole. An empty list and an empty record both become `{}`. */
+export function json(value: unknown): string {
+  const parts: string[] = [];
+  write(value, parts);
+  return parts.join("");
+}
+
+function write(value: unknown, parts: string[]): void {
+  if (typeof value === "number") {
+    parts.push(format("%.0f", value));
+  } else if (typeof value === "string" || typeof value === "boolean") {
+    parts.push(quote(value));
+  } else if ((value as readonly unknown[])[0] === undefined) {
+    let before = "{";
+    for (const name in value as Record<string, unknown>) {
+      parts.push(before, quote(name), ":");
+      write((value as Record<string, unknown>)[name], parts);
+      before = ",";
+    }
+    parts.push(before === "{" ? "{}" : "}");
+  } else {
+    let before = "[";
+    for (const item of value as readonly unknown[]) {
+      parts.push(before);
+      write(item, parts);
+      before = ",";
+    }
+    parts.push("]");
+  }
+}

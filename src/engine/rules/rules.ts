@@ -1,0 +1,89 @@
+import { ack, append, hello, read } from "./mail.ts";
+import { publish, start } from "./relay.ts";
+import { forget, isBare, lookAt, settle } from "./room.ts";
+import {
+  allowsIce,
+  establish,
+  type Look,
+  leave,
+  look,
+  park,
+  probe,
+  reclaim,
+  take,
+  unpark,
+} from "./seats.ts";
+import type { Holder, Turn } from "./turn.ts";
+
+/** An empty room without mail makes space for another. */
+function giveWay(turn: Turn): void {
+  if (turn.room !== undefined && isBare(turn.room)) forget(turn, turn.room);
+}
+
+/** The room's code was taken. */
+function redeem({ room }: Turn): void {
+  if (room !== undefined) room.redeemed = true;
+}
+
+/** Nothing but what is due by itself. */
+function nothing(_: Turn): void {}
+
+/** What the holder of a seat finds when it has caught up. */
+function check(turn: Turn, seat: Holder): Look {
+  return look(turn, seat.side);
+}
+
+/** Verbs that anybody may ask. */
+const roomVerbs = {
+  take,
+  park,
+  unpark,
+  probe,
+  allowsIce,
+  look,
+  giveWay,
+  redeem,
+  nothing,
+};
+/** Verbs of the holder of a seat. */
+const seatVerbs = { leave, establish, publish, start, append, read, ack, hello, check };
+
+type Args<F> = F extends (turn: Turn, ...args: infer A) => unknown ? A : never;
+type SeatArgs<F> = F extends (turn: Turn, seat: Holder, ...args: infer A) => unknown ? A : never;
+
+/** Each verb with what it is given and what it answers. */
+export type RoomVerbs = {
+  readonly [V in keyof typeof roomVerbs]: {
+    readonly args: Args<(typeof roomVerbs)[V]>;
+    readonly answer: ReturnType<(typeof roomVerbs)[V]>;
+  };
+};
+export type SeatVerbs = {
+  readonly [V in keyof typeof seatVerbs]: {
+    readonly args: SeatArgs<(typeof seatVerbs)[V]>;
+    readonly answer: ReturnType<(typeof seatVerbs)[V]>;
+  };
+};
+
+type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
+
+/**
+ * Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
+ * plain data, none of it undefined.
+ */
+export function run(
+  turn: Turn,
+  verb: string,
+  holder: Holder | undefined,
+  first?: unknown,
+  second?: unknown,
+): unknown {
+  settle(turn);
+  if (holder === undefined) {
+    return (roomVerbs as unknown as Record<string, AnyVerb>)[verb]?.(turn, first, second);
+  }
+  if (holder.known !== undefined && verb !== "leave") reclaim(turn, holder, holder.known);
+  return (seatVerbs as unknown as Record<string, AnyVerb>)[verb]?.(turn, holder, first, second);
+}
+
+export { isBare, lookAt };

@@ -1,0 +1,237 @@
+import type { Account } from "../../base/account.ts";
+import type { Side } from "../../base/ids.ts";
+import type { Busy, Claimable, IceGrant, NoSpace } from "../engine.ts";
+import { catchUp, mailsIn } from "./mail.ts";
+import { begin, clearHold } from "./relay.ts";
+import { admission, forgetIfOver, newRoom, roomBound, sit, tellOther, vacate } from "./room.ts";
+import {
+  type Holder,
+  type Known,
+  type Occupant,
+  otherSide,
+  type Place,
+  placeOf,
+  type Room,
+  type SeatRef,
+  type Turn,
+  takeoverGuardMaxMs,
+  takeoverGuardMs,
+  type WaiterRef,
+} from "./turn.ts";
+
+export interface Taker {
+  readonly side: Side;
+  readonly sid: string;
+  readonly accounts: readonly Account[];
+  readonly startsRelay: boolean;
+}
+
+export interface SeatTaken {
+  readonly outcome: "taken";
+  readonly token: number;
+  readonly peer?: Occupant | undefined;
+  readonly firstPair: boolean;
+  readonly held: number;
+  readonly started: boolean;
+  readonly lastSeq: number;
+  readonly mailWaits: boolean;
+  /** So many rooms should give way to the one that came into being. */
+  readonly crowds: number;
+}
+
+/** Takes a seat, in a new room if there is space for one. */
+export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy | NoSpace {
+  const { side, sid, accounts, startsRelay } = taker;
+  const space = admission(turn, accounts);
+  if (space !== "admitted") return { outcome: space };
+  let crowds = 0;
+  if (turn.room === undefined) {
+    const { minted } = newRoom(turn, accounts);
+    crowds = Math.max(0, turn.counted("rooms") - roomBound(turn, minted));
+  }
+  const room = turn.room as Room;
+  const place = room[side];
+  if (place.seat !== undefined) {
+    const why = takeover(turn, place, place.seat, sid, how);
+    if (why === undefined) return { outcome: "busy", token: place.seat.token };
+    turn.tell(side, place.seat, { kind: "replaced", why });
+    tellOther(turn, room, side, { kind: "left", token: place.seat.token });
+  }
+  if (place.sid !== sid) clearHold(turn, side, place, "stale");
+  const token = Math.max(room.tokens + 1, turn.fresh);
+  sit(turn, room, side, { token, node: turn.node, sid, accounts });
+  place.started = startsRelay && place.hold === undefined;
+  const peer = room[otherSide(side)].seat;
+  const firstPair = peer !== undefined && !room.paired;
+  if (firstPair) room.paired = true;
+  tellOther(turn, room, side, { kind: "joined", peer: place.seat as Occupant });
+  return {
+    outcome: "taken",
+    token,
+    peer,
+    firstPair,
+    held: place.hold?.count ?? 0,
+    started: place.started,
+    lastSeq: place.box?.last ?? 0,
+    mailWaits: mailsIn(place) > 0,
+    crowds,
+  };
+}
+
+/**
+ * Why the newcomer may put the occupant out. Two live holders of one sid must not evict each other for
+ * ever:
+ *
+ *     open    --takeover-->            guarded for `spanMs`
+ *     guarded --takeover refused-->    guarded, contested
+ *     guarded --span over-->           open
+ *
+ * `spanMs` starts at 10 s, doubles (to 10 min) with each takeover after a contested guard, and is back
+ * at 10 s after a guard that was not contested.
+ */
+function takeover(
+  { now }: Turn,
+  place: Place,
+  occupant: Occupant,
+  sid: string,
+  how: Claimable,
+): "same_sid" | "dead" | undefined {
+  if (how === "free") return undefined;
+  if (how !== "same_sid") return how.dead === occupant.token ? "dead" : undefined;
+  if (sid === "" || sid !== place.sid) return undefined;
+  const { guard } = place;
+  if (guard !== undefined && now < guard.until) {
+    guard.contested = true;
+    return undefined;
+  }
+  const isContested = guard?.contested;
+  const spanMs = isContested ? Math.min(guard.spanMs * 2, takeoverGuardMaxMs) : takeoverGuardMs;
+  place.guard = { until: now + spanMs, spanMs, contested: false };
+  return "same_sid";
+}
+
+/** False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`. */
+export function leave(turn: Turn, seat: Holder): boolean {
+  const { room } = turn;
+  const place = placeOf(turn, seat);
+  if (room === undefined || place === undefined) return false;
+  if (seat.known !== undefined) catchUp(turn, place, seat.side, seat.known);
+  vacate(turn, room, seat.side);
+  forgetIfOver(turn, room);
+  return true;
+}
+
+/** How many have waited for this occupant; 0 when the seat is free. */
+export function park(turn: Turn, side: Side, waiter: WaiterRef): number {
+  const place = turn.room?.[side];
+  if (place?.seat === undefined) return 0;
+  const { times, waiter: earlier } = place.parked ?? { times: 0 };
+  if (earlier !== undefined) turn.tellWaiter(earlier, "displaced");
+  place.parked = { times: times + 1, waiter };
+  return times + 1;
+}
+
+export function unpark({ room }: Turn, side: Side, waiter: WaiterRef): void {
+  const parked = room?.[side].parked;
+  if (parked?.waiter?.name === waiter.name && parked.waiter.node === waiter.node) {
+    parked.waiter = undefined;
+  }
+}
+
+/** Asks the occupant with this token for a sign of life; the answer goes to the asking node. */
+export function probe(turn: Turn, seat: SeatRef, question: string): "asked" | "gone" {
+  const occupant = turn.room?.[seat.side].seat;
+  if (occupant?.token !== seat.token) return "gone";
+  turn.tell(seat.side, occupant, { kind: "probe", question, node: turn.node });
+  return "asked";
+}
+
+/** The first call answers the room's age in ms, every later one nothing. */
+export function establish(turn: Turn, seat: SeatRef): number | undefined {
+  const { room } = turn;
+  if (room === undefined || placeOf(turn, seat) === undefined) return undefined;
+  if (room.established) return undefined;
+  room.established = true;
+  return turn.now - room.startedAt;
+}
+
+export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): IceGrant {
+  if (room?.[side].seat === undefined) return "no_seat";
+  return mustBeRedeemed && !room.redeemed ? "not_redeemed" : "granted";
+}
+
+/**
+ * Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
+ * were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
+ * hold one seat the newer stays; the other is told that it was replaced.
+ */
+export function reclaim(turn: Turn, holder: Holder, known: Known): void {
+  const { side, token } = holder;
+  const me = { token, node: turn.node };
+  const before = turn.room?.[side];
+  if (before !== undefined && isTakenFrom(before, me)) {
+    return turn.tell(side, me, { kind: "replaced", why: "same_sid" });
+  }
+  if (placeOf(turn, holder) === undefined) sitAgain(turn, holder, known);
+  const { room } = turn;
+  if (room === undefined) return;
+  const place = room[side];
+  // The store may have the seat by its peer's word only, or have forgotten that its relay began.
+  if (place.sid !== known.sid || place.accounts.length !== known.accounts.length) {
+    sit(turn, room, side, { ...me, sid: known.sid, accounts: known.accounts });
+  }
+  if (holder.isStarted && !place.started) begin(turn, side, place);
+  catchUp(turn, place, side, known);
+}
+
+/** Somebody newer has the seat, or had it and has left. */
+function isTakenFrom({ seat, lastToken }: Place, { token, node }: Occupant): boolean {
+  return lastToken > token || (seat?.token === token && seat.node > node);
+}
+
+function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
+  const { side, token } = holder;
+  const room = turn.room ?? newRoom(turn, accounts);
+  const place = room[side];
+  const me = { token, node: turn.node };
+  // It was held for an earlier occupant, and came to this one or was given up, but the store forgot that.
+  if (place.lastToken < token) clearHold(turn, side, place, "stale");
+  if (place.seat !== undefined) turn.tell(side, place.seat, { kind: "replaced", why: "same_sid" });
+  sit(turn, room, side, { ...me, sid, accounts });
+  place.started = false;
+  tellOther(turn, room, side, { kind: "joined", peer: me });
+  vouch(turn, room, otherSide(side), holder.peer);
+  const peer = room[otherSide(side)].seat;
+  if (peer !== undefined) {
+    room.paired = true;
+    turn.tell(side, me, { kind: "joined", peer });
+  }
+}
+
+/** Seats a peer of which the store does not know yet, until its own node is heard, which looks at once. */
+function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): void {
+  const place = room[side];
+  if (peer === undefined || place.lastToken >= peer.token || place.seat !== undefined) return;
+  turn.tell(side, peer, { kind: "check" });
+  if (!turn.isAlive(peer.node)) return;
+  sit(turn, room, side, { ...peer, sid: place.sid, accounts: place.accounts });
+  place.started = false;
+}
+
+/** What a store knows of a seat, and of what waits for it. */
+export interface Look {
+  readonly occupant?: Occupant | undefined;
+  readonly started: boolean;
+  readonly peer?: Occupant | undefined;
+  readonly lastSeq: number;
+}
+
+export function look({ room }: Turn, side: Side): Look {
+  const place = room?.[side];
+  return {
+    occupant: place?.seat,
+    started: place?.started ?? false,
+    peer: room?.[otherSide(side)].seat,
+    lastSeq: place?.box?.last ?? 0,
+  };
+}
