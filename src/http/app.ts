@@ -1,26 +1,30 @@
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type HonoRequest } from "hono";
 import type { Client } from "../admission/clients.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
-import { commonHeaders } from "./answer.ts";
+import type { Refusal } from "../telemetry/tally.ts";
+import { answerJson, commonHeaders } from "./answer.ts";
+import { isJson, parseJson, readBody } from "./body.ts";
+import { type Call, calls, type Services } from "./calls.ts";
 import { type DocumentOptions, documents } from "./documents.ts";
 import { type GuardOptions, guard } from "./guard.ts";
-import { type OperationsOptions, operations } from "./operations.ts";
-import { problem } from "./problem.ts";
-import { type RendezvousOptions, rendezvousRoutes } from "./rendezvous.ts";
+import { type MetricsOptions, metricsRoute } from "./metrics.ts";
+import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
 
 export interface AppOptions
   extends GuardOptions,
-    RendezvousOptions,
-    OperationsOptions,
+    Omit<Services, "refuse">,
+    MetricsOptions,
     DocumentOptions {
+  /** The server is about to stop: it makes no codes that its successor would not know. */
+  readonly draining: () => boolean;
   /** Gets what a handler threw; the client learns nothing of it but 500. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Hono's `env` is who makes the request. */
+/** What Hono hands to every handler as its `env`. */
 export interface HttpEnv {
-  Bindings: Client;
+  Bindings: { readonly client: Client };
 }
 
 interface App {
@@ -39,11 +43,15 @@ interface App {
  */
 export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
+  const services: Services = { ...options, refuse };
   const app = new Hono<HttpEnv>({ getPath: pathOf });
-  // Outside of the base path: a proxy that publishes it does not publish these with it.
-  app.route("/", operations(options));
-  app.route(`${basePath}/rendezvous`, rendezvousRoutes(options));
-  app.route("/", documents(options));
+  for (const call of calls) {
+    // A proxy that publishes the base path does not publish the probes with it.
+    const path = call.isProbe ? call.path : basePath + call.path;
+    app.on(call.method, path, ({ req, env }) => carryOut(call, req, env.client));
+  }
+  metricsRoute(app, options);
+  documents(app, options);
   app.notFound(otherwise);
   app.onError((error) => {
     if (error instanceof EngineUnreachable) {
@@ -54,7 +62,7 @@ export function createApp(options: AppOptions): App {
     return problem("internal");
   });
 
-  const handle = (request: Request, client: Client) => app.fetch(request, client);
+  const handle = (request: Request, client: Client) => app.fetch(request, { client });
   const limited = guard(options, handle);
   const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, handle);
@@ -64,8 +72,39 @@ export function createApp(options: AppOptions): App {
       return routes.has(path) ? path : undefined;
     },
     fetch: (request, client) =>
-      (unlimitedPaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
+      (probePaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
   };
+
+  async function carryOut(call: Call, req: HonoRequest, client: Client): Promise<Response> {
+    if (options.draining() && call.problems.includes("draining")) {
+      return refuse("draining", "draining");
+    }
+    const body = call.body && (await readAs(call.body, req.raw));
+    if (body instanceof Response) return body;
+    const answer = await call.handle({ req, client, body }, services);
+    return answer instanceof Response ? answer : answerJson(answer);
+  }
+
+  /** The body as `schema` has it; else a refusal, or undefined where other bodies are ignored. */
+  async function readAs(
+    { schema, fault }: NonNullable<Call["body"]>,
+    request: Request,
+  ): Promise<unknown> {
+    const isStrict = fault !== undefined;
+    if (isStrict && !isJson(request.headers.get("content-type"))) {
+      return refuse("bad_request", "not_json");
+    }
+    const text = await readBody(request);
+    if (isStrict && text === undefined) return refuse("bad_request", "body_too_large");
+    const body = schema.safeParse(parseJson(text ?? ""));
+    if (body.success || !isStrict) return body.data;
+    return refuse("bad_request", "malformed", { detail: fault });
+  }
+
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
+    tally.refusals[counted]++;
+    return problem(code, options);
+  }
 
   /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
   function otherwise({ req, env }: Context<HttpEnv>): MaybePromise<Response> {
@@ -75,7 +114,7 @@ export function createApp(options: AppOptions): App {
     if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
     if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
     // Balancers ask these by OPTIONS as well (HAProxy's httpchk does): the status has to be that of GET.
-    if (unlimitedPaths.has(req.path)) return answerAsGet(req.path, env, allow);
+    if (probePaths.has(req.path)) return answerAsGet(req.path, env.client, allow);
     return new Response(null, { status: 204, headers: { Allow: allow, ...commonHeaders } });
   }
 
@@ -86,8 +125,10 @@ export function createApp(options: AppOptions): App {
   }
 }
 
-/** Who asks these, such as a balancer, must not take a busy server for a dead one. */
-const unlimitedPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
+/** Never limited: a balancer must not take a busy server for a dead one. */
+export const probePaths: ReadonlySet<string> = new Set(
+  calls.filter(({ isProbe }) => isProbe).map(({ path }) => path),
+);
 
 /**
  * The path of a request as Bun has it: dot segments are resolved, `%2e` ones too (`/a/../healthz` is

@@ -1,5 +1,6 @@
 import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
+import { rfc3339 } from "../base/clock.ts";
 import type { Code } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { faultOf, type ProblemOptions } from "../http/problem.ts";
@@ -59,8 +60,8 @@ export function createEntrance(options: {
       if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
       const { code, appId, expiresAt } = minted;
       connectionLog?.minted(appId, client.address);
-      const room = { appID: appId, side: "A", expiresAt: timeOf(expiresAt) } as const;
-      const frame = serverFrame("minted", { code, ...room, now: timeOf(now()) });
+      const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "A", sid), frame };
     });
   }
@@ -70,8 +71,8 @@ export function createEntrance(options: {
       if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
       connectionLog?.redeemed(appId, client.address);
-      const room = { appID: appId, side: "B", expiresAt: timeOf(expiresAt) } as const;
-      const frame = serverFrame("redeemed", { ...room, now: timeOf(now()) });
+      const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "B", sid), frame };
     });
   }
@@ -95,9 +96,4 @@ function identityOf(
   sid: string,
 ): Entered["identity"] {
   return { appId, side, sid, mailboxClient: true, v2: true };
-}
-
-/** RFC 3339. */
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString();
 }
