@@ -10,7 +10,6 @@ import { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
-import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, listen } from "./listeners.ts";
 import { buildParts, type Core, type Parts } from "./parts.ts";
 import type { Tls } from "./tls.ts";
@@ -140,19 +139,11 @@ async function run(
     if (lacksDescriptors()) tally.idleClosed += listeners.closeIdle();
     return andThen(engine.sweep(), watchGuessing);
   });
-  const stopCollecting = collectWhenIdle({
-    clock,
-    work: () => tally.work(),
-    keptMs: config.roomTtlMs + 2 * sweepEveryMs,
-    // At once: in the background it left most of it. 35 ms with 18,000 sockets, while it is idle.
-    collect: () => Bun.gc(true),
-  });
 
   async function end(): Promise<boolean> {
     core.draining = true;
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
-    stopCollecting();
     rotation?.stop();
     await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
     // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
