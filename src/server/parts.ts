@@ -4,14 +4,14 @@ import { type Client, clients as clientsOf } from "../admission/clients.ts";
 import { httpConnections } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
-import { socketLimits, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
+import { socketLedger, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
+import { Ledger } from "../base/ledger.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
-import { SharedBudget } from "../base/shared-budget.ts";
 import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -27,6 +27,7 @@ import { connectionLog, logClient } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import { createEntrance } from "../ws/entrance.ts";
+import { Flow } from "../ws/flow.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
@@ -153,7 +154,7 @@ export function buildParts(core: Core): Parts {
 
   return {
     sockets,
-    openSockets: admission.socketLimits.size,
+    openSockets: () => admission.socketLedger.used,
     watchGuessing: guessWatch(guessing, log),
     answer(request, server) {
       const turn = requests.take();
@@ -208,10 +209,8 @@ function buildAdmission({ config, clock, log, tally }: Core) {
     clientIpHeader: config.clientIpHeader,
     onShared: (address) => log.warn(behindUnknownProxy, { address }),
   });
-  const sockets = socketLimits({
-    max: config.maxSockets || socketsWithinOpenFiles(),
-    perClient: config.socketsPerClient,
-  });
+  const max = config.maxSockets || socketsWithinOpenFiles();
+  const sockets = socketLedger(max, config.socketsPerClient);
   const probes = new Set(["/healthz", "/readyz", config.metricsRoute]);
   const isDue = onceAMinute(clock.monotonicMs, maxReported);
 
@@ -234,11 +233,11 @@ function buildAdmission({ config, clock, log, tally }: Core) {
     wsLimit: limiter({ perWindow: config.wsRatePerMin }),
     iceLimit: limiter(iceGrants),
     iceSideLimit: limiter(iceGrantsOfSide),
-    socketLimits: sockets,
+    socketLedger: sockets,
     connections: httpConnections({
-      max: sockets.max,
+      max,
       perClient: config.socketsPerClient,
-      openSockets: sockets.size,
+      openSockets: () => sockets.used,
       idleMs: config.idleTimeoutMs,
       monotonicMs: clock.monotonicMs,
     }),
@@ -258,7 +257,12 @@ function buildSockets(
   refusals: ReturnType<typeof logOfRefusals>,
 ) {
   const { config, engine, clock, tally } = core;
-  const { socketLimits, connectionLog } = admission;
+  const { socketLedger, connectionLog } = admission;
+  const bytes = (leastShare: number) =>
+    new Ledger(
+      config.wsBufferTotalBytes,
+      config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : leastShare,
+    );
   const context: SignalingContext = {
     engine,
     clock,
@@ -277,14 +281,11 @@ function buildSockets(
       limited: refusals.limited,
     }),
     framesPerSec: config.framesPerSec,
-    fairQueue: new FairQueue(clock, config.socketsPerClient > 0),
-    queued: new SharedBudget(
-      config.wsBufferTotalBytes,
-      config.socketsPerClient === 0 ? Number.POSITIVE_INFINITY : config.wsMaxMsgBytes,
-    ),
+    fairQueue: new FairQueue(clock, bytes(config.wsMaxMsgBytes)),
     iceServers: ice.offer,
   };
-  const sockets = new Sockets(context, config, socketLimits, core.onError);
+  const flow = new Flow(config, bytes(config.wsBufferBytes), tally, clock);
+  const sockets = new Sockets(context, flow, socketLedger, core.onError);
   const upgrade = guard(
     { ...admission, limiter: admission.wsLimit, tally },
     createUpgrade({
@@ -307,7 +308,7 @@ function buildHttp(
 ) {
   const { config, engine, clock, tally, node } = core;
   const { basePath, metricsRoute, metricsToken, clientIpHeader } = config;
-  const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLimits } = admission;
+  const { allowsOrigin, httpLimit, wsLimit, iceLimit, socketLedger } = admission;
   const app = createApp({
     rendezvous: codes,
     ice,
@@ -330,16 +331,16 @@ function buildHttp(
         deferredRequests: admission.requests.deferred,
         monotonicMs: clock.monotonicMs,
         maxAgeMs: core.metricsAgeMs,
-        queuedBytes: () => context.queued.used,
+        queuedBytes: () => context.fairQueue.queued.used,
         fairQueue: context.fairQueue,
         process: {
           version,
           bun: Bun.version,
           engine: node === undefined ? "memory" : "redis",
           node,
-          maxSockets: socketLimits.max,
-          sockets: socketLimits.size,
-          socketClients: socketLimits.clients,
+          maxSockets: socketLedger.most,
+          sockets: () => socketLedger.used,
+          socketClients: () => socketLedger.clients,
           sharedClients: admission.sharedClients,
           httpConnections: admission.connections,
           guessing: codes.guessing,

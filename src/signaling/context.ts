@@ -2,7 +2,6 @@ import type { Client } from "../admission/clients.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
@@ -28,8 +27,6 @@ export interface SignalingContext {
   /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
   readonly fairQueue: FairQueue;
-  /** Bytes of frames that wait to be handled. */
-  readonly queued: SharedBudget;
   /** What a welcome tells of; missing where nothing is set up. Never rejects. */
   readonly iceServers?: (
     appId: AppId,

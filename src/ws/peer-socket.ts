@@ -64,6 +64,7 @@ export class PeerSocket implements Connection {
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   inbox: Served | undefined;
+  busyUntil = 0;
 
   // Kept by flow control.
   unsent = 0;

@@ -1,10 +1,10 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
-import type { SocketLimits } from "../admission/socket-limits.ts";
+import type { Ledger } from "../base/ledger.ts";
 import type { CloseReason } from "../protocol/closes.ts";
 import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
 import { Peer } from "../signaling/peer.ts";
-import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
+import { backpressureLimit, type Flow } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 import { QuietTimer, quietMs } from "./quiet.ts";
@@ -27,7 +27,6 @@ const maxControlsPerTurn = 200;
 export class Sockets {
   /** The handlers for `Bun.serve`. */
   readonly handler: WebSocketHandler<PeerSocket>;
-  private readonly flow: Flow;
   private readonly heartbeat: ReturnType<typeof startHeartbeat>;
   private readonly quietTimer: QuietTimer;
   private made = 0;
@@ -38,17 +37,16 @@ export class Sockets {
 
   constructor(
     private readonly context: SignalingContext,
-    limits: FlowLimits,
-    private readonly socketLimits: Pick<SocketLimits, "closed">,
+    private readonly flow: Flow,
+    private readonly socketLedger: Ledger,
     onError: (error: unknown) => void,
   ) {
-    this.flow = new Flow(limits, context.tally, context.clock);
     this.heartbeat = startHeartbeat(context.heartbeatMs, context.clock);
     this.quietTimer = new QuietTimer(context.clock);
     this.handler = {
       data: undefined as unknown as PeerSocket,
-      maxPayloadLength: limits.wsMaxMsgBytes,
-      backpressureLimit: backpressureLimit(limits),
+      maxPayloadLength: flow.limits.wsMaxMsgBytes,
+      backpressureLimit: backpressureLimit(flow.limits),
       // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
       idleTimeout: 0,
       sendPings: false,
@@ -153,7 +151,7 @@ export class Sockets {
 
   private closed(socket: PeerSocket, code: number, reason: string): void {
     this.open--;
-    this.socketLimits.closed(socket.client.accounts);
+    this.socketLedger.add(socket.client.accounts, -1);
     this.heartbeat.remove(socket);
     this.context.fairQueue.part(socket);
     const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
