@@ -43,7 +43,8 @@ interface App {
  */
 export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
-  const services: Services = { ...options, refuse };
+  const { rendezvous, ice, connectionLog, ready, warning } = options;
+  const services: Services = { rendezvous, ice, connectionLog, ready, warning, refuse };
   const app = new Hono<HttpEnv>({ getPath: pathOf });
   for (const call of calls) {
     // A proxy that publishes the base path does not publish the probes with it.

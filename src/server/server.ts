@@ -66,7 +66,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     engine,
     node,
     metricsAgeMs: options.metricsAgeMs ?? metricsAgeMs,
-    draining: false,
     onError: (error) => log.error("internal error", { error: describe(error) }),
   };
   return run(core, buildParts(core), tls, restored);
@@ -123,7 +122,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
 /** Listens, and does what a server does by the clock, until it is stopped. */
 async function run(
   core: Core,
-  { sockets, openSockets, answer, watchGuessing }: Parts,
+  { sockets, openSockets, answer, watchGuessing, beginDrain }: Parts,
   tls: Tls | undefined,
   restored: Restored | undefined,
 ): Promise<RunningServer> {
@@ -141,7 +140,7 @@ async function run(
   });
 
   async function end(): Promise<boolean> {
-    core.draining = true;
+    beginDrain();
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
     rotation?.stop();
