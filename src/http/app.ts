@@ -1,10 +1,10 @@
 import { type Context, Hono, type HonoRequest } from "hono";
 import type { Client } from "../admission/clients.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
 import type { Refusal } from "../telemetry/tally.ts";
 import { answerJson, commonHeaders } from "./answer.ts";
-import { isJson, parseJson, readBody } from "./body.ts";
+import { noBody, readAs } from "./body.ts";
 import { type Call, calls, type Services } from "./calls.ts";
 import { type DocumentOptions, documents } from "./documents.ts";
 import { type GuardOptions, guard } from "./guard.ts";
@@ -28,18 +28,18 @@ export interface HttpEnv {
 }
 
 interface App {
-  /** The path of the request if it is one that something is at; there are no parameters in them. */
+  /** The path of the request if there is a route for it. Routes have no parameters. */
   routeOf(request: Request): string | undefined;
   fetch(request: Request, client: Client): MaybePromise<Response>;
 }
 
 /**
- * Everything this server answers over HTTP except the upgrade. No request gets past the end of a
- * handler unanswered, and nothing is a 2xx but what is documented as one: clients take any for success.
+ * Everything this server answers over HTTP except the upgrade. Every request is answered, and only
+ * documented answers are a 2xx: clients take any 2xx for success.
  *
- * There is no middleware: Hono calls the only handler of a route at once, but composes several from
- * promises, and that makes a mint two to three times as dear. What holds for all routes stands in
- * `guard`, once around them.
+ * There is no middleware: Hono calls a route's only handler directly, but chains several by promises,
+ * and then a mint costs two to three times as much. What holds for all routes is in `guard`, around
+ * them all.
  */
 export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
@@ -53,7 +53,7 @@ export function createApp(options: AppOptions): App {
   }
   metricsRoute(app, options);
   documents(app, options);
-  app.notFound(otherwise);
+  app.notFound((context) => otherwise(app, context));
   app.onError((error) => {
     if (error instanceof EngineUnreachable) {
       tally.refusals.unreachable++;
@@ -80,50 +80,33 @@ export function createApp(options: AppOptions): App {
     if (options.draining() && call.problems.includes("draining")) {
       return refuse("draining", "draining");
     }
-    const body = call.body && (await readAs(call.body, req.raw));
-    if (body instanceof Response) return body;
-    const answer = await call.handle({ req, client, body }, services);
+    const read = call.body === undefined ? noBody : await readAs(call.body, req.raw);
+    if ("fault" in read) return refuse("bad_request", read.fault, { detail: read.detail });
+    const answer = await call.handle({ req, client, body: read.body }, services);
     return answer instanceof Response ? answer : answerJson(answer);
-  }
-
-  /** The body as `schema` has it; else a refusal, or undefined where other bodies are ignored. */
-  async function readAs(
-    { schema, fault }: NonNullable<Call["body"]>,
-    request: Request,
-  ): Promise<unknown> {
-    const isStrict = fault !== undefined;
-    if (isStrict && !isJson(request.headers.get("content-type"))) {
-      return refuse("bad_request", "not_json");
-    }
-    const text = await readBody(request);
-    if (isStrict && text === undefined) return refuse("bad_request", "body_too_large");
-    const body = schema.safeParse(parseJson(text ?? ""));
-    if (body.success || !isStrict) return body.data;
-    return refuse("bad_request", "malformed", { detail: fault });
   }
 
   function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
     tally.refusals[counted]++;
     return problem(code, options);
   }
+}
 
-  /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
-  function otherwise({ req, env }: Context<HttpEnv>): MaybePromise<Response> {
-    const methods = app.routes.filter(({ path }) => path === req.path).map(({ method }) => method);
-    if (methods.length === 0) return problem("not_found");
-    const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
-    if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
-    if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
-    // Balancers ask these by OPTIONS as well (HAProxy's httpchk does): the status has to be that of GET.
-    if (probePaths.has(req.path)) return answerAsGet(req.path, env.client, allow);
+/** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
+function otherwise(app: Hono<HttpEnv>, { req, env }: Context<HttpEnv>): MaybePromise<Response> {
+  const methods = app.routes.filter(({ path }) => path === req.path).map(({ method }) => method);
+  if (methods.length === 0) return problem("not_found");
+  const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
+  if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
+  if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
+  if (!probePaths.has(req.path)) {
     return new Response(null, { status: 204, headers: { Allow: allow, ...commonHeaders } });
   }
-
-  async function answerAsGet(path: string, client: Client, allow: string): Promise<Response> {
-    const answer = await handle(new Request(`http://localhost${path}`), client);
+  // Balancers may ask by OPTIONS (HAProxy's httpchk does): the status has to be that of GET.
+  return andThen(app.fetch(new Request(`http://localhost${req.path}`), env), (answer) => {
     answer.headers.set("Allow", allow);
     return answer;
-  }
+  });
 }
 
 /** Never limited: a balancer must not take a busy server for a dead one. */
@@ -164,7 +147,7 @@ function allowedHeaders(asked: string): string {
 
 /**
  * A preflight's answer, good for 10 minutes: the methods of the path, and every header that the page
- * wants to send. Tracing libraries add some, and none changes what a call does.
+ * wants to send. Tracing libraries add headers, which change nothing here.
  */
 function answerPreflight(asked: Headers, allow: string): Response {
   const headers = new Headers({

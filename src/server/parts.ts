@@ -46,7 +46,7 @@ export interface Core {
   readonly onError: (error: unknown) => void;
 }
 
-/** What the parts of one server share: all that one of them needs, they take from here. */
+/** What the parts of one server share. Each takes what it needs from here. */
 export type Shared = ReturnType<typeof share>;
 
 /** A server that only has to listen. */
@@ -55,7 +55,7 @@ export interface Parts {
   openSockets(): number;
   /** Undefined when the request became a socket. */
   answer(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined>;
-  /** Logs when codes begin, or cease, to be guessed. */
+  /** Logs the start and the end of code guessing. */
   watchGuessing(): void;
   /** From now on, new work is refused. */
   beginDrain(): void;
@@ -65,23 +65,22 @@ const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const clientUnknown =
   "A trusted proxy does not tell who its client is: all such clients count as one, with the limits of " +
-  "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For where that is not set.";
+  "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For if that is not set.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
-/** ICE servers that cost their operator traffic, given to one client in an hour. */
+/** How often one client gets ICE servers that cost their operator traffic. */
 const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
 const iceGrantsOfSide = { perWindow: maxGrantsPerSide, windowMs: 3_600_000 };
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
-// Loaded at the first request for them: on many servers there is none, and what is loaded costs time at
-// the start and memory to the end. (prom-client was a quarter of either, and of the time to collect
-// garbage.)
+// Loaded at the first request for them, which many servers never get: loading costs time at the start
+// and memory. (prom-client was a quarter of each, and of the time to collect garbage.)
 const loadMetrics = async () => (await import("../telemetry/metrics.ts")).metrics;
 const loadPage = async () => (await import("../page/page.ts")).page;
 
-/** Puts a server together, from who may enter to what is answered. */
+/** Puts a server together, from limits to answers. */
 export function buildParts(core: Core): Parts {
   let isDraining = false;
   const shared = share(core, () => isDraining);
@@ -165,7 +164,7 @@ function share(core: Core, draining: () => boolean) {
   };
 }
 
-/** Finds out who a client is, and reports proxies that do not say it. */
+/** Identifies clients, and reports proxies that do not name theirs. */
 function clientFinder({ config, clock, log, tally }: Core) {
   const known = clientsOf({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
@@ -180,7 +179,7 @@ function clientFinder({ config, clock, log, tally }: Core) {
       const client = known.of(peer, request.headers);
       const { fault, address, header = config.clientIpHeader || undefined } = client;
       if (fault === undefined) return client;
-      // A balancer, or Prometheus, that asks for itself has no client.
+      // A balancer or Prometheus asks for itself, not for a client.
       const path = pathOf(request);
       if (probePaths.has(path) || path === config.metricsRoute) return client;
       tally.unknownClients[fault]++;

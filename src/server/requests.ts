@@ -61,7 +61,7 @@ export function requestHandler(
     const peer = server.requestIP(request);
     const client = clientOf(peer?.address ?? "", request);
     const connection = `${peer?.address} ${peer?.port}`;
-    // A request counts before its body is there. What may become a socket does not: that counts itself.
+    // A request counts before its body is read. An upgrade does not: sockets are counted elsewhere.
     const kept = isUpgrade ? undefined : connections.mayKeep(connection, client.accounts);
     const respond = isUpgrade ? upgrade : app.fetch;
     const answer = hasValidHost(request.headers) ? respond(request, client, server) : refuseHost();
@@ -108,7 +108,7 @@ const validHost = /^(?:[\w.~!$&'()*+;=%-]*|\[[\w:.%~-]+\])(?::\d{0,5})?$/;
 
 /**
  * Whether a request names one host (RFC 9112 section 3.2). The runtime joins several Host lines by a
- * comma, and refuses a request of HTTP/1.1 without one itself: one that has none is HTTP/1.0.
+ * comma. It refuses HTTP/1.1 without Host itself, so a request without one is HTTP/1.0.
  */
 function hasValidHost(headers: Headers): boolean {
   const host = headers.get("host");
@@ -119,9 +119,9 @@ function hasValidHost(headers: Headers): boolean {
 const maxSkippedBytes = 1_048_576;
 
 /**
- * Whether the connection ends with the answer: because the client asks for it (RFC 9112 section 9.6),
- * because it speaks HTTP/1.0, which the runtime shows only by a missing Host, or because a body may
- * come that is too much to skip: a longer one, or one of unknown length.
+ * Whether the connection ends with the answer: if the client asks for it (RFC 9112 section 9.6), if it
+ * speaks HTTP/1.0 (which the runtime shows only by a missing Host), or if the body may be too long to
+ * skip, or has no known length.
  */
 function endsWithAnswer(headers: Headers): boolean {
   const options = headers.get("connection");

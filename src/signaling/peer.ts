@@ -56,9 +56,9 @@ export class Peer implements SeatListener {
   /** Set while held frames wait to see whether this peer was restarted. */
   private returning: Returning | undefined;
   private prober: Prober | undefined;
-  /** Made with the first frame: most sockets are idle most of the time, and there are many. */
+  /** Made with the first frame: most sockets are idle. */
   private inbox: Inbox | undefined;
-  /** Without a hello, only mail after this seq is delivered. Undefined: none before a hello. */
+  /** Without a hello, only mail after this seq is delivered. Undefined: no mail before a hello. */
   private deliversWithoutHelloAfter: number | undefined;
   private sentLargeFrame = false;
 

@@ -11,18 +11,14 @@ import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../sign
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
-/** How a newcomer hears that there is no seat for it. */
+/** What a newcomer is told if there is no seat for it. */
 export const noSeats = {
   rooms_full: "rooms_full",
   rooms_share: "too_many_rooms",
   unreachable: "store_unreachable",
 } as const satisfies Record<NoSeat, RoomRefusal>;
 
-/**
- * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
- * as the calls over HTTP.
- */
-export function createEntrance(options: {
+interface EntranceParts {
   readonly rendezvous: Rendezvous;
   readonly limiter: RateLimiter;
   readonly draining: () => boolean;
@@ -32,8 +28,16 @@ export function createEntrance(options: {
   readonly connectionLog: ConnectionLog | undefined;
   /** Gets each refusal. */
   readonly limited: (code: RoomRefusal, address: string) => void;
-}): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
-  const { rendezvous, limiter, draining, now, connectionLog } = options;
+}
+
+/**
+ * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
+ * as the calls over HTTP.
+ */
+export function createEntrance(
+  parts: EntranceParts,
+): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
+  const { rendezvous, limiter, draining, now, connectionLog } = parts;
 
   const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
@@ -83,13 +87,13 @@ export function createEntrance(options: {
     code: RoomRefusal,
     words?: ProblemOptions,
   ): RefusedRoom {
-    options.tally.refusals[counted]++;
-    options.limited(code, address);
+    parts.tally.refusals[counted]++;
+    parts.limited(code, address);
     return { code, ...faultOf(code, words) };
   }
 }
 
-/** Such a socket has no URL that could ask for another dialect. */
+/** Without a room in its URL, a socket has no older dialect. */
 function identityOf(
   appId: Entered["identity"]["appId"],
   side: Entered["identity"]["side"],
