@@ -43,6 +43,8 @@ export interface Core {
   readonly node: string | undefined;
   /** How old the text of the metrics may be, ms. */
   readonly metricsAgeMs: number;
+  /** The server is about to stop, and takes on no new work. */
+  draining: boolean;
   readonly onError: (error: unknown) => void;
 }
 
@@ -57,8 +59,6 @@ export interface Parts {
   answer(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined>;
   /** Logs the start and the end of code guessing. */
   watchGuessing(): void;
-  /** From now on, new work is refused. */
-  beginDrain(): void;
 }
 
 const originRefused =
@@ -82,8 +82,7 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 
 /** Puts a server together, from limits to answers. */
 export function buildParts(core: Core): Parts {
-  let isDraining = false;
-  const shared = share(core, () => isDraining);
+  const shared = share(core);
   const { config, engine, log, httpLimit } = shared;
   const context = signalingContext(shared);
   const flow = new Flow(config, bytesLedger(config, config.wsBufferBytes), core.tally, core.clock);
@@ -98,7 +97,7 @@ export function buildParts(core: Core): Parts {
     limiter: httpLimit,
     loadPage: config.demo ? loadPage : undefined,
     lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
-    ready: () => (isDraining ? "The server is shutting down." : engine.ready()),
+    ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
     loadMetrics: async () => (await loadMetrics())(metricSources(shared, context)),
   });
@@ -107,13 +106,10 @@ export function buildParts(core: Core): Parts {
     openSockets: () => shared.socketLedger.used,
     watchGuessing: guessWatch(shared.rendezvous.guessing, log),
     answer: requestHandler(shared, app, upgrade),
-    beginDrain() {
-      isDraining = true;
-    },
   };
 }
 
-function share(core: Core, draining: () => boolean) {
+function share(core: Core) {
   const { config, engine, clock, log } = core;
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
@@ -124,7 +120,7 @@ function share(core: Core, draining: () => boolean) {
   return {
     ...core,
     ...clientFinder(core),
-    draining,
+    draining: () => core.draining,
     allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
       log.warn(originRefused, { origin }),
     ),

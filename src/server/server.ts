@@ -66,6 +66,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     engine,
     node,
     metricsAgeMs: options.metricsAgeMs ?? metricsAgeMs,
+    draining: false,
     onError: (error) => log.error("internal error", { error: describe(error) }),
   };
   return run(core, buildParts(core), tls, restored);
@@ -122,7 +123,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
 /** Listens, and does the periodic work, until it is stopped. */
 async function run(
   core: Core,
-  { sockets, openSockets, answer, watchGuessing, beginDrain }: Parts,
+  { sockets, openSockets, answer, watchGuessing }: Parts,
   tls: Tls | undefined,
   restored: Restored | undefined,
 ): Promise<RunningServer> {
@@ -140,7 +141,7 @@ async function run(
   });
 
   async function end(): Promise<boolean> {
-    beginDrain();
+    core.draining = true;
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
     rotation?.stop();

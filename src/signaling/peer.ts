@@ -116,7 +116,7 @@ export class Peer implements SeatListener {
 
   /** The server is about to stop. Clients of `nt.v2` learn it before their socket closes. */
   draining(retryAfterMs: number): void {
-    if (this.seat) tell(this, () => serverFrame("draining", { retryAfterMs }));
+    if (this.seat || this.roomless) tell(this, () => serverFrame("draining", { retryAfterMs }));
   }
 
   private get isGone(): boolean {
