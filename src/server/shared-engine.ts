@@ -11,9 +11,9 @@ import type { Tally } from "../telemetry/tally.ts";
 
 /**
  * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
- * three quarters of the time within which the seats of a node that died have to be free, so that a
- * renewal may come late.
- * Throws a `StartError` for a Redis that will not do.
+ * three quarters of the time after which the seats of a dead node have to be free, so that a renewal
+ * may be late.
+ * Throws a `StartError` if this Redis cannot be used.
  */
 export async function sharedEngine(
   config: Config,
@@ -89,7 +89,7 @@ async function redisTarget(config: Config): Promise<RedisTarget> {
   };
 }
 
-/** Nodes compare these, and warn where they differ. */
+/** Nodes compare these, and warn if they differ. */
 function agreed(config: Config): NodeSettings {
   const values = settings
     .filter((setting) => setting.sameOnAllNodes)
