@@ -17,21 +17,21 @@ export const gib = 1_024 * mib;
 export const tib = 1_024 * gib;
 
 /**
- * A format from a function that answers undefined for text it cannot take. `fault` describes such
- * text to the operator, in words that follow "must be": it must not repeat the text, which may be a
- * secret.
+ * A format from a function that answers undefined for text it cannot take. `hint` adds to the problem
+ * what is wrong with such text: it must not repeat the text, which may be a secret.
  */
 export function format<T>(
   allowed: string,
   read: (text: string) => T | undefined,
-  fault: (text: string) => string = () => allowed,
+  hint?: (text: string) => string | undefined,
 ): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
       if (value !== undefined) return Object.freeze(value) as T;
-      context.issues.push({ code: "custom", message: fault(text), input: "" });
+      const message = [allowed, hint?.(text) ?? []].flat().join("; ");
+      context.issues.push({ code: "custom", message, input: "" });
       return z.NEVER;
     })
     .describe(allowed);
@@ -44,14 +44,13 @@ export function text(pattern: RegExp, allowed: string): Format<string> {
 
 /** Decimal digits only; both bounds are allowed values. */
 export function wholeNumber(min: number, max: number): Format<number> {
-  const fault = `a whole number from ${min} to ${max}`;
-  return format(`from ${min} to ${inWords(max)}`, number(min, max), () => fault);
+  return format(`a whole number from ${min} to ${inWords(max)}`, number(min, max));
 }
 
 /** As `wholeNumber`, of bytes. */
 export function byteCount(min: number, max: number): Format<number> {
-  const fault = `a whole number of bytes from ${min} to ${max} (${inUnits(max)})`;
-  return format(`from ${inUnits(min)} to ${inUnits(max)}`, number(min, max), () => fault);
+  const bounds = `from ${min} to ${max} (${inUnits(max)})`;
+  return format(`a whole number of bytes ${bounds}`, number(min, max));
 }
 
 function number(min: number, max: number): (text: string) => number | undefined {
@@ -80,15 +79,13 @@ export function inUnits(bytes: number): string {
 /** ms, rounded up to whole ones. The bounds are durations too, and allowed values. */
 export function duration(min: string, max: string): Format<number> {
   const [lowest = Number.NaN, highest = Number.NaN] = [min, max].map(parseDuration);
-  const bounds = `from ${formatDuration(lowest)} to ${formatDuration(highest)}`;
   return format(
-    bounds,
+    `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`,
     (text) => {
       const ms = parseDuration(text) ?? Number.NaN;
       return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
     },
-    (text) =>
-      `a duration ${bounds}${/^\d+$/.test(text) ? `, with its unit: ${text}s, ${text}m` : ""}`,
+    (text) => (/^\d+$/.test(text) ? `with its unit: ${text}s, ${text}m` : undefined),
   );
 }
 
@@ -152,8 +149,9 @@ export const proxies: Format<string> = format(
 export const headerName = text(/^[\w!#$%&'*+.^`|~-]*$/, "the name of a header");
 
 /** 0 stands for "auto". */
-export const socketCount: Format<number> = format("auto, or from 1 to 10 million", (text) =>
-  text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text),
+export const socketCount: Format<number> = format(
+  "auto, or a whole number from 1 to 10 million",
+  (text) => (text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text)),
 );
 
 /** The prefix of every path, without a slash at its end. Empty for "/" alone. */
@@ -165,35 +163,28 @@ export const basePath: Format<string> = format(
   },
 );
 
-const tokenAllowed =
-  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding";
-
 /** A bearer token (RFC 6750 section 2.1), or empty. */
 export const token: Format<string> = format(
-  tokenAllowed,
+  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
   (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
-  (text) => `${tokenAllowed}; character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`,
+  (text) => `character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`,
 );
 
 // ---- Web origins and host names ----
-
-const originsAllowed =
-  "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
-  "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// for " +
-  "pages that were opened from a file, or * for all";
 
 /**
  * Web origins in lower case and as browsers write them: `scheme://host` with a port unless it is the
  * scheme's own, `scheme://` alone, `host`, `*.host`, or `*`. Blank entries are skipped.
  */
 export const origins: Format<readonly string[]> = format(
-  originsAllowed,
+  "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
+    "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// " +
+    "for pages opened from a file, or * for all",
   (text) => listOf(text, parseOriginEntry),
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
-    if (wrong.length === 0) return originsAllowed;
     const hints = wrong.map((entry) => JSON.stringify(entry) + hintAbout(entry.toLowerCase()));
-    return `${originsAllowed}; wrong: ${hints.join(", ")}`;
+    return wrong.length === 0 ? undefined : `wrong: ${hints.join(", ")}`;
   },
 );
 
@@ -261,15 +252,12 @@ function parseHost(text: string): string | undefined {
 
 // ---- Redis ----
 
-const redisUrlAllowed =
-  "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
-  "password written as %40";
-
 /** Empty: no Redis. */
 export const redisUrl: Format<string> = format(
-  redisUrlAllowed,
+  "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
+    "password written as %40",
   (text) => (text === "" || redisUrlFault(text) === undefined ? text : undefined),
-  (text) => `${redisUrlAllowed}; ${redisUrlFault(text)}`,
+  redisUrlFault,
 );
 
 function redisUrlFault(text: string): string | undefined {

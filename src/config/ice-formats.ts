@@ -15,10 +15,6 @@ const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;
 const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
 const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
 
-const serversAllowed =
-  "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
-  '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs';
-
 const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
   message: "has a URL that is not a stun: or turn: URL",
 });
@@ -52,12 +48,10 @@ const serverList = z.array(
 );
 
 export const iceServers: Format<readonly IceServer[]> = format(
-  serversAllowed,
-  (text) => {
-    const read = readServers(text);
-    return typeof read === "string" ? undefined : read;
-  },
-  (text) => `${serversAllowed}; ${readServers(text)}`,
+  "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
+    '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
+  (text) => [readServers(text)].find((read) => typeof read !== "string"),
+  (text) => [readServers(text)].find((read) => typeof read === "string"),
 );
 
 /** The servers, or what is wrong with them. */

@@ -190,7 +190,7 @@ const groups = {
   },
   Clients: {
     corsOrigins: setting("CORS_ORIGINS", origins, "").help(
-      "Origins of the web pages that may connect; ignored when `DEV` is set to true. A page that was opened from a file has the origin `null`, and so has any page in a sandbox: `file://` allows both",
+      "Origins of the web pages that may connect; ignored when `DEV` is set to true. `file://` also allows any page in a sandbox: both have the origin `null`",
     ),
     dev: setting("DEV", boolean, "true").help(
       "Whether any web page may connect; false by default when `CORS_ORIGINS` is set",

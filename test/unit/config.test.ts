@@ -169,7 +169,7 @@ test.each(meanings)("%p means %p", (env, config) => {
 describe("what is wrong", () => {
   test.each([
     [{ PORT: "abc" }, 'PORT="abc": a whole number from 0 to 65535'],
-    [{ ROOM_TTL: "300" }, "a duration from 1s to 168h, with its unit: 300s, 300m"],
+    [{ ROOM_TTL: "300" }, "a duration from 1s to 168h; with its unit: 300s, 300m"],
     [{ HEARTBEAT: "5s", WS_HEARTBEAT: "6s" }, 'WS_HEARTBEAT="6s": the same as HEARTBEAT'],
     [{ WS_HEARTBEAT: "5" }, 'WS_HEARTBEAT="5": '],
     [{ TLS_CERT_FILE: "/x" }, "TLS_KEY_FILE (not set): the path of a file, because TLS_CERT"],
@@ -326,9 +326,9 @@ describe("flags", () => {
     [["--entirely-different"], "--entirely-different: there is no such flag; see --help"],
     [["-x", "--dev"], "-x: there is no such flag; see --help"],
     [["9000"], "9000: is not a flag; settings are written like --port 9000"],
-    [["--port"], "--port: needs a value: from 0 to 65535"],
-    [["--port", "--dev"], "--port: needs a value: from 0 to 65535"],
-    [["--port="], "--port: needs a value: from 0 to 65535"],
+    [["--port"], "--port: needs a value: a whole number from 0 to 65535"],
+    [["--port", "--dev"], "--port: needs a value: a whole number from 0 to 65535"],
+    [["--port="], "--port: needs a value: a whole number from 0 to 65535"],
     [["--port", "-1"], '--port="-1": a whole number from 0 to 65535'],
     [["--port", "1", "--port=1"], "--port: is given twice; keep one of them"],
     [["--dev", "--no-dev"], "--no-dev: sets the same as --dev; keep one of them"],
