@@ -71,7 +71,7 @@ function whyNot(error: unknown): string {
   const code = codeOf(error);
   if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "nothing listens there";
   if (code === "ECONNRESET" || code === "ConnectionClosed") {
-    return "the connection was closed; do TLS_CERT_FILE and TLS_KEY_FILE say the same as the server's?";
+    return "the connection was closed; set TLS_CERT_FILE and TLS_KEY_FILE as the server has them";
   }
   return messageOf(error);
 }

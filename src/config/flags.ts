@@ -14,7 +14,7 @@ interface KnownFlag {
   readonly variable: string;
   /** Undefined for a variable without effect. */
   readonly setting?: Setting;
-  /** What it stands for when no value is given: true for `--dev`. */
+  /** Its value when no other is given: true for `--dev`. */
   readonly alone?: string;
   /** It cannot be given a value: `--no-dev`, `--quiet`. */
   readonly isFixed?: boolean;
@@ -34,10 +34,7 @@ const known = new Map<string, KnownFlag>();
 for (const setting of settings) {
   const { variable, aliases = [] } = setting;
   for (const flag of [variable, ...aliases].map(flagOf)) {
-    known.set(
-      flag,
-      isSwitch(setting) ? { variable, setting, alone: "true" } : { variable, setting },
-    );
+    known.set(flag, { variable, setting, ...(isSwitch(setting) ? { alone: "true" } : {}) });
     const opposite = `--no-${flag.slice(2)}`;
     if (isSwitch(setting)) known.set(opposite, { variable, alone: "false", isFixed: true });
     if (variable === "PORT") known.set("-p", { variable, setting });
