@@ -174,6 +174,7 @@ describe("what is wrong", () => {
     [{ WS_HEARTBEAT: "5" }, 'WS_HEARTBEAT="5": '],
     [{ TLS_CERT_FILE: "/x" }, "TLS_KEY_FILE (not set): the path of a file, because TLS_CERT"],
     [{ TLS_KEY_FILE: "/x" }, "TLS_CERT_FILE (not set): the path of a file, because TLS_KEY"],
+    [{ TLS_SELF_SIGNED: "1", TLS_CERT_FILE: "/c", TLS_KEY_FILE: "/k" }, "because TLS_CERT_FILE is"],
     [{ TURN_URLS: "turn:a.example" }, "TURN_SECRET (not set): "],
     [{ TURN_SECRET: "hush" }, "TURN_URLS (not set): "],
     [{ TURN_SECRET: ",", TURN_URLS: "turn:a" }, 'TURN_SECRET="***": '],
@@ -249,6 +250,7 @@ test.each([
   [{ DEV: "false", PATH: "/bin", HOME: "/root" }, []],
   [{ CORS_ORIGINS: "a.example" }, []],
   [{ CORS_ORIGINS: "*" }, ["CORS_ORIGINS lists *"]],
+  [{ CORS_ORIGINS: "*", HOST: "127.0.0.1" }, []],
   [{ CORS_ORIGINS: "a.example", DEV: "true" }, ["DEV=true wins over CORS_ORIGINS"]],
   [{ SERVER_NAMES: "a", DEV: "1" }, ["Any web page", "SERVER_NAMES has no effect"]],
   [{ DEV: "false", OPEN: "true" }, ["OPEN has no effect"]],
@@ -285,7 +287,16 @@ test.each([
 });
 
 test("other variables are not slips", () => {
-  const names = ["USER", "HOSTNAME", "POD_IP", "REDIS_PORT", "NODE_ENV", "DEBUG", "LOGNAME"];
+  const names = [
+    "USER",
+    "MEMO",
+    "HOSTNAME",
+    "POD_IP",
+    "REDIS_PORT",
+    "NODE_ENV",
+    "DEBUG",
+    "LOGNAME",
+  ];
   const env = Object.fromEntries(names.map((name) => [name, "x"]));
   expect(read({ DEV: "false", ...env }).warnings).toEqual([]);
 });
@@ -334,6 +345,7 @@ describe("flags", () => {
     [["--dev", "--no-dev"], "--no-dev: sets the same as --dev; keep one of them"],
     [["--heartbeat=5s", "--ws-heartbeat=5s"], "--ws-heartbeat: sets the same as --heartbeat"],
     [["--no-dev=true"], "--no-dev: takes no value; write --dev=true"],
+    [["--quiet", "true"], "true: is not a flag"],
     [["--no-port"], "--no-port: there is no such flag"],
     [["--metrics-token", "hush hush"], "--metrics-token="],
     [["--metric-token", "hush-hush"], "did you mean --metrics-token?"],
