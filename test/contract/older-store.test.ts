@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { newAppId, otherSide, type Side } from "../../src/base/ids.ts";
 import type { Connections } from "../../src/engine/connections.ts";
-import type { Seat } from "../../src/engine/engine.ts";
+import { EngineUnreachable, type Seat } from "../../src/engine/engine.ts";
 import { Pump, sayHello } from "../../src/signaling/pump.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
@@ -212,6 +212,27 @@ test("after a store came back older, mail answered as stored comes, once a conne
     }),
     { numRuns: 200 },
   );
+});
+
+test("an ack that found no store is made up for with the next that is asked", async () => {
+  for (const next of ["look", "disconnect"] as const) {
+    const world = new World();
+    const { store, clients } = world;
+    await world.take([
+      { do: "connect", side: "A", at: 0 },
+      { do: "connect", side: "B", at: 1 },
+      { do: "send", side: "A", to: "B" },
+      { do: "send", side: "A", to: "B" },
+    ]);
+    await world.rest();
+    store.isAway = true;
+    await expect(clients.B.ack()).rejects.toBeInstanceOf(EngineUnreachable);
+    store.isAway = false;
+    if (next === "look") await store.look();
+    else await clients.B.disconnect();
+    expect([next, store.sums().found]).toEqual([next, expect.objectContaining({ mails: 0 })]);
+    expectSums(world);
+  }
 });
 
 /** Who has a seat by the store is the one connection that thinks so, and still open. */

@@ -1,7 +1,7 @@
 import type { Account } from "../../src/base/account.ts";
 import type { AppId, Side } from "../../src/base/ids.ts";
 import { Connections } from "../../src/engine/connections.ts";
-import type { EngineLimits } from "../../src/engine/engine.ts";
+import { type EngineLimits, EngineUnreachable } from "../../src/engine/engine.ts";
 import { run } from "../../src/engine/rules/rules.ts";
 import type {
   Held,
@@ -63,7 +63,7 @@ export class OlderStore {
       isAlone: false,
       turn: async (_, verb, holder, ...args) => {
         await undefined;
-        if (this.isAway) throw new Error("The store is away");
+        if (this.isAway) throw new EngineUnreachable("The store is away");
         const { answer, here } = this.turn(
           node,
           ++this.fresh,

@@ -144,11 +144,14 @@ export class Turns implements Turn {
     values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
   };
 
-  /** Puts an empty room back that was saved; what it keeps is counted. Not if its time is over. */
-  restore(at: Kept, room: Room): void {
-    this.kept.set(room.appId, at);
+  /** Puts an empty room back that was saved; `fill` what is kept beside it. Not if its time is over. */
+  restore(room: Room, fill: () => void): void {
+    this.at = new Kept();
+    this.at.room = room;
+    this.kept.set(room.appId, this.at);
     this.count("rooms", 1);
     this.charge("rooms", room.owner, 1);
+    fill();
     if (isBare(room)) this.count("bareRooms", 1);
     this.take(room.appId, "nothing");
   }

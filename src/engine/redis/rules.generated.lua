@@ -802,7 +802,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayFindIndex = ____lualib.__TS__ArrayFindIndex
 local ____exports = {}
-local boxOf, againstMail, store, countMail, remember, countIds, acknowledge, giveBack, move, goOnFrom, countRead, atOnce
+local boxOf, againstMail, countMail, countIds, acknowledge, giveBack, move, goOnFrom, countRead, atOnce
 local ____counting_2Ets = require("src.engine.rules.counting")
 local againstBytes = ____counting_2Ets.againstBytes
 local costOf = ____counting_2Ets.costOf
@@ -847,7 +847,7 @@ function againstMail(turn, box, bytes, cost, ____bindingPattern0, strict)
     end
     return bound
 end
-function store(turn, to, box, mail)
+function ____exports.store(turn, to, box, mail)
     turn:mail(to):push(mail)
     countMail(turn, box, mail, 1)
     box.stamp = mail.stamp
@@ -861,7 +861,7 @@ function countMail(turn, box, mail, times)
     turn:count("mailBytes", cost)
     turn:charge("bytes", mail.accounts, cost)
 end
-function remember(turn, side, place, id, seq)
+function ____exports.remember(turn, side, place, id, seq)
     local ids = turn:ids(side)
     ids:put(id, seq)
     countIds(
@@ -1005,7 +1005,7 @@ function ____exports.append(turn, seat, to, mail)
         return {outcome = bound}
     end
     local stamp = math.max(box.stamp + 1, turn.fresh)
-    local seq = store(turn, to, box, {
+    local seq = ____exports.store(turn, to, box, {
         from = seat.side,
         payload = payload,
         bytes = bytes,
@@ -1013,7 +1013,7 @@ function ____exports.append(turn, seat, to, mail)
         stamp = stamp
     })
     if id ~= nil then
-        remember(
+        ____exports.remember(
             turn,
             seat.side,
             mine,
