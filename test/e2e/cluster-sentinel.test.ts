@@ -93,6 +93,23 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   expect(await sentinels.redis[0].ask("EXISTS", `nt:2:code:${code}`)).toBe(0);
 });
 
+test("a redeem waits for a replica, and not for one that is gone", async () => {
+  await using sentinels = await Sentinels.start();
+  const [primary, replica] = sentinels.redis;
+  await using server = await testServer({ ...settings, ...sentinels.env });
+  const redeems = async () => {
+    await primary.ask("CONFIG", "RESETSTAT");
+    expect((await server.redeem((await server.mint()).code)).status).toBe(200);
+    expect((await server.redeem("0000")).status).toBe(410);
+    return (await primary.calls()).get("wait");
+  };
+  expect(await redeems()).toBe(1);
+  await replica.kill();
+  expect(await redeems()).toBe(1);
+  // It knows by now.
+  expect(await redeems()).toBeUndefined();
+});
+
 test("sentinels with a password; one that is down, and two", async () => {
   await using sentinels = await Sentinels.start({ password: "s3cret" });
   const [up = "", , other = ""] = sentinels.hosts;
