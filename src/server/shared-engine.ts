@@ -1,7 +1,7 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/errors.ts";
 import { version } from "../base/version.ts";
-import { type Config, settings, settingValue } from "../config/config.ts";
+import { type Config, settings } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis, type RedisTarget } from "../engine/redis/primary.ts";
@@ -93,7 +93,7 @@ async function redisTarget(config: Config): Promise<RedisTarget> {
 function agreed(config: Config): NodeSettings {
   const values = settings
     .filter((setting) => setting.sameOnAllNodes)
-    .map((setting) => [setting.variable, String(settingValue(config, setting))] as const);
+    .map((setting) => [setting.variable, String(config[setting.key])] as const);
   return { version, ...Object.fromEntries(values) };
 }
 

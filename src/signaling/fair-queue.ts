@@ -246,6 +246,12 @@ export class FairQueue {
     for (const kind of ["quiet", "busy"] as const) this.spend(member, kind, ms, at);
   }
 
+  /** Nothing of the member waits any more. */
+  caughtUp(member: Member): void {
+    if (member.busyUntil === 0) return;
+    member.busyUntil = Math.min(member.busyUntil, this.clock.monotonicMs() + busyMs);
+  }
+
   /** A ping or pong came. */
   control(member: Member, at: number): void {
     if (at < this.calmUntil) return;
@@ -403,7 +409,6 @@ export class FairQueue {
       member.resume(pauseReasons.rate);
     }
     if (member.inbox?.nextLength !== undefined) return;
-    if (member.busyUntil > at) member.busyUntil = at + busyMs;
     for (let { share } = member; share; share = share.share) share.letGo();
   }
 

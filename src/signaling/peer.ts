@@ -95,6 +95,11 @@ export class Peer implements SeatListener {
     if (refusal !== undefined) this.refuse(refusal);
   }
 
+  /** What it has just been answered costs as much as so many frames more. */
+  charge(frames: number): void {
+    this.inbox?.charge(frames);
+  }
+
   pong(data: string): void {
     this.prober?.pong(data);
   }

@@ -6,10 +6,14 @@ import type { NoSeat } from "./arrival.ts";
 import type { Entered, RefusedRoom } from "./context.ts";
 import { type Fields, type FrameOutcome, type Sender, tell, tellFault } from "./seat-frames.ts";
 
+/** What a request for a room that is refused costs, as so many frames. */
+const refusedRoomFrames = 20;
+
 interface RoomlessOutcome extends Sender {
   readonly client: Client;
   /** It has a room. Not called after `end`. */
   enter(entered: Entered): MaybePromise<FrameOutcome>;
+  charge(frames: number): void;
   /** It asked for no room in time. */
   refuse(reason: "no_room"): void;
 }
@@ -54,6 +58,7 @@ export class Roomless {
   }
 
   private refuse({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {
+    this.peer.charge(refusedRoomFrames);
     tell(this.peer, () => serverFrame("error", { code, detail, retryAfterMs }));
     return "ignored";
   }
