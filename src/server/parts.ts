@@ -1,11 +1,10 @@
 import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
 import { type Client, clients as clientsOf } from "../admission/clients.ts";
-import { httpConnections } from "../admission/http-connections.ts";
+import { httpConnections, turnBudget } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
 import { socketLedger, socketsWithinOpenFiles } from "../admission/socket-limits.ts";
-import { turnBudget } from "../admission/turn-budget.ts";
 import { parseAddressSet } from "../base/address.ts";
 import type { Clock, Random } from "../base/clock.ts";
 import { Ledger } from "../base/ledger.ts";

@@ -13,7 +13,7 @@ const burstMs = 20;
 export const largeFrameLength = 16_384;
 /** Share of CPU time for large frames, and for reading floods from connections that wait. */
 const largeShare = 0.25;
-/** Time for large frames that is saved up while there are none, ms. */
+/** Time for large frames that is saved up while no large frame comes, ms. */
 const largeBurstMs = 10;
 /** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
 const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
@@ -44,7 +44,7 @@ export interface Member {
 }
 
 export interface Served {
-  /** Characters of the frame that is next; undefined while none waits. */
+  /** Characters of the next frame; undefined while no frame waits. */
   readonly nextLength: number | undefined;
   /** Handles the next frame, and further ones until `until` (ms, monotonic) or a large one. */
   serve(until: number): void;
@@ -93,7 +93,7 @@ export class Share {
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   first: Member | Share | undefined;
-  /** Members that wait, the one that has waited longest first; undefined while there are none. */
+  /** Members that wait, the longest wait first; undefined while no member waits. */
   lines: Lines | undefined;
   /** Of each kind of its members; undefined until something was counted. */
   work: Readonly<Record<Kind, Bucket>> | undefined;
@@ -222,7 +222,7 @@ export class FairQueue {
     }
   }
 
-  /** Whether a frame of so many characters that comes at `at` (ms, monotonic) may be handled now. */
+  /** Whether a frame of `length` characters that comes at `at` (ms, monotonic) may be handled now. */
   admits(member: Member, length: number, at: number): boolean {
     const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
     if (length <= largeFrameLength) return isWithin;
@@ -259,7 +259,7 @@ export class FairQueue {
     this.isWithinShare(member, at);
   }
 
-  /** Whether its client has something left; if not, none of its connections is read from. */
+  /** Whether its client has some of its share left; if not, its connections are not read from. */
   isWithinShare(member: Member, at: number): boolean {
     if (this.root.lines === undefined && !this.awaitsTurnOver) {
       // It is a while since the last look: this turn may have begun at any moment since.
@@ -311,7 +311,7 @@ export class FairQueue {
     }
   }
 
-  /** Reads from none of its members of this kind. */
+  /** Stops reading from its members of this kind. */
   private hold(share: Share, kind: Kind, at: number): void {
     if (share.work) share.work[kind].isHeld = true;
     for (let one = share.first; one; one = one.after) {
@@ -343,7 +343,7 @@ export class FairQueue {
     }
   }
 
-  /** A turn in which one of those who wait was read from is over. After a long one, others come first. */
+  /** The end of a turn in which a waiting connection was read from. After a long one, others come first. */
   private readFor(ms: number, at: number): void {
     this.readsSince = undefined;
     this.reads = 0;

@@ -21,7 +21,7 @@ import {
   type SignalingContext,
 } from "./context.ts";
 import { largeFrameLength } from "./fair-queue.ts";
-import { Inbox } from "./inbox.ts";
+import { Inbox, type UnderWay } from "./inbox.ts";
 import { Prober } from "./prober.ts";
 import { Pump } from "./pump.ts";
 import { Returning } from "./returning.ts";
@@ -235,7 +235,7 @@ export class Peer implements SeatListener {
   // ---- its frames ----
 
   /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
-  handle(text: string): MaybePromise<FrameOutcome> {
+  handle(text: string): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     const { seat } = this;
     if (seat === undefined && this.roomless === undefined) return "replaced";
     const { tally, connectionLog } = this.context;
@@ -251,7 +251,7 @@ export class Peer implements SeatListener {
         : seat === undefined
           ? (this.roomless?.use(type, frame) ?? "replaced")
           : this.use(seat, type, frame, text);
-    if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcome);
+    if (connectionLog?.logsFrames) this.logFrame(type, bytes, settled(outcome));
     return outcome;
   }
 
@@ -302,7 +302,7 @@ export class Peer implements SeatListener {
     type: FrameType,
     frame: Fields,
     text: string,
-  ): MaybePromise<FrameOutcome> {
+  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     switch (type) {
       case "hello":
         return frames.hello(this, seat, frame);
@@ -327,14 +327,18 @@ export class Peer implements SeatListener {
     }
   }
 
-  private relay(seat: Seat, type: RelayType, text: string): MaybePromise<FrameOutcome> {
+  private relay(
+    seat: Seat,
+    type: RelayType,
+    text: string,
+  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     const started = this.returning?.relays(type === "offer");
-    if (started instanceof Promise) return started.then(() => this.relay(seat, type, text));
+    if (started instanceof Promise) {
+      return started.then(() => settled(this.relay(seat, type, text)));
+    }
     const outcome = this.context.engine.relay.publish(seat, text, type);
     if (!(outcome instanceof Promise)) return this.published(type, outcome);
-    const done = outcome.then((late) => this.published(type, late));
-    this.inbox?.goesOn(done, text);
-    return done;
+    return { mayOverlap: outcome.then((late) => this.published(type, late)) };
   }
 
   private published(type: RelayType, outcome: RelayOutcome): FrameOutcome {
@@ -386,4 +390,10 @@ export class Peer implements SeatListener {
     this.context.tally.drops.parked += this.inbox?.discard() ?? 0;
     this.connection.leaveTopic();
   }
+}
+
+function settled(
+  outcome: MaybePromise<FrameOutcome> | UnderWay<FrameOutcome>,
+): MaybePromise<FrameOutcome> {
+  return typeof outcome === "object" && "mayOverlap" in outcome ? outcome.mayOverlap : outcome;
 }

@@ -7,7 +7,7 @@ import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
 export interface FlowLimits {
-  /** Unsent bytes past which whoever sends to this socket is paused. */
+  /** Past this many unsent bytes of a socket, its senders are paused. */
   readonly wsBufferBytes: number;
   /** A socket that takes no byte for this long is closed. */
   readonly slowPeerTimeoutMs: number;
@@ -33,7 +33,7 @@ export const lingerMs = 8_000;
 
 /**
  * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
- * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
+ * last chunk can add after it was paused, and the chunks of its turns until a peer that
  * takes nothing is closed.
  */
 export function backpressureLimit(limits: FlowLimits): number {
@@ -42,7 +42,7 @@ export function backpressureLimit(limits: FlowLimits): number {
 }
 
 /**
- * Slow receivers slow their own senders down and nobody else.
+ * A slow receiver only slows its own senders.
  *
  *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
  *               congested --unsent ≤ low mark-->    writable    its sender is resumed
@@ -50,9 +50,9 @@ export function backpressureLimit(limits: FlowLimits): number {
  *               any       --close-->                closing     nothing is sent or read any more
  *               closing   --all was taken-->        closed
  *               closing   --time, no space-->       cut
- *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
- *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
- *               turn      --told to pause-->        paused
+ *     sender    reading   --pause-->                paused      frames already read are still forwarded
+ *               paused    --every 5 s, probe-->     turn        read until it is paused again
+ *               turn      --pause-->                paused
  *               paused, turn --no reason left-->    reading
  */
 export class Flow {
@@ -114,7 +114,7 @@ export class Flow {
     socket.unsent = unsent;
   }
 
-  /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
+  /** More is unsent to this socket: closes the fullest socket of a client that is past its share. */
   private keepShares(socket: PeerSocket): void {
     const full = this.unsent.full(socket.client.accounts, 0);
     if (full !== undefined) this.closeFullest("client_buffers_full", full);
@@ -149,7 +149,7 @@ export class Flow {
     this.relieve(socket);
   }
 
-  /** Lets those who wait for this socket go on, if it has room again. */
+  /** Resumes the senders to this socket, if it has room again. */
   private relieve(socket: PeerSocket): void {
     const unsent = this.look(socket);
     if (socket.closing !== undefined) {
@@ -237,7 +237,7 @@ export class Flow {
     socket.closing = undefined;
   }
 
-  /** Nobody has to wait for this socket any more, nor it for others. */
+  /** Its senders need not wait any more, nor it for others. */
   release(socket: PeerSocket): void {
     this.paused.delete(socket);
     this.tally.pausedSockets = this.paused.size;

@@ -38,6 +38,7 @@ function loop(costMs: number) {
       const handle = (text: string) => {
         clock.advance(costMs);
         socket.handled.push(text);
+        return undefined;
       };
       all.push({ socket, inbox: new Inbox(socket, options, { handle }, accounts) });
       return socket;

@@ -2,9 +2,8 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Account } from "../../src/base/account.ts";
 import { Ledger } from "../../src/base/ledger.ts";
-import type { MaybePromise } from "../../src/base/maybe-promise.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
-import { Inbox } from "../../src/signaling/inbox.ts";
+import { type Handled, Inbox } from "../../src/signaling/inbox.ts";
 import { fakeClock } from "../support/clock.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 
@@ -15,7 +14,7 @@ const bytesPerFrame = 64;
 const accounts: readonly Account[] = [{ key: "192.0.2.1", kind: "client" }];
 
 /** An inbox whose handler answers what `answer` says, and what it has handled. */
-function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
+function setUp(answer: (text: string) => Handled = () => undefined, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
   connection.heardAt = clock.monotonicMs();
@@ -88,11 +87,9 @@ test("frames wait while one before them is awaited, and keep their order", async
 
 test("relayed frames that wait for others under way go on together, and what follows after all", async () => {
   const { open, answer, settle } = deferred();
-  const { handled, inbox } = setUp((text) => {
-    const done = answer();
-    if (text !== "mail") inbox.goesOn(done, text);
-    return done;
-  });
+  const { handled, inbox } = setUp((text) =>
+    text === "mail" ? answer() : { mayOverlap: answer() },
+  );
   for (const name of ["f0", ...names(3, 1), "mail", "f9"]) inbox.push(name);
   expect(handled).toEqual(["f0"]);
   await settle();
@@ -106,11 +103,7 @@ test("relayed frames that wait for others under way go on together, and what fol
 
 test("no more than 64 frames, or the characters of one frame, are under way together", async () => {
   const { open, answer, settle } = deferred();
-  const { inbox } = setUp((text) => {
-    const done = answer();
-    inbox.goesOn(done, text);
-    return done;
-  });
+  const { inbox } = setUp(() => ({ mayOverlap: answer() }));
   for (const name of names(66)) inbox.push(name);
   inbox.push("x".repeat(maxFrameBytes - 2));
   for (const name of names(3)) inbox.push(name);

@@ -3204,7 +3204,7 @@ local function renew(read, bytes, cursor, fresh)
         seats = seats,
         gone = roomsOfTheGone()
     }
-    return __TS__ObjectAssign({from = last, wentOn = wentOn, cursor = next}, known)
+    return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)

@@ -132,7 +132,7 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   keepShared();
   const wentOn = wasAlive && !isMoved;
   const known = { fresh: highest(fresh), seats, gone: roomsOfTheGone() };
-  return { from: last, wentOn, cursor: next, ...known };
+  return { ...known, from: last, wentOn, cursor: next };
 }
 
 export interface Swept {
