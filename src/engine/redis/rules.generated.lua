@@ -688,14 +688,28 @@ function write(value, parts)
     elseif value[1] == nil then
         local before = "{"
         for name in pairs(value) do
-            __TS__ArrayPush(
-                parts,
-                before,
-                quote(name),
-                ":"
-            )
-            write(value[name], parts)
-            before = ","
+            do
+                local __continue13
+                repeat
+                    local item = value[name]
+                    if item == nil then
+                        __continue13 = true
+                        break
+                    end
+                    __TS__ArrayPush(
+                        parts,
+                        before,
+                        quote(name),
+                        ":"
+                    )
+                    write(item, parts)
+                    before = ","
+                    __continue13 = true
+                until true
+                if not __continue13 then
+                    break
+                end
+            end
         end
         parts[#parts + 1] = before == "{" and "{}" or "}"
     else
