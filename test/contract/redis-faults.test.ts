@@ -256,6 +256,20 @@ describe("a seat", () => {
     await b.listener.until("peerJoined");
   });
 
+  test("of a node with many is free as soon, and each peer hears it", async () => {
+    await using nodes = await redisNodes(redis, 1, {}, { leaseMs: 2_000 });
+    const { prefix } = nodes;
+    await using dying = await redisNodes(redis, 1, {}, { leaseMs: 800, prefix, clock: stopped() });
+    const peers = await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const appId = newAppId();
+        await join(dying.engines[0], appId, "A");
+        return join(nodes.engines[0], appId, "B");
+      }),
+    );
+    await Promise.all(peers.map(({ listener }) => listener.until("peerLeft")));
+  });
+
   test("whose room was flushed is taken anew, hears its peer, and mail goes on by its numbers", async () => {
     await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
     const [one, two] = nodes.engines;

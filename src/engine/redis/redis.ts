@@ -92,7 +92,13 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       for (const message of JSON.parse(text) as readonly Message[]) seats.hear(message);
     },
     lapsed: lookAtAll,
-    gone: (rooms) => void settle(rooms).catch(() => {}),
+    gone(rooms) {
+      // Then the rest of them.
+      const renew = () => membership.renew();
+      void settle(rooms)
+        .then(renew)
+        .catch(() => {});
+    },
     kept(addresses) {
       for (const seat of addresses) if (!seats.knows(seat)) seats.disown(seat);
     },

@@ -3036,7 +3036,27 @@ local function forgetNode(node)
     )
     call(
         "DEL",
-        keyOf("node:" .. node)
+        keyOf("node:" .. node),
+        keyOf("seats:" .. node)
+    )
+    return {}
+end
+--- Ends a node's lease. Seats that it could not give up are then found by others.
+local function leave()
+    local ____present_0 = present
+    local node = ____present_0.node
+    local real = ____present_0.real
+    if call(
+        "SCARD",
+        keyOf("seats:" .. node)
+    ) <= 1 then
+        return forgetNode(node)
+    end
+    call(
+        "ZADD",
+        keyOf("nodes"),
+        real,
+        node
     )
     return {}
 end
@@ -3064,7 +3084,18 @@ local function roomsOfTheGone()
             100
         )
         for ____, appId in ipairs(some) do
-            rooms[#rooms + 1] = appId
+            if call(
+                "EXISTS",
+                keyOf(("{" .. appId) .. "}")
+            ) == 1 then
+                rooms[#rooms + 1] = appId
+            else
+                call(
+                    "SREM",
+                    keyOf("seats:" .. node),
+                    appId
+                )
+            end
         end
         if #some == 0 then
             forgetNode(node)
@@ -3075,9 +3106,9 @@ end
 --- Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
 -- too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
 local function keepShared()
-    local ____present_0 = present
-    local node = ____present_0.node
-    local common = ____present_0.common
+    local ____present_1 = present
+    local node = ____present_1.node
+    local common = ____present_1.common
     for ____, name in ipairs({"sums", "streams"}) do
         call(
             "HSETNX",
@@ -3113,12 +3144,12 @@ local function keepShared()
         "seats:" .. node,
         "node:" .. node
     }
-    local ____array_1 = __TS__SparseArrayNew(unpack(sortedSets))
+    local ____array_2 = __TS__SparseArrayNew(unpack(sortedSets))
     __TS__SparseArrayPush(
-        ____array_1,
+        ____array_2,
         unpack(others)
     )
-    for ____, name in ipairs({__TS__SparseArraySpread(____array_1)}) do
+    for ____, name in ipairs({__TS__SparseArraySpread(____array_2)}) do
         call(
             "PEXPIRE",
             keyOf(name),
@@ -3164,10 +3195,10 @@ local partsOfRooms = {
 --- Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
 -- rooms a few at a time, from `cursor` on.
 local function renew(read, bytes, cursor, fresh)
-    local ____present_2 = present
-    local node = ____present_2.node
-    local real = ____present_2.real
-    local common = ____present_2.common
+    local ____present_3 = present
+    local node = ____present_3.node
+    local real = ____present_3.real
+    local common = ____present_3.common
     local wasAlive = leaseOf(node) > real
     call(
         "ZADD",
@@ -3175,9 +3206,9 @@ local function renew(read, bytes, cursor, fresh)
         real + common.leaseMs,
         node
     )
-    local ____ownStream_result_3 = ownStream(read)
-    local last = ____ownStream_result_3.last
-    local isMoved = ____ownStream_result_3.isMoved
+    local ____ownStream_result_4 = ownStream(read)
+    local last = ____ownStream_result_4.last
+    local isMoved = ____ownStream_result_4.isMoved
     trim(read, bytes)
     local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
@@ -3194,10 +3225,10 @@ local function renew(read, bytes, cursor, fresh)
     local seats = {}
     for ____, appId in ipairs(rooms) do
         do
-            local __continue29
+            local __continue33
             repeat
                 if appId == "" then
-                    __continue29 = true
+                    __continue33 = true
                     break
                 end
                 for ____, part in ipairs(partsOfRooms) do
@@ -3210,9 +3241,9 @@ local function renew(read, bytes, cursor, fresh)
                 for ____, seat in ipairs(seatsOf(appId, node)) do
                     seats[#seats + 1] = seat
                 end
-                __continue29 = true
+                __continue33 = true
             until true
-            if not __continue29 then
+            if not __continue33 then
                 break
             end
         end
@@ -3308,7 +3339,7 @@ local calls = {
         cursor,
         numberAt(fresh)
     ) end,
-    leave = function() return forgetNode(present.node) end,
+    leave = leave,
     space = function(isFull, count) return makeSpace(
         numberAt(count),
         isFull
@@ -3323,28 +3354,28 @@ local calls = {
 -- `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
 -- in common, the asking node, the kind of call, and what that needs.
 function ____exports.called(isFull, args)
-    local ____args_4 = args
-    local deadline = ____args_4[1]
+    local ____args_5 = args
+    local deadline = ____args_5[1]
     if deadline == nil then
         deadline = ""
     end
-    local offset = ____args_4[2]
+    local offset = ____args_5[2]
     if offset == nil then
         offset = ""
     end
-    local common = ____args_4[3]
+    local common = ____args_5[3]
     if common == nil then
         common = ""
     end
-    local node = ____args_4[4]
+    local node = ____args_5[4]
     if node == nil then
         node = ""
     end
-    local kind = ____args_4[5]
+    local kind = ____args_5[5]
     if kind == nil then
         kind = ""
     end
-    local rest = __TS__ArraySlice(____args_4, 5)
+    local rest = __TS__ArraySlice(____args_5, 5)
     if kind == "learn" then
         learn(common, rest[1] or "")
     end

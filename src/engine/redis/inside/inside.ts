@@ -55,7 +55,15 @@ function trim(read: string, bytes: number): void {
 function forgetNode(node: string): object {
   call("ZREM", keyOf("nodes"), node);
   call("HDEL", keyOf("streams"), node);
-  call("DEL", keyOf(`node:${node}`));
+  call("DEL", keyOf(`node:${node}`), keyOf(`seats:${node}`));
+  return {};
+}
+
+/** Ends a node's lease. Seats that it could not give up are then found by others. */
+function leave(): object {
+  const { node, real } = present;
+  if (call<number>("SCARD", keyOf(`seats:${node}`)) <= 1) return forgetNode(node);
+  call("ZADD", keyOf("nodes"), real, node);
   return {};
 }
 
@@ -66,7 +74,10 @@ function roomsOfTheGone(): readonly string[] {
   for (const node of gone) {
     call("SREM", keyOf(`seats:${node}`), "");
     const some = call<string[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
-    for (const appId of some) rooms.push(appId);
+    for (const appId of some) {
+      if (call<number>("EXISTS", keyOf(`{${appId}}`)) === 1) rooms.push(appId);
+      else call("SREM", keyOf(`seats:${node}`), appId);
+    }
     if (some.length === 0) forgetNode(node);
   }
   return rooms;
@@ -185,7 +196,7 @@ const calls = {
     post(node, parse<readonly Message[]>(messages)),
   renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
     renew(read, numberAt(bytes), cursor, numberAt(fresh)),
-  leave: () => forgetNode(present.node),
+  leave,
   space: (isFull: boolean, count: string) => makeSpace(numberAt(count), isFull),
   sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
