@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { frameCase } from "../fuzz/frames.ts";
-import { leakIn } from "../fuzz/leaks.ts";
-import { requestCase } from "../fuzz/requests.ts";
-import { fuzz } from "../fuzz/run.ts";
+import { frameCase } from "./frames.ts";
+import { leakIn } from "./leaks.ts";
+import { requestCase } from "./requests.ts";
+import { fuzz } from "./run.ts";
 import { chance } from "../support/chance.ts";
 
 // npm run fuzz goes on for as long as one likes; this is a taste of it.
