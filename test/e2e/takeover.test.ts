@@ -260,8 +260,16 @@ describe("a newcomer to a living occupant's seat", () => {
     clock.advance(3_000);
     expect(await first.closed).toEqual({ code: 1008, reason: "side A busy" });
 
+    // One that has waited is sent away at once, and one that gave up costs nobody a place.
+    await using third = await TestClient.open(server.ws, appId, "A");
+    await quiet(occupant, third);
+    clock.advance(1);
+    expect(await second.closed).toEqual({ code: 1008, reason: "side A busy" });
+    await third.close();
+    await using last = await TestClient.open(server.ws, appId, "A");
+    await quiet(occupant, last);
     await occupant.close();
-    expect(await second.next()).toEqual({ type: "room_full" });
+    expect(await last.next()).toEqual({ type: "room_full" });
   });
 });
 
