@@ -1,9 +1,9 @@
 import { test as anyTest, expect } from "bun:test";
-import { Party } from "../chaos/party.ts";
 import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { Sentinels, sentinelMissing } from "../support/sentinels.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { Talker } from "../support/talker.ts";
 import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(sentinelMissing);
@@ -16,9 +16,11 @@ async function talkingPair(sentinels: Sentinels) {
   const one = parts.use(await testServer({ ...settings, ...sentinels.env }));
   const two = parts.use(await testServer({ ...settings, ...sentinels.env }));
   const appId = crypto.randomUUID();
-  const a = parts.use(new Party(appId, "A", socketTo(one)));
-  const b = parts.use(new Party(appId, "B", socketTo(two)));
-  for (const party of [a, b]) party.talk(5);
+  const patience = { minRetryMs: 50, maxRetryMs: 1_000, answerMs: 3_000, seatMs: 20_000 };
+  const side = { url: "http://anywhere", appId, ...patience, everyMs: 5 };
+  const a = parts.use(new Talker({ ...side, side: "A", WebSocket: socketTo(one) }));
+  const b = parts.use(new Talker({ ...side, side: "B", WebSocket: socketTo(two) }));
+  for (const party of [a, b]) party.talk();
   await until("mail both ways", () => a.heard.length > 20 && b.heard.length > 20);
   return { one, two, a, b, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }

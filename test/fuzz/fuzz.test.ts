@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
+import { chance } from "../support/chance.ts";
 import { frameCase } from "./frames.ts";
 import { leakIn } from "./leaks.ts";
 import { requestCase } from "./requests.ts";
 import { fuzz } from "./run.ts";
-import { chance } from "../support/chance.ts";
 
 // npm run fuzz goes on for as long as one likes; this is a taste of it.
 test("some hundred frames and requests of nonsense harm nobody, and are forgotten", async () => {

@@ -1,9 +1,9 @@
 import { expect } from "bun:test";
-import { SignalingClient } from "../../src/client/client.ts";
 import { chance } from "../support/chance.ts";
 import { type Cut, type Network, type ProxiedConnection, startProxy } from "../support/proxy.ts";
 import { type TestServer, testServer } from "../support/server.ts";
-import { Changes } from "../support/waiting.ts";
+import { Talker } from "../support/talker.ts";
+import type { Changes } from "../support/waiting.ts";
 import { type Heard, MailboxClient } from "./mailbox-client.ts";
 
 /**
@@ -34,10 +34,10 @@ interface Party {
   readonly network: Network;
   readonly changes: Changes;
   /** How often it came to be connected. */
-  readonly arrivals: number;
-  readonly isConnected: boolean;
+  arrivals(): number;
+  isConnected(): boolean;
   /** Mails it has sent since it came to be connected. */
-  readonly sentHere: number;
+  sentHere(): number;
 }
 
 /** Cuts each party's connections, one after the other, each in the midst of its mail. */
@@ -50,12 +50,12 @@ async function cutAll(parties: readonly Party[], { seed, cuts }: CutsOptions) {
       for (let n = 0; n < share; n++) {
         const how = ways[random(ways.length)] as Cut;
         const mails = random(8);
-        const ready = () => party.isConnected && party.sentHere >= mails;
+        const ready = () => party.isConnected() && party.sentHere() >= mails;
         await party.changes.until(`mail ${mails} before cut ${n}`, ready);
-        const { arrivals } = party;
+        const arrivals = party.arrivals();
         await cut(party.network.latest(), moments[random(moments.length)] as Moment, how);
         counts[how]++;
-        const back = () => party.arrivals > arrivals && party.isConnected;
+        const back = () => party.arrivals() > arrivals && party.isConnected();
         await party.changes.until(`a new connection after cut ${n} (${how})`, back);
       }
     }),
@@ -77,99 +77,51 @@ async function cut(connection: ProxiedConnection, moment: Moment, how: Cut): Pro
 /** Every mail reaches the application exactly once and in order. */
 export async function ownClientSurvivesCuts(options: CutsOptions): Promise<CutsReport> {
   await using server = await testServer(serverEnv);
-  await using parties = new AsyncDisposableStack();
+  await using parts = new AsyncDisposableStack();
   const pairs = Array.from({ length: options.pairs ?? 40 }, () => {
     const appId = crypto.randomUUID();
-    const [a, b] = (["A", "B"] as const).map((side) => ownParty(server, appId, side));
-    for (const party of [a, b]) parties.use(party as OwnParty);
+    const [a, b] = (["A", "B"] as const).map((side) => {
+      const network = parts.use(startProxy(server.port));
+      const retry = { minRetryMs: retryMs, maxRetryMs: 5 * retryMs };
+      const patience = { ...retry, answerMs: silenceMs, seatMs: 5 * silenceMs };
+      const mail = { everyMs: mailEveryMs, payloadOf };
+      const talker = parts.use(
+        new Talker({ url: network.http, appId, side, ...patience, ...mail }),
+      );
+      return { talker, network };
+    });
     return [a, b] as [OwnParty, OwnParty];
   });
 
   const all = pairs.flat();
-  const talking = all.map((party) => party.talk());
-  const cuts = await cutAll(all, options);
-  for (const party of all) party.fallSilent();
-  await Promise.all(talking);
+  for (const { talker } of all) talker.talk();
+  const parties = all.map(({ talker, network }) => ({
+    network,
+    changes: talker.changes,
+    arrivals: () => talker.arrivals,
+    isConnected: () => talker.isOnline,
+    sentHere: () => talker.sentHere,
+  }));
+  const cuts = await cutAll(parties, options);
+  await Promise.all(all.map(({ talker }) => talker.fallSilent()));
 
   let mails = 0;
-  for (const pair of pairs) {
-    for (const [from, to] of [pair, pair.toReversed()] as [OwnParty, OwnParty][]) {
+  for (const [{ talker: a }, { talker: b }] of pairs) {
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
       await to.changes.until("the last mail", () => to.heard.length >= from.sent);
-      expect(to.heard).toEqual(Array.from({ length: from.sent }, (_, n) => n));
+      expect(to.faultIn(from)).toBeUndefined();
       mails += from.sent;
     }
   }
   return { cuts, mails };
 }
 
-interface OwnParty extends Party, AsyncDisposable {
-  /** The numbers of the mails that the application got. */
-  readonly heard: readonly number[];
-  readonly sent: number;
-  /** Sends mail after mail, until it is told to stop and the last one is stored. */
-  talk(): Promise<void>;
-  fallSilent(): void;
-}
-
-function ownParty(server: TestServer, appId: string, side: "A" | "B"): OwnParty {
-  const network = startProxy(server.port);
-  const changes = new Changes();
-  const heard: number[] = [];
-  const count = { arrivals: 0, sent: 0, sentHere: 0 };
-  let over = false;
-  const client = new SignalingClient({
-    url: network.http,
-    appId,
-    side,
-    minRetryMs: retryMs,
-    maxRetryMs: 5 * retryMs,
-    answerMs: silenceMs,
-    seatMs: 5 * silenceMs,
-    on: {
-      welcome() {
-        count.arrivals++;
-        count.sentHere = 0;
-        changes.changed();
-      },
-      mail(payload) {
-        heard.push(numberOf(String(payload)));
-        changes.changed();
-      },
-    },
-  });
-  return {
-    network,
-    changes,
-    heard,
-    get arrivals() {
-      return count.arrivals;
-    },
-    get isConnected() {
-      return client.state === "online";
-    },
-    get sentHere() {
-      return count.sentHere;
-    },
-    get sent() {
-      return count.sent;
-    },
-    async talk() {
-      while (!over) {
-        const stored = client.send(payloadOf(count.sent++));
-        count.sentHere++;
-        changes.changed();
-        await stored;
-        await Bun.sleep(mailEveryMs);
-      }
-    },
-    fallSilent() {
-      over = true;
-    },
-    async [Symbol.asyncDispose]() {
-      client.close();
-      await network[Symbol.asyncDispose]();
-    },
-  };
+interface OwnParty {
+  readonly talker: Talker;
+  readonly network: Network;
 }
 
 // ---- mailbox clients of the first dialect ----
@@ -220,15 +172,9 @@ function mailboxParty(server: TestServer, appId: string, side: "A" | "B"): Mailb
     client,
     network,
     changes: client.changes,
-    get arrivals() {
-      return client.opened;
-    },
-    get isConnected() {
-      return client.isOpen;
-    },
-    get sentHere() {
-      return client.writtenHere;
-    },
+    arrivals: () => client.opened,
+    isConnected: () => client.isOpen,
+    sentHere: () => client.writtenHere,
     async [Symbol.asyncDispose]() {
       client[Symbol.dispose]();
       await network[Symbol.asyncDispose]();

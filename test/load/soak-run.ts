@@ -1,6 +1,7 @@
 import { rssBytes } from "../bench/process-facts.ts";
 import { chance } from "../support/chance.ts";
-import { scrape, startServer } from "./server.ts";
+import { scrape } from "../support/metrics.ts";
+import { startServer } from "./server.ts";
 import { SessionLives } from "./session-life.ts";
 
 export interface SoakOptions {
