@@ -139,7 +139,7 @@ export class Peer implements SeatListener {
 
   /** The server is going. Clients of `nt.v2` learn it before their socket closes. */
   draining(retryAfterMs: number): void {
-    if (this.seat) this.tell(() => serverFrame("draining", { retryAfterMs }));
+    if (this.seat || this.roomless) this.tell(() => serverFrame("draining", { retryAfterMs }));
   }
 
   private get isGone(): boolean {

@@ -29,6 +29,8 @@ export interface RawClientOptions {
   readonly side?: string;
   readonly sid?: string;
   readonly appId?: string;
+  /** Without a room in the URL, as clients of `nt.v2` may come. */
+  readonly roomless?: true;
   readonly localAddress?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Answer pings; true unless told otherwise. */
@@ -92,8 +94,10 @@ export class RawClient implements AsyncDisposable {
       autoPong = true,
       listens = true,
     } = options;
-    const target = `/ws?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
-    const { localAddress, headers } = options;
+    const { localAddress, roomless } = options;
+    const room = `?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
+    const target = `/ws${roomless ? "" : room}`;
+    const headers = { ...(roomless && { "Sec-WebSocket-Protocol": "nt.v2" }), ...options.headers };
     const { status, rest, socket } = await exchange(base, {
       ...upgradeRequest(target, headers),
       ...(localAddress ? { localAddress } : {}),

@@ -1,5 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
-import { Connections, type LocalSeat } from "../connections.ts";
+import { type Asker, Connections, type LocalSeat } from "../connections.ts";
 import {
   type Engine,
   EngineFull,
@@ -68,6 +68,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },
     node,
     async (isAnother) => {
+      const left = [...owed];
+      owed.clear();
+      await Promise.all(left.map((seat) => turn(seat.appId, "leave", seat)));
       await membership.renewAndCompare();
       if (isAnother) lookAtAll();
     },
@@ -81,6 +84,10 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     stream: `${root}node:${node}`,
     leaseMs,
     monotonicMs: clock.monotonicMs,
+    fresh(others) {
+      fresh = Math.max(fresh, others);
+      return fresh;
+    },
     heard: (text) => {
       for (const message of JSON.parse(text) as readonly Message[]) seats.hear(message);
     },
@@ -94,7 +101,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
   /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
   const doubtful = new Set<AppId>();
-  /** Above all tokens and stamps that this node has seen or asked with; µs by its clock, or more. */
+  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
+  const owed = new Set<Asker>();
+  /** Above all tokens and stamps that nodes have seen or asked with; µs by the clock of Redis, or more. */
   let fresh = 0;
   let sizes = noSizes;
   let sweptAt = Number.NEGATIVE_INFINITY;
@@ -103,15 +112,16 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   async function turn(
     appId: AppId,
     verb: string,
-    holder: LocalSeat | undefined,
+    holder: Asker | undefined,
     ...args: readonly unknown[]
   ): Promise<unknown> {
-    fresh = Math.max(fresh + 1, Math.round(clock.now() * 1_000));
+    fresh = Math.max(fresh + 1, Math.round(store.latest() * 1_000));
     const asked: Asked = { verb, args, fresh, ...(holder && { holder: asHolder(holder) }) };
     try {
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
       if (!(error instanceof EngineFull)) doubtful.add(appId);
+      if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }
   }
@@ -203,7 +213,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     },
     after: clock.after,
   });
-  const codes = redisCodes(store, options);
+  const codes = redisCodes(store, options, heard);
   await store.open();
   const stopRenewing = clock.every(Math.max(20, leaseMs / 6), () => void renew());
 
@@ -237,7 +247,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 }
 
 /** Of all that a node has about a seat, what goes to Redis. */
-function asHolder({ side, token, isStarted, peer, known }: LocalSeat): Holder {
+function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
   if (known === undefined) return { side, token, isStarted, peer };
   const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };

@@ -1,0 +1,648 @@
+import type { Side } from "../../src/base/ids.ts";
+import { isZombie, type Party } from "./clients.ts";
+import type { Conn, Host, Wiretap } from "./network.ts";
+import { epoch, type Time } from "./time.ts";
+
+/** A promise that was broken. */
+export interface Failure {
+  /** Which of the checks: the same for every failure of a kind. */
+  readonly check: string;
+  readonly detail: string;
+  readonly atMs: number;
+  readonly appId: string | undefined;
+}
+
+/** A relayed frame. */
+interface Frame {
+  readonly text: string;
+  readonly by: string;
+  readonly n: number;
+  /** When a server read it, on which connection; -1 before. */
+  readAt: number;
+  conn: Conn | undefined;
+  isReceived: boolean;
+}
+
+interface Mail {
+  readonly payload: string;
+  readonly by: string;
+  readonly n: number;
+  readonly to: Side;
+  /** When a server read it first, ms; -1 before. */
+  readAt: number;
+  conn: Conn | undefined;
+  /** The server said so. */
+  stored: { readonly seq: number; readonly atMs: number } | undefined;
+  isReceived: boolean;
+  /** What the server knew of it may be gone: it was killed, or forgot the room. */
+  mayBeLost: boolean;
+}
+
+/** Of the relayed frames that a host has read. */
+interface Losses {
+  relayed: number;
+  /** So many may have gone unnamed. */
+  excused: number;
+  /** As of the last audit. */
+  unnamed: number;
+}
+
+/** What is known of a connection. */
+interface Facts {
+  readonly party: Party;
+  readonly room: Room;
+  seated: boolean;
+  seatedAt: number;
+  /** When the frame that names the room was read, on a socket whose URL does not. */
+  joinedAt: number;
+  /** When the last relayed frame of its was received. */
+  progressAt: number;
+  unseatedAt: number;
+  roomFullAt: number;
+  /** `hello` was read with this watermark. */
+  helloUpTo: number | undefined;
+  lastSeq: number;
+  /** The next seq need not follow on the last one. */
+  mayJump: boolean;
+  readonly payloads: Set<string>;
+  /** Relayed frames that the server read, oldest first, without those that were received. */
+  unreceived: Frame[];
+  /** By sender, the last frame or mail that came. */
+  readonly frameFrom: Map<string, Frame>;
+  readonly mailFrom: Map<string, number>;
+}
+
+interface CodeFacts {
+  readonly appId: string;
+  readonly expiresAtMs: number;
+  /** The store may have forgotten it. */
+  mayBeGone: boolean;
+  asked: number;
+  isRedeemed: boolean;
+}
+
+export class Room {
+  readonly parties: Party[] = [];
+  readonly frames = new Map<string, Frame>();
+  readonly mails = new Map<string, Mail>();
+  readonly mailIds = new Map<string, Mail>();
+  /** No socket has had a seat since, ms. */
+  emptySince = 0;
+  seats = 0;
+  /** Acknowledged by a side's clients, the highest. */
+  readonly acked: Record<Side, number> = { A: 0, B: 0 };
+  readonly history: [atMs: number, who: string, what: string, text: string][] = [];
+  /** Its people are leaving. */
+  isOver = false;
+
+  constructor(
+    readonly appId: string,
+    readonly isMinted: boolean,
+  ) {}
+
+  note(atMs: number, who: string, what: string, text = ""): void {
+    if (this.history.length >= 200) this.history.splice(0, 100);
+    this.history.push([atMs, who, what, text]);
+  }
+
+  report(): string[] {
+    return this.history.slice(-60).map(([at, who, what, text]) => {
+      const short = text.replace(/x{9,}/, ({ length }) => `x*${length}`).slice(0, 160);
+      return `${clock(at)} ${who} ${what} ${short}`;
+    });
+  }
+
+  /** What may have been kept is not to be counted on any more. */
+  forgets(): void {
+    for (const mail of this.mails.values()) mail.mayBeLost = true;
+    this.acked.A = this.acked.B = 0;
+  }
+}
+
+export interface CheckLimits {
+  readonly roomTtlMs: number;
+  readonly mailboxMaxMails: number;
+  readonly relayHoldMs: number;
+}
+
+/** How a connection of a client that does no wrong may end: 1006 is the network. */
+const ends = new Set([1000, 1001, 1006, 1008, 1013]);
+const relayTypes = new Set(["offer", "answer", "ice", "sender_ready"]);
+const v2Only = new Set([
+  "welcome",
+  "peer_joined",
+  "peer_left",
+  "stored",
+  "error",
+  "draining",
+  "pong",
+]);
+/** A connection that nothing has disturbed for so long has all that it was promised. */
+const settledMs = 25_000;
+/** A frame or mail is there by then. */
+const deliveredMs = 12_000;
+
+/** Watches the wire and says when a promise is broken. */
+export class Checks implements Wiretap {
+  failure: Failure | undefined;
+  hash = 0;
+  readonly rooms = new Map<string, Room>();
+  readonly facts = new Map<Conn, Facts>();
+  private readonly parties = new Map<string, Party>();
+  /** A fault that touches everybody was healed then. */
+  disturbedUntil = 0;
+  frames = 0;
+  private readonly losses = new Map<Host, Losses>();
+  private readonly codes = new Map<string, CodeFacts>();
+
+  constructor(
+    private readonly time: Time,
+    private readonly limits: CheckLimits,
+  ) {}
+
+  fail(check: string, detail: string, room?: Room): void {
+    this.failure ??= { check, detail, atMs: this.time.now, appId: room?.appId };
+  }
+
+  newRoom(appId: string, isMinted: boolean): Room {
+    const room = new Room(appId, isMinted);
+    room.emptySince = this.time.now;
+    this.rooms.set(appId, room);
+    return room;
+  }
+
+  joins(room: Room, party: Party): void {
+    room.parties.push(party);
+    this.parties.set(party.id, party);
+  }
+
+  /** Everybody has left it: it is of no more interest. */
+  over(room: Room): void {
+    for (const { id } of room.parties) this.parties.delete(id);
+    this.rooms.delete(room.appId);
+  }
+
+  dialled(conn: Conn, party: Party, room: Room): void {
+    this.facts.set(conn, {
+      ...{
+        party,
+        room,
+        seated: false,
+        seatedAt: -1,
+        progressAt: -1,
+        unseatedAt: -1,
+        joinedAt: -1,
+        roomFullAt: -1,
+        helloUpTo: undefined,
+      },
+      ...{ lastSeq: 0, mayJump: false, payloads: new Set(), unreceived: [] },
+      ...{ frameFrom: new Map(), mailFrom: new Map() },
+    });
+  }
+
+  private saw(conn: Conn, what: string, text: string): Facts | undefined {
+    const facts = this.facts.get(conn);
+    this.frames++;
+    const short = text.length > 300 ? text.length : text;
+    this.hash = Bun.hash.xxHash32(`${this.time.now}${conn.id}${what}${short}`, this.hash);
+    facts?.room.note(this.time.now, conn.id, what, text);
+    return facts;
+  }
+
+  // ---- what happens on the wire ----
+
+  opened(conn: Conn): void {
+    this.saw(conn, "upgraded", "");
+  }
+
+  refused(conn: Conn, status: number): void {
+    const facts = this.saw(conn, "refused", String(status));
+    if (facts && (status !== 503 || !conn.host.isDraining))
+      this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
+  }
+
+  clientSent(conn: Conn, text: string): void {
+    const facts = this.facts.get(conn);
+    if (facts === undefined) return;
+    const { room, party } = facts;
+    const frame = parsed(text);
+    const type = String(frame["type"]);
+    if (relayTypes.has(type)) {
+      const [by, n] = [String(frame["by"]), Number(frame["n"])];
+      const conn = undefined;
+      room.frames.set(text, { text, by, n, readAt: -1, conn, isReceived: false });
+    } else if (type === "send") {
+      const payload = String(frame["payload"]);
+      const n = Number(payload.split(":", 2)[1]);
+      if (Number.isNaN(n)) return;
+      const to = frame["to"] as Side;
+      const fresh = { payload, by: party.id, n, to, readAt: -1, conn: undefined };
+      const rest = { stored: undefined, isReceived: false, mayBeLost: false };
+      const mail = room.mails.get(payload) ?? { ...fresh, ...rest };
+      room.mails.set(payload, mail);
+      if (frame["id"] !== undefined) room.mailIds.set(String(frame["id"]), mail);
+    }
+  }
+
+  serverRead(conn: Conn, text: string): void {
+    const facts = this.saw(conn, ">", text);
+    if (facts === undefined) return;
+    const { room } = facts;
+    const frame = room.frames.get(text);
+    if (frame !== undefined) {
+      frame.readAt = this.time.now;
+      frame.conn = conn;
+      if (facts.seated) facts.unreceived.push(frame);
+      return;
+    }
+    const said = parsed(text);
+    if (said["type"] === "send") {
+      const mail = room.mails.get(String(said["payload"]));
+      if (mail === undefined || mail.readAt >= 0) return;
+      mail.readAt = this.time.now;
+      mail.conn = facts.seated ? conn : undefined;
+    } else if (said["type"] === "join") {
+      facts.joinedAt = this.time.now;
+    } else if (said["type"] === "hello") {
+      const upTo = Math.max(0, Number(said["deliveredUpTo"] ?? 0));
+      facts.helloUpTo ??= upTo;
+      // It comes from another life of this room: what is stored is numbered anew.
+      if (facts.party.kind === "plain" && upTo > facts.lastSeq) facts.mayJump = true;
+      room.acked[facts.party.side] = Math.max(room.acked[facts.party.side], upTo);
+    } else if (said["type"] === "delivered") {
+      const { side } = facts.party;
+      room.acked[side] = Math.max(room.acked[side], Number(said["upTo"]));
+    }
+  }
+
+  serverSent(conn: Conn, text: string): void {
+    const facts = this.facts.get(conn);
+    if (facts === undefined) return;
+    if (text === '{"type":"room_full"}') facts.roomFullAt = this.time.now;
+    else if (facts.room.frames.has(text)) {
+      this.lossesOf(conn.host).relayed++;
+    }
+  }
+
+  lostEarly(conn: Conn, text: string): void {
+    const facts = this.saw(conn, "loses", text);
+    const mail = facts?.room.mails.get(String(parsed(text)["payload"]));
+    if (mail) mail.mayBeLost = true;
+    const asleepUntil = facts?.party.process.stoppedUntil ?? 0;
+    if (conn.disturbedUntil > 0 || asleepUntil >= conn.openedAt) return;
+    this.fail("told too early", `${conn.id} cannot hear ${text.slice(0, 40)} yet`, facts?.room);
+  }
+
+  serverDropped(conn: Conn): void {
+    const facts = this.saw(conn, "dropped", "");
+    this.fail("frame let fall", `${conn.id}: past the runtime's limit`, facts?.room);
+  }
+
+  subscribed(conn: Conn, _topic: string, isOn: boolean): void {
+    const facts = this.saw(conn, isOn ? "seated" : "unseated", "");
+    if (facts === undefined || facts.seated === isOn) return;
+    const { room } = facts;
+    facts.seated = isOn;
+    room.seats += isOn ? 1 : -1;
+    if (isOn && room.seats === 1) this.roomBegins(room);
+    if (isOn) facts.seatedAt = this.time.now;
+    if (isOn) return;
+    facts.unseatedAt = this.time.now;
+    if (room.seats === 0) room.emptySince = this.time.now;
+  }
+
+  /** Somebody comes into a room that stood empty: the server may have forgotten it. */
+  private roomBegins(room: Room): void {
+    const emptyMs = this.time.now - room.emptySince;
+    const hasMail = [...room.mails.values()].some(({ isReceived }) => !isReceived);
+    const keptMs = room.isMinted || hasMail ? this.limits.roomTtlMs : this.limits.relayHoldMs;
+    if (emptyMs >= keptMs - 1_500) room.forgets();
+  }
+
+  serverClosed(conn: Conn, code: number, reason: string): void {
+    const facts = this.saw(conn, "closes", `${code} ${reason}`);
+    if (facts === undefined) return;
+    if (this.time.now - conn.openedAt < 100) this.lossesOf(conn.host).excused += 32;
+    if (facts.seated) this.subscribed(conn, "", false);
+  }
+
+  clientClosed(conn: Conn, code: number, reason: string): void {
+    const facts = this.saw(conn, "closed", `${code} ${reason}`);
+    if (facts === undefined) return;
+    const { room, party } = facts;
+    if (!ends.has(code)) this.fail("strange close", `${conn.id}: ${code} ${reason}`, room);
+    if (code !== 1000 || reason === "") return;
+    const same = room.parties.filter(({ side, sid }) => side === party.side && sid === party.sid);
+    const others = same.flatMap(({ conns }) => conns).filter((other) => other !== conn);
+    if (!others.some(({ openedAt }) => openedAt >= 0)) {
+      this.fail("replaced by nobody", conn.id, room);
+    }
+  }
+
+  clientGot(conn: Conn, text: string): void {
+    const facts = this.saw(conn, "<", text);
+    if (facts === undefined) return;
+    const frame = facts.room.frames.get(text);
+    if (frame !== undefined) return this.gotFrame(conn, facts, frame);
+    const said = JSON.parse(text) as Record<string, unknown>;
+    const type = String(said["type"]);
+    if (type === "deliver" || type === "send") return this.gotMail(conn, facts, said);
+    if (type === "room_full") return;
+    if (!v2Only.has(type)) {
+      this.fail(
+        "altered frame",
+        `${conn.id} got what nobody sent: ${text.slice(0, 200)}`,
+        facts.room,
+      );
+    } else if (facts.party.kind !== "v2") {
+      this.fail("unasked frame", `${conn.id} (${facts.party.kind}) got ${type}`, facts.room);
+    }
+    if (type === "stored") this.gotStored(conn, facts, said);
+  }
+
+  private gotFrame(conn: Conn, facts: Facts, frame: Frame): void {
+    const { room, party } = facts;
+    const { by, n } = frame;
+    const what = `${conn.id} got frame ${n} of ${by}`;
+    if (this.parties.get(by)?.side === party.side) return this.fail("wrong side", what, room);
+    if (frame.isReceived) return this.fail("frame repeated", what, room);
+    if (facts.roomFullAt < 0) this.fail("frame before room_full", what, room);
+    frame.isReceived = true;
+    const before = facts.frameFrom.get(by);
+    facts.frameFrom.set(by, frame);
+    const sender = frame.conn && this.facts.get(frame.conn);
+    if (before !== undefined) {
+      if (n < before.n) return this.fail("frames reordered", `${what} after ${before.n}`, room);
+      if (before.conn === frame.conn && sender) this.noGap(conn, sender, before, frame, what);
+    }
+    if (sender) sender.progressAt = this.time.now;
+    if (sender) sender.unreceived = sender.unreceived.filter((other) => other !== frame);
+  }
+
+  /** Between two frames that came from one connection to another, none is lost. */
+  private noGap(conn: Conn, sender: Facts, before: Frame, frame: Frame, what: string): void {
+    const lost = sender.unreceived.filter(
+      ({ n, readAt }) => n > before.n && n < frame.n && readAt > conn.openedAt + 2_000,
+    );
+    const [first] = lost;
+    if (first === undefined) return;
+    this.fail("frame lost between two", `${what} after ${before.n}: not ${first.n}`, sender.room);
+  }
+
+  private gotMail(conn: Conn, facts: Facts, said: Record<string, unknown>): void {
+    const { room, party } = facts;
+    const seq = Number(said["seq"]);
+    const payload = String(said["payload"]);
+    const what = `${conn.id} got mail ${seq} (${payload.slice(0, 24)})`;
+    const mail = room.mails.get(payload);
+    if (mail === undefined) return this.fail("mail altered", what, room);
+    if (mail.to !== party.side) return this.fail("mail for the other side", what, room);
+    if (said["type"] !== (party.kind === "v2" || party.kind === "mailbox" ? "deliver" : "send")) {
+      return this.fail("mail by the wrong name", `${what}: ${String(said["type"])}`, room);
+    }
+    if (facts.payloads.has(payload)) return this.fail("mail repeated", what, room);
+    facts.payloads.add(payload);
+    const hello = facts.helloUpTo ?? 0;
+    if (facts.lastSeq > 0 && seq !== facts.lastSeq + 1) {
+      if (!facts.mayJump) this.fail("seq jumps", `${what} after ${facts.lastSeq}`, room);
+      facts.mayJump = false;
+    }
+    // A plain client's mail may be on its way before its hello is read.
+    if (facts.lastSeq === 0 && hello > 0 && party.kind !== "plain") {
+      if (seq <= hello) return this.fail("mail again", `${what} after hello ${hello}`, room);
+      if (hello >= room.acked[party.side] && seq > hello + 1) {
+        return this.fail("mail left out", `${what} after hello ${hello}`, room);
+      }
+    }
+    facts.lastSeq = seq;
+    const before = facts.mailFrom.get(mail.by) ?? 0;
+    if (mail.n <= before) return this.fail("mails reordered", `${what} after ${before}`, room);
+    facts.mailFrom.set(mail.by, mail.n);
+    mail.isReceived = true;
+  }
+
+  private gotStored(conn: Conn, { room }: Facts, said: Record<string, unknown>): void {
+    const mail = room.mailIds.get(String(said["id"]));
+    const seq = Number(said["seq"]);
+    if (mail === undefined) return this.fail("stored unsent", `${conn.id}: ${said["id"]}`, room);
+    if (mail.stored && mail.stored.seq !== seq && !mail.mayBeLost) {
+      this.fail("stored twice", `${conn.id}: ${mail.stored.seq} and ${seq}`, room);
+    }
+    mail.stored ??= { seq, atMs: this.time.now };
+    let waiting = 0;
+    for (const { to, stored, isReceived, mayBeLost } of room.mails.values()) {
+      if (to === mail.to && stored && !isReceived && !mayBeLost) waiting++;
+    }
+    if (waiting > this.limits.mailboxMaxMails) {
+      this.fail("mailbox overfull", `${conn.id}: ${waiting} mails wait`, room);
+    }
+  }
+
+  // ---- codes ----
+
+  minted(code: string, appId: string, askedAtMs: number): void {
+    const expiresAtMs = askedAtMs + this.limits.roomTtlMs;
+    const known = this.codes.get(code);
+    if (
+      known &&
+      !known.mayBeGone &&
+      known.asked === 0 &&
+      known.expiresAtMs > this.time.now + 1_000
+    ) {
+      this.fail("code minted twice", `for ${known.appId} and ${appId}`);
+    }
+    const mayBeGone = askedAtMs <= this.forgottenAt;
+    this.codes.set(code, { appId, expiresAtMs, mayBeGone, asked: 0, isRedeemed: false });
+  }
+
+  /** Someone asks for the code. */
+  redeems(code: string, who: string): (status: number, appId: string) => void {
+    const before = this.codes.get(code);
+    if (before) before.asked++;
+    return (status, appId) => {
+      if (status === 429 && who !== "guesser") this.fail("redeem refused", `${who}: 429`);
+      if (before === undefined) return;
+      const isLive = !before.mayBeGone && before.expiresAtMs > this.time.now;
+      if (status === 410 && before.asked === 1 && isLive) {
+        this.fail("live code gone", `${who} asked for the code of ${before.appId}`);
+      }
+      if (status !== 200) return;
+      if (appId !== before.appId) this.fail("another room", `${appId}, not ${before.appId}`);
+      if (before.isRedeemed) this.fail("redeemed twice", `${before.appId}, now by ${who}`);
+      before.isRedeemed = true;
+    };
+  }
+
+  // ---- what befalls everybody ----
+
+  /** Until then, and a while after, nothing is promised to arrive. */
+  disturb(ms: number): void {
+    this.disturbedUntil = Math.max(this.disturbedUntil, this.time.now + ms);
+  }
+
+  /** The servers may have forgotten, or outlived, what they counted before. */
+  forgottenAt = 0;
+
+  /** A node's clock was set: what is kept for a while may be over, or last. */
+  clockSet(): void {
+    this.forgottenAt = this.time.now;
+    for (const room of this.rooms.values()) if (room.seats === 0) room.forgets();
+    for (const code of this.codes.values()) code.mayBeGone = true;
+  }
+
+  /** Everything in memory is gone. */
+  stateLost(): void {
+    this.forgottenAt = this.time.now;
+    for (const room of this.rooms.values()) room.forgets();
+    for (const code of this.codes.values()) code.mayBeGone = true;
+  }
+
+  // ---- what must be so every now and then ----
+
+  audit(hosts: readonly Host[]): void {
+    for (const [conn, facts] of this.facts) {
+      if (conn.closedAt >= 0 && conn.client.readyState === 3) {
+        if (this.time.now - conn.closedAt > 60_000) this.facts.delete(conn);
+      } else this.auditConn(conn, facts);
+    }
+    for (const room of this.rooms.values()) this.auditRoom(room);
+    for (const host of hosts) if (!host.process.dead) this.auditHost(host);
+  }
+
+  private isSettled(conn: Conn, forMs: number): boolean {
+    const { now } = this.time;
+    const { disturbedUntil, openedAt, host } = conn;
+    const since = Math.max(
+      openedAt,
+      disturbedUntil,
+      this.disturbedUntil,
+      host.process.stoppedUntil,
+    );
+    return conn.isOpen && now - since >= forMs;
+  }
+
+  private auditConn(conn: Conn, facts: Facts): void {
+    const { server } = conn;
+    const { now } = this.time;
+    const { room, party, seated, unseatedAt } = facts;
+    const quietSince = Math.max(this.disturbedUntil, conn.host.process.stoppedUntil);
+    if (server?.readyState !== 1) return;
+    const asksForSeat = party.kind !== "v2" || facts.joinedAt >= 0;
+    const seatlessSince = Math.max(conn.openedAt, facts.joinedAt, unseatedAt, quietSince);
+    if (!seated && asksForSeat && now - seatlessSince > 30_000) {
+      const what =
+        unseatedAt < 0 ? "neither seated nor sent away" : "not told that it lost its seat";
+      this.fail("seatless", `${conn.id} is ${what}`, room);
+    }
+    const stuckSince = Math.max(server.pausedAt, facts.progressAt);
+    if (server.paused && now - stuckSince > settledMs && this.isSettled(conn, settledMs)) {
+      const peers = [...this.facts].filter(([, other]) => other.room === room);
+      const slow = peers.some(([peer]) => peer !== conn && !this.isSettled(peer, settledMs));
+      if (!slow) this.fail("paused for ever", conn.id, room);
+    }
+  }
+
+  /** The one connection of a side, if it has one that nothing disturbs. */
+  private holder(room: Room, side: Side): [Conn, Facts] | undefined {
+    let found: [Conn, Facts] | undefined;
+    for (const party of room.parties) {
+      if (party.side !== side) continue;
+      if (isZombie(party) && !party.hasLeft) return undefined;
+      for (const conn of party.conns) {
+        const isThere = conn.server?.readyState === 1 || conn.client.readyState < 2;
+        const facts = this.facts.get(conn);
+        if (!isThere || facts === undefined) continue;
+        if (found !== undefined || !this.isSettled(conn, settledMs)) return undefined;
+        found = [conn, facts];
+      }
+    }
+    return found;
+  }
+
+  private auditRoom(room: Room): void {
+    const a = this.holder(room, "A");
+    const b = this.holder(room, "B");
+    for (const [conn, facts] of [a, b].filter((one) => one !== undefined)) {
+      if (!facts.seated) this.fail("no seat", `${conn.id} is alone on its side`, room);
+      this.mailArrives(room, conn, facts);
+    }
+    if (!a || !b) return;
+    const since = Math.max(a[0].openedAt, b[0].openedAt);
+    const pairedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
+    for (const [conn, { roomFullAt, unreceived, progressAt }] of [a, b]) {
+      if (roomFullAt < since) this.fail("no room_full", `${conn.id} since ${clock(since)}`, room);
+      if (progressAt > this.time.now - deliveredMs) continue;
+      const before = this.time.now - deliveredMs;
+      const lost = unreceived.find(({ readAt }) => readAt > pairedAt && readAt < before);
+      if (lost) this.fail("frame lost", `${lost.n} of ${lost.by}`, room);
+    }
+  }
+
+  /** Mail that was accepted reaches a reader that is there. */
+  private mailArrives(room: Room, conn: Conn, { party, helloUpTo }: Facts): void {
+    if (!party.reads || helloUpTo === undefined) return;
+    const before = this.time.now - deliveredMs;
+    for (const mail of room.mails.values()) {
+      if (mail.to !== party.side || mail.isReceived || mail.mayBeLost) continue;
+      if (this.acceptedBefore(mail, before)) {
+        return this.fail("mail lost", `${conn.id} has not got ${mail.n} of ${mail.by}`, room);
+      }
+    }
+  }
+
+  /** Answered `stored`; or read from a client of the first version, whose socket then stayed open. */
+  private acceptedBefore(mail: Mail, before: number): boolean {
+    if (mail.stored) return mail.stored.atMs < before;
+    const { conn, readAt, by } = mail;
+    if (conn === undefined || readAt >= before || this.parties.get(by)?.kind === "v2") return false;
+    return conn.closedAt < 0 || conn.closedAt > readAt + deliveredMs;
+  }
+
+  private lossesOf(host: Host): Losses {
+    const losses = this.losses.get(host) ?? { relayed: 0, excused: 0, unnamed: 0 };
+    this.losses.set(host, losses);
+    return losses;
+  }
+
+  /** Each relayed frame that was read went on, is held, or was dropped for a reason with a name. */
+  private auditLosses(host: Host): void {
+    const { framesIn, drops } = host.tally;
+    const read = framesIn.offer + framesIn.answer + framesIn.ice + framesIn.sender_ready;
+    const dropped =
+      drops.no_peer + drops.hold_full + drops.hold_share + drops.hold_expired + drops.stale;
+    const losses = this.lossesOf(host);
+    const unnamed = read - losses.relayed - host.core.engine.sizes().heldFrames - dropped;
+    // What waited for a client that has just come shows in the next audit, or went with it. Of the
+    // frames that were dropped because their sender was replaced, some are mail.
+    const most = losses.excused + drops.replaced;
+    const isLasting = Math.min(unnamed, losses.unnamed) > most;
+    if (isLasting || unnamed < 0) this.fail("losses miscounted", `${unnamed} frames, not ${most}`);
+    losses.unnamed = unnamed;
+  }
+
+  private auditHost(host: Host): void {
+    const open = [...host.server.conns].filter((conn) => conn.server?.readyState === 1).length;
+    const counted = host.parts.openSockets();
+    if (open !== counted) this.fail("sockets miscounted", `${counted} in place of ${open}`);
+    this.auditLosses(host);
+    for (const [topic, members] of host.server.topics) {
+      if (members.size < 2) continue;
+      const ids = [...members].map(({ conn }) => conn.id).join(", ");
+      this.fail("two holders", ids, this.rooms.get(topic.split("/", 1)[0] ?? ""));
+    }
+  }
+}
+
+/** A frame's fields; none where it is no JSON object. */
+export function parsed(text: string): Record<string, unknown> {
+  try {
+    return (JSON.parse(text) as Record<string, unknown> | null) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** A moment of the simulation, as reports show it. */
+export function clock(ms: number): string {
+  return new Date(epoch + ms).toISOString().slice(11, 23);
+}

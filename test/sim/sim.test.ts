@@ -1,0 +1,17 @@
+import { expect, test } from "bun:test";
+import { report, simulateHours } from "./run.ts";
+import { simulate } from "./world.ts";
+
+test("two simulations of one seed are the same, frame by frame", () => {
+  const [one, two] = [
+    simulate({ seed: 3, engine: "memory" }),
+    simulate({ seed: 3, engine: "memory" }),
+  ];
+  expect(one.frames).toBeGreaterThan(10_000);
+  expect([two.hash, two.frames, two.events]).toEqual([one.hash, one.frames, one.events]);
+});
+
+test("four hours of faults break no promise of a server alone", () => {
+  const found = simulateHours({ seed: 1, engine: "memory" }, 4);
+  expect(found && report(found, "this one")).toBeUndefined();
+}, 60_000);
