@@ -194,6 +194,11 @@ export class Inbox implements Served {
     return true;
   }
 
+  /** Takes more tokens, for a frame that clients send seldom and that takes long. They may be owed. */
+  charge(tokens: number): void {
+    this.tokens -= tokens;
+  }
+
   private handle(text: string, at: number): unknown {
     const { clock, fairQueue, framesPerSec } = this.options;
     const isCheap = at < fairQueue.calmUntil && text.length <= largeFrameLength;

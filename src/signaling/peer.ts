@@ -52,6 +52,9 @@ type FrameOutcome =
   /** The engine did not answer. */
   | "unreachable";
 
+/** What a request for a room that is refused costs, as so many frames. */
+const refusedRoomTokens = 20;
+
 const tooMuchHeld =
   "What this address has sent and nobody has fetched is as much as one address may have waiting.";
 
@@ -366,6 +369,7 @@ export class Peer implements SeatListener {
   }
 
   private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {
+    this.inbox?.charge(refusedRoomTokens);
     this.tell(() => serverFrame("error", { code, detail, retryAfterMs }));
     return "ignored";
   }
