@@ -288,9 +288,14 @@ test("a directory that is not there is one clear line, and exit code 1", async (
 
 /** What a start with this STATE_FILE says before it fails. */
 async function startError(file: string): Promise<string> {
-  await using program = await Program.start({ STATE_FILE: file });
-  expect(await program.exit()).toBe(1);
-  return program.stderr;
+  const started = testServer({ STATE_FILE: file });
+  return started.then(
+    async (server) => {
+      await server.stop();
+      throw new Error("It started");
+    },
+    (error: Error) => error.message,
+  );
 }
 
 test("a symbolic link stays one: what it leads to holds the state, also when that is not there yet", async () => {
