@@ -1,5 +1,5 @@
 import type { Account } from "../base/account.ts";
-import { socketLimits } from "./socket-limits.ts";
+import { socketLedger } from "./socket-limits.ts";
 
 /** How late the runtime may close an idle connection: it looks every 4 s. */
 const closesLateMs = 4_000;
@@ -29,7 +29,7 @@ export function httpConnections({
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
 }) {
-  const limits = socketLimits({ max, perClient });
+  const ledger = socketLedger(max, perClient);
   /** By peer address and port; the one that has been idle for longest is first. */
   const kept = new Map<string, { readonly accounts: readonly Account[]; readonly until: number }>();
   let refused = 0;
@@ -38,7 +38,7 @@ export function httpConnections({
     const known = kept.get(connection);
     if (known === undefined) return;
     kept.delete(connection);
-    limits.closed(known.accounts);
+    ledger.add(known.accounts, -1);
   }
 
   function forgetIdle(now: number): void {
@@ -56,11 +56,11 @@ export function httpConnections({
       ended(connection);
       if (idleMs === 0) return false;
       const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
-      if (isFull || limits.admits(accounts) !== "ok") {
+      if (isFull || ledger.bound(accounts, 1) !== undefined) {
         refused++;
         return false;
       }
-      limits.opened(accounts);
+      ledger.add(accounts, 1);
       kept.set(connection, { accounts, until: now + idleMs + closesLateMs });
       return true;
     },

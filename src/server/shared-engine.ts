@@ -1,7 +1,7 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/errors.ts";
 import { version } from "../base/version.ts";
-import { type Config, settings, settingValue } from "../config/config.ts";
+import { type Config, settings } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis, type RedisTarget } from "../engine/redis/primary.ts";
@@ -11,9 +11,9 @@ import type { Tally } from "../telemetry/tally.ts";
 
 /**
  * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
- * three quarters of the time within which the seats of a node that died have to be free, so that a
- * renewal may come late.
- * Throws a `StartError` for a Redis that will not do.
+ * three quarters of the time after which the seats of a dead node have to be free, so that a renewal
+ * may be late.
+ * Throws a `StartError` if this Redis cannot be used.
  */
 export async function sharedEngine(
   config: Config,
@@ -89,11 +89,11 @@ async function redisTarget(config: Config): Promise<RedisTarget> {
   };
 }
 
-/** Nodes compare these, and warn where they differ. */
+/** Nodes compare these, and warn if they differ. */
 function agreed(config: Config): NodeSettings {
   const values = settings
     .filter((setting) => setting.sameOnAllNodes)
-    .map((setting) => [setting.variable, String(settingValue(config, setting))] as const);
+    .map((setting) => [setting.variable, String(config[setting.key])] as const);
   return { version, ...Object.fromEntries(values) };
 }
 

@@ -53,7 +53,7 @@ export class Inbox implements Served {
     private readonly connection: Connection,
     private readonly options: Pick<
       SignalingContext,
-      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue" | "queued"
+      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue"
     >,
     /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
     private readonly handler: { handle(text: string): unknown },
@@ -98,10 +98,9 @@ export class Inbox implements Served {
     this.waiting.push(text);
     this.count(text.length + bytesPerFrame);
     const { wsMaxMsgBytes, fairQueue } = this.options;
-    fairQueue.received(this.connection, text.length, heardAt);
-    if (this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes) {
-      this.connection.pause(pauseReasons.inbox);
-    }
+    const isMuch = this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes;
+    fairQueue.received(this.connection, text.length, heardAt, isMuch);
+    if (isMuch) this.connection.pause(pauseReasons.inbox);
     if (limit !== undefined) this.waitFor(limit);
     return undefined;
   }
@@ -138,15 +137,16 @@ export class Inbox implements Served {
    * to be slowed down, not sent away: it gets what a pause can still bring.
    */
   private refusal(text: string): InboxRefusal | undefined {
-    const { wsMaxMsgBytes, queued } = this.options;
+    const { wsMaxMsgBytes, fairQueue } = this.options;
     if (this.parked) {
       const tooLong = this.characters() + text.length > wsMaxMsgBytes;
       if (tooLong || this.frames() >= pauseAtFrames) return "parked_overflow";
     }
     const bytes = this.waitingBytes + text.length + bytesPerFrame;
     if (bytes > 2 * wsMaxMsgBytes + chunkBytes) return "parked_overflow";
-    if (queued.overdrawn(this.accounts) !== undefined) return "client_buffers_full";
-    return queued.used > queued.most ? "buffers_full" : undefined;
+    const bound = fairQueue.queued.bound(this.accounts, 0);
+    if (bound === "client") return "client_buffers_full";
+    return bound === "all" ? "buffers_full" : undefined;
   }
 
   /** Frames that wait. */
@@ -160,7 +160,7 @@ export class Inbox implements Served {
 
   private count(bytes: number): void {
     this.waitingBytes += bytes;
-    this.options.queued.add(this.accounts, bytes);
+    this.options.fairQueue.queued.add(this.accounts, bytes);
   }
 
   private clear(): void {
@@ -262,6 +262,7 @@ export class Inbox implements Served {
     }
     if (this.waiting === undefined || this.head < this.waiting.length) return;
     this.clear();
+    this.options.fairQueue.caughtUp(this.connection);
     this.connection.resume(pauseReasons.inbox);
     this.connection.resume(pauseReasons.rate);
   }

@@ -1,6 +1,6 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
-import { SharedBudget } from "../base/shared-budget.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { closes, closeText, type ServerClose } from "../protocol/closes.ts";
 import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -9,13 +9,6 @@ import type { PeerSocket } from "./peer-socket.ts";
 export interface FlowLimits {
   /** Unsent bytes past which whoever sends to this socket is paused. */
   readonly wsBufferBytes: number;
-  /**
-   * Unsent bytes over all sockets past which the fullest is closed. Past 1/8 of it for one client,
-   * or 1/2 for one site, the fullest of its own is.
-   */
-  readonly wsBufferTotalBytes: number;
-  /** 0: clients have no limits of their own, here neither. */
-  readonly socketsPerClient: number;
   /** A socket that takes no byte for this long is closed. */
   readonly slowPeerTimeoutMs: number;
   readonly wsMaxMsgBytes: number;
@@ -70,7 +63,6 @@ export class Flow {
   private readonly behind = new Set<PeerSocket>();
   /** Sockets that were given something since the last tick. */
   private given: PeerSocket[] = [];
-  private readonly unsent: SharedBudget;
   private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
@@ -83,13 +75,12 @@ export class Flow {
   private readonly stopTicking: Cancel;
 
   constructor(
-    limits: FlowLimits,
+    readonly limits: FlowLimits,
+    /** Bytes of all sockets: past it the fullest is closed, past a client's or site's its fullest. */
+    private readonly unsent: Ledger,
     readonly tally: Tally,
     private readonly clock: Clock,
   ) {
-    const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
-    const leastShare = socketsPerClient === 0 ? Number.POSITIVE_INFINITY : wsBufferBytes;
-    this.unsent = new SharedBudget(wsBufferTotalBytes, leastShare);
     this.highMark = limits.wsBufferBytes;
     this.lowMark = limits.wsBufferBytes / 4;
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
@@ -125,10 +116,9 @@ export class Flow {
 
   /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
   private keepShares(socket: PeerSocket): void {
-    const { unsent } = this;
-    const overdrawn = unsent.overdrawn(socket.client.accounts);
-    if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
-    else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
+    const full = this.unsent.full(socket.client.accounts, 0);
+    if (full !== undefined) this.closeFullest("client_buffers_full", full);
+    else if (this.unsent.bound([], 0) === "all") this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */
@@ -305,8 +295,7 @@ export class Flow {
       if (socket.closeReason !== undefined) socket.terminate(reason);
       else if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
-    const { used, most } = this.unsent;
-    const isFull = of === undefined ? used > most : this.unsent.overdrawn([of]) !== undefined;
-    if (isFull) fullest?.close(reason);
+    const bound = this.unsent.bound(of === undefined ? [] : [of], 0);
+    if (bound === (of === undefined ? "all" : "client")) fullest?.close(reason);
   }
 }

@@ -61,8 +61,14 @@ function frames(
 }
 
 /** Both sides of each room are this one client's, and flood each other. */
-function crowd(size: number, frame: Buffer, count: number, everyMs?: number): Flood {
-  const first = (n: number) => upgrade(n >> 1, n % 2 === 0 ? "A" : "B", stranger(0));
+function crowd(
+  size: number,
+  frame: Buffer,
+  count: number,
+  everyMs?: number,
+  address = stranger(0),
+): Flood {
+  const first = (n: number) => upgrade(n >> 1, n % 2 === 0 ? "A" : "B", address);
   return { ...frames(frame, count), first, crowd: size, ...(everyMs && { everyMs }) };
 }
 
@@ -94,6 +100,7 @@ const floods: Readonly<Record<string, Flood>> = {
   pongs: frames(encodeFrame(opcodes.pong, Buffer.alloc(0)), 8_000),
   pings: frames(encodeFrame(opcodes.ping, Buffer.alloc(125)), 2_000),
   "crowd-nesting": crowd(500, shallow, 200),
+  "crowd-neighbours": crowd(500, shallow, 200, undefined, "127.0.0.1"),
   "crowd-bursts": crowd(950, shallow, 200, 3_000),
   "crowd-small-frames": crowd(500, text("{}"), 500),
   "crowd-mail": crowd(500, text('{"type":"send","to":"A","payload":1}'), 500),

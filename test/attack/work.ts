@@ -137,6 +137,7 @@ export const work: readonly AttackCase[] = [
   flood("pongs", "20 sockets that send pongs without end", true),
   flood("pings", "20 sockets that send pings of 125 bytes without end"),
   flood("crowd-nesting", "one client with 500 sockets that send frames of 500 characters, nested"),
+  flood("crowd-neighbours", "the same, from the address of the other pairs"),
   flood("crowd-bursts", "one client that sends 200 such frames on each of 950 sockets every 3 s"),
   flood("crowd-small-frames", "one client with 500 sockets that send {} without end"),
   flood("crowd-mail", "one client with 500 sockets that send mail of one digit without end"),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Clock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import type {
   Busy,
   Engine,
@@ -33,8 +33,7 @@ function arrive(newcomer: Newcomer, engine: Engine, clock: Clock) {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    fairQueue: new FairQueue(clock),
-    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+    fairQueue: new FairQueue(clock, new Ledger(Number.POSITIVE_INFINITY)),
   };
   const arrival = new Arrival(newcomer, context, {
     parked: () => {},
