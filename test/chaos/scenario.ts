@@ -2,9 +2,9 @@ import { chance } from "../support/chance.ts";
 import { freePort } from "../support/program.ts";
 import { TestRedis } from "../support/redis.ts";
 import { Sentinels } from "../support/sentinels.ts";
+import { Talker } from "../support/talker.ts";
 import { until, within } from "../support/waiting.ts";
 import { ChaosNode } from "./node.ts";
-import { Party } from "./party.ts";
 
 export interface ChaosOptions {
   /** The same seed makes the same choices; what they meet is up to the machine. */
@@ -58,12 +58,17 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const Socket = roaming(() => nodes[choose(nodes.length)] as ChaosNode);
   const couples = Array.from({ length: pairs }, () => {
     const appId = crypto.randomUUID();
-    return [new Party(appId, "A", Socket), new Party(appId, "B", Socket)] as const;
+    const [a, b] = (["A", "B"] as const).map((side) => {
+      const patience = { minRetryMs: 50, maxRetryMs: 1_000, answerMs: 3_000, seatMs: 20_000 };
+      const address = { url: "http://anywhere", appId, side, WebSocket: Socket };
+      return new Talker({ ...address, ...patience, everyMs: mailEveryMs });
+    });
+    return [a, b] as [Talker, Talker];
   });
   const parties = couples.flat();
   for (const party of parties) parts.use(party);
   await becomes("every client to be online", () => parties.every((party) => party.isOnline));
-  for (const party of parties) party.talk(mailEveryMs);
+  for (const party of parties) party.talk();
 
   const actions = await misbehave(nodes, store, random, seconds, say);
 
@@ -79,20 +84,17 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       [a, b],
       [b, a],
     ] as const) {
-      await becomes("the last mail to be heard", () => to.heard.length >= from.stored).catch(
+      await becomes("the last mail to be heard", () => to.heard.length >= from.sent).catch(
         () => {},
       );
-      const wrong = to.heard.findIndex((number, i) => number !== i);
-      if (wrong !== -1) faults.push(`mail ${to.heard[wrong]} came as number ${wrong}`);
-      if (to.heard.length !== from.stored) {
-        faults.push(`${to.heard.length} of ${from.stored} mails were heard (${to.state})`);
-      }
+      const wrong = to.faultIn(from);
+      if (wrong !== undefined) faults.push(wrong);
     }
   }
   const mails = parties.reduce((sum, { stored }) => sum + stored, 0);
   const arrivals = parties.reduce((sum, party) => sum + party.arrivals, 0);
   faults.push(...nodes.flatMap((node) => node.faults));
-  const rss = await Promise.all(nodes.map((node) => node.rss()));
+  const rss = nodes.map((node) => node.rss());
 
   for (const party of parties) party[Symbol.dispose]();
   const redis = await store.primary();
