@@ -5,7 +5,7 @@ import { type Config, settings } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis, type RedisTarget } from "../engine/redis/primary.ts";
-import { redisEngine } from "../engine/redis/redis.ts";
+import { formatVersion, redisEngine } from "../engine/redis/redis.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 
@@ -48,13 +48,17 @@ export async function sharedEngine(
     },
     agreement: {
       settings: agreed(config),
-      differs: (other, differences) =>
-        log.warn("nodes differ", {
-          other,
-          settings: differences
-            .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
-            .join("; "),
-        }),
+      differs(other, differences) {
+        const settings = differences
+          .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
+          .join("; ");
+        if (!differences.some(({ name }) => name === "format")) {
+          return log.warn("nodes differ", { other, settings });
+        }
+        const remedy =
+          "They share no codes, rooms or mail. Run one version of nt-signal on this Redis, or give each its REDIS_PREFIX.";
+        log.error("nodes of two formats", { other, settings, remedy });
+      },
     },
     store: {
       changed(isUp) {
@@ -94,7 +98,7 @@ function agreed(config: Config): NodeSettings {
   const values = settings
     .filter((setting) => setting.sameOnAllNodes)
     .map((setting) => [setting.variable, String(config[setting.key])] as const);
-  return { version, ...Object.fromEntries(values) };
+  return { version, format: String(formatVersion), ...Object.fromEntries(values) };
 }
 
 /** Logs at most one refusal in ten seconds: a Redis that refuses one command refuses most. */

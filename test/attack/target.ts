@@ -8,7 +8,7 @@ const budgetGauges = [
   "nt_mailbox_bytes",
   "nt_mail_id_bytes",
   "nt_held_bytes",
-  "nt_ring_bytes",
+  "nt_stream_bytes",
   "nt_ws_queued_bytes",
   "nt_ws_buffered_bytes",
 ] as const;

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { rssBytes } from "../bench/process-facts.ts";
 
 const main = join(import.meta.dir, "../../src/main.ts");
 const preload = join(import.meta.dir, "clock-offset.ts");
@@ -45,8 +44,9 @@ export class ChaosNode implements AsyncDisposable {
   }
 
   /** Bytes of memory that it occupies. */
-  rss(): number {
-    return this.child === undefined ? 0 : rssBytes(this.child.pid);
+  async rss(): Promise<number> {
+    const status = await Bun.file(`/proc/${this.child?.pid}/status`).text();
+    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

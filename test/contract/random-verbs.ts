@@ -159,7 +159,7 @@ export class Life<E extends Engine = Engine> {
   async sizes() {
     await this.engine.sweep();
     // What is under way between nodes is a shared store's only.
-    return { ...this.engine.sizes(), ringBytes: 0 };
+    return { ...this.engine.sizes(), streamBytes: 0 };
   }
 
   private claim(text: string, appId: AppId, accounts: readonly Account[]) {

@@ -1,6 +1,6 @@
 import { test as anyTest, expect } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
-import { type Engine, type EngineLimits, ringTotalBytes } from "../../src/engine/engine.ts";
+import { type Engine, type EngineLimits, streamTotalBytes } from "../../src/engine/engine.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { at, redisNodes } from "../support/redis-engine.ts";
@@ -90,7 +90,7 @@ test("what a node was told and has read is soon forgotten", async () => {
   }
   await until("all to be read and forgotten", async () => {
     await Promise.all(under.engines.map((engine) => engine.sweep()));
-    return under.engines[0].sizes().ringBytes === 0;
+    return under.engines[0].sizes().streamBytes === 0;
   });
   expect((await under.usedBytes()) - before).toBeLessThan(megabyte);
 });
@@ -106,14 +106,14 @@ test("a node that does not read fills no Redis: past a bound what it was told is
   await a.listener.until("peerJoined");
   for (const connection of network.connections) connection.stall("toClient");
   const frame = "x".repeat(megabyte);
-  const most = ringTotalBytes({ ...contractLimits, ...limits });
-  let ringBytes = 0;
+  const most = streamTotalBytes({ ...contractLimits, ...limits });
+  let streamBytes = 0;
   for (let n = 0; n < 24; n++) {
     expect(await one.relay.publish(a.seat, frame, "ice")).toBe("delivered");
-    ringBytes = Math.max(ringBytes, (await under.sizes()).ringBytes);
+    streamBytes = Math.max(streamBytes, (await under.sizes()).streamBytes);
   }
-  expect(ringBytes).toBeGreaterThan(most / 4);
-  expect(ringBytes).toBeLessThanOrEqual(most);
+  expect(streamBytes).toBeGreaterThan(most / 4);
+  expect(streamBytes).toBeLessThanOrEqual(most);
   expect(await under.usedBytes()).toBeLessThan(2 * most);
   for (const connection of network.connections) connection.resume("toClient");
   await b.listener.until("peerJoined");

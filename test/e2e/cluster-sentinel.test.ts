@@ -75,7 +75,7 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   await using one = await testServer({ ...settings, ...sentinels.env });
   await using two = await testServer({ ...settings, ...sentinels.env });
   await meets(one, two);
-  sentinels.partition();
+  sentinels.isolate(sentinels.redis[0]);
   await until("the failover", () => sentinels.hasFailedOver());
   const left = (node: TestServer) =>
     node.logLines.some((line) => line.includes("no longer primary"));
@@ -84,6 +84,23 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   const { code } = await one.mint();
   expect(await sentinels.redis[1].ask("EXISTS", `nt:2:code:${code}`)).toBe(1);
   expect(await sentinels.redis[0].ask("EXISTS", `nt:2:code:${code}`)).toBe(0);
+});
+
+test("a redeem waits for a replica, and not for one that is gone", async () => {
+  await using sentinels = await Sentinels.start();
+  const [primary, replica] = sentinels.redis;
+  await using server = await testServer({ ...settings, ...sentinels.env });
+  const redeems = async () => {
+    await primary.ask("CONFIG", "RESETSTAT");
+    expect((await server.redeem((await server.mint()).code)).status).toBe(200);
+    expect((await server.redeem("0000")).status).toBe(410);
+    return (await primary.calls()).get("wait");
+  };
+  expect(await redeems()).toBe(1);
+  await replica.kill();
+  expect(await redeems()).toBe(1);
+  // It knows by now.
+  expect(await redeems()).toBeUndefined();
 });
 
 test("sentinels with a password; one that is down, and two", async () => {

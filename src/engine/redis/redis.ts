@@ -4,8 +4,8 @@ import {
   type Engine,
   EngineFull,
   type EngineLimits,
-  ringTotalBytes,
   type Sizes,
+  streamTotalBytes,
 } from "../engine.ts";
 import type { Holder, Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
@@ -49,7 +49,7 @@ const noSizes: Sizes = {
     heldFrames: 0,
     heldBytes: 0,
     idBytes: 0,
-    ringBytes: 0,
+    streamBytes: 0,
   },
 };
 
@@ -62,7 +62,7 @@ const noSizes: Sizes = {
 export async function redisEngine(options: RedisEngineOptions): Promise<Engine> {
   const { node, prefix, clock, random, limits, leaseMs } = options;
   const root = `${prefix}${formatVersion}:`;
-  const streamBytes = ringTotalBytes(limits);
+  const streamBytes = streamTotalBytes(limits);
   const store = new Store(
     options,
     { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },

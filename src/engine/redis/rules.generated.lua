@@ -3224,17 +3224,17 @@ local function sweep(read, bytes)
             i = i + 2
         end
     end
-    local ringBytes = 0
+    local streamBytes = 0
     for ____, bytes in ipairs(call(
         "HVALS",
         keyOf("streams")
     )) do
-        ringBytes = ringBytes + math.max(
+        streamBytes = streamBytes + math.max(
             0,
             numberAt(bytes)
         )
     end
-    sizes.ringBytes = ringBytes
+    sizes.streamBytes = streamBytes
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),

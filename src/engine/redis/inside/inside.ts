@@ -151,10 +151,10 @@ function sweep(read: string, bytes: number): Swept {
     const name = sums[i] as string;
     if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
   }
-  let ringBytes = 0;
+  let streamBytes = 0;
   for (const bytes of call<string[]>("HVALS", keyOf("streams")))
-    ringBytes += Math.max(0, numberAt(bytes));
-  sizes["ringBytes"] = ringBytes;
+    streamBytes += Math.max(0, numberAt(bytes));
+  sizes["streamBytes"] = streamBytes;
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
 }
