@@ -529,11 +529,11 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       case "left":
         return this.peerLeft(seat, event.token);
       case "started":
+        // Also of one that is: its place may have been vacant for the store, which held what came.
+        this.relayAll(seat, event.held ?? []);
         if (seat.isStarted) return;
         seat.isStarted = true;
-        this.relayAll(seat, event.held ?? []);
-        this.handOnWaiting(seat);
-        return;
+        return this.handOnWaiting(seat);
       case "frame":
         if (seat.known?.waiting && !seat.isStarted) return void seat.known.waiting.push(event);
         if (!seat.isStarted) this.act(seat, { kind: "started" });

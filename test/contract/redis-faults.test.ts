@@ -310,6 +310,20 @@ test("a room that is flushed and taken anew at once gives out no token twice", a
   expect(new Set(tokens).size).toBe(tokens.length);
 });
 
+test("a turn that fails half-way changes nothing", async () => {
+  await using nodes = await redisNodes(redis, 1);
+  const [engine] = nodes.engines;
+  const { appId, a, b } = await pair(engine);
+  // As another program might write it: it is no list.
+  const list = `${nodes.prefix}2:{${appId}}:mailB`;
+  await redis.ask("SET", list, "not ours", "PX", "60000");
+  expect(engine.mailboxes.append(a.seat, "B", mail("1"))).rejects.toBeInstanceOf(EngineUnreachable);
+  // Its sender is sent away.
+  await b.listener.until("peerLeft");
+  await engine.sweep();
+  expect(engine.sizes()).toMatchObject({ mailboxes: 0, mails: 0, mailBytes: 0 });
+});
+
 describe("keys", () => {
   test("all carry a time to live, whatever has been done", async () => {
     await using nodes = await redisNodes(redis, 2);

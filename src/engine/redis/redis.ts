@@ -71,7 +71,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       const left = [...owed];
       owed.clear();
       await Promise.all(left.map((seat) => turn(seat.appId, "leave", seat)));
-      await membership.renewAndCompare();
+      await comeBack();
       if (isAnother) lookAtAll();
     },
     (isUp) => {
@@ -147,7 +147,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     if (isReturning) return;
     isReturning = true;
     // Before its seats: what they are told then has to have a stream.
-    await membership.renewAndCompare().then(lookAtAll, () => {});
+    await comeBack().then(lookAtAll, () => {});
     isReturning = false;
   }
 
@@ -164,14 +164,19 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     }
   }
 
+  /** Renews the lease, gives up seats that are here in Redis only, and looks at what is in doubt. */
+  async function comeBack(): Promise<void> {
+    await membership.renewAndCompare();
+    const rooms = new Set(doubtful);
+    doubtful.clear();
+    lookAt(({ appId }) => rooms.has(appId));
+  }
+
   /** Renews the lease. Once it is over, what needs Redis had better go to another node. */
   async function renew(): Promise<void> {
     try {
-      if (doubtful.size === 0) return await membership.renew();
-      await membership.renewAndCompare();
-      const rooms = new Set(doubtful);
-      doubtful.clear();
-      lookAt(({ appId }) => rooms.has(appId));
+      if (doubtful.size > 0) await comeBack();
+      else await membership.renew();
     } catch {
       if (clock.monotonicMs() <= membership.leasedUntil) return;
       for (const seat of seats.held()) if (seat.peerHere === undefined) seats.cutOff(seat);

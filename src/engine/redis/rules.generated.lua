@@ -688,14 +688,28 @@ function write(value, parts)
     elseif value[1] == nil then
         local before = "{"
         for name in pairs(value) do
-            __TS__ArrayPush(
-                parts,
-                before,
-                quote(name),
-                ":"
-            )
-            write(value[name], parts)
-            before = ","
+            do
+                local __continue13
+                repeat
+                    local item = value[name]
+                    if item == nil then
+                        __continue13 = true
+                        break
+                    end
+                    __TS__ArrayPush(
+                        parts,
+                        before,
+                        quote(name),
+                        ":"
+                    )
+                    write(item, parts)
+                    before = ","
+                    __continue13 = true
+                until true
+                if not __continue13 then
+                    break
+                end
+            end
         end
         parts[#parts + 1] = before == "{" and "{}" or "}"
     else
@@ -1607,6 +1621,7 @@ function ____exports.sit(turn, room, side, sitter)
     passIds(turn, place, accounts)
     place.seat = {token = token, node = node}
     place.lastToken = token
+    place.vouched = nil
     place.sid = sid
     place.accounts = accounts
     place.leftAt = nil
@@ -1721,6 +1736,7 @@ function vouch(turn, room, side, peer)
     if not turn:isAlive(peer.node) then
         return
     end
+    clearHold(turn, side, place, "stale")
     sit(
         turn,
         room,
@@ -1728,6 +1744,7 @@ function vouch(turn, room, side, peer)
         __TS__ObjectAssign({}, peer, {sid = place.sid, accounts = place.accounts})
     )
     place.started = false
+    place.vouched = true
 end
 --- Takes a seat, in a new room if there is space for one.
 function ____exports.take(turn, taker, how)
@@ -1880,7 +1897,8 @@ function ____exports.reclaim(turn, holder, known)
     if before ~= nil and isTakenFrom(before, me) then
         return turn:tell(side, me, {kind = "replaced", why = "same_sid"})
     end
-    if placeOf(turn, holder) == nil then
+    local isSeated = placeOf(turn, holder) ~= nil
+    if not isSeated then
         sitAgain(turn, holder, known)
     end
     local ____turn_36 = turn
@@ -1889,13 +1907,15 @@ function ____exports.reclaim(turn, holder, known)
         return
     end
     local place = room[side]
-    if place.sid ~= known.sid or #place.accounts ~= #known.accounts then
+    if place.vouched == true then
         sit(
             turn,
             room,
             side,
             __TS__ObjectAssign({}, me, {sid = known.sid, accounts = known.accounts})
         )
+    elseif isSeated and holder.isStarted and not place.started then
+        clearHold(turn, side, place, "stale")
     end
     if holder.isStarted and not place.started then
         begin(turn, side, place)

@@ -116,7 +116,7 @@ export class Store {
       ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
       took: store?.took ?? (() => {}),
       find: () => findPrimary(redis, timeoutMs),
-      changed: () => this.connectionChanged(),
+      changed: () => connection !== this.careful && this.connectionChanged(),
       failed: (error, url) => void this.attemptFailed(error, url),
       timeRead: (time, answeredAt) => {
         this.origin = time - answeredAt;

@@ -172,13 +172,16 @@ export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   if (before !== undefined && isTakenFrom(before, me)) {
     return turn.tell(side, me, { kind: "replaced", why: "same_sid" });
   }
-  if (placeOf(turn, holder) === undefined) sitAgain(turn, holder, known);
+  const isSeated = placeOf(turn, holder) !== undefined;
+  if (!isSeated) sitAgain(turn, holder, known);
   const { room } = turn;
   if (room === undefined) return;
   const place = room[side];
-  // The store may have the seat by its peer's word only, or have forgotten that its relay began.
-  if (place.sid !== known.sid || place.accounts.length !== known.accounts.length) {
+  if (place.vouched === true) {
     sit(turn, room, side, { ...me, sid: known.sid, accounts: known.accounts });
+  } else if (isSeated && holder.isStarted && !place.started) {
+    // The store forgot that its relay began: what is held was delivered.
+    clearHold(turn, side, place, "stale");
   }
   if (holder.isStarted && !place.started) begin(turn, side, place);
   catchUp(turn, place, side, known);
@@ -214,8 +217,10 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
   if (peer === undefined || place.lastToken >= peer.token || place.seat !== undefined) return;
   turn.tell(side, peer, { kind: "check" });
   if (!turn.isAlive(peer.node)) return;
+  clearHold(turn, side, place, "stale");
   sit(turn, room, side, { ...peer, sid: place.sid, accounts: place.accounts });
   place.started = false;
+  place.vouched = true;
 }
 
 /** What a store knows of a seat, and of what waits for it. */

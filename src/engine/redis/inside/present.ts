@@ -80,8 +80,10 @@ function write(value: unknown, parts: string[]): void {
   } else if ((value as readonly unknown[])[0] === undefined) {
     let before = "{";
     for (const name in value as Record<string, unknown>) {
+      const item = (value as Record<string, unknown>)[name];
+      if (item === undefined) continue;
       parts.push(before, quote(name), ":");
-      write((value as Record<string, unknown>)[name], parts);
+      write(item, parts);
       before = ",";
     }
     parts.push(before === "{" ? "{}" : "}");
