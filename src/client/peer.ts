@@ -176,6 +176,8 @@ export class Peer {
       mail: (payload, seq) => this.opened(payload as Letter, seq),
     };
     this.control.onmessage = (data) => this.controlled(data);
+    // The other page was closed. ICE would show it only after some seconds.
+    this.control.onclose = () => this.state === "connected" && this.enter("reconnecting");
   }
 
   /** For `connect`, once there is a room. */

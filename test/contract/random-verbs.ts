@@ -104,13 +104,13 @@ export const verbsWith = (text: fc.Arbitrary<string>) =>
 export type RandomVerb = ReturnType<typeof verbsWith> extends fc.Arbitrary<infer T> ? T : never;
 
 /** An engine that is asked random verbs, and who sits in it. Tokens and moments stay out of its answers. */
-export class Life {
+export class Life<E extends Engine = Engine> {
   readonly heard: (RecordingListener | RecordingWaiter)[] = [];
   private readonly seats = new Map<string, Seated["seat"][]>();
   private readonly parked = new Map<string, Parked>();
 
   constructor(
-    readonly engine: Engine,
+    readonly engine: E,
     private readonly advance: (ms: number) => void,
     /** The same for all engines that are compared. */
     readonly appIds: readonly AppId[] = Array.from({ length: rooms }, newAppId),
