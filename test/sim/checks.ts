@@ -78,6 +78,8 @@ interface CodeFacts {
   /** The store may have forgotten it. */
   mayBeGone: boolean;
   asked: number;
+  readonly mintedAt: number;
+  redeemedAt: number;
   isRedeemed: boolean;
 }
 
@@ -89,9 +91,13 @@ export class Room {
   /** No socket has had a seat since, ms. */
   emptySince = 0;
   seats = 0;
+  /** The store has been older than it was: it may leave seqs out. */
+  mayRenumber = false;
   /** Acknowledged by a side's clients, the highest. */
   readonly acked: Record<Side, number> = { A: 0, B: 0 };
   readonly history: [atMs: number, who: string, what: string, text: string][] = [];
+  /** A fault that touched a node of its was healed then. */
+  disturbedUntil = 0;
   /** Its people are leaving. */
   isOver = false;
 
@@ -105,17 +111,26 @@ export class Room {
     this.history.push([atMs, who, what, text]);
   }
 
+  /** The last that happened, the middle of every long run of alike left out. */
   report(): string[] {
-    return this.history.slice(-60).map(([at, who, what, text]) => {
+    const lines: string[] = [];
+    let [run, last] = [0, ""];
+    for (const [at, who, what, text] of this.history) {
       const short = text.replace(/x{9,}/, ({ length }) => `x*${length}`).slice(0, 160);
-      return `${clock(at)} ${who} ${what} ${short}`;
-    });
+      const kind = `${who} ${what} ${text.slice(0, 12)}`;
+      run = kind === last ? run + 1 : 1;
+      last = kind;
+      if (run > 3) lines.pop();
+      lines.push(`${clock(at)} ${who} ${what} ${short}${run > 3 ? `  (${run} alike)` : ""}`);
+    }
+    return lines.slice(-60);
   }
 
   /** What may have been kept is not to be counted on any more. */
   forgets(): void {
     for (const mail of this.mails.values()) mail.mayBeLost = true;
     this.acked.A = this.acked.B = 0;
+    this.mayRenumber = true;
   }
 }
 
@@ -139,6 +154,8 @@ const v2Only = new Set([
 ]);
 /** A connection that nothing has disturbed for so long has all that it was promised. */
 const settledMs = 25_000;
+/** By then a sender is told that frames may be lost with what a store forgot. */
+const toldOfLossMs = 8_000;
 /** A frame or mail is there by then. */
 const deliveredMs = 12_000;
 
@@ -158,6 +175,8 @@ export class Checks implements Wiretap {
   constructor(
     private readonly time: Time,
     private readonly limits: CheckLimits,
+    /** One node has everything. */
+    private readonly isAlone: boolean,
   ) {}
 
   fail(check: string, detail: string, room?: Room): void {
@@ -217,8 +236,14 @@ export class Checks implements Wiretap {
 
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
-    if (facts && (status !== 503 || !conn.host.isDraining))
-      this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
+    if (facts === undefined || conn.hasGone || (status === 503 && this.mayRefuse(conn.host)))
+      return;
+    this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
+  }
+
+  private mayRefuse(host: Host): boolean {
+    const disturbedUntil = Math.max(this.disturbedUntil, host.disturbedUntil);
+    return host.isDraining || this.time.now < disturbedUntil;
   }
 
   clientSent(conn: Conn, text: string): void {
@@ -381,12 +406,20 @@ export class Checks implements Wiretap {
 
   /** Between two frames that came from one connection to another, none is lost. */
   private noGap(conn: Conn, sender: Facts, before: Frame, frame: Frame, what: string): void {
-    const lost = sender.unreceived.filter(
-      ({ n, readAt }) => n > before.n && n < frame.n && readAt > conn.openedAt + 2_000,
+    const toldAt = Math.max(conn.openedAt + 2_000, sender.roomFullAt);
+    const lost = sender.unreceived.find(
+      ({ n, readAt }) => n > before.n && n < frame.n && readAt > toldAt && !this.wasFull(readAt),
     );
-    const [first] = lost;
-    if (first === undefined) return;
-    this.fail("frame lost between two", `${what} after ${before.n}: not ${first.n}`, sender.room);
+    if (lost === undefined) return;
+    const gap = { lost, sender, what: `${what} after ${before.n}: not ${lost.n}` };
+    if (this.isAlone) this.lostFrame(gap);
+    else this.time.after(toldOfLossMs, () => this.lostFrame(gap));
+  }
+
+  /** Unless a new room_full has told the sender. */
+  private lostFrame({ lost, sender, what }: { lost: Frame; sender: Facts; what: string }): void {
+    const isTold = sender.roomFullAt > lost.readAt || (lost.conn?.closedAt ?? 0) >= 0;
+    if (!isTold) this.fail("frame lost between two", what, sender.room);
   }
 
   private gotMail(conn: Conn, facts: Facts, said: Record<string, unknown>): void {
@@ -410,7 +443,7 @@ export class Checks implements Wiretap {
     // A plain client's mail may be on its way before its hello is read.
     if (facts.lastSeq === 0 && hello > 0 && party.kind !== "plain") {
       if (seq <= hello) return this.fail("mail again", `${what} after hello ${hello}`, room);
-      if (hello >= room.acked[party.side] && seq > hello + 1) {
+      if (!room.mayRenumber && hello >= room.acked[party.side] && seq > hello + 1) {
         return this.fail("mail left out", `${what} after hello ${hello}`, room);
       }
     }
@@ -452,13 +485,22 @@ export class Checks implements Wiretap {
       this.fail("code minted twice", `for ${known.appId} and ${appId}`);
     }
     const mayBeGone = askedAtMs <= this.forgottenAt;
-    this.codes.set(code, { appId, expiresAtMs, mayBeGone, asked: 0, isRedeemed: false });
+    this.codes.set(code, {
+      appId,
+      expiresAtMs,
+      mayBeGone,
+      asked: 0,
+      mintedAt: askedAtMs,
+      redeemedAt: -1,
+      isRedeemed: false,
+    });
   }
 
   /** Someone asks for the code. */
   redeems(code: string, who: string): (status: number, appId: string) => void {
     const before = this.codes.get(code);
     if (before) before.asked++;
+    const askedAt = this.time.now;
     return (status, appId) => {
       if (status === 429 && who !== "guesser") this.fail("redeem refused", `${who}: 429`);
       if (before === undefined) return;
@@ -469,7 +511,9 @@ export class Checks implements Wiretap {
       if (status !== 200) return;
       if (appId !== before.appId) this.fail("another room", `${appId}, not ${before.appId}`);
       if (before.isRedeemed) this.fail("redeemed twice", `${before.appId}, now by ${who}`);
-      before.isRedeemed = true;
+      before.redeemedAt = this.time.now;
+      // What was answered before it was forgotten may be given once more.
+      before.isRedeemed = askedAt > this.forgottenAt;
     };
   }
 
@@ -490,6 +534,42 @@ export class Checks implements Wiretap {
     for (const code of this.codes.values()) code.mayBeGone = true;
   }
 
+  private fullSince = -1;
+  private fullUntil = -1;
+
+  /** A store that is full takes no frames for other nodes. */
+  full(ms: number): void {
+    this.fullSince = this.time.now;
+    this.fullUntil = this.time.now + ms + 2_000;
+  }
+
+  private wasFull(atMs: number): boolean {
+    return this.fullSince <= atMs && atMs <= this.fullUntil;
+  }
+
+  /** Rooms with somebody on this node. */
+  disturbRoomsOf(host: Host, ms: number): void {
+    for (const [conn, { room }] of this.facts) {
+      if (conn.host === host)
+        room.disturbedUntil = Math.max(room.disturbedUntil, this.time.now + ms);
+    }
+  }
+
+  /** The store is older than it was: what it was told since `sinceMs` may be gone. */
+  forgetsSince(sinceMs: number): void {
+    this.forgottenAt = this.time.now;
+    for (const room of this.rooms.values()) {
+      room.mayRenumber = true;
+      for (const mail of room.mails.values()) {
+        mail.mayBeLost ||= (mail.stored?.atMs ?? mail.readAt + deliveredMs) >= sinceMs;
+      }
+    }
+    for (const code of this.codes.values()) {
+      if (code.mintedAt >= sinceMs) code.mayBeGone = true;
+      if (code.redeemedAt >= sinceMs) code.isRedeemed = false;
+    }
+  }
+
   /** Everything in memory is gone. */
   stateLost(): void {
     this.forgottenAt = this.time.now;
@@ -507,9 +587,10 @@ export class Checks implements Wiretap {
     }
     for (const room of this.rooms.values()) this.auditRoom(room);
     for (const host of hosts) if (!host.process.dead) this.auditHost(host);
+    if (!this.isAlone) this.auditSeats(hosts);
   }
 
-  private isSettled(conn: Conn, forMs: number): boolean {
+  private isSettled(conn: Conn, forMs: number, room?: Room): boolean {
     const { now } = this.time;
     const { disturbedUntil, openedAt, host } = conn;
     const since = Math.max(
@@ -518,14 +599,14 @@ export class Checks implements Wiretap {
       this.disturbedUntil,
       host.process.stoppedUntil,
     );
-    return conn.isOpen && now - since >= forMs;
+    return conn.isOpen && now - Math.max(since, room?.disturbedUntil ?? 0) >= forMs;
   }
 
   private auditConn(conn: Conn, facts: Facts): void {
     const { server } = conn;
     const { now } = this.time;
     const { room, party, seated, unseatedAt } = facts;
-    const quietSince = Math.max(this.disturbedUntil, conn.host.process.stoppedUntil);
+    const quietSince = Math.max(this.disturbedUntil, conn.host.disturbedUntil, room.disturbedUntil);
     if (server?.readyState !== 1) return;
     const asksForSeat = party.kind !== "v2" || facts.joinedAt >= 0;
     const seatlessSince = Math.max(conn.openedAt, facts.joinedAt, unseatedAt, quietSince);
@@ -552,7 +633,8 @@ export class Checks implements Wiretap {
         const isThere = conn.server?.readyState === 1 || conn.client.readyState < 2;
         const facts = this.facts.get(conn);
         if (!isThere || facts === undefined) continue;
-        if (found !== undefined || !this.isSettled(conn, settledMs)) return undefined;
+        const isSettled = this.isSettled(conn, settledMs, room);
+        if (found !== undefined || !isSettled) return undefined;
         found = [conn, facts];
       }
     }
@@ -567,13 +649,17 @@ export class Checks implements Wiretap {
       this.mailArrives(room, conn, facts);
     }
     if (!a || !b) return;
-    const since = Math.max(a[0].openedAt, b[0].openedAt);
-    const pairedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
+    // With a shared store the other side may hear of a seat before its socket is open.
+    const since = Math.max(a[0].openedAt, b[0].openedAt) - (this.isAlone ? 0 : 2_000);
+    const seatedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
     for (const [conn, { roomFullAt, unreceived, progressAt }] of [a, b]) {
       if (roomFullAt < since) this.fail("no room_full", `${conn.id} since ${clock(since)}`, room);
       if (progressAt > this.time.now - deliveredMs) continue;
       const before = this.time.now - deliveredMs;
-      const lost = unreceived.find(({ readAt }) => readAt > pairedAt && readAt < before);
+      const pairedAt = Math.max(seatedAt, roomFullAt);
+      const lost = unreceived.find(
+        ({ readAt }) => readAt > pairedAt && readAt < before && !this.wasFull(readAt),
+      );
       if (lost) this.fail("frame lost", `${lost.n} of ${lost.by}`, room);
     }
   }
@@ -621,14 +707,36 @@ export class Checks implements Wiretap {
   }
 
   private auditHost(host: Host): void {
-    const open = [...host.server.conns].filter((conn) => conn.server?.readyState === 1).length;
+    const conns = [...host.server.conns];
+    const open = conns.filter(({ server }) => server?.readyState === 1).length;
+    // One that is asking for its seat counts already.
     const counted = host.parts.openSockets();
-    if (open !== counted) this.fail("sockets miscounted", `${counted} in place of ${open}`);
-    this.auditLosses(host);
+    if (counted < open || counted > open + host.server.pendingUpgrades) {
+      this.fail("sockets miscounted", `${counted} in place of ${open}`);
+    }
+    if (this.isAlone) this.auditLosses(host);
     for (const [topic, members] of host.server.topics) {
-      if (members.size < 2) continue;
-      const ids = [...members].map(({ conn }) => conn.id).join(", ");
-      this.fail("two holders", ids, this.rooms.get(topic.split("/", 1)[0] ?? ""));
+      if (members.size > 1) this.twoHolders(topic, members);
+    }
+  }
+
+  private twoHolders(topic: string, members: Iterable<{ readonly conn: Conn }>): void {
+    const ids = Array.from(members, ({ conn }) => conn.id).join(", ");
+    this.fail("two holders", ids, this.rooms.get(topic.split("/", 1)[0] ?? ""));
+  }
+
+  /** On several nodes one has to learn of the other. */
+  private auditSeats(hosts: readonly Host[]): void {
+    const holders = new Map<string, { readonly conn: Conn }[]>();
+    for (const { server } of hosts) {
+      for (const [topic, members] of server.topics) {
+        const known = holders.get(topic) ?? [];
+        known.push(...[...members].filter(({ conn }) => this.isSettled(conn, settledMs)));
+        holders.set(topic, known);
+      }
+    }
+    for (const [topic, members] of holders) {
+      if (members.length > 1) this.twoHolders(topic, members);
     }
   }
 }

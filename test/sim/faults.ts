@@ -81,7 +81,11 @@ export function drawFaults(
 export function playFault(world: World, { kind, seed }: Fault): void {
   const draws = chance(seed);
   const ofArrangement = world.arrangement.faults[kind];
-  if (ofArrangement !== undefined) return ofArrangement(draws);
+  if (ofArrangement !== undefined) {
+    for (const room of world.checks.rooms.values())
+      room.note(world.time.now, "*", `fault: ${kind}`);
+    return ofArrangement(draws);
+  }
   const there = [...world.parties].filter(({ hasLeft, conns }) => !hasLeft && conns.length > 0);
   if (there.length === 0) return;
   const party = draws.pick(there);

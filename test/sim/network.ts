@@ -124,6 +124,8 @@ export interface Host {
   readonly core: { readonly engine: Pick<Engine, "sizes"> };
   isListening: boolean;
   readonly isDraining: boolean;
+  /** A fault that touched it alone was healed then. */
+  readonly disturbedUntil: number;
   readonly server: FakeServer;
 }
 
@@ -134,6 +136,8 @@ export class Conn {
   server: ServerSocket | undefined;
   /** When the server took the request; -1 before. */
   openedAt = -1;
+  /** The server has seen the client's end before it was upgraded. */
+  hasGone = false;
   /** The server's end is closed, ms; -1 before. */
   closedAt = -1;
   /** A fault on it was healed then. Infinite: never. */
@@ -464,6 +468,8 @@ export class FakeServer {
   /** Sockets with something published in this turn. */
   dirty: ServerSocket[] = [];
   pendingRequests = 0;
+  /** Requests for a socket among them. */
+  pendingUpgrades = 0;
   readonly topics = new Map<string, Set<ServerSocket>>();
   private readonly asking = new WeakMap<Request, Conn>();
   private readonly addresses = new WeakMap<Request, string>();
@@ -513,7 +519,7 @@ export class FakeServer {
 
   upgrade(request: Request, { data, headers }: Upgrading): boolean {
     const conn = this.asking.get(request);
-    if (conn === undefined || conn.up.isDead) return false;
+    if (conn === undefined || conn.hasGone) return false;
     this.asking.delete(request);
     const window = 4_096 << conn.draws.below(5);
     const socket = new ServerSocket(conn, data, this, window);
@@ -542,7 +548,10 @@ export class FakeServer {
     for (const { kind, text, code } of items) {
       if (kind === "request") this.asked(conn);
       else if (conn.server?.readyState === 1) this.readOne(conn, conn.server, kind, text, code);
-      else if (kind === "end") this.conns.delete(conn);
+      else if (kind === "end" && conn.server === undefined) {
+        conn.hasGone = true;
+        this.conns.delete(conn);
+      }
       drainMicrotasks();
     }
   }
@@ -585,7 +594,9 @@ export class FakeServer {
       headers: { ...handshake, ...offers, ...headers },
     });
     this.asking.set(request, conn);
+    this.pendingUpgrades++;
     void this.fetch(request, conn.address).then((response) => {
+      this.pendingUpgrades--;
       if (response === undefined) return;
       conn.tap.refused(conn, response.status);
       conn.down.put("refused", "", response.status);

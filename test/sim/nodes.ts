@@ -1,12 +1,10 @@
-import { type Clock, steadyNow } from "../../src/base/clock.ts";
+import type { Clock, Random } from "../../src/base/clock.ts";
 import { andThen } from "../../src/base/maybe-promise.ts";
 import type { Config } from "../../src/config/config.ts";
 import { readConfig } from "../../src/config/config.ts";
 import type { Engine, EngineLimits } from "../../src/engine/engine.ts";
-import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
-import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { buildParts, type Core, type Parts } from "../../src/server/parts.ts";
-import { createLog } from "../../src/telemetry/log.ts";
+import { createLog, type Log } from "../../src/telemetry/log.ts";
 // The server loads it when it is first asked for: here that has to be in the same turn.
 import "../../src/telemetry/metrics.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
@@ -42,68 +40,100 @@ export function drawConfig(draws: Chance): Config {
   return read.config;
 }
 
+/** What every part of a simulation stands on. */
+export interface Ground {
+  readonly time: Time;
+  readonly config: Config;
+  readonly draws: Chance;
+  readonly checks: Checks;
+}
+
 /** What outlives a process. */
-interface Machine {
+export interface Machine {
   /** How far its clock is set wrong, ms. */
   clockOffset: number;
 }
 
-/** One process that serves. */
-export class Node implements Host {
+/** A process before it serves. */
+export class Base {
   readonly process: Process = { dead: false, stoppedUntil: 0 };
-  readonly server = new FakeServer();
   readonly tally = new Tally();
   readonly clock: Clock;
-  readonly core: Core;
-  readonly parts: Parts;
-  isListening = true;
-
-  get isDraining(): boolean {
-    return this.core.draining;
-  }
+  readonly config: Config;
+  readonly random: Random;
+  readonly log: Log;
 
   constructor(
-    readonly name: string,
-    private readonly time: Time,
-    config: Config,
-    draws: Chance,
-    private readonly checks: Checks,
+    readonly ground: Ground,
     machine: Machine,
-    engineOf: (base: Omit<Core, "engine">) => Engine,
+    readonly name?: string,
   ) {
+    const { time, config, draws, checks } = ground;
     const startedAt = time.now - draws.below(1_000_000);
+    this.config = config;
+    this.random = draws.below;
     this.clock = {
       now: () => epoch + time.now + machine.clockOffset,
       monotonicMs: () => time.now - startedAt,
       after: (ms, run) => time.after(ms, run, this.process),
       every: (ms, run) => time.every(ms, run, this.process),
     };
-    const log = createLog({
-      level: config.logLevel,
-      write: (line) => this.logged(line),
-      now: this.clock.now,
-    });
-    const base = {
-      ...{ config, log, clock: this.clock, tally: this.tally, node: undefined },
-      ...{ random: draws.below, metricsAgeMs: 0, draining: false },
-      onError: (error: unknown) => {
-        checks.fail("internal error", describe(error));
-      },
+    const write = (line: string) => {
+      if (line.includes(secret)) checks.fail("secret in the log", line);
+      if (line.includes('"level":"error"')) checks.fail("error logged", line);
     };
-    this.core = { ...base, engine: engineOf(base) };
-    this.parts = buildParts(this.core);
-    this.server.serve(this.parts);
-    this.clock.every(1_000, () => andThen(this.core.engine.sweep(), this.parts.watchGuessing));
+    this.log = createLog({ level: config.logLevel, write, now: this.clock.now });
   }
 
-  private logged(line: string): void {
-    if (line.includes(secret)) this.checks.fail("secret in the log", line);
-    if (line.includes('"level":"error"')) this.checks.fail("error logged", line);
+  get limits(): EngineLimits {
+    return { ...this.config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+  }
+
+  readonly dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => {
+    this.tally.drops[reason] += count;
+  };
+}
+
+/** One process that serves. */
+export class Node implements Host {
+  readonly process: Process;
+  readonly tally: Tally;
+  readonly server = new FakeServer();
+  readonly core: Core;
+  readonly parts: Parts;
+  isListening = true;
+  /** A fault that touched it alone was healed then. */
+  disturbedUntil = 0;
+
+  constructor(
+    private readonly base: Base,
+    engine: Engine,
+  ) {
+    const { process, tally, clock, config, random, log, name: node } = base;
+    this.process = process;
+    this.tally = tally;
+    this.core = {
+      ...{ config, log, clock, random, tally, engine, node, metricsAgeMs: 0, draining: false },
+      onError: (error) => base.ground.checks.fail("internal error", describe(error)),
+    };
+    this.parts = buildParts(this.core);
+    this.server.serve(this.parts);
+    clock.every(1_000, () => andThen(engine.sweep(), this.parts.watchGuessing));
+  }
+
+  get isDraining(): boolean {
+    return this.core.draining;
+  }
+
+  disturb(ms: number): void {
+    this.disturbedUntil = Math.max(this.disturbedUntil, this.base.ground.time.now + ms);
   }
 
   /** Stopped and continued, as by SIGSTOP. */
   stop(ms: number): void {
-    this.process.stoppedUntil = Math.max(this.process.stoppedUntil, this.time.now + ms);
+    const until = this.base.ground.time.now + ms;
+    this.process.stoppedUntil = Math.max(this.process.stoppedUntil, until);
+    this.disturb(ms);
   }
 
   crash(isToldToClients: boolean): void {
@@ -116,125 +146,42 @@ export class Node implements Host {
   async drain(spreadMs: number): Promise<void> {
     this.core.draining = true;
     const pass = (ms: number) =>
-      new Promise<void>((resolve) => void this.clock.after(ms, () => resolve()));
+      new Promise<void>((resolve) => void this.base.clock.after(ms, () => resolve()));
     await this.parts.sockets.drain(spreadMs, pass);
     for (let ms = 0; this.server.pendingRequests > 0 && ms < 2_000; ms += 10) await pass(10);
     this.isListening = false;
     this.parts.sockets.stop();
   }
-}
 
-/** How nodes and stores are put together, and what can befall them. */
-export interface Arrangement {
-  readonly nodes: readonly Node[];
-  /** The node that a new connection or request of this client comes to. */
-  route(draws: Chance): Node | undefined;
-  readonly faults: Readonly<Record<string, (draws: Chance) => void>>;
-  /** What is still held although everybody is gone. */
-  leftovers(): string[];
-}
-
-/** One node with everything in its memory, and a state file. */
-export class MemoryArrangement implements Arrangement {
-  nodes: readonly Node[] = [];
-  private readonly machine: Machine = { clockOffset: 0 };
-  private engine!: MemoryEngine;
-  private starts = 0;
-
-  constructor(
-    private readonly time: Time,
-    private readonly config: Config,
-    private readonly draws: Chance,
-    private readonly checks: Checks,
-  ) {
-    this.start([]);
-  }
-
-  /** `state`: the lines of a state file. */
-  private start(state: readonly string[]): void {
-    const limits: EngineLimits = { ...this.config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
-    const name = `node${++this.starts}`;
-    const node = new Node(
-      name,
-      this.time,
-      this.config,
-      this.draws,
-      this.checks,
-      this.machine,
-      (base) => {
-        this.engine = memoryEngine({
-          ...{ now: steadyNow(base.clock), limits },
-          dropped(reason, count) {
-            base.tally.drops[reason] += count;
-          },
-        });
-        for (const line of state) this.engine.restore(recordSchema.parse(JSON.parse(line)));
-        return this.engine;
-      },
-    );
-    this.nodes = [node];
-  }
-
-  get node(): Node {
-    return this.nodes[0] as Node;
-  }
-
-  route(): Node | undefined {
-    return this.node.isListening ? this.node : undefined;
-  }
-
-  readonly faults = {
-    crash: (draws: Chance) => {
-      if (!this.node.isListening) return;
-      this.node.crash(!draws.oneIn(3));
-      this.checks.stateLost();
-      this.comesBackIn(200 + draws.below(4_000), []);
-    },
-    restart: (draws: Chance) => {
-      const { node, engine } = this;
-      if (!node.isListening || node.core.draining) return;
-      this.time.as(node.process, () => {
-        void node.drain(200).then(() => {
-          const state = [...engine.snapshot()].map((record) => JSON.stringify(record));
-          node.crash(true);
-          // Misses of clients are not in the state.
-          this.checks.forgottenAt = this.time.now;
-          this.comesBackIn(50 + draws.below(1_000), state);
-        });
-      });
-    },
-    stop: (draws: Chance) => this.node.stop(100 + draws.below(draws.oneIn(4) ? 30_000 : 3_000)),
-    clock: (draws: Chance) => {
-      this.machine.clockOffset = draws.below(7_200_000) - 3_600_000;
-      this.checks.clockSet();
-    },
-  };
-
-  private comesBackIn(ms: number, state: readonly string[]): void {
-    const savedAt = this.engine.now() - epoch - this.time.now;
-    this.checks.disturb(ms + 8_000);
-    this.time.as({ dead: false, stoppedUntil: 0 }, () => {
-      this.time.after(ms, () => {
-        // What was saved in a future of the clock would live longer by that.
-        this.machine.clockOffset = Math.max(savedAt, this.machine.clockOffset);
-        this.start(state);
-      });
-    });
-  }
-
-  leftovers(): string[] {
-    const { tally, parts } = this.node;
+  /** What it still holds although everybody is gone, by name. */
+  held(): Readonly<Record<string, number>> {
+    const { tally, parts, core } = this;
     const closes = Object.values(tally.closes).reduce((sum, count) => sum + count, 0);
-    const held = {
-      ...this.engine.sizes(),
+    return {
+      ...core.engine.sizes(),
       unclosed: tally.connections - closes,
       bufferedBytes: tally.bufferedBytes,
       pausedSockets: tally.pausedSockets,
       parkedSockets: tally.parkedSockets,
       openSockets: parts.openSockets(),
     };
-    return Object.entries(held)
-      .filter(([, value]) => value !== 0)
-      .map(([name, value]) => `${name} ${value}`);
   }
+}
+
+/** How nodes and stores are put together, and what can befall them. */
+export interface Arrangement {
+  /** Those that live. */
+  readonly nodes: readonly Node[];
+  /** The node that a new connection or request comes to. */
+  route(draws: Chance): Node | undefined;
+  readonly faults: Readonly<Record<string, (draws: Chance) => void>>;
+  /** What is still held although everybody is gone. */
+  leftovers(): string[];
+}
+
+/** What of it is not 0. */
+export function notZero(held: Readonly<Record<string, number>>): string[] {
+  return Object.entries(held)
+    .filter(([, value]) => value !== 0)
+    .map(([name, value]) => `${name} ${value}`);
 }

@@ -10,8 +10,12 @@ export interface Process {
   stoppedUntil: number;
 }
 
+export function newProcess(): Process {
+  return { dead: false, stoppedUntil: 0 };
+}
+
 /** The network and the clients' users: they never stop. */
-export const nature: Process = { dead: false, stoppedUntil: 0 };
+export const nature: Process = newProcess();
 
 interface Event {
   at: number;

@@ -1,6 +1,7 @@
 import type { Side } from "../../src/base/ids.ts";
 import type { Config } from "../../src/config/config.ts";
 import { type Chance, chance } from "../support/chance.ts";
+import { Alone } from "./alone.ts";
 import { Checks, clock, type Failure, parsed, type Room } from "./checks.ts";
 import {
   isZombie,
@@ -11,9 +12,10 @@ import {
   type Surroundings,
   secret,
 } from "./clients.ts";
+import { Cluster } from "./cluster.ts";
 import { drawFaults, type Fault, playFault } from "./faults.ts";
 import { type ClientSocket, Conn, type Dial } from "./network.ts";
-import { type Arrangement, drawConfig, MemoryArrangement } from "./nodes.ts";
+import { type Arrangement, drawConfig } from "./nodes.ts";
 import { strangers } from "./strangers.ts";
 import { Time, withVirtualGlobals } from "./time.ts";
 
@@ -73,8 +75,9 @@ export class World implements Surroundings {
     this.config = drawConfig(draws);
     this.maxFrameBytes = this.config.wsMaxMsgBytes;
     this.maxRoomMs = 3 * this.config.roomTtlMs + this.config.redeemWindowMs * 2 + 60_000;
-    this.checks = new Checks(time, this.config);
-    this.arrangement = new MemoryArrangement(time, this.config, this.draws("nodes"), this.checks);
+    this.checks = new Checks(time, this.config, plan.engine === "memory");
+    const ground = { time, config: this.config, draws: this.draws("nodes"), checks: this.checks };
+    this.arrangement = plan.engine === "memory" ? new Alone(ground) : new Cluster(ground);
     time.uncaught = (error) => this.checks.fail("uncaught error", describe(error));
     time.endOfTurn = () => {
       for (const node of this.arrangement.nodes) node.server.endOfTurn();

@@ -15,7 +15,7 @@ export function at(url: string): RedisTarget {
 
 /** Engines of several nodes on one Redis, with keys of their own and a clock that can be moved. */
 export async function redisNodes(
-  redis: TestRedis,
+  redis: Pick<TestRedis, "url">,
   nodes: number,
   limits: Partial<EngineLimits> = {},
   options: Partial<RedisEngineOptions> = {},
@@ -66,10 +66,11 @@ export async function oneRedisNode(
 
 /** Two nodes: side A is always on the one and side B on the other. */
 export async function redisNodesApart(
-  redis: TestRedis,
+  redis: Pick<TestRedis, "url">,
   limits?: Partial<EngineLimits>,
+  options?: Partial<RedisEngineOptions>,
 ): Promise<EngineUnderTest> {
-  const nodes = await redisNodes(redis, 2, limits);
+  const nodes = await redisNodes(redis, 2, limits, options);
   const [one, two = one] = nodes.engines;
   return { ...nodes, engine: asOne(nodes.engines, (side) => (side === "A" ? one : two)) };
 }

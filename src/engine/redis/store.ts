@@ -14,6 +14,8 @@ export interface StoreOptions {
   readonly random: Random;
   /** Bun's client by default. */
   readonly makeLink?: MakeLink;
+  /** Where the primary is: the sentinels are asked by default. */
+  readonly findPrimary?: typeof findPrimary;
   readonly store?: {
     /** Redis can be asked, and other nodes are heard; or no longer. */
     readonly changed?: (up: boolean) => void;
@@ -115,7 +117,7 @@ export class Store {
     const connection: RedisConnection = new RedisConnection({
       ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
       took: store?.took ?? (() => {}),
-      find: () => findPrimary(redis, timeoutMs),
+      find: () => this.findPrimary(),
       changed: () => connection !== this.careful && this.connectionChanged(),
       failed: (error, url) => void this.attemptFailed(error, url),
       timeRead: (time, answeredAt) => {
@@ -125,6 +127,11 @@ export class Store {
       prepare: async (link) => void this.servers.set(connection, await serverBehind(link)),
     });
     return connection;
+  }
+
+  private findPrimary(): Promise<string> {
+    const { findPrimary: find = findPrimary, redis, timeoutMs } = this.options;
+    return find(redis, timeoutMs);
   }
 
   get isUp(): boolean {
@@ -384,7 +391,7 @@ export class Store {
     if (this.watching) return;
     this.watching = true;
     try {
-      const url = await findPrimary(this.options.redis, this.options.timeoutMs);
+      const url = await this.findPrimary();
       for (const connection of this.all) {
         if (connection.url === undefined || connection.url === url) continue;
         const [old, now] = [nameOf(connection.url), nameOf(url)];

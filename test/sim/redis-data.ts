@@ -1,0 +1,394 @@
+import type { Chance } from "../support/chance.ts";
+
+/** An error reply of Redis. */
+export class RedisRefusal extends Error {
+  readonly code = "ERR_REDIS_SERVER_ERROR";
+}
+
+type StreamId = readonly [ms: number, seq: number];
+class Stream {
+  last: StreamId = [0, 0];
+  entries: [id: StreamId, fields: readonly string[]][] = [];
+}
+/** Members with their scores. */
+class Scores extends Map<string, number> {}
+class Hash extends Map<string, string> {}
+type Value = string | string[] | Set<string> | Scores | Hash | Stream;
+
+interface Kept {
+  readonly value: Value;
+  /** ms by the server's clock. */
+  expiresAt: number;
+}
+
+/** What a command answers: `false` for nothing, as scripts have it. */
+export type Reply = string | number | false | readonly Reply[];
+type Command = (this: RedisData, ...args: string[]) => Reply;
+
+/** What is kept in one Redis, and the commands that the engine uses, as Redis 7 carries them out. */
+export class RedisData {
+  private readonly keys = new Map<string, Kept>();
+  /** What keys held before they were changed, oldest first. */
+  private readonly journal: { atMs: number; key: string; before: Kept | undefined }[] = [];
+  private changedNow = new Set<string>();
+  private journalAt = -1;
+  /** Keys of streams that something was added to. */
+  readonly added = new Set<string>();
+
+  constructor(
+    /** This server's clock, ms since the epoch. */
+    private readonly clock: () => number,
+    private readonly draws: Chance,
+    /** Remembers so many ms of changes, to forget them in a failover; 0: none. */
+    private readonly journalMs: () => number,
+    /** Passes by itself, whatever the clock is set to. */
+    private readonly monotonicMs: () => number,
+  ) {}
+
+  run(command: string, args: readonly (string | number)[]): Reply {
+    const carryOut = (commands as Readonly<Record<string, Command>>)[command];
+    if (carryOut === undefined) throw new Error(`The model knows no ${command}`);
+    return carryOut.apply(this, args.map(String));
+  }
+
+  /** The names of all that is kept. */
+  names(): string[] {
+    return [...this.keys.keys()].filter((key) => this.find(key) !== undefined);
+  }
+
+  flush(): void {
+    for (const key of [...this.keys.keys()]) this.remove(key);
+  }
+
+  /** As a replica has it that was told nothing since. */
+  asOf(atMs: number, clock: () => number): RedisData {
+    const older = new RedisData(clock, this.draws, this.journalMs, this.monotonicMs);
+    for (const [key, kept] of this.keys) older.keys.set(key, copy(kept));
+    for (const { atMs: changedAt, key, before } of [...this.journal].reverse()) {
+      if (changedAt < atMs) break;
+      if (before === undefined) older.keys.delete(key);
+      else older.keys.set(key, copy(before));
+    }
+    return older;
+  }
+
+  // ---- keys ----
+
+  private find(key: string): Kept | undefined {
+    const kept = this.keys.get(key);
+    if (kept === undefined || kept.expiresAt > this.clock()) return kept;
+    this.remove(key);
+    return undefined;
+  }
+
+  private changes(key: string): void {
+    const keepsMs = this.journalMs();
+    if (keepsMs === 0) return;
+    const atMs = this.monotonicMs();
+    if (atMs !== this.journalAt) {
+      this.journalAt = atMs;
+      this.changedNow = new Set();
+      let old = 0;
+      while (old < this.journal.length && (this.journal[old]?.atMs ?? 0) < atMs - keepsMs) old++;
+      if (old > 500) this.journal.splice(0, old);
+    }
+    if (this.changedNow.has(key)) return;
+    this.changedNow.add(key);
+    const before = this.keys.get(key);
+    this.journal.push({ atMs, key, before: before && copy(before) });
+  }
+
+  remove(key: string): boolean {
+    if (!this.keys.has(key)) return false;
+    this.changes(key);
+    return this.keys.delete(key);
+  }
+
+  put(key: string, value: Value, ttlMs = Number.POSITIVE_INFINITY): void {
+    this.changes(key);
+    this.keys.set(key, { value, expiresAt: this.clock() + ttlMs });
+  }
+
+  ttl(key: string): number {
+    const kept = this.find(key);
+    if (kept === undefined) return -2;
+    return Number.isFinite(kept.expiresAt) ? kept.expiresAt - this.clock() : -1;
+  }
+
+  expire(key: string, ttlMs: number): boolean {
+    const kept = this.find(key);
+    if (kept === undefined) return false;
+    this.changes(key);
+    kept.expiresAt = this.clock() + ttlMs;
+    return true;
+  }
+
+  /** The value to read, or undefined. */
+  read<T extends Value>(key: string, kind: abstract new (...args: never[]) => T): T | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || value instanceof kind) return value as T | undefined;
+    throw new RedisRefusal("WRONGTYPE Operation against a key holding the wrong kind of value");
+  }
+
+  /** The value to change; a new one where there is none. */
+  change<T extends Value>(key: string, kind: new () => T): T {
+    const known = this.read(key, kind);
+    if (known !== undefined) {
+      this.changes(key);
+      return known;
+    }
+    const value = new kind();
+    this.put(key, value);
+    return value;
+  }
+
+  text(key: string): string | undefined {
+    const value = this.find(key)?.value;
+    if (value === undefined || typeof value === "string") return value;
+    throw new RedisRefusal("WRONGTYPE Operation against a key holding the wrong kind of value");
+  }
+
+  /** Redis keeps nothing that is empty, but for streams. */
+  dropEmpty(key: string, size: number): void {
+    if (size === 0) this.remove(key);
+  }
+
+  now(): number {
+    return this.clock();
+  }
+
+  pick<T>(from: T[], count: number): T[] {
+    const left = [...from];
+    const picked: T[] = [];
+    while (picked.length < count && left.length > 0) {
+      picked.push(...left.splice(this.draws.below(left.length), 1));
+    }
+    return picked;
+  }
+
+  /** Entries of a stream after `id`. */
+  entriesAfter(key: string, id: string, count: number): [id: string, fields: readonly string[]][] {
+    const stream = this.read(key, Stream);
+    if (stream === undefined) return [];
+    const after = streamId(id);
+    return stream.entries
+      .filter(([at]) => isBefore(after, at))
+      .slice(0, count)
+      .map(([at, fields]) => [idText(at), fields]);
+  }
+}
+
+function copy({ value, expiresAt }: Kept): Kept {
+  return { value: copyOf(value), expiresAt };
+}
+
+function copyOf(value: Value): Value {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value)) return [...value];
+  if (value instanceof Stream) {
+    return Object.assign(new Stream(), { last: value.last, entries: [...value.entries] });
+  }
+  if (value instanceof Scores) return new Scores(value);
+  return value instanceof Hash ? new Hash(value) : new Set(value);
+}
+
+function streamId(text: string): StreamId {
+  const [ms = 0, seq = 0] = text.split("-").map(Number);
+  return [ms, seq];
+}
+
+function idText([ms, seq]: StreamId): string {
+  return `${ms}-${seq}`;
+}
+
+function isBefore([ms, seq]: StreamId, [otherMs, otherSeq]: StreamId): boolean {
+  return ms < otherMs || (ms === otherMs && seq < otherSeq);
+}
+
+/** Members by score, then by name. */
+function sorted(scores: Scores | undefined): [member: string, score: number][] {
+  const all = [...(scores ?? [])];
+  return all.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
+}
+
+function bound(text: string): number {
+  if (text === "-inf") return Number.NEGATIVE_INFINITY;
+  return text === "+inf" ? Number.POSITIVE_INFINITY : Number(text);
+}
+
+/** The part of a list that Redis means by two indexes; negative ones count from its end. */
+function range<T>(list: readonly T[], first: string, last: string): T[] {
+  const at = (index: string) => (Number(index) < 0 ? list.length + Number(index) : Number(index));
+  return list.slice(Math.max(0, at(first)), at(last) + 1);
+}
+
+const commands = {
+  TIME() {
+    const ms = this.now();
+    return [String(Math.floor(ms / 1_000)), String((ms % 1_000) * 1_000)];
+  },
+  PING: () => "PONG",
+  GET(key) {
+    return this.text(key) ?? false;
+  },
+  SET(key, value, ...options) {
+    const before = options.includes("GET") ? (this.text(key) ?? false) : "OK";
+    const ttlMs = options[0] === "PX" ? Number(options[1]) : undefined;
+    this.put(key, value, ttlMs);
+    return before;
+  },
+  DEL(key) {
+    return this.remove(key) ? 1 : 0;
+  },
+  EXISTS(key) {
+    return this.ttl(key) === -2 ? 0 : 1;
+  },
+  PEXPIRE(key, ms) {
+    return this.expire(key, Number(ms)) ? 1 : 0;
+  },
+  PTTL(key) {
+    return this.ttl(key);
+  },
+
+  HGET(key, field) {
+    return this.read(key, Hash)?.get(field) ?? false;
+  },
+  HSET(key, field, value) {
+    this.change(key, Hash).set(field, value);
+    return 1;
+  },
+  HDEL(key, field) {
+    const hash = this.change(key, Hash);
+    const isGone = hash.delete(field);
+    this.dropEmpty(key, hash.size);
+    return isGone ? 1 : 0;
+  },
+  HINCRBY(key, field, by) {
+    const hash = this.change(key, Hash);
+    const sum = Number(hash.get(field) ?? 0) + Number(by);
+    hash.set(field, String(sum));
+    return sum;
+  },
+  HGETALL(key) {
+    return [...(this.read(key, Hash) ?? [])].flat();
+  },
+  HVALS(key) {
+    return [...(this.read(key, Hash)?.values() ?? [])];
+  },
+
+  LLEN(key) {
+    return this.read<string[]>(key, Array)?.length ?? 0;
+  },
+  LRANGE(key, first, last) {
+    return range(this.read<string[]>(key, Array) ?? [], first, last);
+  },
+  LTRIM(key, first, last) {
+    const list = this.change<string[]>(key, Array);
+    list.splice(0, list.length, ...range(list, first, last));
+    this.dropEmpty(key, list.length);
+    return "OK";
+  },
+  RPUSH(key, item) {
+    return this.change<string[]>(key, Array).push(item);
+  },
+
+  SADD(key, member) {
+    const set = this.change<Set<string>>(key, Set);
+    if (set.has(member)) return 0;
+    set.add(member);
+    return 1;
+  },
+  SREM(key, member) {
+    const set = this.change<Set<string>>(key, Set);
+    const isGone = set.delete(member);
+    this.dropEmpty(key, set.size);
+    return isGone ? 1 : 0;
+  },
+  SRANDMEMBER(key, count) {
+    return this.pick([...(this.read<Set<string>>(key, Set) ?? [])], Number(count));
+  },
+  SSCAN(key) {
+    return ["0", [...(this.read<Set<string>>(key, Set) ?? [])]];
+  },
+
+  ZADD(key, score, member) {
+    this.change(key, Scores).set(member, Number(score));
+    return 1;
+  },
+  ZREM(key, member) {
+    const scores = this.change(key, Scores);
+    const isGone = scores.delete(member);
+    this.dropEmpty(key, scores.size);
+    return isGone ? 1 : 0;
+  },
+  ZCARD(key) {
+    return this.read(key, Scores)?.size ?? 0;
+  },
+  ZSCORE(key, member) {
+    const score = this.read(key, Scores)?.get(member);
+    return score === undefined ? false : String(score);
+  },
+  ZRANGE(key, first, last, ...options) {
+    const found = range(sorted(this.read(key, Scores)), first, last);
+    const withScores = options.includes("WITHSCORES");
+    return found.flatMap(([member, score]) => (withScores ? [member, String(score)] : [member]));
+  },
+  ZRANGEBYSCORE(key, min, max, _limit, from, count) {
+    const all = sorted(this.read(key, Scores));
+    const found = all.filter(([, score]) => score >= bound(min) && score <= bound(max));
+    return found.slice(Number(from), Number(from) + Number(count)).map(([member]) => member);
+  },
+  ZREMRANGEBYSCORE(key, min, max) {
+    const known = this.read(key, Scores);
+    const over = sorted(known).filter(([, s]) => s >= bound(min) && s <= bound(max));
+    if (over.length === 0) return 0;
+    const scores = this.change(key, Scores);
+    for (const [member] of over) scores.delete(member);
+    this.dropEmpty(key, scores.size);
+    return over.length;
+  },
+
+  XADD(key, ...args) {
+    const isNew = this.read(key, Stream) === undefined;
+    if (args[0] === "NOMKSTREAM") {
+      if (isNew) return false;
+      args.shift();
+    }
+    const keepsNone = args[0] === "MAXLEN";
+    if (keepsNone) args.splice(0, 2);
+    const [id = "*", ...fields] = args;
+    const stream = this.change(key, Stream);
+    const { last } = stream;
+    const ms = Math.max(this.now(), last[0]);
+    const next: StreamId = id === "*" ? [ms, ms === last[0] ? last[1] + 1 : 0] : streamId(id);
+    if (!isBefore(last, next)) {
+      const problem = "is equal or smaller than the target stream top item";
+      throw new RedisRefusal(`ERR The ID specified in XADD ${problem}`);
+    }
+    stream.last = next;
+    if (keepsNone) stream.entries = [];
+    else stream.entries.push([next, fields]);
+    this.added.add(key);
+    return idText(next);
+  },
+  XTRIM(key, how, value) {
+    const known = this.read(key, Stream);
+    if (known === undefined) return 0;
+    const stream = this.change(key, Stream);
+    const before = stream.entries.length;
+    const least = streamId(value);
+    stream.entries = how === "MINID" ? stream.entries.filter(([id]) => !isBefore(id, least)) : [];
+    return before - stream.entries.length;
+  },
+  XLEN(key) {
+    return this.read(key, Stream)?.entries.length ?? 0;
+  },
+  XSETID(key, id) {
+    this.change(key, Stream).last = streamId(id);
+    return "OK";
+  },
+  XINFO(_, key) {
+    const { last } = this.read(key, Stream) ?? new Stream();
+    return ["last-generated-id", idText(last)];
+  },
+} satisfies Record<string, Command>;
