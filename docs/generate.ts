@@ -1,4 +1,4 @@
-import { type Setting, settingGroups, settings } from "../src/config/config.ts";
+import { type Setting, settingGroups, withoutEffect } from "../src/config/config.ts";
 import { ownMetrics, storeMetrics } from "../src/telemetry/metrics.ts";
 
 // Brings what programs write in the documents up to date: bun docs/generate.ts
@@ -52,9 +52,8 @@ function settingsByGroup(): string {
 }
 
 function settingsWithoutEffect(): string {
-  return settings
-    .filter((setting) => setting.noMeaning !== undefined)
-    .map((setting) => `- ${names(setting)}: ${setting.noMeaning}.`)
+  return withoutEffect
+    .map(({ variables, why }) => `- ${variables.map((one) => `\`${one}\``).join(", ")}: ${why}.`)
     .join("\n");
 }
 

@@ -22,13 +22,16 @@ const { name, version, description, license, repository, engines } = await Bun.f
 ).json();
 
 /** Each with a WebSocket of its own, if it has one, and with that of `ws`. */
-const others = ["ws@8.23.0", "@types/ws@8.18.2", "node22@npm:node@22", "node24@npm:node@24"];
+const others = [
+  ...["ws@8.23.0", "ws7@npm:ws@7.5.10", "@types/ws@8.18.2"],
+  ...["node22@npm:node@22", "node24@npm:node@24"],
+];
+const strict = "--unhandled-rejections=strict";
 const runtimes = [
-  ["node"],
-  ["node_modules/node22/bin/node"],
-  ["node_modules/node24/bin/node"],
-  // Past the trap in the working directory.
-  [process.execPath, "--config=node_modules/nt-signal/bunfig.toml", "--no-env-file"],
+  ["node", strict],
+  ["../node_modules/node22/bin/node", strict],
+  ["../node_modules/node24/bin/node", strict],
+  [process.execPath, strict],
 ];
 
 await build();
@@ -117,9 +120,14 @@ async function serves(folder: string): Promise<void> {
   try {
     const http = await within("the listening line", listening(server.stdout));
     const pair = await walkThrough(http, report);
-    await Bun.write(join(folder, "user.js"), user(http));
+    // Beside the traps: a user's own Bun heeds what lies in its working directory.
+    const home = join(folder, "user");
+    await Bun.write(join(home, "user.js"), user(http));
     for (const runtime of runtimes) {
-      report("client", (await run([...runtime, "user.js"], folder)).trim());
+      report(
+        "client",
+        (await within("it to end", run([...runtime, "user.js"], home), 30_000)).trim(),
+      );
     }
     await typesHold(folder);
     server.kill("SIGTERM");
@@ -148,13 +156,20 @@ async function endsWithNpx(folder: string): Promise<void> {
   report("SIGKILL to npx", "ends the server");
 }
 
-/** From a code to mail and back, on each WebSocket; a server that is away is reported, not thrown. */
+/**
+ * From a code to mail and back, on each WebSocket; a server that is away is reported, not thrown. The
+ * process ends when its clients are closed, though one of them is at a port that says nothing.
+ */
 function user(http: string): string {
   return `import { connect } from "nt-signal-client/peer";
     import { SignalingClient } from "nt-signal-client";
+    import net from "node:net";
     import ws from "ws";
+    import ws7 from "ws7";
     const used = [];
-    for (const [name, WebSocket] of Object.entries({ own: globalThis.WebSocket, ws })) {
+    const silent = net.createServer(() => {}).listen(0, "127.0.0.1").unref();
+    await new Promise((resolve) => silent.once("listening", resolve));
+    for (const [name, WebSocket] of Object.entries({ own: globalThis.WebSocket, ws, ws7 })) {
       if (WebSocket === undefined) continue;
       const away = await new Promise((resolve) => {
         const client = new SignalingClient({ url: "http://127.0.0.1:1", WebSocket, on: {
@@ -168,12 +183,15 @@ function user(http: string): string {
       const b = new SignalingClient({ url: "${http}", WebSocket });
       await b.redeem(code);
       await b.send("from " + name);
+      const unheard = new SignalingClient({
+        url: "http://127.0.0.1:" + silent.address().port, WebSocket,
+      });
+      const ended = Promise.allSettled([unheard.mint(), unheard.send("never")]);
       used.push(name + ": " + (await mail.promise) + ", away " + away);
-      a.close();
-      b.close();
+      for (const client of [a, b, unheard]) client.close();
+      for (const { status } of await ended) if (status !== "rejected") throw new Error(status);
     }
-    console.log(process.version, typeof connect, used.join("; "));
-    process.exit(0);\n`;
+    console.log(process.version, typeof connect, used.join("; "));\n`;
 }
 
 /** For bundlers, and for Node as TypeScript knows it. */

@@ -1,5 +1,5 @@
 import type { Account } from "../base/account.ts";
-import { socketLimits } from "./socket-limits.ts";
+import { socketLedger } from "./socket-limits.ts";
 
 /** How late the runtime may close an idle connection: it looks every 4 s. */
 const closesLateMs = 4_000;
@@ -29,7 +29,7 @@ export function httpConnections({
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
 }) {
-  const limits = socketLimits({ max, perClient });
+  const ledger = socketLedger(max, perClient);
   /** By peer address and port; the one that has been idle for longest is first. */
   const kept = new Map<string, { readonly accounts: readonly Account[]; readonly until: number }>();
   let refused = 0;
@@ -38,7 +38,7 @@ export function httpConnections({
     const known = kept.get(connection);
     if (known === undefined) return;
     kept.delete(connection);
-    limits.closed(known.accounts);
+    ledger.add(known.accounts, -1);
   }
 
   function forgetIdle(now: number): void {
@@ -56,11 +56,11 @@ export function httpConnections({
       ended(connection);
       if (idleMs === 0) return false;
       const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
-      if (isFull || limits.admits(accounts) !== "ok") {
+      if (isFull || ledger.bound(accounts, 1) !== undefined) {
         refused++;
         return false;
       }
-      limits.opened(accounts);
+      ledger.add(accounts, 1);
       kept.set(connection, { accounts, until: now + idleMs + closesLateMs });
       return true;
     },
@@ -73,5 +73,43 @@ export function httpConnections({
     },
     /** Requests so far whose connection was not kept because of a limit. */
     refused: () => refused,
+  };
+}
+
+/**
+ * Requests answered in one turn of the event loop. The runtime hands over all that it has read at
+ * once, so that 20 clients that each wrote thousands of requests in one go (pipelining, RFC 9112
+ * section 9.3.2) kept all others waiting for 2.4 s.
+ */
+export const maxRequestsPerTurn = 128;
+
+/** `afterTurn` calls back when everything that this turn has read was handled. */
+export function turnBudget(afterTurn: (run: () => void) => void) {
+  let taken = 0;
+  let deferred = 0;
+  let end = Promise.withResolvers<void>();
+
+  function turnOver(): void {
+    if (taken > maxRequestsPerTurn) {
+      end.resolve();
+      end = Promise.withResolvers();
+    }
+    taken = 0;
+  }
+
+  return {
+    /**
+     * Undefined while the request may be answered in this turn. Else the end of the turn, to be
+     * awaited first. The runtime ends a connection that has written one more request by then: it
+     * takes no request past one that is not answered yet.
+     */
+    take(): Promise<void> | undefined {
+      if (taken++ === 0) afterTurn(turnOver);
+      if (taken <= maxRequestsPerTurn) return undefined;
+      deferred++;
+      return end.promise;
+    },
+    /** Requests so far that had to wait. */
+    deferred: () => deferred,
   };
 }

@@ -44,6 +44,11 @@ export function steadyNow({ now, monotonicMs }: Pick<Clock, "now" | "monotonicMs
   };
 }
 
+/** UTC, to the millisecond. `ms` since the Unix epoch. */
+export function rfc3339(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
 const pool = new Uint32Array(256);
 let drawn = pool.length;
 

@@ -1,6 +1,7 @@
 import { formatDuration } from "../base/duration.ts";
 import { inUrl, isAnyAddress } from "../base/network.ts";
 import type { Config } from "../config/config.ts";
+import { inUnits } from "../config/formats.ts";
 
 export interface BannerFacts {
   readonly version: string;
@@ -8,28 +9,17 @@ export interface BannerFacts {
   readonly protocol: string;
   /** The port it listens on: never 0. */
   readonly port: number;
-  /** Addresses for other machines, when it listens on all. */
+  /** Addresses for other machines, if it listens on all addresses. */
   readonly lanAddresses: readonly string[];
-  readonly config: Pick<
-    Config,
-    | "host"
-    | "demo"
-    | "redisUrl"
-    | "basePath"
-    | "roomTtlMs"
-    | "codeDigits"
-    | "codeDigitsMax"
-    | "maxRooms"
-    | "wsMaxMsgBytes"
-  >;
+  readonly config: Config;
   readonly warnings: readonly string[];
-  /** Of a certificate that the server made itself. */
+  /** Undefined unless the server made its certificate itself. */
   readonly fingerprint?: string | undefined;
   /** Lines of a QR code of the page, for a phone. */
   readonly qr?: readonly string[];
 }
 
-/** What a terminal shows of a server that has just begun to listen. */
+/** What a terminal shows when the server listens. */
 export function banner(facts: BannerFacts): string {
   const { config, warnings } = facts;
   const { codeDigits, codeDigitsMax } = config;
@@ -43,7 +33,7 @@ export function banner(facts: BannerFacts): string {
     ...(facts.qr?.length ? [...facts.qr, ""] : []),
     `  Engine  ${config.redisUrl === "" ? "memory" : "Redis"}`,
     `  Codes   ${digits} digits, for ${formatDuration(config.roomTtlMs)}`,
-    `  Rooms   ${config.maxRooms} at most, messages of ${config.wsMaxMsgBytes} bytes at most`,
+    `  Rooms   up to ${config.maxRooms.toLocaleString("en")}, messages up to ${inUnits(config.wsMaxMsgBytes)}`,
     ...(facts.fingerprint === undefined ? [] : certificate(facts.fingerprint)),
     "",
     ...(warnings.length === 0 ? [] : [...warnings.map((warning) => `  ! ${warning}`), ""]),
@@ -61,7 +51,7 @@ function certificate(fingerprint: string): readonly string[] {
   ];
 }
 
-/** The URL has the machine's address where there is one: a phone cannot use localhost. */
+/** Prefers the machine's address in the network: a phone cannot use localhost. */
 function invitation(facts: BannerFacts): string {
   const [lan] = facts.lanAddresses;
   const url = pageUrl(lan ?? hosts(facts)[0] ?? facts.config.host, facts);
@@ -80,9 +70,6 @@ function hosts({ config, lanAddresses }: BannerFacts): readonly string[] {
 }
 
 /** The page at one of the addresses. */
-export function pageUrl(
-  host: string,
-  { protocol, config, port }: Pick<BannerFacts, "protocol" | "config" | "port">,
-): string {
+export function pageUrl(host: string, { protocol, config, port }: Omit<BannerFacts, "qr">): string {
   return `${protocol}//${inUrl(host)}:${port}${config.basePath}`;
 }

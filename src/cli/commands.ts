@@ -22,7 +22,7 @@ export interface Command {
   readonly run: (args: readonly string[], env: Env) => Promise<number>;
 }
 
-/** The command that runs when the arguments name none. */
+/** Runs when the arguments do not name a command. */
 export const defaultCommand: Command = serve;
 
 /** All commands but help and version, in the order in which they are shown. */

@@ -1,15 +1,8 @@
 import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
-import {
-  type Config,
-  type Env,
-  problemList,
-  readConfig,
-  type Setting,
-  settings,
-  settingValue,
-} from "../config/config.ts";
+import { type Config, problemList, readConfig, type Setting, settings } from "../config/config.ts";
 import type { Command } from "./commands.ts";
+import { columns } from "./help.ts";
 
 export const config: Command = {
   name: "config",
@@ -17,40 +10,33 @@ export const config: Command = {
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const { text, memory, warnings, exitCode } = configReport(env, args);
-    const output = exitCode === 0 ? process.stdout : process.stderr;
-    output.write(text);
-    if (memory !== undefined) output.write(`\n${memory}\n`);
-    for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
-    return exitCode;
+    const reading = readConfig(env, args);
+    if ("problems" in reading) {
+      const heading = "The server cannot start with these settings:";
+      process.stderr.write(problemList(heading, reading.problems));
+      return 1;
+    }
+    const rows = settings.map((setting) => [
+      setting.variable,
+      effective(setting, reading.config),
+      reading.sources.get(setting.variable) ?? "",
+    ]);
+    const lines = [...columns(rows, ""), "", memoryBounds(reading.config), ""];
+    process.stdout.write(lines.join("\n"));
+    for (const warning of reading.warnings) process.stderr.write(`Warning: ${warning}\n`);
+    return 0;
   },
 };
 
-/** The settings in effect. A secret is shown as `***`. */
-export function configReport(
-  env: Env,
-  args: readonly string[],
-): {
-  /** Lines of variable, value and source; or all problems. */
-  readonly text: string;
-  /** What traffic may make the server hold, in one line. */
-  readonly memory?: string;
-  readonly warnings: readonly string[];
-  readonly exitCode: 0 | 1;
-} {
-  const reading = readConfig(env, args);
-  if ("problems" in reading) {
-    const text = problemList("The server cannot start with these settings:", reading.problems);
-    return { text, warnings: [], exitCode: 1 };
+/** The value in use, in the form an operator would write it; `***` for a secret. */
+function effective(setting: Setting, config: Config): string {
+  const value = config[setting.key];
+  if (Bun.deepEquals(setting.schema.parse(setting.default), value)) {
+    return setting.default === "" ? "(empty)" : setting.default;
   }
-  const rows = settings.flatMap((setting) => {
-    if (setting.noMeaning !== undefined) return [];
-    const source = reading.sources.get(setting.variable) ?? { from: "default" };
-    const from = source.from === "default" ? source.from : `${source.from} ${source.name}`;
-    return [[setting.variable, effective(setting, reading.config), from]];
-  });
-  const memory = memoryBounds(reading.config);
-  return { text: aligned(rows), memory, warnings: reading.warnings, exitCode: 0 };
+  if (setting.secret) return "***";
+  const isDuration = typeof value === "number" && setting.key.endsWith("Ms");
+  return isDuration ? formatDuration(value) : String(value);
 }
 
 /**
@@ -70,25 +56,4 @@ function memoryBounds(values: Config): string {
 
 function mib(bytes: number): string {
   return `${(bytes / 1_048_576).toLocaleString("en", { maximumFractionDigits: 2 })} MiB`;
-}
-
-/** The value in use, in the form an operator would write it. */
-function effective(setting: Setting & { readonly key: string }, config: Config): string {
-  const value = settingValue(config, setting);
-  const byDefault = setting.schema.safeParse(setting.default);
-  const isDefault = byDefault.success && Bun.deepEquals(byDefault.data, value);
-  if (isDefault) return setting.default === "" ? "(empty)" : setting.default;
-  if (setting.secret) return "***";
-  if (typeof value === "number" && setting.key.endsWith("Ms")) return formatDuration(value);
-  if (Array.isArray(value) && value.every((part) => typeof part === "string")) {
-    return value.join(",");
-  }
-  return String(value);
-}
-
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ");
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
 }

@@ -6,9 +6,9 @@ import { inUrl, isAnyAddress, lanAddresses } from "../base/network.ts";
 import type { Config, Env } from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 
-// What makes a server on somebody's own machine easy to reach: from other programs, and from a phone.
+// Makes a server on a developer's machine easy to reach: from other programs, and from a phone.
 
-/** The file holds the port as soon as it is there. Throws `StartError` when it cannot be written. */
+/** The file appears with the port in it, never empty. Throws `StartError` when it cannot be written. */
 export async function writePortFile(path: string, port: number): Promise<void> {
   try {
     await Bun.write(`${path}.${process.pid}`, `${port}\n`);
@@ -37,7 +37,7 @@ export function ownNames(host: string): readonly string[] {
   ];
 }
 
-/** Where what can be made again is kept for this user, by the customs of each system. */
+/** This user's folder for files that can be made again, as each system has it. */
 export function cacheFolder(env: Env): string {
   const given = env["XDG_CACHE_HOME"] ?? "";
   const home = env["HOME"] || homedir();

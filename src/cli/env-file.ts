@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import type { Env } from "../config/config.ts";
 
 /**
@@ -12,14 +13,15 @@ export async function withEnvFile(
   /** Why it cannot be read, in a sentence for the operator. */
   | { readonly fault: string }
 > {
-  const at = argv.findIndex((arg) => arg === "--env-file" || arg.startsWith("--env-file="));
-  if (at === -1) return { env, args: argv };
-  const attached = argv[at]?.startsWith("--env-file=") ?? false;
-  const path = attached ? argv[at]?.slice("--env-file=".length) : argv[at + 1];
+  const options = { "env-file": { type: "string" } } as const;
+  const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
+  const given = tokens.find((token) => token.kind === "option" && token.name === "env-file");
+  if (given?.kind !== "option") return { env, args: argv };
+  const path = given.value;
   if (path === undefined || path === "" || path.startsWith("--")) {
     return { fault: "--env-file needs the path of a file with a VARIABLE=value a line." };
   }
-  const args = argv.toSpliced(at, attached ? 1 : 2);
+  const args = argv.toSpliced(given.index, given.inlineValue ? 1 : 2);
   const text = await Bun.file(path)
     .bytes()
     .then(decode)
@@ -30,8 +32,8 @@ export async function withEnvFile(
   if (typeof variables === "number") {
     return { fault: `Line ${variables} of --env-file ${path} is not VARIABLE=value.` };
   }
-  const given = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
-  return { env: { ...variables, ...Object.fromEntries(given) }, args };
+  const own = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
+  return { env: { ...variables, ...Object.fromEntries(own) }, args };
 }
 
 /** UTF-8, or UTF-16 as PowerShell writes it; a byte order mark is dropped. */
@@ -43,9 +45,8 @@ function decode(bytes: Uint8Array): string {
 
 /**
  * What systemd's EnvironmentFile, Docker and dotenv agree on: a `VARIABLE=value` a line, quotes around
- * a whole value taken off, `export` before it forgiven, lines that begin with `#` or `;` left out,
- * lines ended as on Unix or Windows.
- * The number of the first line that is none of it.
+ * a whole value taken off, `export` before it ignored, lines that begin with `#` or `;` left out,
+ * lines ended as on Unix or Windows. Answers the number of the first line that cannot be read.
  */
 function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
   const variables: Record<string, string> = {};

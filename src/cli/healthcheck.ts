@@ -6,7 +6,7 @@ import type { Command } from "./commands.ts";
 
 const timeoutMs = 3_000;
 
-/** For images that hold nothing but this program, and for units that restart what hangs. */
+/** For images without a shell, and for systemd units that restart a server that hangs. */
 export const healthcheck: Command = {
   name: "healthcheck",
   summary: "Ask the server with the same settings whether it is healthy",
@@ -30,8 +30,8 @@ export const healthcheck: Command = {
 };
 
 /**
- * From now on `fetch` goes through no proxy that the environment names (HTTP_PROXY): it is to reach
- * this machine, or the very server that is examined. It has no option for that.
+ * From now on `fetch` ignores the proxies in the environment (HTTP_PROXY): it has to reach this
+ * machine, or the server that is examined, and has no option for that.
  */
 export function connectDirectly(): void {
   process.env["NO_PROXY"] = "*";
@@ -53,7 +53,7 @@ async function unhealthy(
     const answer = await fetch(url, {
       signal: AbortSignal.timeout(timeoutMs),
       redirect: "manual",
-      // No certificate names a loopback address, and nothing between can read along there.
+      // No certificate names a loopback address, and on loopback there is no third party.
       tls: { rejectUnauthorized: !isLoopback(host) },
     });
     const body = await answer.text();
@@ -71,7 +71,7 @@ function whyNot(error: unknown): string {
   const code = codeOf(error);
   if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "nothing listens there";
   if (code === "ECONNRESET" || code === "ConnectionClosed") {
-    return "the connection was closed; do TLS_CERT_FILE and TLS_KEY_FILE say the same as the server's?";
+    return "the connection was closed; set TLS_CERT_FILE and TLS_KEY_FILE as the server has them";
   }
   return messageOf(error);
 }

@@ -15,11 +15,11 @@ const maxWaiting = 4 * 1_024 * 1_024;
 
 /**
  * Writes lines in order. Bun's own queue is lost when the process exits, so lines wait here while
- * the stream is full: a write that is refused ends the turn, `drain` goes on. (A synchronous write
+ * the stream is full: after a write that is refused, `drain` continues. (A synchronous write
  * to a full pipe would either stop every connection or fail with EAGAIN.)
  *
  * A write that fails loses its lines and those that wait, and nothing else: the next line is tried
- * again, so that a log on a full disk goes on when there is space.
+ * again, so that a log on a full disk continues when there is space.
  */
 export function logOutput(stream: LineStream, clock: Pick<Clock, "after">) {
   const waiting: string[] = [];

@@ -16,9 +16,9 @@ import { logOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
-/** How often lost lines are reported; a log that failed is tried again then at the latest. */
+/** How often lost lines are reported. The report also tries a log again that failed. */
 const reportLostEveryMs = 1_000;
-/** How often a certificate of the server's own is compared with the machine's addresses. */
+/** How often the self-signed certificate is compared with the machine's addresses. */
 const renewEveryMs = 60_000;
 
 /**
@@ -60,12 +60,12 @@ export const serve: Command = {
       await output.flush(flushMs);
       return unwanted.signal.aborted ? 0 : 1;
     }
-    // The executable starts with a higher threshold: what runs once is not worth compiling. Not at
-    // once, or the first answer waits for what is compiled then.
+    // The executable starts with a higher threshold: code that runs once is not worth compiling. A
+    // second later, or the first answer would wait for the compiler.
     systemClock.after(1_000, () => Bun.unsafe.setJITPolicy(1));
     if (greets) output.write(await greeting(config, running, warnings, env));
     else {
-      // Nobody else knows a port that the system chose, and a person at a terminal wants the address.
+      // Logged at any level when the system chose the port, or when a person waits for the address.
       const isAsked = isTerminal || config.port === 0;
       announce(config, running, isAsked ? logAt("info") : log);
     }
@@ -120,10 +120,18 @@ async function startOrExplain(
   env: Env,
   options: ServerOptions,
 ): Promise<Running | undefined> {
+  const { tlsSelfSigned, portFile } = config;
   try {
-    if (!config.tlsSelfSigned) return await startAndTell(config, options);
-    const { fingerprint, ...files } = await ownCertificate(config, env, options.log);
-    return { ...(await startAndTell({ ...config, ...files }, options)), fingerprint };
+    const own = tlsSelfSigned ? await ownCertificate(config, env, options.log) : undefined;
+    const { fingerprint, ...files }: Partial<SelfSigned> = own ?? {};
+    const server = await startServer({ ...config, ...files }, options);
+    try {
+      if (portFile !== "") await writePortFile(portFile, server.port);
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    return { ...server, fingerprint };
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     process.stderr.write(`${error.message}\n`);
@@ -131,19 +139,7 @@ async function startOrExplain(
   }
 }
 
-/** Starts it, and writes down the port that it has. */
-async function startAndTell(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const server = await startServer(config, options);
-  try {
-    if (config.portFile !== "") await writePortFile(config.portFile, server.port);
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
-  return server;
-}
-
-/** A certificate of the server's own, made anew before it ends and when the machine gets other addresses. */
+/** A self-signed certificate; renewed before it expires and when the machine's addresses change. */
 async function ownCertificate(config: Config, env: Env, log: Log): Promise<SelfSigned> {
   const { selfSigned } = await import("../server/self-signed.ts");
   const certificate = () => selfSigned(cacheFolder(env), ownNames(config.host), systemClock);

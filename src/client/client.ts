@@ -163,6 +163,8 @@ export interface Socket {
   onclose: ((event: never) => void) | null;
   send(text: string): void;
   close(): void;
+  /** Only outside of browsers. */
+  terminate?(): void;
 }
 
 export interface ClientOptions {
@@ -241,6 +243,12 @@ interface Request extends Settle<Minted> {
 const maxQueuedFrames = 128;
 const maxQueuedMails = 10_000;
 const mailboxFullRetryMs = 1_000;
+/** An answer that is asked for in doubt. */
+const checkMs = 3_000;
+/** A closing handshake may take so long. */
+const closingMs = 1_000;
+/** How long a call over HTTP may take. */
+const callMs = 10_000;
 /** The other end says that a message of this client is wrong: the next try would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
 const opened = 1;
@@ -346,7 +354,14 @@ export class SignalingClient {
     if (!this.ended) this.connect();
   }
 
-  close(): void {
+  /** Asks the server now whether it can still be reached, for those who have reason to doubt it. */
+  check(): void {
+    if (this.state === "open" || this.state === "online") this.pingIfSilent(0, checkMs);
+  }
+
+  /** `lastMail` goes out at once, ahead of mail that waits; it is lost where there is no connection. */
+  close(lastMail?: unknown): void {
+    if (lastMail !== undefined && this.appId !== undefined) this.transmitMail(newId(), lastMail);
     this.end("closed", "closed", "It was closed.");
   }
 
@@ -421,9 +436,11 @@ export class SignalingClient {
   }
 
   /** A client that only listens asks now and then; any frame is as good an answer as the pong. */
-  private pingIfSilent(): void {
+  private pingIfSilent(
+    pingMs = this.options.pingMs ?? 20_000,
+    answerMs = this.options.answerMs ?? 10_000,
+  ): void {
     clearTimeout(this.pingTimer);
-    const { pingMs = 20_000, answerMs = 10_000 } = this.options;
     this.heard = false;
     this.pingTimer = setTimeout(() => {
       if (this.heard) return this.pingIfSilent();
@@ -445,6 +462,9 @@ export class SignalingClient {
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {};
     socket.close();
+    // `ws` and Bun would wait 30 s for a network that is gone, and their process with them.
+    const cut = setTimeout(() => socket.terminate?.(), closingMs) as { unref?(): void };
+    cut.unref?.();
   }
 
   private end(state: ClientState, code: number | string, detail: string): void {
@@ -552,11 +572,14 @@ export class SignalingClient {
     const [mail] = this.mails;
     if (mail === undefined || this.state !== "online") return;
     const { id, payload } = mail;
-    const to = this.side === "A" ? "B" : "A";
     this.giveUpIn(this.options.answerMs ?? 10_000);
-    if (this.transmitFrame({ type: "send", to, id, payload })) return;
+    if (this.transmitMail(id, payload)) return;
     const most = `The server takes ${this.maxMessageBytes} bytes at most.`;
     this.answered(id, ({ reject }) => reject(new MailError("too_large", most)));
+  }
+
+  private transmitMail(id: string, payload: unknown): boolean {
+    return this.transmitFrame({ type: "send", to: this.side === "A" ? "B" : "A", id, payload });
   }
 
   /** The mail under way is done; the next one follows. */
@@ -670,15 +693,15 @@ interface Problem {
 
 async function post(url: string, body: object): Promise<Answered> {
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) }).catch(
-    () => undefined,
-  );
-  if (answer?.ok) {
+  const call = { method: "POST", headers, body: JSON.stringify(body) };
+  const answer = await fetch(url, { ...call, signal: AbortSignal.timeout(callMs) }).catch(() => {});
+  const content: unknown = await answer?.json().catch(() => {});
+  if (answer?.ok && content) {
     const date = Date.parse(answer.headers.get("date") ?? "");
     const answeredAt = Number.isNaN(date) ? Date.now() : date;
-    return { ...((await answer.json()) as object), answeredAt };
+    return { ...content, answeredAt };
   }
-  const problem = (await answer?.json().catch(() => undefined)) as Partial<Problem> | undefined;
+  const problem = content as Partial<Problem> | undefined;
   const seconds = Number(answer?.headers.get("retry-after") ?? Number.NaN);
   throw new RendezvousError(
     problem?.code ?? "unreachable",

@@ -79,7 +79,12 @@ interface Signal {
 }
 
 /** Data for the mailbox: the peers' own, or the application's. */
-type Letter = { readonly signal: RelayFrame } | { readonly mail: unknown };
+type Letter = { readonly signal: RelayFrame & Signal } | { readonly mail: unknown };
+
+interface Candidate {
+  readonly session: string;
+  readonly candidate: RTCIceCandidateInit | null;
+}
 
 /** A lost path may come back by itself within this. */
 const lostMs = 2_000;
@@ -89,6 +94,7 @@ const mailMs = 150;
 const askAgainMs = 4_000;
 /** How long an answer, and then a connection, may take. */
 const negotiationMs = 20_000;
+const maxEarly = 64;
 /** Without TURN it gets this long, once TURN is to be had. */
 const withoutTurnMs = 1_500;
 /** Between tries of a connection that fails. */
@@ -110,6 +116,7 @@ export async function connect(options: PeerOptions): Promise<Peer> {
       peer.code = minted.code;
       peer.expiresAt = minted.expiresAt;
     }
+    peer.watchNetwork();
     return peer;
   } catch (error) {
     if (options.client === undefined) client.close();
@@ -134,10 +141,13 @@ export class Peer {
   private readonly control = new Channel("", []);
   private readonly channels = new Map([["", this.control]]);
   private session = "";
+  /** It began with an offer in the mail: a later one there may take its place. */
+  private isFromMail = false;
+  /** Of a session whose offer is still on its way. */
+  private earlyCandidates: Candidate[] = [];
   private isPeerThere = false;
   /** An offer is being made: the other side's has to wait (W3C WebRTC, section 10.7). */
   private makesOffer = false;
-  private ignoresOffer = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private reported = false;
   /** Signals are handled one after the other: most of them wait for the browser. */
@@ -152,11 +162,13 @@ export class Peer {
     this.end = resolve;
     client.on = {
       state: (state, why) => {
-        options.on?.server?.(state);
+        this.emit("server", state);
         if (why?.retries === false) this.finish(state as Closed["why"], why);
       },
       welcome: ({ peer }) => {
-        if (!peer && this.side === "A") this.leaveOffer();
+        if (peer) return;
+        if (this.isPeerThere) this.peerLeft();
+        if (this.side === "A") this.leaveOffer();
       },
       peerJoined: () => this.inTurn(() => this.peerJoined()),
       peerLeft: () => this.peerLeft(),
@@ -164,7 +176,13 @@ export class Peer {
       mail: (payload, seq) => this.opened(payload as Letter, seq),
     };
     this.control.onmessage = (data) => this.controlled(data);
-    globalThis.addEventListener?.("online", this.online);
+    // The other page was closed. ICE would show it only after some seconds.
+    this.control.onclose = () => this.state === "connected" && this.enter("reconnecting");
+  }
+
+  /** For `connect`, once there is a room. */
+  watchNetwork(): void {
+    if (this.state !== "closed") globalThis.addEventListener?.("online", this.online);
   }
 
   get side(): Side {
@@ -191,15 +209,17 @@ export class Peer {
   reconnect(): void {
     this.client.reconnect();
     const { connection } = this;
-    if (connection && this.state !== "waiting") this.restartIn(connection, 0);
+    if (connection === undefined || this.state === "closed") return;
+    // The offer that waits in the mail names addresses that this device may not have any more.
+    if (this.state === "waiting") this.open(newSession());
+    else void this.restart(connection);
   }
 
-  /** Says goodbye and ends everything. */
+  /** Says goodbye and ends everything. The other side hears it when it comes back, too. */
   close(): void {
     // By both ways: one of them may be broken.
     this.control.send("bye");
-    this.signal({ type: "sender_ready", bye: true });
-    this.finish("closed");
+    this.client.close({ signal: { type: "sender_ready", bye: true } } satisfies Letter);
   }
 
   // ---- signals ----
@@ -207,14 +227,14 @@ export class Peer {
   /** The other side has arrived, perhaps on a new socket, perhaps as a new page. */
   private peerJoined(): void {
     this.isPeerThere = true;
-    this.options.on?.present?.(true);
-    const { side } = this;
+    this.emit("present", true);
     if (this.state === "waiting") this.enter("connecting");
-    const { connection } = this;
+    const { connection, side } = this;
     if (side === "A") return connection ? this.useTurn(connection) : this.open(newSession());
-    if (connection) return this.signal({ type: "sender_ready" });
     // The offer may be in the mail that is on its way.
-    this.askForOfferIn(mailMs);
+    if (connection === undefined) return this.askForOfferIn(mailMs);
+    this.signal({ type: "sender_ready" });
+    this.describeOffer(connection);
   }
 
   private askForOfferIn(ms: number): void {
@@ -228,7 +248,7 @@ export class Peer {
   /** Its page may have crashed, or only its socket broken: then the control channel answers. */
   private peerLeft(): void {
     this.isPeerThere = false;
-    this.options.on?.present?.(false);
+    this.emit("present", false);
     if (this.control.send("ping")) this.enter("reconnecting");
   }
 
@@ -245,35 +265,46 @@ export class Peer {
   }
 
   private opened(letter: Letter, seq: number): void {
-    if ("signal" in letter) this.inTurn(() => this.received(letter.signal));
+    if ("signal" in letter) this.inTurn(() => this.received(letter.signal, true));
     else this.options.on?.mail?.(letter.mail, seq);
   }
 
-  private async received(frame: RelayFrame): Promise<void> {
+  private async received(frame: RelayFrame, isMail = false): Promise<void> {
     const { session, bye } = frame as Signal;
     if (bye) return this.finish("left");
     if (frame.type === "sender_ready") return this.peerHas(session);
-    if (frame.type === "offer" && session !== undefined && session !== this.session) {
-      // Side A names sessions. What comes of another one is too late.
-      if (this.side === "A") return;
-      this.open(session);
-    }
+    if (session !== this.session && !this.follows(frame, session, isMail)) return;
     const { connection } = this;
-    if (connection === undefined || session !== this.session) return;
+    if (connection === undefined) return;
     if (frame.type === "ice") return this.candidate(connection, frame.candidate);
     await this.described(connection, frame);
+  }
+
+  /** Side A names sessions, by its offers. What comes of an earlier one is too late. */
+  private follows(frame: RelayFrame, session = "", isMail: boolean): boolean {
+    if (this.side === "A") {
+      // Side B has read an old offer: it has to learn of this one.
+      if (frame.type === "answer") this.peerHas(session);
+      return false;
+    }
+    if (frame.type === "ice" && this.earlyCandidates.length < maxEarly) {
+      this.earlyCandidates.push({ session, candidate: frame.candidate });
+    }
+    // What is relayed is younger than mail.
+    if (frame.type !== "offer" || (isMail && this.connection && !this.isFromMail)) return false;
+    this.open(session);
+    this.isFromMail = isMail;
+    return true;
   }
 
   /** Side B says which session it is in, each time it arrives. */
   private peerHas(session: string | undefined): void {
     const { connection } = this;
     if (this.side === "B" || connection === undefined) return;
-    if (session === this.session) {
-      if (/disconnected|failed/.test(connection.connectionState)) connection.restartIce();
-    } else if (connection.signalingState === "have-local-offer" && !connection.remoteDescription) {
-      // It has not read its mail yet, or came without: the same offer again.
-      this.describe(connection);
-    } else this.open(newSession());
+    // It has not read its mail yet, or what was sent to it is lost: the same offer again.
+    if (session === this.session || !connection.remoteDescription) this.describeOffer(connection);
+    else return this.open(newSession());
+    if (/disconnected|failed/.test(connection.connectionState)) connection.restartIce();
   }
 
   /** Perfect negotiation (W3C WebRTC, section 10.7): side B gives way. */
@@ -289,9 +320,11 @@ export class Peer {
     }
     if (type === "answer" && signalingState !== "have-local-offer") return;
     const collides = type === "offer" && (this.makesOffer || signalingState !== "stable");
-    this.ignoresOffer = collides && this.side === "A";
-    if (this.ignoresOffer) return;
+    if (collides && this.side === "A") return;
     await connection.setRemoteDescription({ type, sdp });
+    for (const { session, candidate } of this.earlyCandidates.splice(0)) {
+      if (session === this.session) await this.candidate(connection, candidate);
+    }
     if (type === "answer") return;
     await connection.setLocalDescription();
     this.describe(connection);
@@ -303,6 +336,11 @@ export class Peer {
   ): Promise<void> {
     // Of an offer that was ignored, of another ICE generation, or of a kind that cannot be used here.
     await connection.addIceCandidate(candidate ?? undefined).catch(() => {});
+  }
+
+  /** Once more, when it has no answer. */
+  private describeOffer(connection: RTCPeerConnection): void {
+    if (connection.signalingState === "have-local-offer") this.describe(connection);
   }
 
   private describe({ localDescription }: RTCPeerConnection): void {
@@ -329,16 +367,27 @@ export class Peer {
   /** A new connection in place of the current one. */
   private open(session: string): void {
     this.connection?.close();
-    const Connection = this.options.RTCPeerConnection ?? RTCPeerConnection;
-    const { iceServers: servers } = this.client;
-    const connection = new Connection({ iceServers: servers, ...this.options.rtc });
+    const connection = this.newConnection();
     this.connection = connection;
+    if (connection === undefined) return;
     this.session = session;
-    this.ignoresOffer = false;
     this.reported = false;
     this.listen(connection);
     for (const channel of this.channels.values()) channel.attach(connection);
-    this.options.on?.connection?.(connection);
+    this.emit("connection", connection);
+  }
+
+  /** Ends it all where there is none to be had, because of what `rtc` says for example. */
+  private newConnection(): RTCPeerConnection | undefined {
+    const { iceServers } = this.client;
+    try {
+      const Connection = this.options.RTCPeerConnection ?? RTCPeerConnection;
+      return new Connection({ iceServers, ...this.options.rtc });
+    } catch (error) {
+      const { name, message } = error as Error;
+      this.finish("invalid", { code: name, detail: message, retries: false });
+      return undefined;
+    }
   }
 
   private listen(connection: RTCPeerConnection): void {
@@ -377,14 +426,16 @@ export class Peer {
   }
 
   private changed(connection: RTCPeerConnection): void {
-    clearTimeout(this.timer);
     switch (connection.connectionState) {
       case "connected":
+        clearTimeout(this.timer);
         this.enter("connected");
         void this.report(connection);
         return;
       case "disconnected":
         this.enter("reconnecting");
+        // The same network may be the way to the server.
+        this.client.check();
         this.restartIn(connection, lostMs);
         return;
       case "failed":
@@ -395,7 +446,7 @@ export class Peer {
   private fails(connection: RTCPeerConnection): void {
     if (this.connection !== connection || this.state === "closed") return;
     this.client.report("ice-failed", { reason: "ice-failed" });
-    this.options.on?.failed?.(connection);
+    this.emit("failed", connection);
     if (this.state !== "waiting") this.enter("reconnecting");
     this.restartIn(connection, againMs);
   }
@@ -421,9 +472,9 @@ export class Peer {
       const asked = iceServers(this.options.url, client.appId, this.side);
       client.iceServers = (await asked.catch(() => client)).iceServers;
     }
-    if (this.connection !== connection) return;
+    if (this.connection !== connection || this.state === "closed") return;
     this.configure(connection);
-    // An offer that has no answer yet, perhaps because it was lost, goes once more.
+    // An offer that has no answer yet was perhaps lost.
     if (connection.signalingState === "have-local-offer") this.describe(connection);
     else connection.restartIce();
   }
@@ -453,7 +504,13 @@ export class Peer {
   private enter(state: PeerState): void {
     if (this.state === state || this.state === "closed") return;
     this.state = state;
-    this.options.on?.state?.(state);
+    this.emit("state", state);
+  }
+
+  /** What a listener throws is its own fault: the connection goes on. */
+  private emit<E extends keyof PeerEvents>(event: E, ...said: Parameters<PeerEvents[E]>): void {
+    const { on = {} } = this.options;
+    apart(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
   }
 
   private finish(why: Closed["why"], reason?: Reason): void {
@@ -514,7 +571,7 @@ export class Channel {
   end(): void {
     const { raw } = this;
     this.raw = undefined;
-    if (raw) this.onclose?.();
+    if (raw) apart(() => this.onclose?.());
   }
 }
 
@@ -587,6 +644,17 @@ function idOf(label: string): number {
 /** Tells negotiations apart. It is no secret. */
 function newSession(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+}
+
+/** Reported as if nobody had called it. */
+function apart(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    setTimeout(() => {
+      throw error;
+    });
+  }
 }
 
 /** Promise.withResolvers is younger than Node 20. */

@@ -1,13 +1,23 @@
 import { nearest } from "../base/nearest.ts";
 import { boolean } from "./formats.ts";
-import { type Setting, type SettingError, settings } from "./settings.ts";
+import { type Setting, settings, withoutEffect } from "./settings.ts";
 
-/** The flag of one setting on the command line. */
+/** A flag on the command line. */
 export interface GivenFlag {
   /** As it was written: `--port`, `--no-dev`. */
   readonly flag: string;
-  /** Without space around it. Empty only where the setting's default is. */
+  /** Without space around it. Empty only if the setting's default is. */
   readonly text: string;
+}
+
+interface KnownFlag {
+  readonly variable: string;
+  /** Undefined for a variable without effect. */
+  readonly setting?: Setting;
+  /** Its value when no other is given: true for `--dev`. */
+  readonly alone?: string;
+  /** It cannot be given a value: `--no-dev`, `--quiet`. */
+  readonly isFixed?: boolean;
 }
 
 /** The flag of a variable or alias: `--room-ttl` of `ROOM_TTL`. */
@@ -20,32 +30,20 @@ export function isSwitch(setting: Setting): boolean {
   return setting.schema === boolean;
 }
 
-interface KnownFlag {
-  readonly setting: Setting;
-  /** The value that the flag means by itself, as `--no-dev` does. */
-  readonly ownValue: string | undefined;
+const known = new Map<string, KnownFlag>();
+for (const setting of settings) {
+  const { variable, aliases = [] } = setting;
+  for (const flag of [variable, ...aliases].map(flagOf)) {
+    known.set(flag, { variable, setting, ...(isSwitch(setting) ? { alone: "true" } : {}) });
+    const opposite = `--no-${flag.slice(2)}`;
+    if (isSwitch(setting)) known.set(opposite, { variable, alone: "false", isFixed: true });
+    if (variable === "PORT") known.set("-p", { variable, setting });
+  }
 }
-
-/** Flags beside those of the settings' names: what each is short for. */
-const shorthands: readonly (readonly [flag: string, variable: string, ownValue?: string])[] = [
-  ["-p", "PORT"],
-  ["--quiet", "LOG_LEVEL", "error"],
-];
-
-const known: ReadonlyMap<string, KnownFlag> = new Map([
-  ...shorthands.flatMap(([flag, variable, ownValue]): [string, KnownFlag][] => {
-    const setting = settings.find((one) => one.variable === variable);
-    return setting === undefined ? [] : [[flag, { setting, ownValue }]];
-  }),
-  ...settings.flatMap((setting) =>
-    [setting.variable, ...(setting.aliases ?? [])].flatMap((name): [string, KnownFlag][] => {
-      const flag = flagOf(name);
-      const plain: [string, KnownFlag] = [flag, { setting, ownValue: undefined }];
-      if (!isSwitch(setting)) return [plain];
-      return [plain, [`--no-${flag.slice(2)}`, { setting, ownValue: "false" }]];
-    }),
-  ),
-]);
+known.set("--quiet", { variable: "LOG_LEVEL", alone: "error", isFixed: true });
+for (const variable of withoutEffect.flatMap(({ variables }) => variables)) {
+  known.set(flagOf(variable), { variable });
+}
 
 /**
  * Reads `--port 9000`, `--port=9000`, `--dev`, `--dev=false`, `--no-dev`: one flag for every
@@ -53,56 +51,36 @@ const known: ReadonlyMap<string, KnownFlag> = new Map([
  * value of the flag before it.
  */
 export function readFlags(args: readonly string[]): {
-  /** By the setting's variable. */
+  /** By variable. */
   readonly given: ReadonlyMap<string, GivenFlag>;
-  readonly problems: readonly SettingError[];
+  readonly problems: readonly string[];
 } {
   const given = new Map<string, GivenFlag>();
-  const problems: SettingError[] = [];
+  const problems: string[] = [];
   const waiting = [...args];
   for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
-    const { flag, attached } = split(word);
+    const [, flag = word, attached] = /^(--[^=]*)=(.*)$/s.exec(word) ?? [];
     const meant = known.get(flag);
-    if (meant === undefined) {
-      problems.push({ variable: flag, fault: unknown(flag) });
-      // The next word is its value: it makes no second problem, and may be a secret.
-      const hasValue = flag.startsWith("--") && attached === undefined;
-      if (hasValue && waiting[0]?.startsWith("-") === false) waiting.shift();
-      continue;
-    }
-    const text = textOf(meant, attached, waiting);
-    const earlier = given.get(meant.setting.variable);
-    if (typeof text !== "string") problems.push({ variable: flag, fault: text.fault });
-    else if (earlier === undefined) given.set(meant.setting.variable, { flag, text });
-    else problems.push({ variable: flag, fault: repeated(flag, earlier.flag) });
+    const takesNext = attached === undefined && isValueOf(flag, meant, waiting[0] ?? "--");
+    const text = (takesNext ? waiting.shift() : attached)?.trim() ?? meant?.alone;
+    const earlier = given.get(meant?.variable ?? "")?.flag;
+    if (meant === undefined) problems.push(`${flag}: ${unknown(flag)}`);
+    else if (meant.isFixed && attached !== undefined) {
+      problems.push(`${flag}: takes no value; write ${flagOf(meant.variable)}=${attached}`);
+    } else if (text === undefined || (text === "" && meant.setting?.default !== "")) {
+      problems.push(`${flag}: needs a value: ${meant.setting?.schema.description ?? "any text"}`);
+    } else if (earlier === undefined) given.set(meant.variable, { flag, text });
+    else if (earlier === flag) problems.push(`${flag}: is given twice; keep one of them`);
+    else problems.push(`${flag}: sets the same as ${earlier}; keep one of them`);
   }
   return { given, problems };
 }
 
-function split(word: string): { flag: string; attached: string | undefined } {
-  const at = word.startsWith("--") ? word.indexOf("=") : -1;
-  if (at === -1) return { flag: word, attached: undefined };
-  return { flag: word.slice(0, at), attached: word.slice(at + 1).trim() };
-}
-
-/** Takes the value out of `waiting` where the flag has none attached. */
-function textOf(
-  { setting, ownValue }: KnownFlag,
-  attached: string | undefined,
-  waiting: string[],
-): string | { readonly fault: string } {
-  if (ownValue !== undefined) {
-    if (attached === undefined) return ownValue;
-    return { fault: `takes no value; write ${flagOf(setting.variable)}=${attached}` };
-  }
-  const next = waiting[0];
-  if (attached === undefined && isSwitch(setting)) {
-    const isValue = next !== undefined && boolean.safeParse(next).success;
-    return isValue ? (waiting.shift() ?? "true") : "true";
-  }
-  const text = attached ?? (next?.startsWith("--") ? undefined : waiting.shift()?.trim());
-  if (text !== undefined && (text !== "" || setting.default === "")) return text;
-  return { fault: `needs a value: ${setting.schema.description}` };
+/** Whether `next` is the value of the flag before it. That of an unknown flag may be a secret. */
+function isValueOf(flag: string, meant: KnownFlag | undefined, next: string): boolean {
+  if (meant === undefined) return flag.startsWith("--") && !next.startsWith("-");
+  if (meant.alone !== undefined) return !meant.isFixed && boolean.safeParse(next).success;
+  return !next.startsWith("--");
 }
 
 function unknown(word: string): string {
@@ -112,10 +90,4 @@ function unknown(word: string): string {
     [...known.keys()].filter((flag) => flag.startsWith("--")),
   );
   return `there is no such flag${close === undefined ? "; see --help" : `; did you mean ${close}?`}`;
-}
-
-function repeated(flag: string, earlier: string): string {
-  return flag === earlier
-    ? "is given twice; keep one of them"
-    : `sets the same as ${earlier}; keep one of them`;
 }

@@ -14,23 +14,24 @@ export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 export const kib = 1_024;
 export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
+export const tib = 1_024 * gib;
 
 /**
- * A format from a function that answers undefined for text it cannot take. `fault` describes such
- * text to the operator, in words that follow "must be": it must not repeat the text, which may be a
- * secret.
+ * A format from a function that answers undefined for text it cannot take. `hint` adds to the problem
+ * what is wrong with such text: it must not repeat the text, which may be a secret.
  */
 export function format<T>(
   allowed: string,
   read: (text: string) => T | undefined,
-  fault: (text: string) => string = () => allowed,
+  hint?: (text: string) => string | undefined,
 ): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
       if (value !== undefined) return Object.freeze(value) as T;
-      context.issues.push({ code: "custom", message: fault(text), input: "" });
+      const message = [allowed, hint?.(text) ?? []].flat().join("; ");
+      context.issues.push({ code: "custom", message, input: "" });
       return z.NEVER;
     })
     .describe(allowed);
@@ -38,19 +39,18 @@ export function format<T>(
 
 /** Text that matches as a whole. */
 export function text(pattern: RegExp, allowed: string): Format<string> {
-  return format(allowed, (given) => (pattern.test(given) ? given : undefined));
+  return z.string().regex(pattern, allowed).describe(allowed);
 }
 
 /** Decimal digits only; both bounds are allowed values. */
 export function wholeNumber(min: number, max: number): Format<number> {
-  const fault = `a whole number from ${min} to ${max}`;
-  return format(`from ${min} to ${inWords(max)}`, number(min, max), () => fault);
+  return format(`a whole number from ${min} to ${inWords(max)}`, number(min, max));
 }
 
 /** As `wholeNumber`, of bytes. */
 export function byteCount(min: number, max: number): Format<number> {
-  const fault = `a whole number of bytes from ${min} to ${max} (${inUnits(max)})`;
-  return format(`from ${inUnits(min)} to ${inUnits(max)}`, number(min, max), () => fault);
+  const bounds = `from ${min} to ${max} (${inUnits(max)})`;
+  return format(`a whole number of bytes ${bounds}`, number(min, max));
 }
 
 function number(min: number, max: number): (text: string) => number | undefined {
@@ -67,7 +67,7 @@ function inWords(value: number): string {
 }
 
 /** `16 KiB`, `1 TiB`, `1025 bytes`. */
-function inUnits(bytes: number): string {
+export function inUnits(bytes: number): string {
   let value = bytes;
   for (const unit of ["bytes", "KiB", "MiB", "GiB"]) {
     if (value === 0 || value % 1_024 !== 0) return `${value} ${unit}`;
@@ -78,52 +78,42 @@ function inUnits(bytes: number): string {
 
 /** ms, rounded up to whole ones. The bounds are durations too, and allowed values. */
 export function duration(min: string, max: string): Format<number> {
-  const lowest = boundMs(min);
-  const highest = boundMs(max);
-  const bounds = `from ${formatDuration(lowest)} to ${formatDuration(highest)}`;
+  const [lowest = Number.NaN, highest = Number.NaN] = [min, max].map(parseDuration);
   return format(
-    bounds,
+    `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`,
     (text) => {
       const ms = parseDuration(text) ?? Number.NaN;
       return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
     },
-    (text) =>
-      `a duration ${bounds}${/^\d+$/.test(text) ? `, with its unit: ${text}s, ${text}m` : ""}`,
+    (text) => (/^\d+$/.test(text) ? `with its unit: ${text}s, ${text}m` : undefined),
   );
 }
 
-function boundMs(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined) throw new TypeError(`"${text}" bounds a setting but is no duration`);
-  return ms;
-}
-
-const booleans = new Map([
-  ...["true", "yes", "on", "1"].map((word) => [word, true] as const),
-  ...["false", "no", "off", "0"].map((word) => [word, false] as const),
-]);
+const booleanAllowed = "true or false (also yes, on, 1, and no, off, 0)";
 
 /** Any case. */
-export const boolean: Format<boolean> = format(
-  "true or false (also yes, on, 1, and no, off, 0)",
-  (text) => booleans.get(text.toLowerCase()),
-);
+export const boolean: Format<boolean> = z
+  .stringbool({
+    truthy: ["true", "yes", "on", "1"],
+    falsy: ["false", "no", "off", "0"],
+    error: booleanAllowed,
+  })
+  .describe(booleanAllowed);
 
 /** One of these words, in any case. */
 export function oneOf<const W extends string>(words: readonly W[]): Format<W> {
-  return format(`one of ${words.join(", ")}`, (text) =>
-    words.find((word) => word === text.toLowerCase()),
-  );
+  const allowed = `one of ${words.join(", ")}`;
+  return z.string().toLowerCase().pipe(z.enum(words, allowed)).describe(allowed);
 }
 
+const levelWord = oneOf(logLevels);
+
 /** Any case; "warning" is understood as warn. */
-export const logLevel: Format<(typeof logLevels)[number]> = format(
-  `one of ${logLevels.join(", ")}`,
-  (text) => {
-    const lower = text.toLowerCase();
-    return logLevels.find((level) => level === lower || (level === "warn" && lower === "warning"));
-  },
-);
+export const logLevel: Format<(typeof logLevels)[number]> = z
+  .string()
+  .transform((text) => text.replace(/^warning$/i, "warn"))
+  .pipe(levelWord)
+  .describe(levelWord.description ?? "");
 
 export const listenHost = text(
   /^[^\s/]+$/,
@@ -132,7 +122,7 @@ export const listenHost = text(
 
 export const filePath = text(/^/, "the path of a file");
 
-/** A path that is none of `taken`, without dot segments, and no pattern to a router. */
+/** A path other than those `taken`, without dot segments and the signs of a router's patterns. */
 export function route(taken: readonly string[]): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
@@ -155,15 +145,16 @@ export const proxies: Format<string> = format(
   },
 );
 
-/** A field name (RFC 9110 section 5.1), or none. */
+/** A field name (RFC 9110 section 5.1), or empty. */
 export const headerName = text(/^[\w!#$%&'*+.^`|~-]*$/, "the name of a header");
 
 /** 0 stands for "auto". */
-export const socketCount: Format<number> = format("auto, or from 1 to 10 million", (text) =>
-  text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text),
+export const socketCount: Format<number> = format(
+  "auto, or a whole number from 1 to 10 million",
+  (text) => (text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text)),
 );
 
-/** The prefix of every path, without a slash at its end. Empty, or "/" alone: none. */
+/** The prefix of every path, without a slash at its end. Empty for "/" alone. */
 export const basePath: Format<string> = format(
   'a path like /signal: parts that start with "/", of letters, digits and . _ ~ - only',
   (text) => {
@@ -172,36 +163,28 @@ export const basePath: Format<string> = format(
   },
 );
 
-const tokenAllowed =
-  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding";
-
-/** A bearer token (RFC 6750 section 2.1), or none. */
+/** A bearer token (RFC 6750 section 2.1), or empty. */
 export const token: Format<string> = format(
-  tokenAllowed,
+  "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
   (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
-  (text) => `${tokenAllowed}; character ${text.search(/[^\w.~+/-]/) + 1} is none of them`,
+  (text) => `character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`,
 );
 
 // ---- Web origins and host names ----
 
-const originsAllowed =
-  "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
-  "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// for " +
-  "pages that were opened from a file, or * for all";
-
 /**
- * Web origins in lower case and as browsers write them: `scheme://host` with a port only where it
- * isn't the scheme's own, `scheme://` alone, `host`, `*.host`, or `*`. Blank entries are skipped, but at least one is
- * no blank.
+ * Web origins in lower case and as browsers write them: `scheme://host` with a port unless it is the
+ * scheme's own, `scheme://` alone, `host`, `*.host`, or `*`. Blank entries are skipped.
  */
 export const origins: Format<readonly string[]> = format(
-  originsAllowed,
+  "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
+    "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// " +
+    "for pages opened from a file, or * for all",
   (text) => listOf(text, parseOriginEntry),
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
-    if (wrong.length === 0) return originsAllowed;
     const hints = wrong.map((entry) => JSON.stringify(entry) + hintAbout(entry.toLowerCase()));
-    return `${originsAllowed}; wrong: ${hints.join(", ")}`;
+    return wrong.length === 0 ? undefined : `wrong: ${hints.join(", ")}`;
   },
 );
 
@@ -260,7 +243,7 @@ function hintAbout(entry: string): string {
   return /^wss?:/.test(entry) ? " (the page's own origin is needed: https://…)" : "";
 }
 
-/** Undefined for a host with a port: that is meant for one scheme, which has to be named. */
+/** Undefined for a host with a port: a port belongs to one scheme, which has to be named. */
 function parseHost(text: string): string | undefined {
   const host = text.toLowerCase();
   if (!/^(?:[^/?#@*:\s\\[\]]+|\[[0-9a-f:.]+\])$/.test(host)) return undefined;
@@ -269,15 +252,12 @@ function parseHost(text: string): string | undefined {
 
 // ---- Redis ----
 
-const redisUrlAllowed =
-  "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
-  "password written as %40";
-
 /** Empty: no Redis. */
 export const redisUrl: Format<string> = format(
-  redisUrlAllowed,
+  "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
+    "password written as %40",
   (text) => (text === "" || redisUrlFault(text) === undefined ? text : undefined),
-  (text) => `${redisUrlAllowed}; ${redisUrlFault(text)}`,
+  redisUrlFault,
 );
 
 function redisUrlFault(text: string): string | undefined {
@@ -291,14 +271,10 @@ function redisUrlFault(text: string): string | undefined {
   return "what follows the port is not a database number";
 }
 
-/** `host:port` of each; the port is 26379 where none is given. */
+/** `host:port` of each; the port is 26379 unless one is given. */
 export const redisHosts: Format<readonly string[]> = format(
   "a comma-separated list of host[:port]",
-  (text) => {
-    const hosts = text === "" ? [] : text.split(",").map((host) => hostAndPort(host.trim()));
-    const known = hosts.filter((host) => host !== undefined);
-    return known.length === hosts.length ? known : undefined;
-  },
+  (text) => listOf(text, hostAndPort),
 );
 
 function hostAndPort(text: string): string | undefined {

@@ -15,54 +15,43 @@ const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;
 const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
 const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
 
-const serversAllowed =
-  "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
-  '[{"urls":"stun:stun.example.com"}], with username and credential where one has turn: URLs';
-
 const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
   message: "has a URL that is not a stun: or turn: URL",
 });
 
+const credential = (name: string) =>
+  z.string(`has a ${name} that is not a string`).min(1, `has an empty ${name}`).optional();
+
+const server = z.strictObject(
+  {
+    urls: z.union([url, z.array(url).min(1, "has no urls")], "has no urls"),
+    username: credential("username"),
+    credential: credential("credential"),
+  },
+  {
+    error: ({ code }) =>
+      code === "unrecognized_keys"
+        ? "has other fields than urls, username and credential"
+        : "is not an object",
+  },
+);
+
 const serverList = z.array(
-  z
-    .strictObject(
-      {
-        urls: z.union([url, z.array(url).min(1, "has no urls")], {
-          error: "has no urls",
-        }),
-        username: z
-          .string("has a username that is not a string")
-          .min(1, "has an empty username")
-          .optional(),
-        credential: z
-          .string("has a credential that is not a string")
-          .min(1, "has an empty credential")
-          .optional(),
-      },
-      {
-        error: ({ code }) =>
-          code === "unrecognized_keys"
-            ? "has other fields than urls, username and credential"
-            : "is not an object",
-      },
-    )
-    .refine(
-      ({ urls, username, credential }) => {
-        const turn = [urls].flat().some((text) => turnUrl.test(text));
-        return !turn || (username !== undefined && credential !== undefined);
-      },
-      { message: "has turn: URLs without username and credential" },
-    ),
+  server.refine(
+    ({ urls, username, credential }) => {
+      const hasTurn = [urls].flat().some((text) => turnUrl.test(text));
+      return !hasTurn || (username !== undefined && credential !== undefined);
+    },
+    { message: "has turn: URLs without username and credential" },
+  ),
   "it is not an array",
 );
 
 export const iceServers: Format<readonly IceServer[]> = format(
-  serversAllowed,
-  (text) => {
-    const read = readServers(text);
-    return typeof read === "string" ? undefined : read;
-  },
-  (text) => `${serversAllowed}; ${readServers(text)}`,
+  "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
+    '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
+  (text) => [readServers(text)].find((read) => typeof read !== "string"),
+  (text) => [readServers(text)].find((read) => typeof read === "string"),
 );
 
 /** The servers, or what is wrong with them. */

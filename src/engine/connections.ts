@@ -27,6 +27,9 @@ import {
   type SeatEvent,
 } from "./rules/turn.ts";
 
+/** A seat of this node, or one that only the store has. */
+export type Asker = Holder & SeatAddress;
+
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
   readonly node: string;
@@ -42,7 +45,7 @@ export interface Host {
   turn(
     appId: AppId,
     verb: string,
-    holder: LocalSeat | undefined,
+    holder: Asker | undefined,
     ...args: readonly unknown[]
   ): MaybePromise<unknown>;
   /** Sends a message to another node, in order; it may get lost with the store. */
@@ -131,15 +134,14 @@ type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 const silentMs = 1_500;
 /** A node that is asking answers by then: its own probe ends within 5 s. */
 const askingMs = 6_000;
-/** Seats that ended lately: what is still told to them shows no ghost. */
-const mostEnded = 1_024;
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
 function asStored(answer: SeatVerbs["append"]["answer"]): Appended {
   return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
 }
-const nameOf = ({ appId, side, token }: SeatAddress) => `${appId}/${side}/${token}`;
+/** For what the store finds out when it is asked again. */
+const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
 
@@ -150,7 +152,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
   private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
-  private readonly ended = new Set<string>();
   private names = 0;
 
   constructor(private readonly host: Host) {
@@ -286,7 +287,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         const seat = this.find(appId, side);
         if (seat?.token === token) return this.tell(seat, event);
         const arriving = this.arriving.get(appId);
-        if (arriving === undefined) return this.disown(message);
+        if (arriving === undefined) return this.heardForAbsent(message);
         arriving.early ??= [];
         arriving.early.push(message);
         return;
@@ -305,7 +306,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (!seat.isHeld) return;
     this.end(seat);
     seat.listener.cutOff();
-    void this.leaveQuietly(seat);
+    unheard(this.askAs(seat, "leave"));
   }
 
   /**
@@ -331,16 +332,19 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /**
-   * Something is told to, or kept for, a seat that this node does not have: the store forgot that it was
-   * left, or its taker never got the answer. It is given up.
+   * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
+   * never got the answer. It is given up.
    */
-  disown(to: SeatAddress & { readonly event?: SeatEvent }): void {
-    const { appId, side, token, event } = to;
-    if (event?.kind === "probe") {
-      this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
-    } else if (!this.host.isAlone && (event === undefined || !this.ended.has(nameOf(to)))) {
-      void this.leaveQuietly(new LocalSeat(appId, side, token, deaf, false));
-    }
+  disown({ appId, side, token }: SeatAddress): void {
+    unheard(this.host.turn(appId, "leave", { appId, side, token, isStarted: false }));
+  }
+
+  /** For a seat that is not here: it has ended, as a rule. */
+  private heardForAbsent(message: Extract<Message, { to: "seat" }>): void {
+    const { event } = message;
+    if (event.kind === "check") this.disown(message);
+    if (event.kind !== "probe") return;
+    this.send(event.node, { to: "asker", question: event.question, answer: "dead" });
   }
 
   // ---- asking ----
@@ -372,25 +376,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     });
   }
 
-  /** Runs a verb that needs space for a room; refused, it runs again once what is over is forgotten. */
-  private inSpace<T>(
-    run: () => MaybePromise<T>,
-    isRefused: (answer: T) => boolean,
-  ): MaybePromise<T> {
-    return andThen(run(), (answer) =>
-      isRefused(answer) ? andThen(this.host.sweepIfDue(), run) : answer,
-    );
-  }
-
-  private async leaveQuietly(seat: LocalSeat): Promise<void> {
-    this.noteEnd(seat);
-    try {
-      await this.askAs(seat, "leave");
-    } catch {
-      // The host finds it among the seats of this node when the store can be asked again.
-    }
-  }
-
   // ---- seats come and go ----
 
   private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
@@ -399,10 +384,13 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
     this.arriving.set(appId, arriving);
     arriving.takes++;
+    const ask = () => this.ask(appId, "take", taker, how);
     return andThen(
-      this.inSpace(
-        () => this.ask(appId, "take", taker, how),
-        ({ outcome }) => outcome === "full" || outcome === "share_full",
+      // What is over may take the space that is missing.
+      andThen(ask(), (answer) =>
+        answer.outcome === "full" || answer.outcome === "share_full"
+          ? andThen(this.host.sweepIfDue(), ask)
+          : answer,
       ),
       (answer) => {
         const early = this.noLongerArriving(appId, arriving);
@@ -492,14 +480,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.isHeld = false;
     this.part(seat);
     this.remove(seat);
-    this.noteEnd(seat);
-  }
-
-  private noteEnd(seat: LocalSeat): void {
-    if (this.host.isAlone) return;
-    this.ended.add(nameOf(seat));
-    if (this.ended.size <= mostEnded) return;
-    for (const oldest of this.ended) return void this.ended.delete(oldest);
   }
 
   /** Who is on the other side. */
@@ -549,11 +529,11 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       case "left":
         return this.peerLeft(seat, event.token);
       case "started":
+        // Also of one that is: its place may have been vacant for the store, which held what came.
+        this.relayAll(seat, event.held ?? []);
         if (seat.isStarted) return;
         seat.isStarted = true;
-        this.relayAll(seat, event.held ?? []);
-        this.handOnWaiting(seat);
-        return;
+        return this.handOnWaiting(seat);
       case "frame":
         if (seat.known?.waiting && !seat.isStarted) return void seat.known.waiting.push(event);
         if (!seat.isStarted) this.act(seat, { kind: "started" });
@@ -568,7 +548,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       case "drained":
         return listener.peerDrained();
       case "check":
-        return void this.recheck(seat).catch(() => {});
+        return unheard(this.recheck(seat));
       default:
         event satisfies never;
     }
@@ -651,30 +631,21 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   // ---- who waits for a seat, and is asked about one ----
 
   private park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked> {
-    const name = String(++this.names);
-    const ref = { node: this.host.node, name };
-    this.waiters.set(name, waiter);
-    const parked = this.ask(appId, "park", side, ref);
+    const ref = { node: this.host.node, name: String(++this.names) };
+    const forget = () => this.waiters.delete(ref.name);
+    this.waiters.set(ref.name, waiter);
     return andThen(
-      parked,
+      this.ask(appId, "park", side, ref),
       (times) => {
         if (times > 0) {
-          const unpark = () => {
-            if (!this.waiters.delete(name)) return;
-            void andThen(
-              this.ask(appId, "unpark", side, ref),
-              () => {},
-              () => {},
-            );
-          };
-          return { times, unpark };
+          return { times, unpark: () => forget() && unheard(this.ask(appId, "unpark", side, ref)) };
         }
-        this.waiters.delete(name);
+        forget();
         this.host.after(0, () => waiter.vacant());
         return { times: 1, unpark() {} };
       },
       (error) => {
-        this.waiters.delete(name);
+        forget();
         throw error;
       },
     );
@@ -685,32 +656,26 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (here?.token === token) return (await here.listener.probed()) ? "alive" : "dead";
     if (this.host.isAlone) return "gone";
     const id = String(++this.names);
-    const answered = this.questionOf(id);
+    const answered = Promise.withResolvers<"alive" | "dead" | "gone">();
+    // No answer means dead.
+    let cancel = this.host.after(silentMs, () => settle("dead"));
+    const settle = (answer: ProbeAnswer) => {
+      cancel();
+      if (answer === "asking") {
+        cancel = this.host.after(askingMs, () => settle("dead"));
+        return;
+      }
+      this.questions.delete(id);
+      answered.resolve(answer);
+    };
+    this.questions.set(id, settle);
     try {
-      const asked = await this.ask(appId, "probe", { side, token }, id);
-      if (asked === "gone") this.questions.get(id)?.("gone");
+      if ((await this.ask(appId, "probe", { side, token }, id)) === "gone") settle("gone");
     } catch (error) {
-      this.questions.get(id)?.("gone");
+      settle("gone");
       throw error;
     }
-    return answered;
-  }
-
-  /** The answer to a question that is about to be asked. No answer means dead. */
-  private questionOf(id: string): Promise<"alive" | "dead" | "gone"> {
-    return new Promise((resolve) => {
-      const settle = (answer: ProbeAnswer) => {
-        cancel();
-        if (answer === "asking") {
-          cancel = this.host.after(askingMs, () => settle("dead"));
-          return;
-        }
-        this.questions.delete(id);
-        resolve(answer);
-      };
-      let cancel = this.host.after(silentMs, () => settle("dead"));
-      this.questions.set(id, settle);
-    });
+    return answered.promise;
   }
 
   private async answerProbe(
@@ -723,16 +688,3 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     say((await seat.listener.probed()) ? "alive" : "dead");
   }
 }
-
-/** Hears for a seat that has no connection. */
-const deaf: SeatListener = {
-  relayed: () => true,
-  peerJoined() {},
-  peerLeft() {},
-  peerCongested() {},
-  peerDrained() {},
-  mailStored() {},
-  replaced() {},
-  cutOff() {},
-  probed: () => Promise.resolve(false),
-};

@@ -66,10 +66,10 @@ export interface Sizes {
   /** Of remembered ids, as counted. */
   readonly idBytes: number;
   /**
-   * Of frames that a shared store keeps for as long as they may get lost on their way between two
-   * nodes, as counted: at most `ringTotalBytes`. 0 from memory, where none can.
+   * Of what nodes were told through a shared store and it has not forgotten: at most `streamTotalBytes`,
+   * or 4 MiB a node. 0 from memory.
    */
-  readonly ringBytes: number;
+  readonly streamBytes: number;
 }
 
 // ---- codes ----------------------------------------------------------------------------------
@@ -418,8 +418,8 @@ export interface EngineLimits {
   readonly mailTotalBytes: number;
 }
 
-/** What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way. */
-export function ringTotalBytes({ mailTotalBytes }: EngineLimits): number {
+/** What a shared store may spend, beside `mailTotalBytes`, on what nodes were told and have not read. */
+export function streamTotalBytes({ mailTotalBytes }: EngineLimits): number {
   return Math.floor(mailTotalBytes / 4);
 }
 

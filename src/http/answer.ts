@@ -1,10 +1,10 @@
 /**
- * On every answer: none may be kept by a cache, and as the origin rule has a say in all of them,
- * none may be given to another Origin (Fetch standard, section 3.3.5).
+ * On every answer: caches may not keep it, nor give it to another Origin, for which the origin rule
+ * may answer differently (Fetch standard, section 3.3.5).
  */
 export const commonHeaders = { "Cache-Control": "no-store", Vary: "Origin" } as const;
 
-/** Copied from faster than from an object, and every request has them made. */
+/** Each answer copies them: faster from `Headers` than from an object. */
 const jsonHeaders = new Headers({ "Content-Type": "application/json", ...commonHeaders });
 const ok = { headers: jsonHeaders };
 

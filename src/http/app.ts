@@ -1,50 +1,59 @@
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type HonoRequest } from "hono";
 import type { Client } from "../admission/clients.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
-import { commonHeaders } from "./answer.ts";
+import type { Refusal } from "../telemetry/tally.ts";
+import { answerJson, commonHeaders } from "./answer.ts";
+import { noBody, readAs } from "./body.ts";
+import { type Call, calls, type Services } from "./calls.ts";
 import { type DocumentOptions, documents } from "./documents.ts";
 import { type GuardOptions, guard } from "./guard.ts";
-import { type OperationsOptions, operations } from "./operations.ts";
-import { problem } from "./problem.ts";
-import { type RendezvousOptions, rendezvousRoutes } from "./rendezvous.ts";
+import { type MetricsOptions, metricsRoute } from "./metrics.ts";
+import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
 
 export interface AppOptions
   extends GuardOptions,
-    RendezvousOptions,
-    OperationsOptions,
+    Omit<Services, "refuse">,
+    MetricsOptions,
     DocumentOptions {
+  /** The server is about to stop: it makes no codes that its successor would not know. */
+  readonly draining: () => boolean;
   /** Gets what a handler threw; the client learns nothing of it but 500. */
   readonly onError: (error: unknown) => void;
 }
 
-/** Hono's `env` is who makes the request. */
+/** What Hono hands to every handler as its `env`. */
 export interface HttpEnv {
-  Bindings: Client;
+  Bindings: { readonly client: Client };
 }
 
 interface App {
-  /** The path of the request if it is one that something is at; there are no parameters in them. */
+  /** The path of the request if there is a route for it. Routes have no parameters. */
   routeOf(request: Request): string | undefined;
   fetch(request: Request, client: Client): MaybePromise<Response>;
 }
 
 /**
- * Everything this server answers over HTTP except the upgrade. No request gets past the end of a
- * handler unanswered, and nothing is a 2xx but what is documented as one: clients take any for success.
+ * Everything this server answers over HTTP except the upgrade. Every request is answered, and only
+ * documented answers are a 2xx: clients take any 2xx for success.
  *
- * There is no middleware: Hono calls the only handler of a route at once, but composes several from
- * promises, and that makes a mint two to three times as dear. What holds for all routes stands in
- * `guard`, once around them.
+ * There is no middleware: Hono calls a route's only handler directly, but chains several by promises,
+ * and then a mint costs two to three times as much. What holds for all routes is in `guard`, around
+ * them all.
  */
 export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
+  const { rendezvous, ice, connectionLog, ready, warning } = options;
+  const services: Services = { rendezvous, ice, connectionLog, ready, warning, refuse };
   const app = new Hono<HttpEnv>({ getPath: pathOf });
-  // Outside of the base path: a proxy that publishes it does not publish these with it.
-  app.route("/", operations(options));
-  app.route(`${basePath}/rendezvous`, rendezvousRoutes(options));
-  app.route("/", documents(options));
-  app.notFound(otherwise);
+  for (const call of calls) {
+    // A proxy that publishes the base path does not publish the probes with it.
+    const path = call.isProbe ? call.path : basePath + call.path;
+    app.on(call.method, path, ({ req, env }) => carryOut(call, req, env.client));
+  }
+  metricsRoute(app, options);
+  documents(app, options);
+  app.notFound((context) => otherwise(app, context));
   app.onError((error) => {
     if (error instanceof EngineUnreachable) {
       tally.refusals.unreachable++;
@@ -54,7 +63,7 @@ export function createApp(options: AppOptions): App {
     return problem("internal");
   });
 
-  const handle = (request: Request, client: Client) => app.fetch(request, client);
+  const handle = (request: Request, client: Client) => app.fetch(request, { client });
   const limited = guard(options, handle);
   const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, handle);
@@ -64,30 +73,46 @@ export function createApp(options: AppOptions): App {
       return routes.has(path) ? path : undefined;
     },
     fetch: (request, client) =>
-      (unlimitedPaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
+      (probePaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
   };
 
-  /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
-  function otherwise({ req, env }: Context<HttpEnv>): MaybePromise<Response> {
-    const methods = app.routes.filter(({ path }) => path === req.path).map(({ method }) => method);
-    if (methods.length === 0) return problem("not_found");
-    const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
-    if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
-    if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
-    // Balancers ask these by OPTIONS as well (HAProxy's httpchk does): the status has to be that of GET.
-    if (unlimitedPaths.has(req.path)) return answerAsGet(req.path, env, allow);
-    return new Response(null, { status: 204, headers: { Allow: allow, ...commonHeaders } });
+  async function carryOut(call: Call, req: HonoRequest, client: Client): Promise<Response> {
+    if (options.draining() && call.problems.includes("draining")) {
+      return refuse("draining", "draining");
+    }
+    const read = call.body === undefined ? noBody : await readAs(call.body, req.raw);
+    if ("fault" in read) return refuse("bad_request", read.fault, { detail: read.detail });
+    const answer = await call.handle({ req, client, body: read.body }, services);
+    return answer instanceof Response ? answer : answerJson(answer);
   }
 
-  async function answerAsGet(path: string, client: Client, allow: string): Promise<Response> {
-    const answer = await handle(new Request(`http://localhost${path}`), client);
-    answer.headers.set("Allow", allow);
-    return answer;
+  function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
+    tally.refusals[counted]++;
+    return problem(code, options);
   }
 }
 
-/** Who asks these, such as a balancer, must not take a busy server for a dead one. */
-const unlimitedPaths: ReadonlySet<string> = new Set(["/healthz", "/readyz"]);
+/** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */
+function otherwise(app: Hono<HttpEnv>, { req, env }: Context<HttpEnv>): MaybePromise<Response> {
+  const methods = app.routes.filter(({ path }) => path === req.path).map(({ method }) => method);
+  if (methods.length === 0) return problem("not_found");
+  const allow = [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ");
+  if (req.method !== "OPTIONS") return problem("method_not_allowed", { allow });
+  if (isPreflight(req.raw)) return answerPreflight(req.raw.headers, allow);
+  if (!probePaths.has(req.path)) {
+    return new Response(null, { status: 204, headers: { Allow: allow, ...commonHeaders } });
+  }
+  // Balancers may ask by OPTIONS (HAProxy's httpchk does): the status has to be that of GET.
+  return andThen(app.fetch(new Request(`http://localhost${req.path}`), env), (answer) => {
+    answer.headers.set("Allow", allow);
+    return answer;
+  });
+}
+
+/** Never limited: a balancer must not take a busy server for a dead one. */
+export const probePaths: ReadonlySet<string> = new Set(
+  calls.filter(({ isProbe }) => isProbe).map(({ path }) => path),
+);
 
 /**
  * The path of a request as Bun has it: dot segments are resolved, `%2e` ones too (`/a/../healthz` is
@@ -122,7 +147,7 @@ function allowedHeaders(asked: string): string {
 
 /**
  * A preflight's answer, good for 10 minutes: the methods of the path, and every header that the page
- * wants to send. Tracing libraries add some, and none changes what a call does.
+ * wants to send. Tracing libraries add headers, which change nothing here.
  */
 function answerPreflight(asked: Headers, allow: string): Response {
   const headers = new Headers({

@@ -1,14 +1,39 @@
+import type { z } from "zod";
 import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { ProblemCode } from "./problem.ts";
 
 /** Longer bodies are not read; bytes. */
 const maxBodyBytes = 4096;
 
+type Read =
+  | { readonly body: unknown }
+  | { readonly fault: ProblemCode; readonly detail: string | undefined };
+
+export const noBody: Read = { body: undefined };
+
 /**
- * The request's body as text: empty where there is none, or its client went away before its end.
- * Undefined when it is longer than 4096 bytes, whether that was announced or not; no more than that
- * and a network packet is ever held. Never rejects.
+ * The body of a request, parsed and checked, or what is wrong with it. Without a `fault`, which describes
+ * the body that is expected, nothing is wrong with any: `body` is then undefined.
  */
-export function readBody(request: Request): MaybePromise<string | undefined> {
+export async function readAs(
+  { schema, fault: detail }: { readonly schema: z.ZodType; readonly fault?: string },
+  request: Request,
+): Promise<Read> {
+  const isStrict = detail !== undefined;
+  const isType = isJson(request.headers.get("content-type"));
+  if (isStrict && !isType) return { fault: "not_json", detail: undefined };
+  const text = await readBody(request);
+  if (isStrict && text === undefined) return { fault: "body_too_large", detail: undefined };
+  const { success, data } = schema.safeParse(parseJson(text ?? ""));
+  return success || !isStrict ? { body: data } : { fault: "malformed", detail };
+}
+
+/**
+ * The request's body as text; empty if there is no body, or if the client left before its end.
+ * Undefined if it is longer than 4096 bytes, announced or not; no more than that and a network packet
+ * is ever held. Never rejects.
+ */
+function readBody(request: Request): MaybePromise<string | undefined> {
   const announced = request.headers.get("content-length");
   if (announced === null) {
     return request.body === null ? "" : readStream(request.body).catch(cutOff);
@@ -33,12 +58,12 @@ async function readStream(body: AsyncIterable<Uint8Array>): Promise<string | und
 }
 
 /** `application/json` with or without parameters (RFC 9110 section 8.3). */
-export function isJson(contentType: string | null): boolean {
+function isJson(contentType: string | null): boolean {
   return contentType?.split(";", 1)[0]?.trim().toLowerCase() === "application/json";
 }
 
-/** Undefined, which JSON has no word for, when the text is none. */
-export function parseJson(text: string): unknown {
+/** Undefined if the text is not JSON: no JSON text means undefined. */
+function parseJson(text: string): unknown {
   if (text === "") return undefined;
   try {
     return JSON.parse(text);

@@ -13,10 +13,10 @@ export interface GuardOptions {
 }
 
 /**
- * Lets `handle`, be it the HTTP routes or the upgrade, see a request only while its client and the
- * site it is of ask seldom enough, and only from allowed origins, whose pages may read the answer
- * whatever it is: CORS (Fetch standard, section 3.3) without credentials. What the origin rule refuses
- * has counted towards the rate.
+ * Passes a request on to `handle` (the HTTP routes or the upgrade) only while its client and that
+ * client's site are within their rate, and only from allowed origins. Pages of those may read every
+ * answer: CORS (Fetch standard, section 3.3) without credentials. A request with a refused origin
+ * counts towards the rate too.
  */
 export function guard<Server, Answer extends Response | undefined>(
   { limiter, allowsOrigin, tally }: GuardOptions,

@@ -1,6 +1,6 @@
 import { commonHeaders } from "./answer.ts";
 
-// When to come back, where nothing more exact is known.
+// Usual waits before the next try.
 /** By then a successor listens, or a balancer has noticed. */
 const drainingMs = 1_000;
 /** Most outages of a store are restarts. */
@@ -8,9 +8,9 @@ const unreachableMs = 2_000;
 const fullMs = 10_000;
 
 /**
- * Every fault a request can meet: its status, that status' own phrase (RFC 9110 section 15), its
- * meaning in a sentence for people and, where waiting helps, how long as a rule. The names are the
- * stable `code` clients may act upon.
+ * Every fault of a request: its status, the phrase of that status (RFC 9110 section 15), a sentence
+ * for people and, if waiting helps, the usual wait. The names are the stable `code` that clients may
+ * act upon.
  */
 const problems = {
   malformed: [400, "Bad Request", "The request cannot be understood."],
@@ -92,9 +92,9 @@ export function statusOf(code: ProblemCode): number {
 }
 
 export interface ProblemOptions {
-  /** What is wrong with this very request, in place of the general sentence. Never a cause or secret. */
-  readonly detail?: string;
-  /** In place of the rule. Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
+  /** What is wrong with this request, in place of the general sentence. Never a cause or secret. */
+  readonly detail?: string | undefined;
+  /** In place of the usual wait. Sent in whole seconds, rounded up, at least 1 (RFC 9110 section 10.2.3). */
   readonly retryAfterMs?: number;
   /** For Allow. */
   readonly allow?: string;
@@ -104,7 +104,7 @@ export interface ProblemOptions {
 export class ProblemResponse extends Response {
   constructor(
     readonly code: ProblemCode,
-    /** What is wrong with this very request; undefined where the code says it all. */
+    /** What is wrong with this request; undefined if the code says it all. */
     readonly detail: string | undefined,
     body: string,
     init: ResponseInit,

@@ -352,7 +352,7 @@ export type ServerFrameType = keyof typeof serverFrames;
 export type FieldsOf<T extends ServerFrameType> = Immutable<
   z.output<z.ZodObject<(typeof serverFrames)[T]["fields"]>>
 >;
-type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
+export type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 
 /** Why a client's frame was ignored, or a room refused: stable names. */
 export type FrameFault = FieldsOf<"error">["code"];

@@ -5,20 +5,20 @@ import type { MemoryEngine } from "../engine/memory/memory.ts";
 import type { StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";
 
-/** How long a predecessor may need beyond its drain to write the state. */
+/** How long a predecessor may need to write the state, after its drain. */
 const predecessorMs = 5_000;
 
-/** For codes, of which each takes less than 512 bytes. */
+/** For codes, at less than 512 bytes each. */
 const codesBytes = 2 ** 30;
 
-/** JSON has at most six bytes for one of a mail; a room without its mail takes less than 4 KiB. */
+/** JSON takes at most six bytes for one byte of mail; a room without mail takes less than 4 KiB. */
 function mostStateBytes({ mailTotalBytes, maxRooms }: Config): number {
   return codesBytes + 4_096 * maxRooms + 6 * mailTotalBytes;
 }
 
 export interface Restored {
   readonly engine: MemoryEngine;
-  /** Undefined where the state is not saved. */
+  /** Undefined if the state is not saved. */
   readonly stateFile: StateFile | undefined;
 }
 
@@ -70,7 +70,7 @@ export async function listenOrPutBack<T>(
   }
 }
 
-/** Saves the state for the successor. False where it can't be written, which is logged. */
+/** Saves the state for the successor. False if it can't be written, which is logged. */
 export async function saveState(file: StateFile, engine: MemoryEngine, log: Log): Promise<boolean> {
   try {
     await file.save(engine.snapshot());

@@ -5,8 +5,8 @@ import type { Config } from "../config/config.ts";
 import type { Tls } from "./tls.ts";
 
 /**
- * Throws a `StartError` for a name that does not resolve. Bun's own error for one can be any: it
- * shows whatever error its thread met last.
+ * Throws a `StartError` for a name that does not resolve. Bun's own error may be an unrelated one: the
+ * last that its thread had.
  */
 export async function checkHost(host: string): Promise<void> {
   if (isIP(host) !== 0) return;
@@ -23,9 +23,9 @@ export async function checkHost(host: string): Promise<void> {
 
 /**
  * The server's listening sockets: one, and one more after each change of certificate, because Bun
- * cannot change it on a socket that listens. The older ones end with their last connection.
+ * cannot change it on a listening socket. Older ones end with their last connection.
  * `serve` opens a server; with `reusePort` another one may listen on the same port. Throws a
- * `StartError` for what a setting can cure.
+ * `StartError` if a setting can cure it.
  */
 export function listen<Data>(
   { host, port }: Pick<Config, "host" | "port">,
@@ -76,7 +76,7 @@ export function listen<Data>(
   };
 }
 
-/** What an error from listening means to the operator. Undefined for one that no setting can cure. */
+/** What an error from listening means to the operator. Undefined if no setting can cure it. */
 export function listenFault(
   error: unknown,
   { host, port }: Pick<Config, "host" | "port">,
@@ -102,9 +102,9 @@ export function listenFault(
         "or give the program the capability CAP_NET_BIND_SERVICE.",
     );
   }
-  // A name that stops resolving after `checkHost` comes with any code.
+  // A name that stopped resolving after `checkHost` can have any code.
   return new StartError(
     `Cannot listen on HOST=${JSON.stringify(host)}, port ${port} (${code}). ` +
-      "Set HOST to an address of this machine: 0.0.0.0 for all of IPv4, :: for all there are.",
+      "Set HOST to an address of this machine: 0.0.0.0 for all of IPv4, :: for IPv6 and IPv4.",
   );
 }

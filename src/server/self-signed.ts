@@ -8,7 +8,7 @@ import { parseAddress } from "../base/address.ts";
 import { type Clock, cryptoRandom } from "../base/clock.ts";
 import { messageOf, StartError } from "../base/errors.ts";
 
-/** Where the pair lies, and by what a person knows it. */
+/** The files of certificate and key, and how a person recognises the certificate. */
 export interface SelfSigned {
   readonly tlsCertFile: string;
   readonly tlsKeyFile: string;
@@ -16,16 +16,16 @@ export interface SelfSigned {
   readonly fingerprint: string;
 }
 
-/** Browsers take one for longer only from an authority (825 days at most). */
+/** Browsers accept longer ones from authorities only. */
 const validMs = 365 * 86_400_000;
 const renewedBeforeMs = 30 * 86_400_000;
-/** Names and addresses of before stay in it, so that a notebook's two networks share a certificate. */
+/** Earlier names and addresses stay in it: a notebook in two networks keeps one certificate. */
 const maxNames = 32;
 
 /**
- * The certificate in `folder` for these host names and addresses: the one of before while it holds for
- * at least 30 days and names them all, else a new one. The folder and the key are for this user alone.
- * Throws `StartError` when they cannot be kept there.
+ * The certificate in `folder` for these host names and addresses. It is replaced by a new one if it
+ * lacks a name or ends within 30 days. Only this user may read the folder and the key.
+ * Throws `StartError` if the folder cannot be written to.
  */
 export async function selfSigned(
   folder: string,
@@ -46,7 +46,7 @@ export async function selfSigned(
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await chmod(folder, 0o700);
-    // The key first: whoever finds one of before beside it makes both anew.
+    // The key first: a start that finds the old certificate beside it makes both again.
     await put(tlsKeyFile, key);
     await put(tlsCertFile, cert);
   } catch (error) {
@@ -58,7 +58,7 @@ export async function selfSigned(
   return { tlsCertFile, tlsKeyFile, fingerprint: new X509Certificate(cert).fingerprint256 };
 }
 
-/** The certificate, where its key is there and no one else may read it. */
+/** The certificate, if its key is there and only this user may read it. */
 async function usable(certFile: string, keyFile: string): Promise<X509Certificate | undefined> {
   try {
     const { mode } = await stat(keyFile);
@@ -71,7 +71,7 @@ async function usable(certFile: string, keyFile: string): Promise<X509Certificat
   }
 }
 
-/** Of `DNS:localhost, IP Address:127.0.0.1` the names and addresses. */
+/** The names and addresses in `DNS:localhost, IP Address:127.0.0.1`. */
 function namesIn({ subjectAltName = "" }: X509Certificate): readonly string[] {
   return subjectAltName.split(", ").map((name) => canonical(name.replace(/^[\w ]+:/, "")));
 }
@@ -80,7 +80,7 @@ function canonical(name: string): string {
   return parseAddress(name) ?? name.toLowerCase();
 }
 
-/** In place at once, and never readable by others. */
+/** Replaces the file in one step. Other users can never read it. */
 async function put(path: string, text: string): Promise<void> {
   const fresh = `${path}.${process.pid}`;
   await rm(fresh, { force: true });
@@ -96,14 +96,14 @@ async function newCertificate(names: readonly string[], now: number) {
   const certificate = new pkijs.Certificate();
   certificate.version = 2;
   const serial = Uint8Array.from({ length: 16 }, () => cryptoRandom(256));
-  // A positive number, and one that needs all its bytes.
+  // A positive number that fills all of its bytes.
   serial[0] = 0x40 | cryptoRandom(0x40);
   certificate.serialNumber = new Integer({ valueHex: serial.buffer });
   const value = new Utf8String({ value: "nt-signal on this machine" });
   const commonName = new pkijs.AttributeTypeAndValue({ type: "2.5.4.3", value });
   certificate.issuer.typesAndValues.push(commonName);
   certificate.subject.typesAndValues.push(commonName);
-  // Clocks of other devices may be behind.
+  // Clocks of other devices may be slow.
   certificate.notBefore.value = new Date(now - 86_400_000);
   certificate.notAfter.value = new Date(now + validMs);
   certificate.extensions = [

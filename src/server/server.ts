@@ -10,7 +10,6 @@ import { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
-import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, listen } from "./listeners.ts";
 import { buildParts, type Core, type Parts } from "./parts.ts";
 import type { Tls } from "./tls.ts";
@@ -34,27 +33,27 @@ export interface RunningServer {
   /** Reads the certificate's files again. */
   reloadTls(): Promise<void>;
   /**
-   * Turns new work away, sends every peer off, finishes what is in flight, saves what a successor
-   * needs, and frees the port. False when that could not be saved, which is logged.
+   * Refuses new work, closes every peer, answers the requests in flight, saves the state for a
+   * successor, and frees the port. False if the state could not be saved, which is logged.
    */
   stop(): Promise<boolean>;
 }
 
 /** How often what has expired is collected. */
 const sweepEveryMs = 1_000;
-/** Alone, a server sends its peers away at once: they give up trying after some seconds. */
+/** A single server closes its peers quickly: they stop retrying after some seconds. */
 const aloneDrainMs = 200;
 /** How long requests in flight may still take when the server stops. */
 const stopGraceMs = 2_000;
 const requestStepMs = 10;
-/** The text of the metrics takes milliseconds to make: once a second, however often it is read. */
+/** The text of the metrics takes milliseconds to make: it is made once a second at most. */
 const metricsAgeMs = 1_000;
-/** Loaded where a certificate is named: with Node's crypto it is 1 MB. */
+/** Loaded only for a certificate: with Node's crypto it takes 1 MB. */
 const certificates = () => import("./tls.ts");
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.
- * Throws a `StartError` for what the operator can put right.
+ * Throws a `StartError` if the operator can cure it.
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { log, clock = systemClock, random = cryptoRandom } = options;
@@ -73,7 +72,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   return run(core, buildParts(core), tls, restored);
 }
 
-/** With a memory engine what the predecessor left is in it; an engine in Redis has a node of this name. */
+/** A memory engine has the state that the predecessor saved. Redis knows this node by its name. */
 async function openEngine(
   base: Pick<Core, "config" | "log" | "clock" | "random" | "tally">,
   { unwanted, node = newNodeId() }: ServerOptions,
@@ -109,8 +108,8 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
       reusePort: socket.reusePort,
       ...(socket.tls ? { tls: socket.tls } : {}),
       development: false,
-      // Past it Bun answers itself, a bare 413. A body that no handler reads is never held: Bun stops
-      // to read from the connection, and skips the rest once the answer is sent.
+      // Past it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
+      // stops reading from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,
       websocket: handler,
@@ -121,7 +120,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
     });
 }
 
-/** Listens, and does what a server does by the clock, until it is stopped. */
+/** Listens, and does the periodic work, until it is stopped. */
 async function run(
   core: Core,
   { sockets, openSockets, answer, watchGuessing }: Parts,
@@ -140,19 +139,11 @@ async function run(
     if (lacksDescriptors()) tally.idleClosed += listeners.closeIdle();
     return andThen(engine.sweep(), watchGuessing);
   });
-  const stopCollecting = collectWhenIdle({
-    clock,
-    work: () => tally.work(),
-    keptMs: config.roomTtlMs + 2 * sweepEveryMs,
-    // At once: in the background it left most of it. 35 ms with 18,000 sockets, while it is idle.
-    collect: () => Bun.gc(true),
-  });
 
   async function end(): Promise<boolean> {
     core.draining = true;
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
-    stopCollecting();
     rotation?.stop();
     await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
     // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
@@ -172,21 +163,21 @@ async function run(
     port: listeners.port,
     reloadTls: () => rotation?.reload() ?? Promise.resolve(),
     stop() {
-      // Once: a second time would write a state that a successor has taken over.
+      // Once: a second call would overwrite the state that a successor has taken over.
       ended ??= end();
       return ended;
     },
   };
 }
 
-/** Waits for the requests in flight, but not for a client that dribbles its own. */
+/** Waits for the requests in flight, but no longer than the grace for slow clients. */
 async function answered(pending: () => number): Promise<void> {
   for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
     await passTime(requestStepMs);
   }
 }
 
-/** A server ends in real time, also one whose clock a test holds. */
+/** Real time, even if a test controls the server's clock. */
 function passTime(ms: number): Promise<void> {
   return new Promise((resolve) => systemClock.after(ms, resolve));
 }

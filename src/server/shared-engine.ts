@@ -1,19 +1,19 @@
 import type { Clock, Random } from "../base/clock.ts";
 import { StartError } from "../base/errors.ts";
 import { version } from "../base/version.ts";
-import { type Config, settings, settingValue } from "../config/config.ts";
+import { type Config, settings } from "../config/config.ts";
 import type { Engine, EngineLimits } from "../engine/engine.ts";
 import type { NodeSettings } from "../engine/redis/node-settings.ts";
 import { checkRedis, type RedisTarget } from "../engine/redis/primary.ts";
-import { redisEngine } from "../engine/redis/redis.ts";
+import { formatVersion, redisEngine } from "../engine/redis/redis.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Tally } from "../telemetry/tally.ts";
 
 /**
  * The engine in the Redis of `REDIS_URL`, or of the primary that `REDIS_SENTINELS` name. A lease is
- * three quarters of the time within which the seats of a node that died have to be free, so that a
- * renewal may come late.
- * Throws a `StartError` for a Redis that will not do.
+ * three quarters of the time after which the seats of a dead node have to be free, so that a renewal
+ * may be late.
+ * Throws a `StartError` if this Redis cannot be used.
  */
 export async function sharedEngine(
   config: Config,
@@ -48,13 +48,17 @@ export async function sharedEngine(
     },
     agreement: {
       settings: agreed(config),
-      differs: (other, differences) =>
-        log.warn("nodes differ", {
-          other,
-          settings: differences
-            .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
-            .join("; "),
-        }),
+      differs(other, differences) {
+        const settings = differences
+          .map(({ name, here, there }) => `${name}: ${here} here, ${there} there`)
+          .join("; ");
+        if (!differences.some(({ name }) => name === "format")) {
+          return log.warn("nodes differ", { other, settings });
+        }
+        const remedy =
+          "They share no codes, rooms or mail. Run one version of nt-signal on this Redis, or give each its REDIS_PREFIX.";
+        log.error("nodes of two formats", { other, settings, remedy });
+      },
     },
     store: {
       changed(isUp) {
@@ -89,12 +93,12 @@ async function redisTarget(config: Config): Promise<RedisTarget> {
   };
 }
 
-/** Nodes compare these, and warn where they differ. */
+/** Nodes compare these, and warn if they differ. */
 function agreed(config: Config): NodeSettings {
   const values = settings
     .filter((setting) => setting.sameOnAllNodes)
-    .map((setting) => [setting.variable, String(settingValue(config, setting))] as const);
-  return { version, ...Object.fromEntries(values) };
+    .map((setting) => [setting.variable, String(config[setting.key])] as const);
+  return { version, format: String(formatVersion), ...Object.fromEntries(values) };
 }
 
 /** Logs at most one refusal in ten seconds: a Redis that refuses one command refuses most. */

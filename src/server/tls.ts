@@ -15,10 +15,10 @@ export interface Tls {
 }
 
 /**
- * Reads and checks both files before anything listens: a listener with an unusable key starts all
- * the same and then fails every handshake. Undefined when no files are named: plain HTTP.
- * Throws `StartError` for a file that cannot be read, is no PEM, a key that is encrypted, and a
- * certificate that belongs to another key.
+ * Reads and checks both files before anything listens: with an unusable key, a listener would start
+ * and fail every handshake. Undefined if no files are named: plain HTTP.
+ * Throws `StartError` for a file that cannot be read or is not PEM, an encrypted key, and a certificate
+ * of another key.
  */
 export async function loadTls(files: TlsFiles): Promise<Tls | undefined> {
   const { tlsCertFile, tlsKeyFile } = files;
@@ -80,7 +80,7 @@ function parseChain(path: string, pem: string): X509Certificate {
   throw new StartError(
     pem.includes("PRIVATE KEY-----")
       ? `${named} holds a private key and no certificate. Is it swapped with TLS_KEY_FILE?`
-      : `${named} holds no certificate in PEM format. Name the file of one.`,
+      : `${named} holds no certificate in PEM format. Name a file that does.`,
   );
 }
 
@@ -101,12 +101,12 @@ function parseKey(path: string, pem: string): KeyObject {
   }
 }
 
-/** How often the files are looked at. A file watcher would miss symbolic links that change. */
+/** How often the files are checked. A file watcher would miss a changed symbolic link. */
 const lookEveryMs = 10_000;
 
 /**
- * Calls `use` with the new certificate when the files have changed. Has looked at them once when it
- * resolves.
+ * Calls `use` with the new certificate whenever the files have changed. Resolves after the first look
+ * at them.
  */
 export async function watchTls(
   files: TlsFiles,
@@ -119,7 +119,7 @@ export async function watchTls(
   let stopped = false;
   let reading = Promise.resolve();
 
-  /** One after the other, so that an earlier reading never replaces a later one. */
+  /** One reading at a time, so that an earlier one never replaces a later one. */
   function reload(): Promise<void> {
     reading = reading.then(read);
     return reading;
@@ -151,7 +151,7 @@ export async function watchTls(
   return {
     /** Reads the files now. A broken pair leaves the old certificate in use, and is logged. */
     reload,
-    /** `use` is not called any more, even where the files are just being read. */
+    /** From now on `use` is not called, even if the files are being read right now. */
     stop(): void {
       stopped = true;
       stopLooking();
@@ -163,7 +163,7 @@ function isSame(one: Tls, other: Tls): boolean {
   return one.cert === other.cert && one.key === other.key;
 }
 
-/** Changes when the file does, also when it is removed and made again. */
+/** Changes whenever the file does, also if it is replaced. */
 async function stamp(path: string): Promise<string> {
   try {
     const { mtimeMs, size, ino } = await stat(path);

@@ -4,9 +4,9 @@ import type { Busy, Claimable, Newcomer, NoSpace, Parked, Taken } from "../engin
 import type { ServerClose } from "../protocol/closes.ts";
 import type { SignalingContext } from "./context.ts";
 
-/** What becomes of an arrival: in the end one of `seated` and `refuse`, or neither after `stop`. */
+/** Called at the end of an arrival: either `seated` or `refuse`, or neither after `stop`. */
 interface ArrivalOutcome {
-  /** The seat is another one's: frames may have to wait for long. */
+  /** Another connection has the seat: frames may have to wait for long. */
   parked(): void;
   seated(taken: Taken): void;
   refuse(reason: ServerClose): void;
@@ -17,12 +17,12 @@ export type NoSeat = "rooms_full" | "rooms_share" | "unreachable";
 
 /** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
-/** A newcomer sent away by a later one has waited this long at least: no hot loop of two. */
+/** A newcomer that gives way to a later one has waited at least this long, so that two do not loop. */
 export const displacedAfterMs = 3_000;
 
 /**
  * A connection until it has a seat. It asks for the seat at once. If another connection has it, the
- * newcomer waits beside it, remembers what it learns, and asks again with the best of that.
+ * newcomer waits, remembers what it learns about the occupant, and asks again with the best reason.
  */
 export class Arrival {
   private readonly since: number;
@@ -34,7 +34,7 @@ export class Arrival {
   private cancel: Cancel | undefined;
   /** A later newcomer waits in its place. */
   private isDisplaced = false;
-  // What it has learned. Each is tried once.
+  // Reasons to ask again. Each is tried once.
   /** It has a sid and has sent a complete frame, which a zombie never does. False: that was tried. */
   private hasSpoken: boolean | undefined;
   private isVacant = false;
@@ -73,7 +73,7 @@ export class Arrival {
     this.place?.unpark();
   }
 
-  /** Asks again if something speaks for it. */
+  /** Asks again if there is a reason that was not tried. */
   private tryAgain(): void {
     if (!this.isParked || this.isOver || this.isAsking || this.isDisplaced) return;
     const how = this.best();
@@ -83,7 +83,7 @@ export class Arrival {
     });
   }
 
-  /** The best that was not tried yet. Whatever it is, it also takes a seat that is free. */
+  /** The best reason that was not tried yet. Each of them also takes a free seat. */
   private best(): Claimable | undefined {
     const { dead, isVacant } = this;
     this.isVacant = false;
@@ -153,7 +153,7 @@ export class Arrival {
     );
   }
 
-  /** Asks the occupant for a sign of life. Beside a living one this newcomer's patience begins. */
+  /** Asks the occupant for a sign of life. If it is alive, this newcomer waits a limited time. */
   private probe(occupant: number): void {
     const { appId, side } = this.newcomer;
     void andThen(

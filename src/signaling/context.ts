@@ -2,7 +2,6 @@ import type { Client } from "../admission/clients.ts";
 import type { Clock } from "../base/clock.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import type { SharedBudget } from "../base/shared-budget.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { CloseReason, ServerClose } from "../protocol/closes.ts";
@@ -17,7 +16,7 @@ export interface SignalingContext {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly tally: Tally;
-  /** Undefined, as a rule: it logs what grows with the traffic. */
+  /** Usually undefined: it logs lines that grow with the traffic. */
   readonly connectionLog?: ConnectionLog | undefined;
   readonly heartbeatMs: number;
   readonly wsMaxMsgBytes: number;
@@ -28,9 +27,7 @@ export interface SignalingContext {
   /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
   readonly fairQueue: FairQueue;
-  /** Bytes of frames that wait to be handled. */
-  readonly queued: SharedBudget;
-  /** What a welcome tells of; missing where nothing is set up. Never rejects. */
+  /** For the welcome. Missing if no ICE servers are set up. Never rejects. */
   readonly iceServers?: (
     appId: AppId,
     side: Side,
@@ -38,25 +35,25 @@ export interface SignalingContext {
   ) => MaybePromise<readonly IceServer[]>;
 }
 
-/** Who connects: what the upgrade request said, checked. */
+/** Room, side and client of a connection, checked. */
 export interface PeerIdentity {
   readonly appId: AppId;
   readonly side: Side;
-  /** Empty when the client has none. */
+  /** Empty: the client sent no sid. */
   readonly sid: string;
-  /** The URL had a `sid`, be it empty: mail is called `deliver`. Otherwise a plain client. */
+  /** The URL had a `sid`, even an empty one: its mail is called `deliver`, that of others `send`. */
   readonly mailboxClient: boolean;
   /** The client offered `nt.v2`. */
   readonly v2: boolean;
 }
 
-/** A socket that asked for a room has it; `frame` says so to its client, before the welcome. */
+/** A socket got the room that it asked for. `frame`, sent before the welcome, reports it. */
 export interface Entered {
   readonly identity: PeerIdentity;
   readonly frame: string | undefined;
 }
 
-/** It has none, and may ask again. */
+/** It got no room, and may ask again. */
 export interface RefusedRoom {
   readonly code: FrameFault;
   readonly detail: string;
@@ -70,31 +67,31 @@ export type AskForRoom = (
   client: Client,
 ) => MaybePromise<Entered | RefusedRoom>;
 
-/** Why a connection is not read from for a while. It is read again when no reason is left. */
+/** Why a connection is paused. It is read from again when no reason is left. */
 export const pauseReasons = { slowPeer: 1, inbox: 2, rate: 4 } as const;
 export type PauseReason = (typeof pauseReasons)[keyof typeof pauseReasons];
 
-/** What the rules of signaling need of a socket. Nothing here throws, also on a closed one. */
+/** What signaling needs of a socket. Nothing here throws, even on a closed one. */
 export interface Connection extends Member {
   /** Names the connection in the log. */
   readonly id: string;
-  /** Its room and side; undefined while it has none. */
+  /** Its room and side; undefined without a room. */
   readonly identity: PeerIdentity | undefined;
-  /** It has this room from now on, or none. */
+  /** From now on it has this room; undefined: no room. */
   enters(identity: PeerIdentity | undefined): void;
   /** Sends a frame of the server's own. Answers its size in bytes. */
   send(text: string): number;
-  /** As `send`, for a text that is not known yet: what is sent after it waits for it. Never rejects. */
+  /** As `send`, for a text that is not known yet: later sends wait for it. Never rejects. */
   sendLater(text: Promise<string>): void;
   /** Sends a relayed frame, in order with `send`. Answers its size in bytes. */
   relay(text: string): number;
-  /** More is unsent than should be: whoever sends to this connection had better wait. */
+  /** Too much is unsent: senders to this connection should wait. */
   readonly congested: boolean;
   /** Bytes that were sent and may not have been read yet: an upper bound, proven by pongs. */
   unreadBytes(): number;
-  /** The last round trip that was measured, in ms; 0: none yet. */
+  /** The last measured round trip, in ms; 0: not measured yet. */
   readonly roundTripMs: number;
-  /** When it was last heard, or took some of what was queued for it, in ms of the monotonic clock. */
+  /** When it last sent something, or took some of what was queued for it, in ms (monotonic). */
   readonly heardAt: number;
   /** True while unsent bytes are few enough for mail to be pulled. */
   hasRoom(): boolean;
@@ -102,12 +99,12 @@ export interface Connection extends Member {
   joinTopic(): void;
   leaveTopic(): void;
   ping(nonce: string): void;
-  /** Reads for a turn although paused, so that a sign of life can be seen. */
+  /** Reads for a turn although paused, to see a sign of life. */
   readForATurn(): void;
   /** Closes with the code and text of the reason. */
   close(reason: ServerClose): void;
   /** Cuts the connection without a closing handshake. */
   terminate(reason: CloseReason): void;
-  /** Set once the server has begun to end it. */
+  /** Set once the server began to close it. */
   readonly closeReason: CloseReason | undefined;
 }

@@ -1,5 +1,6 @@
 import { type Account, partOf } from "../base/account.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { type PauseReason, pauseReasons } from "./context.ts";
 
 /** A turn of the event loop is short up to this, ms: so long, all frames are handled as they come. */
@@ -12,7 +13,7 @@ const burstMs = 20;
 export const largeFrameLength = 16_384;
 /** Share of CPU time for large frames, and for reading floods from connections that wait. */
 const largeShare = 0.25;
-/** Time for large frames that is saved up while there are none, ms. */
+/** Time for large frames that is saved up while no large frame comes, ms. */
 const largeBurstMs = 10;
 /** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
 const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
@@ -21,6 +22,10 @@ const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
  * that was taken by the machine's other work, or by garbage of others.
  */
 const handlingMs = { frame: 0.02, character: 0.000033 };
+/** A connection of which much waited counts as busy for so long after that, ms. */
+const busyMs = 2_000;
+/** Of connections that wait to be read from, so many are in one turn. */
+const readsATurn = 8;
 /** How often is looked whether somebody in line may go on, ms. */
 const lookEveryMs = 2;
 
@@ -32,46 +37,45 @@ export interface Member {
   after: Member | Share | undefined;
   /** Its frames, once there was one. */
   inbox: Served | undefined;
+  /** Until then (ms, monotonic) it counts as one that sends much; infinite while much of it waits. */
+  busyUntil: number;
   pause(reason: PauseReason): void;
   resume(reason: PauseReason): void;
 }
 
 export interface Served {
-  /** Characters of the frame that is next; undefined while none waits. */
+  /** Characters of the next frame; undefined while no frame waits. */
   readonly nextLength: number | undefined;
   /** Handles the next frame, and further ones until `until` (ms, monotonic) or a large one. */
   serve(until: number): void;
 }
 
-/** What a member waits for: that frames of it are handled, a large one, or that it is read from. */
-type Wait = "frames" | "large" | "read";
+/** What a busy member waits for: that frames of it are handled, or that it is read from; and others. */
+const waits = ["quiet", "frames", "read", "large"] as const;
+type Wait = (typeof waits)[number];
 type Lines = Readonly<Record<Wait, Set<Member | Share>>>;
 
-function waitOf({ inbox }: Member): Wait {
-  const next = inbox?.nextLength;
-  if (next === undefined) return "read";
-  return next > largeFrameLength ? "large" : "frames";
+/** Connections that send little have a share apart, so that a flood from their address leaves it to them. */
+type Kind = "quiet" | "busy";
+
+function kindOf({ busyUntil }: Member, at: number): Kind {
+  return at < busyUntil ? "busy" : "quiet";
 }
 
-/** What an account has of the work. Members of a client's are connections, of a site's its clients'. */
-export class Share {
-  share: Share | undefined;
-  before: Member | Share | undefined;
-  after: Member | Share | undefined;
-  first: Member | Share | undefined;
-  /** Members that wait, the one that has waited longest first; undefined while there are none. */
-  lines: Lines | undefined;
-  /** None of its members is read from. */
+function waitOf(member: Member, at: number): Wait {
+  const next = member.inbox?.nextLength;
+  if (next !== undefined && next > largeFrameLength) return "large";
+  if (kindOf(member, at) === "quiet") return "quiet";
+  return next === undefined ? "read" : "frames";
+}
+
+/** Work, less what a part of the time since then has paid for. */
+class Bucket {
   isHeld = false;
-  /** ms of work, less what its part of the time since then has paid for. */
   private spentMs = 0;
   private paidAt = 0;
 
-  constructor(
-    readonly key: string,
-    /** Part of the time that it has. */
-    private readonly part: number,
-  ) {}
+  constructor(private readonly part: number) {}
 
   spend(ms: number, at: number): void {
     this.spentMs = Math.max(0, this.spentMs - (at - this.paidAt) * this.part) + ms;
@@ -80,6 +84,38 @@ export class Share {
 
   isOverdrawn(at: number): boolean {
     return this.spentMs - (at - this.paidAt) * this.part > burstMs * this.part;
+  }
+}
+
+/** What an account has of the work. Members of a client's are connections, of a site's its clients'. */
+export class Share {
+  share: Share | undefined;
+  before: Member | Share | undefined;
+  after: Member | Share | undefined;
+  first: Member | Share | undefined;
+  /** Members that wait, the longest wait first; undefined while no member waits. */
+  lines: Lines | undefined;
+  /** Of each kind of its members; undefined until something was counted. */
+  work: Readonly<Record<Kind, Bucket>> | undefined;
+
+  constructor(
+    readonly account: Account,
+    /** Part of the time that each kind of its members has. */
+    private readonly part: number,
+  ) {}
+
+  spend(kind: Kind, ms: number, at: number): void {
+    this.work ??= { quiet: new Bucket(this.part), busy: new Bucket(this.part) };
+    this.work[kind].spend(ms, at);
+  }
+
+  isOverdrawn(kind: Kind, at: number): boolean {
+    return this.work?.[kind].isOverdrawn(at) === true;
+  }
+
+  /** Not all of its members are held any more. */
+  letGo(): void {
+    if (this.work) this.work.quiet.isHeld = this.work.busy.isHeld = false;
   }
 
   add(member: Member | Share): void {
@@ -99,13 +135,12 @@ export class Share {
   }
 
   /** The next to be served: it and the accounts it belongs to stand last in their lines now. */
-  next(wait: Wait, at: number): Member | undefined {
+  next(wait: Wait, mayGoOn: (one: Member | Share) => boolean): Member | undefined {
     const line = this.lines?.[wait] ?? [];
     for (const one of line) {
+      if (!mayGoOn(one)) continue;
       if (!(one instanceof Share)) return one;
-      // Large frames have a limit of their own.
-      const mayGoOn = wait === "large" || !one.isOverdrawn(at);
-      const member = mayGoOn ? one.next(wait, at) : undefined;
+      const member = one.next(wait, mayGoOn);
       if (member === undefined) continue;
       this.lines?.[wait].delete(one);
       this.lines?.[wait].add(one);
@@ -128,20 +163,21 @@ export class FairQueue {
   largeMs = 0;
   private largeSpareMs = largeBurstMs;
   private largeFilledAt: number;
-  private readonly root = new Share("", Number.MAX_VALUE);
+  private readonly root = new Share({ key: "", kind: "site" }, Number.MAX_VALUE);
   private readonly shares = new Map<string, Share>();
   /** `turnOver` is called at the end of this turn. */
   private awaitsTurnOver = false;
   private awaitsLook = false;
   /** When reading from one that waits began; undefined in turns without. */
   private readsSince: number | undefined;
+  private reads = 0;
   /** When the next one may be read from. */
   private readsNextAt = 0;
 
   constructor(
     private readonly clock: Pick<Clock, "monotonicMs" | "after">,
-    /** False where all clients share one address: none has a share of its own. */
-    private readonly byClient = true,
+    /** Bytes of frames that wait. */
+    readonly queued: Ledger,
     /** Calls back when everything that this turn of the event loop has read was handled. */
     private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
   ) {
@@ -153,21 +189,21 @@ export class FairQueue {
     const { lines } = this.root;
     if (lines === undefined) return 0;
     if (wait !== undefined) return lines[wait].size;
-    return new Set([...lines.frames, ...lines.large, ...lines.read]).size;
+    return new Set(waits.flatMap((wait) => [...lines[wait]])).size;
   }
 
   /** A connection of this client is open. */
   join(member: Member, accounts: readonly Account[]): void {
     let share = this.root;
-    for (let i = accounts.length - 1; i >= 0 && this.byClient; i--) {
-      const { key, kind } = accounts[i] as Account;
-      let own = this.shares.get(key);
+    for (let i = accounts.length - 1; i >= 0 && this.queued.hasShares; i--) {
+      const account = accounts[i] as Account;
+      let own = this.shares.get(account.key);
       if (own === undefined) {
-        own = new Share(key, 1 / partOf(kind));
-        this.shares.set(key, own);
+        own = new Share(account, 1 / partOf(account.kind));
+        this.shares.set(account.key, own);
         share.add(own);
       }
-      own.isHeld = false;
+      own.letGo();
       share = own;
     }
     share.add(member);
@@ -180,13 +216,13 @@ export class FairQueue {
     share?.remove(member);
     while (share?.share !== undefined && share.first === undefined) {
       const above: Share = share.share;
-      this.shares.delete(share.key);
+      this.shares.delete(share.account.key);
       above.remove(share);
       share = above;
     }
   }
 
-  /** Whether a frame of so many characters that comes at `at` (ms, monotonic) may be handled now. */
+  /** Whether a frame of `length` characters that comes at `at` (ms, monotonic) may be handled now. */
   admits(member: Member, length: number, at: number): boolean {
     const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
     if (length <= largeFrameLength) return isWithin;
@@ -197,23 +233,33 @@ export class FairQueue {
   took(member: Member, length: number, ms: number): void {
     if (length > largeFrameLength) return this.tookLarge(ms + length * receivingMs.character);
     const most = handlingMs.frame + length * handlingMs.character;
-    this.spend(member, Math.min(ms, most), this.clock.monotonicMs());
+    const at = this.clock.monotonicMs();
+    this.spend(member, kindOf(member, at), Math.min(ms, most), at);
   }
 
-  /** A frame was put in line at `at` (ms, monotonic). */
-  received(member: Member, length: number, at: number): void {
+  /** A frame was put in line at `at` (ms, monotonic); with it, much of the member waits. */
+  received(member: Member, length: number, at: number, isMuch: boolean): void {
+    if (isMuch) member.busyUntil = Number.POSITIVE_INFINITY;
     if (at < this.calmUntil) return;
-    this.spend(member, receivingMs.frame + length * receivingMs.character, at);
+    const ms = receivingMs.frame + length * receivingMs.character;
+    // Whatever it is from now on, it was read as what it was before.
+    for (const kind of ["quiet", "busy"] as const) this.spend(member, kind, ms, at);
+  }
+
+  /** Nothing of the member waits any more. */
+  caughtUp(member: Member): void {
+    if (member.busyUntil === 0) return;
+    member.busyUntil = Math.min(member.busyUntil, this.clock.monotonicMs() + busyMs);
   }
 
   /** A ping or pong came. */
   control(member: Member, at: number): void {
     if (at < this.calmUntil) return;
-    this.received(member, 0, at);
+    this.spend(member, kindOf(member, at), receivingMs.frame, at);
     this.isWithinShare(member, at);
   }
 
-  /** Whether its client has something left; if not, none of its connections is read from. */
+  /** Whether its client has some of its share left; if not, its connections are not read from. */
   isWithinShare(member: Member, at: number): boolean {
     if (this.root.lines === undefined && !this.awaitsTurnOver) {
       // It is a while since the last look: this turn may have begun at any moment since.
@@ -222,10 +268,11 @@ export class FairQueue {
       return true;
     }
     let isWithin = true;
+    const kind = kindOf(member, at);
     for (let share = member.share; share; share = share.share) {
-      if (!share.isOverdrawn(at)) continue;
+      if (!share.isOverdrawn(kind, at)) continue;
       isWithin = false;
-      if (!share.isHeld) this.hold(share);
+      if (share.work?.[kind].isHeld === false) this.hold(share, kind, at);
     }
     return isWithin;
   }
@@ -233,13 +280,13 @@ export class FairQueue {
   /** From now on the member is not read from, and served in its turn until nothing of it waits. */
   wait(member: Member): void {
     member.pause(pauseReasons.rate);
-    const wait = waitOf(member);
+    const wait = waitOf(member, this.clock.monotonicMs());
     const { share = this.root } = member;
     if (share.lines?.[wait].has(member)) return;
     this.leave(member);
     let one: Member | Share = member;
     for (let of: Share | undefined = share; of; of = of.share) {
-      of.lines ??= { frames: new Set(), large: new Set(), read: new Set() };
+      of.lines ??= { frames: new Set(), large: new Set(), read: new Set(), quiet: new Set() };
       of.lines[wait].add(one);
       one = of;
     }
@@ -248,7 +295,7 @@ export class FairQueue {
   }
 
   private leave(member: Member): void {
-    for (const wait of ["frames", "large", "read"] as const) {
+    for (const wait of waits) {
       let one: Member | Share = member;
       for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
         of.lines[wait].delete(one);
@@ -257,23 +304,24 @@ export class FairQueue {
       }
     }
     for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
-      const { frames, large, read } = of.lines;
-      if (frames.size + large.size + read.size > 0) break;
+      const { lines } = of;
+      if (waits.some((wait) => lines[wait].size > 0)) break;
       of.lines = undefined;
-      of.isHeld = false;
+      of.letGo();
     }
   }
 
-  private hold(share: Share): void {
-    share.isHeld = true;
+  /** Stops reading from its members of this kind. */
+  private hold(share: Share, kind: Kind, at: number): void {
+    if (share.work) share.work[kind].isHeld = true;
     for (let one = share.first; one; one = one.after) {
-      if (one instanceof Share) this.hold(one);
-      else this.wait(one);
+      if (one instanceof Share) this.hold(one, kind, at);
+      else if (kindOf(one, at) === kind) this.wait(one);
     }
   }
 
-  private spend(member: Member, ms: number, at: number): void {
-    for (let share = member.share; share; share = share.share) share.spend(ms, at);
+  private spend(member: Member, kind: Kind, ms: number, at: number): void {
+    for (let share = member.share; share; share = share.share) share.spend(kind, ms, at);
   }
 
   private callAfterTurn(): void {
@@ -295,9 +343,10 @@ export class FairQueue {
     }
   }
 
-  /** A turn in which one of those who wait was read from is over. After a long one, others come first. */
+  /** The end of a turn in which a waiting connection was read from. After a long one, others come first. */
   private readFor(ms: number, at: number): void {
     this.readsSince = undefined;
+    this.reads = 0;
     if (ms > turnMs) this.readsNextAt = at + ms * (1 / largeShare - 1);
   }
 
@@ -314,30 +363,53 @@ export class FairQueue {
   private serve(from: number): boolean {
     let served = false;
     for (let at = from; at < from + turnMs; at = this.clock.monotonicMs()) {
-      const member = this.root.next("frames", at);
+      const member = this.next("quiet", at) ?? this.next("frames", at);
       if (member === undefined) break;
       this.visit(member, at);
       served = true;
     }
     const at = this.clock.monotonicMs();
-    const large = this.largeSpare() > 0 ? this.root.next("large", at) : undefined;
-    const read = at >= this.readsNextAt ? this.root.next("read", at) : undefined;
+    const large = this.largeSpare() > 0 ? this.next("large", at) : undefined;
+    const read = this.next("read", at);
     if (large) this.visit(large, at);
     if (read) this.visit(read, this.clock.monotonicMs());
     return served || large !== undefined || read !== undefined;
   }
 
+  private next(wait: Wait, at: number): Member | undefined {
+    const kind = wait === "quiet" ? "quiet" : "busy";
+    return this.root.next(wait, (one) => {
+      if (!(one instanceof Share))
+        return one.inbox?.nextLength !== undefined || this.mayRead(one, wait, at);
+      // Large frames have a limit of their own.
+      return wait === "large" || !one.isOverdrawn(kind, at);
+    });
+  }
+
+  /**
+   * Few are read in one turn, and none after a long one: what each brings shows only then. Of a client of
+   * which much is queued, only those that are known to send little.
+   */
+  private mayRead(member: Member, wait: Wait, at: number): boolean {
+    if (at < this.readsNextAt || this.reads === readsATurn) return false;
+    if (wait === "quiet" && member.inbox !== undefined) return true;
+    for (let { share } = member; share; share = share.share) {
+      if (this.queued.partUsed(share.account) > 0.5) return false;
+    }
+    return true;
+  }
+
   /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */
   private visit(member: Member, at: number): void {
-    const wait = waitOf(member);
     this.leave(member);
-    if (wait === "read") {
-      this.readsSince = at;
-      for (let { share } = member; share; share = share.share) share.isHeld = false;
+    if (member.inbox?.nextLength !== undefined) member.inbox.serve(at + visitMs);
+    else {
+      this.readsSince ??= at;
+      this.reads++;
       member.resume(pauseReasons.rate);
-      return;
     }
-    member.inbox?.serve(at + visitMs);
+    if (member.inbox?.nextLength !== undefined) return;
+    for (let { share } = member; share; share = share.share) share.letGo();
   }
 
   private tookLarge(ms: number): void {

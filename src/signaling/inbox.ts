@@ -12,7 +12,7 @@ const almostOne = 0.999;
 
 /** A connection whose frames have to wait is read from until this many wait … */
 const pauseAtFrames = 32;
-/** … and a runtime that was told to pause still hands over what it had read, up to this. */
+/** … and after a pause the runtime still hands over what it had read, up to this. */
 const chunkBytes = 1_048_576;
 /** What a frame that waits takes beside its characters: its string and its place in the queue. */
 const bytesPerFrame = 64;
@@ -24,6 +24,18 @@ type Limit = "share" | "rate";
 
 /** Why a frame is refused: too much waits on its connection, for its client, or in all. */
 export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
+
+/** A relayed frame that the engine is handling. Later frames need not wait: the engine keeps their order. */
+export interface UnderWay<T = unknown> {
+  readonly mayOverlap: Promise<T>;
+}
+
+/** What a handler answers. Frames behind a promise wait for it. */
+export type Handled = string | undefined | Promise<unknown> | UnderWay;
+
+function settlingOf(done: Promise<unknown> | UnderWay): Promise<unknown> {
+  return done instanceof Promise ? done : done.mayOverlap;
+}
 
 /**
  * Keeps one connection's frames in order whatever has to be awaited in between, and hands them on no
@@ -53,10 +65,10 @@ export class Inbox implements Served {
     private readonly connection: Connection,
     private readonly options: Pick<
       SignalingContext,
-      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue" | "queued"
+      "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue"
     >,
     /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
-    private readonly handler: { handle(text: string): unknown },
+    private readonly handler: { handle(text: string): Handled },
     /** Under which names the sender is counted. */
     private readonly accounts: readonly Account[],
   ) {
@@ -70,7 +82,7 @@ export class Inbox implements Served {
     this.held = true;
   }
 
-  /** From now on little is queued: nobody knows whether there will ever be a seat. */
+  /** From now on little is queued: there may never be a seat. */
   park(): void {
     this.held = true;
     this.parked = true;
@@ -89,7 +101,7 @@ export class Inbox implements Served {
     const limit = direct ? this.limitFor(text, heardAt) : undefined;
     if (direct && limit === undefined) {
       const done = this.handle(text, heardAt);
-      if (done instanceof Promise) this.await(done);
+      if (done !== undefined && typeof done !== "string") this.await(settlingOf(done));
       return undefined;
     }
     const refusal = this.refusal(text);
@@ -98,10 +110,9 @@ export class Inbox implements Served {
     this.waiting.push(text);
     this.count(text.length + bytesPerFrame);
     const { wsMaxMsgBytes, fairQueue } = this.options;
-    fairQueue.received(this.connection, text.length, heardAt);
-    if (this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes) {
-      this.connection.pause(pauseReasons.inbox);
-    }
+    const isMuch = this.frames() >= pauseAtFrames || this.characters() >= wsMaxMsgBytes;
+    fairQueue.received(this.connection, text.length, heardAt, isMuch);
+    if (isMuch) this.connection.pause(pauseReasons.inbox);
     if (limit !== undefined) this.waitFor(limit);
     return undefined;
   }
@@ -112,16 +123,6 @@ export class Inbox implements Served {
 
   serve(until: number): void {
     this.run(until);
-  }
-
-  /**
-   * The relayed frame that is being handled is under way until `done`, which its handler answers. Those
-   * behind it may be handled in the same turn: the engine keeps their order.
-   */
-  goesOn(done: Promise<unknown>, { length }: string): void {
-    this.together ??= [];
-    this.together.push(done);
-    this.togetherCharacters += length;
   }
 
   /** Drops what waits. Answers how many frames that was. */
@@ -138,15 +139,16 @@ export class Inbox implements Served {
    * to be slowed down, not sent away: it gets what a pause can still bring.
    */
   private refusal(text: string): InboxRefusal | undefined {
-    const { wsMaxMsgBytes, queued } = this.options;
+    const { wsMaxMsgBytes, fairQueue } = this.options;
     if (this.parked) {
       const tooLong = this.characters() + text.length > wsMaxMsgBytes;
       if (tooLong || this.frames() >= pauseAtFrames) return "parked_overflow";
     }
     const bytes = this.waitingBytes + text.length + bytesPerFrame;
     if (bytes > 2 * wsMaxMsgBytes + chunkBytes) return "parked_overflow";
-    if (queued.overdrawn(this.accounts) !== undefined) return "client_buffers_full";
-    return queued.used > queued.most ? "buffers_full" : undefined;
+    const bound = fairQueue.queued.bound(this.accounts, 0);
+    if (bound === "client") return "client_buffers_full";
+    return bound === "all" ? "buffers_full" : undefined;
   }
 
   /** Frames that wait. */
@@ -160,7 +162,7 @@ export class Inbox implements Served {
 
   private count(bytes: number): void {
     this.waitingBytes += bytes;
-    this.options.queued.add(this.accounts, bytes);
+    this.options.fairQueue.queued.add(this.accounts, bytes);
   }
 
   private clear(): void {
@@ -194,7 +196,12 @@ export class Inbox implements Served {
     return true;
   }
 
-  private handle(text: string, at: number): unknown {
+  /** Takes more tokens, for a frame that clients send seldom and that takes long. They may be owed. */
+  charge(tokens: number): void {
+    this.tokens -= tokens;
+  }
+
+  private handle(text: string, at: number): Handled {
     const { clock, fairQueue, framesPerSec } = this.options;
     const isCheap = at < fairQueue.calmUntil && text.length <= largeFrameLength;
     if (isCheap || framesPerSec === 0) return this.handler.handle(text);
@@ -218,9 +225,13 @@ export class Inbox implements Served {
     });
   }
 
-  private get togetherIsFull(): boolean {
-    const { together, togetherCharacters, options } = this;
-    return together?.length === maxTogether || togetherCharacters >= options.wsMaxMsgBytes;
+  /** Frames behind this one may be handed on in the same turn, up to a limit. */
+  private goOn({ mayOverlap }: UnderWay, characters: number): void {
+    this.together ??= [];
+    this.together.push(mayOverlap);
+    this.togetherCharacters += characters;
+    const isFull = this.together.length === maxTogether;
+    if (isFull || this.togetherCharacters >= this.options.wsMaxMsgBytes) this.await();
   }
 
   /** `until`: the fair queue serves this connection, up to this moment (ms, monotonic). */
@@ -247,8 +258,8 @@ export class Inbox implements Served {
       this.count(-text.length - bytesPerFrame);
       try {
         const done = this.handle(text, at);
-        const goesOn = this.together !== undefined && this.together.at(-1) === done;
-        if ((done instanceof Promise && !goesOn) || this.togetherIsFull) this.await(done);
+        if (done instanceof Promise) this.await(done);
+        else if (typeof done === "object") this.goOn(done, text.length);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
         this.options.clock.after(0, () => this.run());
@@ -257,6 +268,7 @@ export class Inbox implements Served {
     }
     if (this.waiting === undefined || this.head < this.waiting.length) return;
     this.clear();
+    this.options.fairQueue.caughtUp(this.connection);
     this.connection.resume(pauseReasons.inbox);
     this.connection.resume(pauseReasons.rate);
   }

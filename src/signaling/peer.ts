@@ -1,94 +1,74 @@
-import type { z } from "zod";
 import type { Client } from "../admission/clients.ts";
-import type { Cancel } from "../base/clock.ts";
-import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
-import type { IceServer } from "../config/ice-formats.ts";
-import type { Appended, RelayOutcome, Seat, SeatListener, Taken } from "../engine/engine.ts";
+import type { RelayOutcome, Seat, SeatListener, Taken } from "../engine/engine.ts";
 import type { ServerClose } from "../protocol/closes.ts";
 import {
-  clientFrames,
-  type FrameFault,
   type FrameType,
-  faultsIn,
-  isRoomRequest,
   knownTypes,
-  maxMailIdLength,
   parseObject,
-  peerJoined,
   peerLeft,
-  pong,
   type RelayType,
   roomFull,
   serverFrame,
   typeOf,
 } from "../protocol/frames.ts";
-import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
 import { Arrival, type NoSeat } from "./arrival.ts";
 import {
   type Connection,
   type Entered,
   type PeerIdentity,
   pauseReasons,
-  type RefusedRoom,
   type SignalingContext,
 } from "./context.ts";
 import { largeFrameLength } from "./fair-queue.ts";
-import { Inbox } from "./inbox.ts";
+import { Inbox, type UnderWay } from "./inbox.ts";
 import { Prober } from "./prober.ts";
-import { Pump, sayHello } from "./pump.ts";
-import { rawMember } from "./raw-member.ts";
+import { Pump } from "./pump.ts";
 import { Returning } from "./returning.ts";
+import { Roomless } from "./roomless.ts";
+import * as frames from "./seat-frames.ts";
+import {
+  drop,
+  type Fields,
+  type FrameOutcome,
+  tell,
+  tellFault,
+  tooMuchHeld,
+} from "./seat-frames.ts";
+import { Welcome } from "./welcome.ts";
 
-type Fields = Record<string, unknown>;
-
-/** What became of a frame. */
-type FrameOutcome =
-  | RelayOutcome
-  | DropReason
-  | "stored"
-  | "handled"
-  | "ignored"
-  /** The engine did not answer. */
-  | "unreachable";
-
-const tooMuchHeld =
-  "What this address has sent and nobody has fetched is as much as one address may have waiting.";
+const notAFrame = "A frame must be one JSON object with a type, in UTF-8.";
 
 /**
- * A connection and what it may do: it asks for a room where its URL named none, has an arrival, then a
- * seat, and nothing of that once it is gone.
+ * A connection and what it may do. It is in one of these states:
+ *
+ *     without a room --mint, redeem, join--> arriving   (the start, if the URL names no room)
+ *     arriving       --no seat-->            without a room; an upgrade is refused
+ *     arriving       --seated-->             seated
+ *     any            --closed, refused, replaced--> gone
  */
 export class Peer implements SeatListener {
-  /** Ends the time without a room; undefined when there is a room, or the connection is gone. */
-  private roomless: Cancel | undefined;
+  private roomless: Roomless | undefined;
   private arrival: Arrival | undefined;
   private seat: Seat | undefined;
+  private welcome: Welcome | undefined;
   private openPump: Pump | undefined;
   /** Set while held frames wait to see whether this peer was restarted. */
   private returning: Returning | undefined;
   private prober: Prober | undefined;
-  /** Made with the first frame: most sockets are idle most of the time, and there are many. */
+  /** Made with the first frame: most sockets are idle. */
   private inbox: Inbox | undefined;
-  /** Mail after this seq may be sent without a hello; undefined: none may. */
-  private mailAfter: number | undefined;
+  /** Without a hello, only mail after this seq is delivered. Undefined: no mail before a hello. */
+  private deliversWithoutHelloAfter: number | undefined;
   private sentLargeFrame = false;
-  /** It was given servers with a credential, or there are none. */
-  private hasTurn = false;
 
   constructor(
-    private readonly connection: Connection,
-    private readonly context: SignalingContext,
-    private readonly client: Client,
+    readonly connection: Connection,
+    readonly context: SignalingContext,
+    readonly client: Client,
   ) {
     if (connection.identity) this.arrival = this.newArrival(connection.identity);
-    else this.beginRoomless();
-  }
-
-  private beginRoomless(): void {
-    const { clock, tally, roomTtlMs } = this.context;
-    tally.roomlessSockets++;
-    this.roomless = clock.after(roomTtlMs, () => this.refuse("no_room"));
+    else this.roomless = new Roomless(this);
   }
 
   private newArrival({ appId, side, sid }: PeerIdentity): Arrival {
@@ -99,7 +79,7 @@ export class Peer implements SeatListener {
 
   // ---- what the socket says ----
 
-  /** Asks for the seat. Answers why there is none; undefined when it is seated or parked. */
+  /** Asks for the seat. Undefined: it is seated or parked; else why it has no seat. */
   take(): MaybePromise<NoSeat | undefined> {
     return this.arrival?.take();
   }
@@ -113,6 +93,11 @@ export class Peer implements SeatListener {
     this.inbox ??= this.newInbox();
     const refusal = this.inbox.push(text);
     if (refusal !== undefined) this.refuse(refusal);
+  }
+
+  /** What it has just been answered costs as much as so many frames more. */
+  charge(frames: number): void {
+    this.inbox?.charge(frames);
   }
 
   pong(data: string): void {
@@ -131,15 +116,12 @@ export class Peer implements SeatListener {
   }
 
   closed(): void {
-    const { seat } = this;
-    if (this.isGone) return;
-    this.end();
-    if (seat) void this.context.engine.seats.leave(seat);
+    if (!this.isGone) this.leave();
   }
 
-  /** The server is going. Clients of `nt.v2` learn it before their socket closes. */
+  /** The server is about to stop. Clients of `nt.v2` learn it before their socket closes. */
   draining(retryAfterMs: number): void {
-    if (this.seat) this.tell(() => serverFrame("draining", { retryAfterMs }));
+    if (this.seat || this.roomless) tell(this, () => serverFrame("draining", { retryAfterMs }));
   }
 
   private get isGone(): boolean {
@@ -174,10 +156,13 @@ export class Peer implements SeatListener {
     this.connection.joinTopic();
     const { identity } = this.connection;
     if (taken.peer && identity) this.context.connectionLog?.paired(this.connection.id, identity);
-    this.sendWelcome(taken.peer);
+    if (identity?.v2) {
+      this.welcome = new Welcome(this.connection, identity, this.context, this.client);
+      this.welcome.send(taken.peer);
+    }
     if (taken.peer) this.peerJoined();
     if (taken.mailWaits) this.pump?.mailStored();
-    else if (!identity?.mailboxClient) this.mailAfter = taken.lastSeq;
+    else if (!identity?.mailboxClient) this.deliversWithoutHelloAfter = taken.lastSeq;
     if (taken.held > 0) {
       const { clock, engine } = this.context;
       this.returning = new Returning(clock, (discard) => engine.relay.start(taken.seat, discard));
@@ -186,50 +171,15 @@ export class Peer implements SeatListener {
     this.inbox?.release();
   }
 
-  private sendWelcome(peer: boolean): void {
-    const { identity } = this.connection;
-    if (identity?.v2)
-      this.sendWithIce(identity, (servers) => this.welcome(identity, peer, servers));
-  }
-
-  /** What is sent after it waits for it, as it may have to wait for its ICE servers. */
-  private sendWithIce(
-    { appId, side }: PeerIdentity,
-    frame: (iceServers: readonly IceServer[] | undefined) => string,
-  ): void {
-    const iceServers = this.context.iceServers?.(appId, side, this.client);
-    const text = andThen(iceServers, (servers) => {
-      this.hasTurn = servers?.some(({ credential }) => credential !== undefined) ?? true;
-      return frame(servers);
-    });
-    if (text instanceof Promise) this.connection.sendLater(text);
-    else this.connection.send(text);
-  }
-
-  private welcome(
-    { appId, side }: PeerIdentity,
-    peer: boolean,
-    iceServers: readonly IceServer[] | undefined,
-  ): string {
-    const { connectionLog, heartbeatMs, wsMaxMsgBytes } = this.context;
-    return serverFrame("welcome", {
-      side,
-      peer,
-      heartbeatMs,
-      maxMessageBytes: wsMaxMsgBytes,
-      room: connectionLog?.roomTag(appId),
-      ...(iceServers?.length && { iceServers }),
-    });
-  }
-
-  /** Brings this side's mail; undefined without a seat. Made when there is first use for it. */
-  private get pump(): Pump | undefined {
+  /** Brings this side's mail; undefined without a seat. Made at its first use. */
+  get pump(): Pump | undefined {
     const { seat, connection } = this;
     if (this.openPump || seat === undefined) return this.openPump;
     const { engine, tally } = this.context;
     const frameType = connection.identity?.mailboxClient ? "deliver" : "send";
     this.openPump = new Pump(engine.mailboxes, seat, connection, frameType, tally);
-    if (this.mailAfter !== undefined) this.openPump.openAfter(this.mailAfter);
+    if (this.deliversWithoutHelloAfter !== undefined)
+      this.openPump.openAfter(this.deliversWithoutHelloAfter);
     return this.openPump;
   }
 
@@ -241,22 +191,14 @@ export class Peer implements SeatListener {
   }
 
   peerJoined(): void {
-    const { connection, context } = this;
-    connection.send(roomFull);
-    // Who was welcomed before the code was redeemed was given no TURN.
-    if (!connection.identity?.v2 || this.hasTurn || !context.iceServers)
-      this.tell(() => peerJoined);
-    else {
-      this.sendWithIce(connection.identity, (iceServers) =>
-        this.hasTurn ? serverFrame("peer_joined", { iceServers }) : peerJoined,
-      );
-    }
+    this.connection.send(roomFull);
+    this.welcome?.peerJoined();
     this.returning?.peerThere();
   }
 
   peerLeft(): void {
     this.peerDrained();
-    this.tell(() => peerLeft);
+    tell(this, () => peerLeft);
   }
 
   peerCongested(): void {
@@ -283,7 +225,7 @@ export class Peer implements SeatListener {
   }
 
   probed(): Promise<boolean> {
-    // While its frames wait here it is not read from, and could show no other sign of life.
+    // A connection whose frames wait is not read from, so it could show no other sign of life.
     if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
     const { identity } = this.connection;
@@ -293,7 +235,7 @@ export class Peer implements SeatListener {
   // ---- its frames ----
 
   /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
-  handle(text: string): MaybePromise<FrameOutcome> {
+  handle(text: string): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     const { seat } = this;
     if (seat === undefined && this.roomless === undefined) return "replaced";
     const { tally, connectionLog } = this.context;
@@ -305,15 +247,11 @@ export class Peer implements SeatListener {
     tally.frameSizeIn.observe(bytes);
     const outcome =
       frame === undefined
-        ? this.drop(
-            "malformed",
-            "bad_json",
-            "A frame must be one JSON object with a type, in UTF-8.",
-          )
+        ? drop(this, "malformed", "bad_json", notAFrame)
         : seat === undefined
-          ? this.useWithoutRoom(type, frame)
+          ? (this.roomless?.use(type, frame) ?? "replaced")
           : this.use(seat, type, frame, text);
-    if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcome);
+    if (connectionLog?.logsFrames) this.logFrame(type, bytes, settled(outcome));
     return outcome;
   }
 
@@ -327,20 +265,7 @@ export class Peer implements SeatListener {
 
   // ---- without a room ----
 
-  private useWithoutRoom(type: FrameType, frame: Fields): MaybePromise<FrameOutcome> {
-    if (!isRoomRequest(type)) {
-      this.tellFault("no_room", "This socket has no room yet: mint, redeem or join first.");
-      return "ignored";
-    }
-    return andThen(
-      this.context.askForRoom(type, frame, this.client),
-      (answer) => ("identity" in answer ? this.enter(answer) : this.refuseRoom(answer)),
-      () => this.refuseRoom(this.context.describeNoSeat("unreachable", this.client)),
-    );
-  }
-
-  private enter({ identity, frame }: Entered): MaybePromise<FrameOutcome> {
-    if (this.roomless === undefined) return "replaced";
+  enter({ identity, frame }: Entered): MaybePromise<FrameOutcome> {
     this.endRoomless();
     this.connection.enters(identity);
     if (frame !== undefined) this.connection.send(frame);
@@ -354,27 +279,20 @@ export class Peer implements SeatListener {
     });
   }
 
-  /** It may ask again, for this room or another one. */
   private findsNoSeat(noSeat: NoSeat): FrameOutcome {
     if (this.arrival === undefined) return "replaced";
     this.arrival.stop();
     this.arrival = undefined;
     this.connection.enters(undefined);
-    this.beginRoomless();
+    const roomless = new Roomless(this);
+    this.roomless = roomless;
     this.inbox?.release();
-    return this.refuseRoom(this.context.describeNoSeat(noSeat, this.client));
-  }
-
-  private refuseRoom({ code, detail, retryAfterMs }: RefusedRoom): FrameOutcome {
-    this.tell(() => serverFrame("error", { code, detail, retryAfterMs }));
-    return "ignored";
+    return roomless.findsNoSeat(noSeat);
   }
 
   private endRoomless(): void {
-    if (this.roomless === undefined) return;
-    this.roomless();
+    this.roomless?.end();
     this.roomless = undefined;
-    this.context.tally.roomlessSockets--;
   }
 
   // ---- with a seat ----
@@ -384,39 +302,43 @@ export class Peer implements SeatListener {
     type: FrameType,
     frame: Fields,
     text: string,
-  ): MaybePromise<FrameOutcome> {
+  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     switch (type) {
       case "hello":
-        return this.hello(seat, frame);
+        return frames.hello(this, seat, frame);
       case "send":
-        return this.send(seat, frame, text);
+        return frames.send(this, seat, frame, text);
       case "delivered":
-        return this.delivered(seat, frame);
+        return frames.delivered(this, seat, frame);
       case "telemetry":
-        return this.telemetry(seat, frame);
+        return frames.telemetry(this, seat, frame);
       case "ping":
-        return this.ping();
+        return frames.ping(this);
       case "mint":
       case "redeem":
       case "join":
-        this.tellFault("has_room", "This socket has a room already: open another one.");
+        tellFault(this, "has_room", "This socket has a room already: open another one.");
         return "ignored";
       case "other":
-        this.tellFault("unknown_type", knownTypes, idOf(frame));
+        tellFault(this, "unknown_type", knownTypes, frames.idOf(frame));
         return "ignored";
       default:
         return this.relay(seat, type, text);
     }
   }
 
-  private relay(seat: Seat, type: RelayType, text: string): MaybePromise<FrameOutcome> {
+  private relay(
+    seat: Seat,
+    type: RelayType,
+    text: string,
+  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     const started = this.returning?.relays(type === "offer");
-    if (started instanceof Promise) return started.then(() => this.relay(seat, type, text));
+    if (started instanceof Promise) {
+      return started.then(() => settled(this.relay(seat, type, text)));
+    }
     const outcome = this.context.engine.relay.publish(seat, text, type);
     if (!(outcome instanceof Promise)) return this.published(type, outcome);
-    const done = outcome.then((late) => this.published(type, late));
-    this.inbox?.goesOn(done, text);
-    return done;
+    return { mayOverlap: outcome.then((late) => this.published(type, late)) };
   }
 
   private published(type: RelayType, outcome: RelayOutcome): FrameOutcome {
@@ -430,10 +352,10 @@ export class Peer implements SeatListener {
       case "no_peer":
       case "hold_full": {
         const detail = `The other side is not there: the ${type} was dropped.`;
-        return this.drop(outcome, "peer_absent", detail);
+        return drop(this, outcome, "peer_absent", detail);
       }
       case "hold_share":
-        return this.drop(outcome, "hold_share", `${tooMuchHeld} The ${type} was dropped.`);
+        return drop(this, outcome, "hold_share", `${tooMuchHeld} The ${type} was dropped.`);
       case "replaced":
         this.context.tally.drops.replaced++;
         return outcome;
@@ -442,126 +364,18 @@ export class Peer implements SeatListener {
     }
   }
 
-  private hello(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-    const fields = this.read("hello", clientFrames.hello.schema, frame);
-    if (this.pump === undefined) return "replaced";
-    const said = sayHello(this.context.engine.mailboxes, seat, this.pump, fields?.deliveredUpTo);
-    return once(said, fields === undefined ? "bad_field" : "handled");
-  }
-
-  private send(seat: Seat, frame: Fields, text: string): MaybePromise<FrameOutcome> {
-    const { schema } = clientFrames.send;
-    const { isV2: v2 } = this;
-    const known = v2 ? frame : { to: frame["to"], payload: frame["payload"] };
-    const fields = this.read("send", schema, known, idOf(frame));
-    const payload = fields && rawMember(text, "payload");
-    if (fields === undefined || payload === undefined) return "bad_field";
-    const { to, id } = fields;
-    const mail = { payload: keptPart(payload, text), id, strict: !v2 };
-    return andThen(this.context.engine.mailboxes.append(seat, to, mail), (result) =>
-      this.appended(result, id),
-    );
-  }
-
-  private appended(result: Appended, id: string | undefined): FrameOutcome {
-    switch (result.outcome) {
-      case "stored":
-        if (id !== undefined) this.connection.send(serverFrame("stored", { id, seq: result.seq }));
-        return "stored";
-      case "full":
-        this.drop("mailbox_full", "mailbox_full", "The mailbox is full: send again later.", id);
-        return this.sendAwayV1("mailbox_full");
-      case "share_full":
-        this.drop("mail_share", "mail_share", `${tooMuchHeld} Send again later.`, id);
-        return this.sendAwayV1("mail_share");
-      case "replaced":
-        this.context.tally.drops.replaced++;
-        return "replaced";
-      default:
-        return result satisfies never;
-    }
-  }
-
-  /** A client that cannot be told otherwise learns by the close that its mail was not stored. */
-  private sendAwayV1<W extends "mailbox_full" | "mail_share">(why: W): W {
-    if (!this.isV2) this.refuse(why);
-    return why;
-  }
-
-  private delivered(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-    const fields = this.read("delivered", clientFrames.delivered.schema, frame);
-    if (fields === undefined) return "bad_field";
-    const upTo = Math.min(fields.upTo ?? fields.seq ?? 0, this.pump?.sentUpTo ?? 0);
-    return once(this.context.engine.mailboxes.ack(seat, upTo), "handled");
-  }
-
-  private ping(): FrameOutcome {
-    if (!this.isV2) return "ignored";
-    this.connection.send(pong);
-    return "handled";
-  }
-
-  /** Counts what a client says about its peer connection; its words never become labels. */
-  private telemetry(seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-    const fields = this.read("telemetry", clientFrames.telemetry.schema, frame);
-    const { engine, tally } = this.context;
-    if (fields === undefined) return "bad_field";
-    if (fields.event === "ice-failed") {
-      tally.failed[labelOf(fields.reason, iceFailures, "ice-failed")]++;
-    }
-    if (fields.event !== "ice-connected") return "handled";
-    return andThen(engine.rooms.establish(seat), (ageMs) => {
-      if (ageMs === undefined) return "handled";
-      tally.established[labelOf(fields.mode, iceModes, "unspecified")]++;
-      tally.firstFlowSeconds.observe(ageMs / 1000);
-      return "handled";
-    });
-  }
-
-  /** The fields of a frame; undefined, and dropped, when there is a fault in them. */
-  private read<S extends z.ZodObject>(
-    type: string,
-    schema: S,
-    frame: Fields,
-    id?: string,
-  ): z.output<S> | undefined {
-    const parsed = schema.safeParse(frame);
-    if (parsed.success) return parsed.data;
-    this.drop("bad_field", "bad_field", faultsIn(type, parsed.error), id);
-    return undefined;
-  }
-
-  /** Counts a frame that goes no further, and says so to a client that can be told. */
-  private drop<R extends DropReason>(reason: R, code: FrameFault, detail: string, id?: string): R {
-    this.context.tally.drops[reason]++;
-    this.tellFault(code, detail, id);
-    return reason;
-  }
-
-  private tellFault(code: FrameFault, detail: string, id?: string): void {
-    const { id: connection, identity } = this.connection;
-    this.context.connectionLog?.frameRefused(connection, identity, code, detail);
-    this.tell(() => serverFrame("error", { code, detail, id }));
-  }
-
-  /** Sends what only clients of `nt.v2` get. */
-  private tell(frame: () => string): void {
-    if (this.isV2) this.connection.send(frame());
-  }
-
-  /** Only clients of `nt.v2` come without a room. */
-  private get isV2(): boolean {
-    return this.connection.identity?.v2 ?? true;
-  }
-
   // ---- ends ----
 
-  /** Gives up the seat, or the wish for one, and closes the connection. */
+  /** Gives up the seat, or the wait for it, and closes the connection. */
   refuse(reason: ServerClose): void {
+    this.leave();
+    this.connection.close(reason);
+  }
+
+  private leave(): void {
     const { seat } = this;
     this.end();
     if (seat) void this.context.engine.seats.leave(seat);
-    this.connection.close(reason);
   }
 
   private end(): void {
@@ -578,22 +392,8 @@ export class Peer implements SeatListener {
   }
 }
 
-/** The outcome, when all that it stands for is done. */
-function once(done: MaybePromise<void>, outcome: FrameOutcome): MaybePromise<FrameOutcome> {
-  return done instanceof Promise ? done.then(() => outcome) : outcome;
-}
-
-/** The id of a frame whose other fields are wrong, if it is one that may be sent back. */
-function idOf({ id }: Fields): string | undefined {
-  return typeof id === "string" && id.length <= maxMailIdLength ? id : undefined;
-}
-
-/** The label that a client's word stands for: one of a closed set. */
-function labelOf<L extends string>(
-  word: string | undefined,
-  labels: readonly L[],
-  unsaid: L,
-): L | "other" {
-  const name = word?.trim().toLowerCase() ?? "";
-  return name === "" ? unsaid : (labels.find((label) => label === name) ?? "other");
+function settled(
+  outcome: MaybePromise<FrameOutcome> | UnderWay<FrameOutcome>,
+): MaybePromise<FrameOutcome> {
+  return typeof outcome === "object" && "mayOverlap" in outcome ? outcome.mayOverlap : outcome;
 }

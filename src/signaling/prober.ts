@@ -1,18 +1,18 @@
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { Connection } from "./context.ts";
 
-/** How long an occupant that nothing was sent to has to show life, in ms. */
+/** How long an idle occupant has to show life, in ms. */
 const answerMs = 1_000;
-/** Nobody is asked for longer than this, in ms: a newcomer has its seat or knows better after 5 s. */
+/** The longest wait, in ms: after 5 s a newcomer has its seat, or is refused. */
 const mostPatienceMs = 4_900;
 /**
- * The slowest link that patience makes up for, in bytes a ms (0.5 Mbit/s): what was sent to the
- * occupant, and may not have been read, stands before the ping.
+ * The slowest link that is allowed for, in bytes a ms (0.5 Mbit/s): what was sent to the occupant, and
+ * may not have been read, stands before the ping.
  */
 const slowestLink = 64;
 /**
- * Since it was last heard, an occupant may have begun to send its first large frame, in which it
- * can't answer. Nothing shows that; for so many ms it is taken for granted.
+ * An occupant that is sending its first large frame cannot answer, and the runtime shows nothing of the
+ * frame. For this long after it was last heard, in ms, it is assumed to be sending one.
  */
 const firstFrameMs = 3_000;
 
@@ -21,7 +21,7 @@ export interface Occupant {
   readonly roundTripMs: number;
   readonly silentMs: number;
   readonly unreadBytes: number;
-  /** It has sent large frames, or is of a kind that does: one may be under way at any time. */
+  /** It has sent large frames, or its kind of client does: one may be under way at any time. */
   readonly sendsLargeFrames: boolean;
 }
 
@@ -33,7 +33,7 @@ export function probePatience(occupant: Occupant): number {
   return Math.min(mostPatienceMs, Math.max(pong, frame));
 }
 
-/** After the deadline, once more around the loop: what has already arrived is read first. */
+/** After the deadline the event loop runs once more: what has already arrived is read first. */
 export const probeLastTurnMs = 10;
 
 /**
@@ -49,7 +49,7 @@ export const probeLastTurnMs = 10;
 export class Prober {
   private nonce = "";
   private answer: Promise<boolean> | undefined;
-  private settle: ((alive: boolean) => void) | undefined;
+  private resolve: ((alive: boolean) => void) | undefined;
   private cancel: Cancel | undefined;
 
   constructor(
@@ -61,7 +61,7 @@ export class Prober {
   ask(sendsLargeFrames: boolean): Promise<boolean> {
     if (this.answer) return this.answer;
     this.answer = new Promise((resolve) => {
-      this.settle = resolve;
+      this.resolve = resolve;
     });
     const { connection, clock } = this;
     const { roundTripMs, heardAt } = connection;
@@ -80,7 +80,7 @@ export class Prober {
     return this.answer;
   }
 
-  /** A complete frame came, or bytes that were queued for it were taken: somebody is there. */
+  /** A complete frame came, or bytes that were queued for it were taken: it is alive. */
   showsLife(): void {
     if (this.answer) this.end(true);
   }
@@ -94,11 +94,11 @@ export class Prober {
   }
 
   private end(alive: boolean): void {
-    const { settle } = this;
+    const { resolve } = this;
     this.cancel?.();
     this.cancel = undefined;
-    this.settle = undefined;
+    this.resolve = undefined;
     this.answer = undefined;
-    settle?.(alive);
+    resolve?.(alive);
   }
 }

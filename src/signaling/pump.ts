@@ -4,12 +4,12 @@ import { mailFrame } from "../protocol/frames.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { Connection } from "./context.ts";
 
-/** How much mail is read in one go, bytes of payload. */
+/** How much mail is read at a time, bytes of payload. */
 const batchBytes = 65_536;
 
 /**
- * Brings stored mail to one connection: told that there is some, it pulls, until there is none. Each
- * mail goes out once and in order, however often it is told, and only while the connection has room.
+ * Sends stored mail to one connection: notified of mail, it reads until nothing is left. Each mail is
+ * sent once and in order, however many notifications come, and only while the connection has room.
  */
 export class Pump {
   /** The highest seq sent on this connection. */
@@ -18,7 +18,7 @@ export class Pump {
   /** There may be mail that was not read yet. */
   private mailWaits = false;
   private pulling = false;
-  /** Told again while pulling. */
+  /** Notified again while pulling. */
   private again = false;
   /** Raised when the mailbox was renumbered: what is being read is out of date. */
   private numbering = 0;
@@ -104,7 +104,7 @@ export class Pump {
   }
 }
 
-/** Asks the mailbox what a hello changes, tells the pump, and lets it run. */
+/** Carries out a hello: the mailbox is renumbered if need be, then the pump runs. */
 export function sayHello(mailboxes: Mailboxes, seat: Seat, pump: Pump, upTo: number | undefined) {
   if (upTo === undefined) return pump.openAll();
   return andThen(mailboxes.hello(seat, upTo), ({ moved, before }) => {

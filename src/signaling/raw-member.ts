@@ -1,7 +1,7 @@
 /**
  * The text of a top-level member's value, exactly as written, in `text`, which must be a valid JSON
- * object (RFC 8259). The last member of that name counts, as in `JSON.parse`. Undefined when there
- * is none. Numbers keep every digit and strings every escape.
+ * object (RFC 8259). The last member of that name counts, as in `JSON.parse`. Undefined if there is no
+ * such member. Numbers keep every digit and strings every escape.
  */
 export function rawMember(text: string, name: string): string | undefined {
   let found: string | undefined;
@@ -27,7 +27,7 @@ function isSpace(char: number): boolean {
   return char === 0x20 || char === 0x0a || char === 0x0d || char === 0x09;
 }
 
-/** The index behind the closing quote of the string that opens at `at`. */
+/** The index after the closing quote of the string that opens at `at`. */
 function endOfString(text: string, at: number): number {
   let quote = text.indexOf('"', at + 1);
   while (isEscaped(text, quote)) quote = text.indexOf('"', quote + 1);

@@ -3,13 +3,13 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
 
 /**
  * How long a returning side's held frames wait for its first relay frame. If that is an offer, the
- * peer was restarted and what was held is of a negotiation it knows nothing of.
+ * peer was restarted and the held frames belong to a negotiation that it does not know.
  */
 export const returnSettleMs = 500;
 
 /**
- * What becomes of the frames that were held for a side, once it is back. They never come before
- * the `room_full` of its return.
+ * Decides over the frames that were held for a side, once it is back. They never come before the
+ * `room_full` of its return.
  *
  *     alone     --the other side is there-->   settling
  *     alone     --own offer-->                 over, discarded
@@ -35,7 +35,7 @@ export class Returning {
     this.cancel = this.clock.after(returnSettleMs, () => void this.end(false));
   }
 
-  /** Before a relay frame of this side's own goes out. */
+  /** Called before a relay frame of this side is sent. */
   relays(offer: boolean): MaybePromise<void> {
     if (offer && this.state !== "over") return this.end(true);
     if (this.state === "alone") this.state = "known";

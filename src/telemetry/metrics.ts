@@ -181,7 +181,10 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_mail_id_bytes: size("Bytes of remembered ids of mail", "idBytes"),
   nt_held_frames: size("Frames held for absent sides", "heldFrames"),
   nt_held_bytes: size("Bytes of held frames", "heldBytes"),
-  nt_ring_bytes: size("Bytes of frames that Redis keeps until they have arrived", "ringBytes"),
+  nt_stream_bytes: size(
+    "Bytes of frames and events in Redis that nodes have not read",
+    "streamBytes",
+  ),
   nt_guessers: size(
     "Clients and sites whose failed redeems are remembered, at most 100,000",
     "guessers",

@@ -173,20 +173,4 @@ export class Tally {
   pausedSockets = 0;
   parkedSockets = 0;
   roomlessSockets = 0;
-
-  /**
-   * How much was done for clients, in small frames: what left garbage. Large and dropped frames count
-   * by the garbage that they leave.
-   */
-  work(): number {
-    const bytes = this.frameSizeIn.sum + bytesADroppedFrame * this.drops.parked;
-    let frames = bytes / bytesOfWork;
-    for (const count of this.frameSizeIn.counts) frames += count;
-    return this.connections + this.codesMinted + this.codesRedeemed + frames;
-  }
 }
-
-/** This many bytes of frames leave as much garbage as one small frame. */
-const bytesOfWork = 4_096;
-/** The size of a dropped frame is not known: that of a large one is assumed. */
-const bytesADroppedFrame = 65_536;

@@ -1,5 +1,6 @@
 import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
+import { rfc3339 } from "../base/clock.ts";
 import type { Code } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { faultOf, type ProblemOptions } from "../http/problem.ts";
@@ -10,18 +11,14 @@ import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../sign
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
-/** How a newcomer hears that there is no seat for it. */
+/** What a newcomer is told if there is no seat for it. */
 export const noSeats = {
   rooms_full: "rooms_full",
   rooms_share: "too_many_rooms",
   unreachable: "store_unreachable",
 } as const satisfies Record<NoSeat, RoomRefusal>;
 
-/**
- * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
- * as the calls over HTTP.
- */
-export function createEntrance(options: {
+interface EntranceParts {
   readonly rendezvous: Rendezvous;
   readonly limiter: RateLimiter;
   readonly draining: () => boolean;
@@ -31,8 +28,16 @@ export function createEntrance(options: {
   readonly connectionLog: ConnectionLog | undefined;
   /** Gets each refusal. */
   readonly limited: (code: RoomRefusal, address: string) => void;
-}): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
-  const { rendezvous, limiter, draining, now, connectionLog } = options;
+}
+
+/**
+ * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
+ * as the calls over HTTP.
+ */
+export function createEntrance(
+  parts: EntranceParts,
+): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
+  const { rendezvous, limiter, draining, now, connectionLog } = parts;
 
   const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
@@ -59,8 +64,8 @@ export function createEntrance(options: {
       if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
       const { code, appId, expiresAt } = minted;
       connectionLog?.minted(appId, client.address);
-      const room = { appID: appId, side: "A", expiresAt: timeOf(expiresAt) } as const;
-      const frame = serverFrame("minted", { code, ...room, now: timeOf(now()) });
+      const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "A", sid), frame };
     });
   }
@@ -70,8 +75,8 @@ export function createEntrance(options: {
       if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
       connectionLog?.redeemed(appId, client.address);
-      const room = { appID: appId, side: "B", expiresAt: timeOf(expiresAt) } as const;
-      const frame = serverFrame("redeemed", { ...room, now: timeOf(now()) });
+      const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
+      const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "B", sid), frame };
     });
   }
@@ -82,22 +87,17 @@ export function createEntrance(options: {
     code: RoomRefusal,
     words?: ProblemOptions,
   ): RefusedRoom {
-    options.tally.refusals[counted]++;
-    options.limited(code, address);
+    parts.tally.refusals[counted]++;
+    parts.limited(code, address);
     return { code, ...faultOf(code, words) };
   }
 }
 
-/** Such a socket has no URL that could ask for another dialect. */
+/** Without a room in its URL, a socket has no older dialect. */
 function identityOf(
   appId: Entered["identity"]["appId"],
   side: Entered["identity"]["side"],
   sid: string,
 ): Entered["identity"] {
   return { appId, side, sid, mailboxClient: true, v2: true };
-}
-
-/** RFC 3339. */
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

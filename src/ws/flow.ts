@@ -1,21 +1,14 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
-import { SharedBudget } from "../base/shared-budget.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { closes, closeText, type ServerClose } from "../protocol/closes.ts";
 import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
 export interface FlowLimits {
-  /** Unsent bytes past which whoever sends to this socket is paused. */
+  /** Past this many unsent bytes of a socket, its senders are paused. */
   readonly wsBufferBytes: number;
-  /**
-   * Unsent bytes over all sockets past which the fullest is closed. Past 1/8 of it for one client,
-   * or 1/2 for one site, the fullest of its own is.
-   */
-  readonly wsBufferTotalBytes: number;
-  /** 0: clients have no limits of their own, here neither. */
-  readonly socketsPerClient: number;
   /** A socket that takes no byte for this long is closed. */
   readonly slowPeerTimeoutMs: number;
   readonly wsMaxMsgBytes: number;
@@ -40,7 +33,7 @@ export const lingerMs = 8_000;
 
 /**
  * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
- * last chunk can add after it was told to pause, and the chunks of its turns until a peer that
+ * last chunk can add after it was paused, and the chunks of its turns until a peer that
  * takes nothing is closed.
  */
 export function backpressureLimit(limits: FlowLimits): number {
@@ -49,7 +42,7 @@ export function backpressureLimit(limits: FlowLimits): number {
 }
 
 /**
- * Slow receivers slow their own senders down and nobody else.
+ * A slow receiver only slows its own senders.
  *
  *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
  *               congested --unsent ≤ low mark-->    writable    its sender is resumed
@@ -57,9 +50,9 @@ export function backpressureLimit(limits: FlowLimits): number {
  *               any       --close-->                closing     nothing is sent or read any more
  *               closing   --all was taken-->        closed
  *               closing   --time, no space-->       cut
- *     sender    reading   --told to pause-->        paused      frames already read are still forwarded
- *               paused    --every 5 s, probe-->     turn        read until it is told to pause again
- *               turn      --told to pause-->        paused
+ *     sender    reading   --pause-->                paused      frames already read are still forwarded
+ *               paused    --every 5 s, probe-->     turn        read until it is paused again
+ *               turn      --pause-->                paused
  *               paused, turn --no reason left-->    reading
  */
 export class Flow {
@@ -70,7 +63,6 @@ export class Flow {
   private readonly behind = new Set<PeerSocket>();
   /** Sockets that were given something since the last tick. */
   private given: PeerSocket[] = [];
-  private readonly unsent: SharedBudget;
   private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
   private readonly ticksToClose: number;
@@ -83,13 +75,12 @@ export class Flow {
   private readonly stopTicking: Cancel;
 
   constructor(
-    limits: FlowLimits,
+    readonly limits: FlowLimits,
+    /** Bytes of all sockets: past it the fullest is closed, past a client's or site's its fullest. */
+    private readonly unsent: Ledger,
     readonly tally: Tally,
     private readonly clock: Clock,
   ) {
-    const { wsBufferTotalBytes, wsBufferBytes, socketsPerClient } = limits;
-    const leastShare = socketsPerClient === 0 ? Number.POSITIVE_INFINITY : wsBufferBytes;
-    this.unsent = new SharedBudget(wsBufferTotalBytes, leastShare);
     this.highMark = limits.wsBufferBytes;
     this.lowMark = limits.wsBufferBytes / 4;
     this.tickMs = Math.min(1_000, Math.max(50, limits.slowPeerTimeoutMs / 8));
@@ -123,12 +114,11 @@ export class Flow {
     socket.unsent = unsent;
   }
 
-  /** More is unsent to this socket: closes the fullest of whoever has more than its share now. */
+  /** More is unsent to this socket: closes the fullest socket of a client that is past its share. */
   private keepShares(socket: PeerSocket): void {
-    const { unsent } = this;
-    const overdrawn = unsent.overdrawn(socket.client.accounts);
-    if (overdrawn !== undefined) this.closeFullest("client_buffers_full", overdrawn);
-    else if (unsent.used > unsent.most) this.closeFullest("buffers_full");
+    const full = this.unsent.full(socket.client.accounts, 0);
+    if (full !== undefined) this.closeFullest("client_buffers_full", full);
+    else if (this.unsent.bound([], 0) === "all") this.closeFullest("buffers_full");
   }
 
   /** A frame of the server's own went to the socket. */
@@ -159,7 +149,7 @@ export class Flow {
     this.relieve(socket);
   }
 
-  /** Lets those who wait for this socket go on, if it has room again. */
+  /** Resumes the senders to this socket, if it has room again. */
   private relieve(socket: PeerSocket): void {
     const unsent = this.look(socket);
     if (socket.closing !== undefined) {
@@ -247,7 +237,7 @@ export class Flow {
     socket.closing = undefined;
   }
 
-  /** Nobody has to wait for this socket any more, nor it for others. */
+  /** Its senders need not wait any more, nor it for others. */
   release(socket: PeerSocket): void {
     this.paused.delete(socket);
     this.tally.pausedSockets = this.paused.size;
@@ -305,8 +295,7 @@ export class Flow {
       if (socket.closeReason !== undefined) socket.terminate(reason);
       else if (fullest === undefined || socket.unsent > fullest.unsent) fullest = socket;
     }
-    const { used, most } = this.unsent;
-    const isFull = of === undefined ? used > most : this.unsent.overdrawn([of]) !== undefined;
-    if (isFull) fullest?.close(reason);
+    const bound = this.unsent.bound(of === undefined ? [] : [of], 0);
+    if (bound === (of === undefined ? "all" : "client")) fullest?.close(reason);
   }
 }

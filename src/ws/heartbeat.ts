@@ -9,8 +9,8 @@ const slotMs = 50;
 const [fewestSlots, mostSlots] = [20, 1_000];
 
 /**
- * Nobody is cut who was silent for less, in ms, however short HEARTBEAT is: a client in the middle of
- * a frame can answer no ping, and the runtime shows nothing of a frame before its end.
+ * No client is cut that was silent for less, in ms, however short HEARTBEAT is: in the middle of a frame
+ * a client cannot answer a ping, and the runtime shows a frame only at its end.
  */
 export const leastSilenceMs = 4_000;
 
@@ -28,7 +28,7 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
   const roundMs = heartbeatMs * roundPart;
   const slots = Math.min(mostSlots, Math.max(fewestSlots, Math.ceil(roundMs / slotMs)));
   const slotsOfHeartbeat = Math.ceil(slots / roundPart) + 1;
-  /** Sockets that open together are pinged in this many slots. More, and a cut could take two HEARTBEATs. */
+  /** Sockets that open together are spread over this many slots. With more, a cut could take two HEARTBEATs. */
   const spread = Math.max(1, Math.floor(slots * (1 - roundPart)) - 2);
   const wheel = Array.from({ length: slots }, () => new Set<PeerSocket>());
   let at = 0;

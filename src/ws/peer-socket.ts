@@ -24,7 +24,7 @@ interface Closing {
 export class PeerSocket implements Connection {
   id = "";
   openedAt = 0;
-  /** Messages that came, and their bytes where somebody logs them. */
+  /** Messages received, and their bytes, which only the connection log counts. */
   frames = 0;
   bytes = 0;
   /** The room and side; undefined while it has no room. */
@@ -36,14 +36,14 @@ export class PeerSocket implements Connection {
   peer: Peer | undefined;
   /** What waits until its client can hear it; undefined once it can. */
   quiet: Quiet | undefined = new Quiet(false);
-  /** Why it ends or ended. */
+  /** Why it is being closed, or was. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
-  /** A ping that was asked for before the socket opened; empty for none. */
+  /** A ping that is sent once the socket opens; empty: no ping. */
   private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
-  /** The heartbeat's last ping that has no pong yet; empty for none. */
+  /** The heartbeat's last ping, while its pong is awaited; else empty. */
   beat = "";
   /** When the last ping went out, in ms of the monotonic clock. */
   beatAt = 0;
@@ -64,10 +64,11 @@ export class PeerSocket implements Connection {
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   inbox: Served | undefined;
+  busyUntil = 0;
 
   // Kept by flow control.
   unsent = 0;
-  /** It was given something since flow control's last tick. */
+  /** Something was sent to it since flow control's last tick. */
   isGiven = false;
   progressTick = 0;
   /** A sender was told to wait for this socket. */
@@ -82,7 +83,7 @@ export class PeerSocket implements Connection {
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-    /** Its open and its messages are tasks of their own: it misses nothing that it is sent at once. */
+    /** Browsers hand over open and messages as separate tasks: what is sent at once is not lost. */
     readonly isBrowser = false,
   ) {}
 
@@ -91,14 +92,14 @@ export class PeerSocket implements Connection {
     if (identity) this.topic = `${identity.appId}/${identity.side}`;
   }
 
-  /** It has its seat since before the `101`, and may have lost it. */
+  /** It got its seat before the `101`, and may have lost it again. */
   opened(ws: Socket, monotonicMs: number): void {
     this.ws = ws;
     this.openedAt = monotonicMs;
     this.heardAt = monotonicMs;
     if (this.inTopic) ws.subscribe(this.topic);
     if (this.pingAtOpen !== "") ws.ping(this.pingAtOpen);
-    // It was cut before it opened.
+    // It was terminated before it opened.
     if (this.quiet === undefined) ws.terminate();
   }
 
@@ -120,7 +121,7 @@ export class PeerSocket implements Connection {
     });
   }
 
-  /** Its client is listening: a frame or a ping came from it, or it has had its time. */
+  /** Its client listens: a frame or a ping came from it, or `quietMs` are over. */
   heard(): void {
     const { quiet } = this;
     if (quiet === undefined || quiet.isHeard) return;
@@ -161,13 +162,13 @@ export class PeerSocket implements Connection {
     const { quiet } = this;
     if (quiet !== undefined) {
       const bytes = this.send(text);
-      // Counting it may have closed this very socket: nobody has to wait for it.
+      // Counting it may have closed this socket: its senders need not wait.
       const isOpen = this.closeReason === undefined;
       if (isOpen && quiet.isFull(this.flow.highMark)) this.congested = true;
       return bytes;
     }
     const unsent = this.flow.look(this);
-    // The look may have closed this very socket, as the fullest: nobody has to wait for it.
+    // The look may have closed this socket, as the fullest: its senders need not wait.
     if (this.closeReason !== undefined) return 0;
     if (unsent > this.flow.highMark) this.congested = true;
     const queued = this.server.publish(this.topic, text);
@@ -240,7 +241,7 @@ export class PeerSocket implements Connection {
     this.ends(reason);
     if (this.quiet === undefined) this.flow.close(this, reason);
     else this.closeAfter(this.quiet, reason);
-    // The runtime tells it only once the socket is closed.
+    // The runtime reports the close only once the socket is closed.
     this.peer?.closed();
   }
 
@@ -256,7 +257,7 @@ export class PeerSocket implements Connection {
     this.ws?.terminate();
   }
 
-  /** From now on nothing is sent, and nobody waits for it. The first reason counts; answers that. */
+  /** From now on nothing is sent. Answers the first reason given, which counts. */
   ends(reason: CloseReason): CloseReason {
     if (this.closeReason !== undefined) return this.closeReason;
     this.closeReason = reason;

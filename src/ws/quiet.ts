@@ -3,12 +3,11 @@ import type { ServerClose } from "../protocol/closes.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
 /**
- * How long a newcomer that says nothing is sent nothing, in ms. A frame that is read together with the
- * `101` is lost to clients that set their listener only once their socket is open: npm `ws` hands it
- * to no listener.
+ * A newcomer that sends nothing is sent nothing for this long, in ms. Some clients set their listener
+ * only once their socket is open (npm `ws`): they lose a frame that they read together with the `101`.
  */
 export const quietMs = 50;
-/** The timer runs no more often than this: a newcomer may wait that much longer, in ms. */
+/** The timer runs at most this often, in ms: a newcomer may wait that much longer. */
 const timerStepMs = 5;
 /** From this many waiting frames on, the sender is paused. */
 const fullAtFrames = 32;
@@ -17,7 +16,7 @@ const bytesPerFrame = 64;
 
 /** What waits, in order, until its socket may be sent something. */
 export class Quiet {
-  /** Undefined: its place is kept for a text that is not known yet. */
+  /** Undefined: the place of a text that is not known yet. */
   private readonly texts: (string | undefined)[] = [];
   private unknown = 0;
   /** Of all that waits, as counted. */
@@ -25,7 +24,7 @@ export class Quiet {
   /** The close that follows what waits. */
   close: ServerClose | undefined;
 
-  /** `isHeard`: only texts that are not known yet are waited for. */
+  /** `isHeard`: the client listens, and only texts that are not known yet are waited for. */
   constructor(public isHeard: boolean) {}
 
   add(text: string, bytes: number): void {

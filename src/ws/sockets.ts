@@ -1,20 +1,20 @@
 import type { Server, WebSocketHandler } from "bun";
 import type { Client } from "../admission/clients.ts";
-import type { SocketLimits } from "../admission/socket-limits.ts";
+import type { Ledger } from "../base/ledger.ts";
 import type { CloseReason } from "../protocol/closes.ts";
 import type { PeerIdentity, SignalingContext } from "../signaling/context.ts";
 import { Peer } from "../signaling/peer.ts";
-import { backpressureLimit, Flow, type FlowLimits } from "./flow.ts";
+import { backpressureLimit, type Flow } from "./flow.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 import { QuietTimer, quietMs } from "./quiet.ts";
 
-/** Stands for bytes that are no text: it is no JSON either. */
+/** Stands for binary data that is not text; not JSON either. */
 const notText = "\0";
-/** How soon a client may come back to a server that drains: at once, to its successor. */
+/** When clients may reconnect after a drain: soon, to the successor. */
 const retryAfterDrainMs = 250;
 const drainStepMs = 20;
-/** How long a client may take to answer a close, which may have waited until the client listened. */
+/** How long a client may take to answer a close, which itself may wait for `quietMs`. */
 const closingGraceMs = quietMs + 200;
 /**
  * Pings and pongs one socket may send in a turn of the event loop. The runtime answers pings by
@@ -27,28 +27,26 @@ const maxControlsPerTurn = 200;
 export class Sockets {
   /** The handlers for `Bun.serve`. */
   readonly handler: WebSocketHandler<PeerSocket>;
-  private readonly flow: Flow;
   private readonly heartbeat: ReturnType<typeof startHeartbeat>;
   private readonly quietTimer: QuietTimer;
   private made = 0;
   private open = 0;
-  /** The number of this turn of the event loop, as far as control frames came in it. */
+  /** Counts the turns of the event loop in which control frames came. */
   private turn = 1;
   private turnEnds = false;
 
   constructor(
     private readonly context: SignalingContext,
-    limits: FlowLimits,
-    private readonly socketLimits: Pick<SocketLimits, "closed">,
+    private readonly flow: Flow,
+    private readonly socketLedger: Ledger,
     onError: (error: unknown) => void,
   ) {
-    this.flow = new Flow(limits, context.tally, context.clock);
     this.heartbeat = startHeartbeat(context.heartbeatMs, context.clock);
     this.quietTimer = new QuietTimer(context.clock);
     this.handler = {
       data: undefined as unknown as PeerSocket,
-      maxPayloadLength: limits.wsMaxMsgBytes,
-      backpressureLimit: backpressureLimit(limits),
+      maxPayloadLength: flow.limits.wsMaxMsgBytes,
+      backpressureLimit: backpressureLimit(flow.limits),
       // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
       idleTimeout: 0,
       sendPings: false,
@@ -65,7 +63,7 @@ export class Sockets {
 
   /** What an upgraded socket will carry. */
   newSocket(
-    /** Undefined: its first frame will say which room it wants. */
+    /** Undefined: its first frame asks for a room. */
     identity: PeerIdentity | undefined,
     client: Client,
     server: Server<PeerSocket>,
@@ -79,7 +77,7 @@ export class Sockets {
     return socket;
   }
 
-  /** It has its seat, or waits for it, and cannot open. */
+  /** It has its seat, or waits for it, but will not open. */
   abandon(socket: PeerSocket): void {
     this.flow.forget(socket);
     socket.peer?.closed();
@@ -110,7 +108,7 @@ export class Sockets {
     // The runtime has answered it.
     this.flow.gave(socket);
     this.countControl(socket);
-    // Unlike a pong, which a client's library sends by itself, it says that the client is there.
+    // Unlike a pong, which a library sends by itself, a ping shows that the client listens.
     socket.heard();
   }
 
@@ -138,10 +136,10 @@ export class Sockets {
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
-    // A close does not wait for a client to listen that sends as much.
+    // A client that sends so much listens: the close need not wait.
     socket.heard();
     socket.close("control_frames");
-    // Behind unread pongs the close would wait, and they would go on to grow.
+    // The close would wait behind unread pongs, and those would grow.
     if (socket.closing ?? socket.quiet) socket.terminate("control_frames");
   }
 
@@ -153,7 +151,7 @@ export class Sockets {
 
   private closed(socket: PeerSocket, code: number, reason: string): void {
     this.open--;
-    this.socketLimits.closed(socket.client.accounts);
+    this.socketLedger.add(socket.client.accounts, -1);
     this.heartbeat.remove(socket);
     this.context.fairQueue.part(socket);
     const why = socket.ends(isProtocolError(code, reason) ? "protocol" : "client");
@@ -170,8 +168,8 @@ export class Sockets {
   }
 
   /**
-   * Sends every socket away, spread over `spreadMs`: the server is going. Resolves when the last
-   * one is gone; a client that does not answer the close is cut. `pass` lets real time pass.
+   * Closes every socket, spread over `spreadMs`, as the server stops. Resolves when the last one is
+   * closed; a client that does not answer the close is cut. `pass` lets real time pass.
    */
   async drain(spreadMs: number, pass: (ms: number) => Promise<void>): Promise<void> {
     const all = [...this.heartbeat.all()];
@@ -197,7 +195,7 @@ export class Sockets {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Binary frames that hold UTF-8 count as text; others as text that says nothing. */
+/** Binary frames that hold UTF-8 count as text, others as a malformed frame. */
 function textOf(message: Buffer): string {
   try {
     return utf8.decode(message);
@@ -209,7 +207,7 @@ function textOf(message: Buffer): string {
 /** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */
 const abnormalClosure = 1006;
 
-/** Bun closes such sockets itself and reports 1006 with a text, where a lost network has none. */
+/** Bun closes such sockets itself and reports 1006 with a text, which a lost network has not. */
 function isProtocolError(code: number, reason: string): boolean {
   return code === abnormalClosure && reason !== "";
 }

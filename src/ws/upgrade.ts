@@ -1,8 +1,8 @@
 import type { Server } from "bun";
 import type { Client } from "../admission/clients.ts";
-import type { SocketLimits } from "../admission/socket-limits.ts";
 import { parseAppId, parseSide } from "../base/ids.ts";
 import { keptPart } from "../base/kept-part.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "../http/problem.ts";
 import { maxSidLength, v2 } from "../protocol/frames.ts";
@@ -29,12 +29,13 @@ const declined = { "Sec-WebSocket-Protocol": "" };
  */
 export function createUpgrade(options: {
   readonly sockets: Sockets;
-  readonly socketLimits: SocketLimits;
-  /** The server is about to go: whoever comes now is better off with its successor. */
+  /** Of sockets. */
+  readonly socketLedger: Ledger;
+  /** The server is about to stop: newcomers should reach its successor. */
   readonly draining: () => boolean;
   readonly tally: Pick<Tally, "refusals">;
 }): Upgrade {
-  const { sockets, socketLimits, draining, tally } = options;
+  const { sockets, socketLedger, draining, tally } = options;
 
   return (request, client, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });
@@ -43,20 +44,20 @@ export function createUpgrade(options: {
     if (draining()) return refuse("draining", "draining");
     const identity = comesWithoutRoom(request) ? undefined : readIdentity(request);
     if (identity && "detail" in identity) return refuse("bad_request", "malformed", identity);
-    const space = socketLimits.admits(client.accounts);
-    if (space === "full") return refuse("sockets_full", "sockets_full");
-    if (space !== "ok") return refuse("sockets_per_client", "too_many_sockets");
-    // The runtime would refuse them too, but only once a seat is taken, of which the other side hears.
+    const bound = socketLedger.bound(client.accounts, 1);
+    if (bound === "all") return refuse("sockets_full", "sockets_full");
+    if (bound === "client") return refuse("sockets_per_client", "too_many_sockets");
+    // The runtime would refuse these too, but only after the seat was taken and its peer notified.
     if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
     if (!handshakeKey.test(headers.get("sec-websocket-key") ?? ""))
       return refuse("bad_request", "malformed", noHandshake);
-    // Counted before a shared store is asked, so that no more are let in meanwhile.
-    socketLimits.opened(client.accounts);
+    // Counted before a shared store is asked, so that the limit holds meanwhile.
+    socketLedger.add(client.accounts, 1);
     const socket = sockets.newSocket(identity, client, server, isBrowser(request));
     return andThen(socket.peer?.take(), (noSeat) => {
       const answer =
         noSeat === undefined ? enter(request, server, socket) : refuse(noSeat, noSeats[noSeat]);
-      if (answer !== undefined) socketLimits.closed(client.accounts);
+      if (answer !== undefined) socketLedger.add(client.accounts, -1);
       return answer;
     });
   };
@@ -80,7 +81,7 @@ export function createUpgrade(options: {
       ? server.upgrade(request, { data, headers: v2 ? agreed : declined })
       : server.upgrade(request, { data });
     if (upgraded) return undefined;
-    // The client has gone while its seat was taken.
+    // The client left while its seat was being taken.
     sockets.abandon(data);
     return refuse("bad_request", "malformed", noHandshake);
   }
@@ -100,8 +101,8 @@ function namesUpgrade(answer: Response): Response {
 }
 
 /**
- * Reads who wants to connect from `appID`, `side`, `sid` and the offered subprotocols; or says what is
- * wrong with them, in words for their sender.
+ * Reads room, side and client from `appID`, `side`, `sid` and the offered subprotocols; or says what is
+ * wrong with them, for the client.
  */
 export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
   const { url } = request;
@@ -114,7 +115,7 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   if (sid !== undefined && sid.length > maxSidLength) {
     return { detail: `sid must have at most ${maxSidLength} characters.` };
   }
-  // What is not UTF-8 was decoded to this character: two different sids would be one client.
+  // Invalid UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
   return {

@@ -1,37 +1,17 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { Program } from "../support/program.ts";
-import { encodeFrame, opcodes, RawClient, upgradeRequest } from "../support/raw-client.ts";
+import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
 import { within } from "../support/waiting.ts";
 import type { AttackCase, Verdict } from "./attack-case.ts";
-import { postJson, startTarget, type Target } from "./target.ts";
+import { postJson, startTarget } from "./target.ts";
 
 // What real clients meet, and what an operator would.
 
 const { NT_SIGNAL_BINARY: server = join(import.meta.dir, "../../src/main.ts") } = process.env;
-
-/** The first chunk after an upgrade, and whether all of it is the 101. */
-async function firstSegment(target: Target, appId: string, side: string) {
-  const { target: path, headers = {} } = upgradeRequest(`/ws?appID=${appId}&side=${side}`);
-  const socket = net.connect({ host: "127.0.0.1", port: target.port, noDelay: true });
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.write([`GET ${path} HTTP/1.1`, "Host: x", ...lines, "", ""].join("\r\n"));
-  const chunks: Buffer[] = [];
-  let wake: () => void = () => {};
-  socket.on("data", (chunk: Buffer) => {
-    chunks.push(chunk);
-    wake();
-  });
-  const next = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
-  await within("a 101", next, 5_000);
-  return { socket, chunks, alone: chunks[0]?.toString("latin1").endsWith("\r\n\r\n") === true };
-}
 
 /** Receiver first, then sender; the sender's listener misses what shares the segment of its 101. */
 async function lateListeners(): Promise<Verdict> {
@@ -44,17 +24,10 @@ async function lateListeners(): Promise<Verdict> {
     await using receiver = await RawClient.open(target.ws, { appId, side: "B" });
     receiver.send('{"type":"hello","side":"B"}');
     await receiver.settled();
-    const { socket, chunks, alone: isAlone } = await firstSegment(target, appId, "A");
-    if (isAlone) alone++;
-    socket.write(encodeFrame(opcodes.text, Buffer.from('{"type":"hello","side":"A"}')));
-    socket.write(encodeFrame(opcodes.ping, Buffer.from("end")));
-    const came = () => Buffer.concat(chunks.slice(1)).toString("latin1");
-    for (const until = performance.now() + 2_000; performance.now() < until; ) {
-      if (came().includes("end")) break;
-      await Bun.sleep(5);
-    }
-    if (came().includes("room_full")) told++;
-    socket.destroy();
+    await using sender = await RawClient.open(target.ws, { appId, listens: false });
+    if (sender.besideUpgrade === 0) alone++;
+    sender.send('{"type":"hello","side":"A"}');
+    if ((await sender.settled()).some((text) => text.includes("room_full"))) told++;
   }
   return {
     measured: `${alone} of ${times} 101s alone, ${told} of ${times} senders heard room_full`,

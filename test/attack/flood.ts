@@ -37,21 +37,38 @@ function asked(text: (n: number) => string, times = 1): Flood {
 const appId = (n: number) => `00000000-0000-4000-9000-${String(n).padStart(12, "0")}`;
 
 function upgrade(n: number, side = "A", client = stranger(n)): string {
-  const { target, headers = {} } = upgradeRequest(`/ws?appID=${appId(n)}&side=${side}`, {
-    "X-Forwarded-For": client,
-  });
+  return upgradeOf(`/ws?appID=${appId(n)}&side=${side}`, { "X-Forwarded-For": client });
+}
+
+function upgradeWithoutRoom(n: number): string {
+  const headers = { "X-Forwarded-For": stranger(n), "Sec-WebSocket-Protocol": "nt.v2" };
+  return upgradeOf("/ws", headers);
+}
+
+function upgradeOf(url: string, more: Readonly<Record<string, string>>): string {
+  const { target, headers = {} } = upgradeRequest(url, more);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   return request("GET", target, lines);
 }
 
-function frames(frame: Buffer, count: number): Flood {
+function frames(
+  frame: Buffer,
+  count: number,
+  first: (n: number) => string = (n) => upgrade(n),
+): Flood {
   const bytes = Buffer.concat(Array.from({ length: count }, () => frame));
-  return { first: upgrade, bytes: () => bytes };
+  return { first, bytes: () => bytes };
 }
 
 /** Both sides of each room are this one client's, and flood each other. */
-function crowd(size: number, frame: Buffer, count: number, everyMs?: number): Flood {
-  const first = (n: number) => upgrade(n >> 1, n % 2 === 0 ? "A" : "B", stranger(0));
+function crowd(
+  size: number,
+  frame: Buffer,
+  count: number,
+  everyMs?: number,
+  address = stranger(0),
+): Flood {
+  const first = (n: number) => upgrade(n >> 1, n % 2 === 0 ? "A" : "B", address);
   return { ...frames(frame, count), first, crowd: size, ...(everyMs && { everyMs }) };
 }
 
@@ -77,9 +94,13 @@ const floods: Readonly<Record<string, Flood>> = {
   "mail-frames": frames(text('{"type":"send","to":"A","payload":1}'), 2_000),
   acknowledgements: frames(text('{"type":"delivered","upTo":1}'), 2_000),
   hellos: frames(text('{"type":"hello","deliveredUpTo":0}'), 2_000),
+  "wrong-redeems": frames(text('{"type":"redeem","code":"00000000"}'), 2_000, upgradeWithoutRoom),
+  "minting-frames": frames(text('{"type":"mint"}'), 2_000, upgradeWithoutRoom),
+  "wrong-joins": frames(text('{"type":"join","appID":"","side":"C"}'), 2_000, upgradeWithoutRoom),
   pongs: frames(encodeFrame(opcodes.pong, Buffer.alloc(0)), 8_000),
   pings: frames(encodeFrame(opcodes.ping, Buffer.alloc(125)), 2_000),
   "crowd-nesting": crowd(500, shallow, 200),
+  "crowd-neighbours": crowd(500, shallow, 200, undefined, "127.0.0.1"),
   "crowd-bursts": crowd(950, shallow, 200, 3_000),
   "crowd-small-frames": crowd(500, text("{}"), 500),
   "crowd-mail": crowd(500, text('{"type":"send","to":"A","payload":1}'), 500),

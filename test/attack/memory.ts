@@ -401,7 +401,7 @@ export const memory: readonly AttackCase[] = [
     run: () => stalledReaders({}, (reader) => reader.sendClose()),
   },
   {
-    name: "memory-redis-ring",
+    name: "memory-redis-stream",
     theme: "memory",
     tries: "60 rooms that relay a frame of 1 MiB each way between two nodes",
     bound: "Redis grows by at most 2 × what the budgets count + 64 MiB",

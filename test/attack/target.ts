@@ -1,4 +1,5 @@
 import { rssBytes } from "../bench/process-facts.ts";
+import { scrape } from "../support/metrics.ts";
 import { Program } from "../support/program.ts";
 import { RawClient, type RawClientOptions } from "../support/raw-client.ts";
 
@@ -7,7 +8,7 @@ const budgetGauges = [
   "nt_mailbox_bytes",
   "nt_mail_id_bytes",
   "nt_held_bytes",
-  "nt_ring_bytes",
+  "nt_stream_bytes",
   "nt_ws_queued_bytes",
   "nt_ws_buffered_bytes",
 ] as const;
@@ -35,28 +36,17 @@ export async function startTarget(
   const { port } = await program.listening();
   const http = `http://${host}:${port}`;
 
-  async function scrape(): Promise<ReadonlyMap<string, number>> {
-    const answer = await fetch(`${http}/metrics`);
-    const lines = (await answer.text()).split("\n").filter((line) => line.startsWith("nt_"));
-    return new Map(
-      lines.map((line) => {
-        const end = line.lastIndexOf(" ");
-        return [line.slice(0, end), Number(line.slice(end + 1))];
-      }),
-    );
-  }
-
   // The first scrape loads the metrics: what they take is nobody's attack.
-  await scrape();
+  await scrape(http);
   return {
     pid: program.pid,
     port: Number(port),
     http,
     ws: `ws://${host}:${port}`,
     program,
-    metric: async (series) => (await scrape()).get(series) ?? 0,
+    metric: async (series) => (await scrape(http)).get(series) ?? 0,
     async counted() {
-      const series = await scrape();
+      const series = await scrape(http);
       return budgetGauges.reduce((sum, name) => sum + (series.get(name) ?? 0), 0);
     },
     rss: () => rssBytes(program.pid),

@@ -93,7 +93,7 @@ async function main(): Promise<void> {
         })`);
         // The host's candidates are at the server before anybody has typed the code.
         await ann.waitForFunction(
-          `current.connection.iceGatheringState === "complete" && current.client.mails.length === 0`,
+          `current.connection?.iceGatheringState === "complete" && current.client.mails.length === 0`,
         );
         all.push(
           await bob.evaluate<number>(

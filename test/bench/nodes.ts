@@ -66,7 +66,7 @@ export const nodesExperiments: readonly NodesExperiment[] = [
         title: "whole session, its sides on two nodes: round trips to Redis",
         figure: "roundTrips",
         unit: "trips",
-        aim: most(14),
+        aim: most(12),
       },
     ],
   },

@@ -21,3 +21,16 @@ anyTest.skipIf(sentinelMissing)(
   },
   150_000,
 );
+
+for (const sentinel of [false, true]) {
+  anyTest.skipIf(sentinelMissing)(
+    `a Redis that forgets some of what it answered${sentinel ? ", under sentinels," : ""} loses that and nothing else`,
+    async () => {
+      const options = { seed: 20260103, seconds: 5, pairs: 10, loses: true };
+      const report = await chaos({ ...options, sentinel });
+      expect(report.faults).toEqual([]);
+      expect(report.mails).toBeGreaterThan(0);
+    },
+    150_000,
+  );
+}

@@ -1,12 +1,13 @@
 import { parseArgs } from "node:util";
 import { chaos } from "./scenario.ts";
 
-// npm run chaos -- --seconds 60 --pairs 50 --seed 1 [--sentinel]
+// npm run chaos -- --seconds 60 --pairs 50 --seed 1 [--sentinel] [--loses]
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
     pairs: { type: "string", default: "50" },
     sentinel: { type: "boolean", default: false },
+    loses: { type: "boolean", default: false },
     seed: { type: "string", default: String(Math.floor(performance.timeOrigin) % 1_000_000) },
   },
 });
@@ -18,6 +19,7 @@ const report = await chaos({
   seconds: Number(values.seconds),
   pairs: Number(values.pairs),
   sentinel: values.sentinel,
+  loses: values.loses,
   say,
 });
 say(JSON.stringify(report, undefined, 2));

@@ -4,8 +4,12 @@ import { SignalingClient } from "../../src/client/client.ts";
 export class Party implements Disposable {
   /** The numbers of the mails that the application got, in order. */
   readonly heard: number[] = [];
-  /** Mails answered `stored`: it sends one after the other. */
-  stored = 0;
+  /** When, by `performance.now()`. */
+  readonly heardAt: number[] = [];
+  /** When each mail was answered `stored`, by `performance.now()`: it sends one after the other. */
+  readonly storedAt: number[] = [];
+  /** The frames that came of the other side's, in order. */
+  readonly frames: number[] = [];
   /** How often it came to be connected, and was told that a newer socket has its seat. */
   arrivals = 0;
   replacements = 0;
@@ -21,12 +25,21 @@ export class Party implements Disposable {
     this.client = this.connect(undefined, 0);
   }
 
+  get stored(): number {
+    return this.storedAt.length;
+  }
+
   get isOnline(): boolean {
     return this.client.state === "online";
   }
 
   get state(): string {
     return this.client.state;
+  }
+
+  /** Sends a frame. */
+  relay(number: number): void {
+    this.client.relay({ type: "ice", candidate: null, number });
   }
 
   talk(everyMs: number): void {
@@ -47,7 +60,7 @@ export class Party implements Disposable {
   private async sendOn(everyMs: number): Promise<void> {
     while (!this.over) {
       await this.client.send(this.stored);
-      this.stored++;
+      this.storedAt.push(performance.now());
       await Bun.sleep(everyMs);
     }
   }
@@ -69,7 +82,11 @@ export class Party implements Disposable {
           if (state === "online") this.arrivals++;
           if (state === "replaced") this.replacements++;
         },
-        mail: (payload) => this.heard.push(Number(payload)),
+        relay: (frame) => this.frames.push(Number(frame["number"])),
+        mail: (payload) => {
+          this.heard.push(Number(payload));
+          this.heardAt.push(performance.now());
+        },
       },
     });
   }

@@ -95,7 +95,7 @@ export function housekeepingContract(make: MakeEngine): void {
       expect(under.engine.sizes().idBytes).toBe(0);
       await until("what nodes have told each other to be read", async () => {
         await under.engine.sweep();
-        return under.engine.sizes().ringBytes === 0;
+        return under.engine.sizes().streamBytes === 0;
       });
     });
 

@@ -4,7 +4,7 @@ import type { EngineLimits } from "../../src/engine/engine.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { fakeClock } from "../support/clock.ts";
 import { contractLimits, type EngineUnderTest, engineContract } from "./engine-contract.ts";
-import { mail, mint, pair, sit, take, tryToSit } from "./seating.ts";
+import { join, mail, mint, pair, sit, take, tryToSit } from "./seating.ts";
 
 async function make(limits: Partial<EngineLimits> = {}): Promise<EngineUnderTest> {
   const clock = fakeClock();
@@ -88,4 +88,26 @@ test("memory: every verb answers at once and tells its listeners in the same tur
   expect(b.listener.unheard).toEqual(["relayed now", "mailStored"]);
   expect(engine.seats.leave(a.seat)).toBe(true);
   expect(b.listener.unheard).toEqual(["relayed now", "mailStored", "peerLeft"]);
+});
+
+test("memory: a verb that throws half-way changes nothing, and tells nobody anything later", async () => {
+  await using under = await make();
+  const { engine } = under;
+  const { appId, a, b } = await pair(engine);
+  await engine.seats.leave(b.seat);
+  await engine.relay.publish(a.seat, "held", "ice");
+  await engine.seats.leave(a.seat);
+  const later = await join(engine, appId, "A");
+  const before = engine.sizes();
+  const nothing = undefined as unknown as string;
+  expect(() => engine.mailboxes.append(later.seat, "A", mail(nothing, "id"))).toThrow(TypeError);
+  expect(() => engine.relay.publish(later.seat, nothing, "offer")).toThrow(TypeError);
+  const nobody = { ...{ sid: "", startsRelay: true }, listener: later.listener };
+  const accounts = null as unknown as [];
+  const newcomer = { appId: newAppId(), side: "A", accounts, ...nobody } as const;
+  expect(() => engine.seats.take(newcomer, "free")).toThrow(TypeError);
+  expect(engine.sizes()).toEqual(before);
+  expect(await under.dropped("stale")).toBe(0);
+  expect(engine.mailboxes.append(later.seat, "A", mail("1", "id"))).toMatchObject({ seq: 1 });
+  expect(later.listener.unheard).toEqual(["mailStored"]);
 });

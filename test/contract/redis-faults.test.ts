@@ -256,6 +256,20 @@ describe("a seat", () => {
     await b.listener.until("peerJoined");
   });
 
+  test("of a node with many is free as soon, and each peer hears it", async () => {
+    await using nodes = await redisNodes(redis, 1, {}, { leaseMs: 2_000 });
+    const { prefix } = nodes;
+    await using dying = await redisNodes(redis, 1, {}, { leaseMs: 800, prefix, clock: stopped() });
+    const peers = await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const appId = newAppId();
+        await join(dying.engines[0], appId, "A");
+        return join(nodes.engines[0], appId, "B");
+      }),
+    );
+    await Promise.all(peers.map(({ listener }) => listener.until("peerLeft")));
+  });
+
   test("whose room was flushed is taken anew, hears its peer, and mail goes on by its numbers", async () => {
     await using nodes = await redisNodes(redis, 2, {}, { leaseMs: 600 });
     const [one, two] = nodes.engines;
@@ -308,6 +322,20 @@ test("a room that is flushed and taken anew at once gives out no token twice", a
     await redis.ask("DEL", `${nodes.prefix}2:{${appId}}`);
   }
   expect(new Set(tokens).size).toBe(tokens.length);
+});
+
+test("a turn that fails half-way changes nothing", async () => {
+  await using nodes = await redisNodes(redis, 1);
+  const [engine] = nodes.engines;
+  const { appId, a, b } = await pair(engine);
+  // As another program might write it: it is no list.
+  const list = `${nodes.prefix}2:{${appId}}:mailB`;
+  await redis.ask("SET", list, "not ours", "PX", "60000");
+  expect(engine.mailboxes.append(a.seat, "B", mail("1"))).rejects.toBeInstanceOf(EngineUnreachable);
+  // Its sender is sent away.
+  await b.listener.until("peerLeft");
+  await engine.sweep();
+  expect(engine.sizes()).toMatchObject({ mailboxes: 0, mails: 0, mailBytes: 0 });
 });
 
 describe("keys", () => {

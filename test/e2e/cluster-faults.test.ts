@@ -215,6 +215,42 @@ test("why there is no connection is logged once a cause, and told by /readyz and
   expect(server.logLines.join("")).not.toContain("s3cret");
 });
 
+test("a Redis that comes back older than it was: connected pairs stay, are told, and lose nothing after that", async () => {
+  await using redis = await TestRedis.start();
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "1s", HEARTBEAT: "2s", DRAIN: "0" };
+  await using one = await testServer(env);
+  await using two = await testServer(env);
+  const appId = crypto.randomUUID();
+  await using a = await TestClient.open(one.ws, appId, "A", { v2: true });
+  await redis.ask("SAVE");
+  // All of this is forgotten: that B came, frames, and mail that was answered, delivered and acknowledged.
+  await using b = await TestClient.open(two.ws, appId, "B", { sid: "b" });
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  b.send({ type: "hello", deliveredUpTo: 0 });
+  for (const id of ["1", "2", "3"]) {
+    a.send({ type: "ice", n: id });
+    expect(await b.nextOf("ice")).toEqual({ type: "ice", n: id });
+    a.send({ type: "send", to: "B", id, payload: id });
+    expect(await b.nextOf("deliver")).toMatchObject({ payload: id });
+    await a.nextOf("stored");
+  }
+  b.send({ type: "delivered", upTo: 3 });
+  await b.settled();
+
+  await redis.goBack();
+  for (const peer of [a, b]) await peer.nextOf("room_full");
+  for (const id of ["4", "5", "6"]) {
+    a.send({ type: "ice", n: id });
+    expect(await b.nextOf("ice")).toEqual({ type: "ice", n: id });
+    a.send({ type: "send", to: "B", id, payload: id });
+    const stored = await a.nextOf("stored");
+    expect(stored).toMatchObject({ id, seq: Number(id) });
+    expect(await b.nextOf("deliver")).toMatchObject({ payload: id, seq: Number(id) });
+  }
+  // Nobody was sent away.
+  for (const peer of [a, b]) expect(await peer.settled()).toEqual([]);
+});
+
 test("a Redis restarted empty: live rooms are there again, with relay and mail", async () => {
   await using redis = await TestRedis.start();
   const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "1s", HEARTBEAT: "2s", DRAIN: "0" };

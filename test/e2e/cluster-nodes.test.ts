@@ -1,4 +1,5 @@
 import { test as anyTest, expect } from "bun:test";
+import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
@@ -28,6 +29,40 @@ test("nodes of other settings or versions tell of each other, once, and nothing 
   expect(warnings(two)).toEqual(["ROOM_TTL: 360000 here, 300000 there"]);
   expect(warnings(one)).toEqual(["ROOM_TTL: 300000 here, 360000 there"]);
   expect(await redis.ask("GET", "nt:{rv}:settings")).not.toContain("s3cret");
+});
+
+test("a node that meets one of another format says that they share nothing", async () => {
+  await using redis = await TestRedis.start();
+  const settings = { version: "0.0.9", ROOM_TTL: "600000" };
+  await redis.ask("SET", "nt:{rv}:settings", JSON.stringify({ node: "older", settings }));
+  await using server = await testServer({ REDIS_URL: redis.url, DRAIN: "0" });
+  const said = () => server.logLines.find((line) => line.includes("nodes of two formats"));
+  await until("the node to say so", () => said() !== undefined);
+  expect(said()).toContain("format: 2 here, none there");
+  expect(said()).toContain("REDIS_PREFIX");
+});
+
+test("a user with the rights that docs/cluster.md lists will do, and one without functions is told at the start", async () => {
+  await using redis = await TestRedis.start();
+  const docs = await Bun.file(join(import.meta.dir, "../../docs/cluster.md")).text();
+  const rights = /^ACL SETUSER nt-signal (.*)$/m.exec(docs)?.[1]?.split(" ") ?? [];
+  await redis.ask("ACL", "SETUSER", "nt-signal", ...rights);
+  const REDIS_URL = redis.url.replace("://", "://nt-signal:password@");
+  await using one = await testServer({ REDIS_URL, DRAIN: "0" });
+  await using two = await testServer({ REDIS_URL, DRAIN: "0" });
+  const { code, appID } = await one.mint();
+  expect((await two.redeem(code)).status).toBe(200);
+  await using a = await TestClient.open(one.ws, appID, "A", { v2: true });
+  await using b = await TestClient.open(two.ws, appID, "B", { v2: true });
+  for (const peer of [a, b]) await peer.nextOf("peer_joined");
+  a.send({ type: "send", to: "B", id: "1", payload: "mail" });
+  await a.nextOf("stored");
+  await redis.ask("ACL", "SETUSER", "nt-signal", "-function");
+  await redis.ask("FUNCTION", "FLUSH");
+  await using program = await Program.start({ REDIS_URL });
+  expect(await program.exit()).toBe(1);
+  expect(program.stderr).toContain("docs/cluster.md");
+  expect(program.stderr).not.toContain("password");
 });
 
 test("a node has its id in every line of its log and in nt_build_info", async () => {

@@ -1,9 +1,9 @@
 import { test as anyTest, expect } from "bun:test";
-import { Party } from "../chaos/party.ts";
 import { TestClient } from "../support/client.ts";
 import { Program } from "../support/program.ts";
 import { Sentinels, sentinelMissing } from "../support/sentinels.ts";
 import { type TestServer, testServer } from "../support/server.ts";
+import { Talker } from "../support/talker.ts";
 import { until } from "../support/waiting.ts";
 
 const test = anyTest.skipIf(sentinelMissing);
@@ -16,9 +16,11 @@ async function talkingPair(sentinels: Sentinels) {
   const one = parts.use(await testServer({ ...settings, ...sentinels.env }));
   const two = parts.use(await testServer({ ...settings, ...sentinels.env }));
   const appId = crypto.randomUUID();
-  const a = parts.use(new Party(appId, "A", socketTo(one)));
-  const b = parts.use(new Party(appId, "B", socketTo(two)));
-  for (const party of [a, b]) party.talk(5);
+  const patience = { minRetryMs: 50, maxRetryMs: 1_000, answerMs: 3_000, seatMs: 20_000 };
+  const side = { url: "http://anywhere", appId, ...patience, everyMs: 5 };
+  const a = parts.use(new Talker({ ...side, side: "A", WebSocket: socketTo(one) }));
+  const b = parts.use(new Talker({ ...side, side: "B", WebSocket: socketTo(two) }));
+  for (const party of [a, b]) party.talk();
   await until("mail both ways", () => a.heard.length > 20 && b.heard.length > 20);
   return { one, two, a, b, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
@@ -45,36 +47,27 @@ async function meets(one: TestServer, two: TestServer): Promise<void> {
   expect(await b.nextOf("offer")).toEqual({ type: "offer", sdp: "here" });
 }
 
-test("a primary that is killed: pairs meet at the new one, and no mail that was answered is lost", async () => {
+test.each([
+  ["is killed: pairs meet at the new one, and no mail that was answered is lost", "SIGKILL"],
+  ["hangs: pairs meet at the new one, and the old does nothing late", "SIGSTOP"],
+] as const)("a primary that %s", async (_, signal) => {
   await using sentinels = await Sentinels.start();
   await using pair = await talkingPair(sentinels);
   const { one, two, a, b } = pair;
-  await sentinels.redis[0].kill();
+  const [primary] = sentinels.redis;
+  if (signal === "SIGKILL") await primary.kill();
+  else primary.signal(signal);
   await until("the failover", () => sentinels.hasFailedOver());
   await meets(one, two);
+  if (signal === "SIGSTOP") {
+    primary.signal("SIGCONT");
+    await primary.ask("PING");
+  }
   const [fromA, fromB] = [a.stored, b.stored];
   await until("mail both ways", () => a.stored > fromA + 20 && b.stored > fromB + 20);
   for (const party of [a, b]) await party.fallSilent();
   await until("all mail", () => b.heard.length >= a.stored && a.heard.length >= b.stored);
-  expect(b.heard).toEqual(Array.from({ length: a.stored }, (_, n) => n));
-  expect(a.heard).toEqual(Array.from({ length: b.stored }, (_, n) => n));
-});
-
-test("a primary that hangs: pairs meet at the new one, and the old does nothing late", async () => {
-  await using sentinels = await Sentinels.start();
-  await using pair = await talkingPair(sentinels);
-  const { one, two, a, b } = pair;
-  sentinels.redis[0].signal("SIGSTOP");
-  await until("the failover", () => sentinels.hasFailedOver());
-  await meets(one, two);
-  sentinels.redis[0].signal("SIGCONT");
-  await sentinels.redis[0].ask("PING");
-  const [fromA, fromB] = [a.stored, b.stored];
-  await until("mail both ways", () => a.stored > fromA + 20 && b.stored > fromB + 20);
-  for (const party of [a, b]) await party.fallSilent();
-  await until("all mail", () => b.heard.length >= a.stored && a.heard.length >= b.stored);
-  expect(b.heard).toEqual(Array.from({ length: a.stored }, (_, n) => n));
-  expect(a.heard).toEqual(Array.from({ length: b.stored }, (_, n) => n));
+  expect([b.faultIn(a), a.faultIn(b)]).toEqual([undefined, undefined]);
 });
 
 test("a primary cut off from its sentinels: the nodes that still reach it leave it", async () => {
@@ -82,7 +75,7 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   await using one = await testServer({ ...settings, ...sentinels.env });
   await using two = await testServer({ ...settings, ...sentinels.env });
   await meets(one, two);
-  sentinels.partition();
+  sentinels.isolate(sentinels.redis[0]);
   await until("the failover", () => sentinels.hasFailedOver());
   const left = (node: TestServer) =>
     node.logLines.some((line) => line.includes("no longer primary"));
@@ -91,6 +84,23 @@ test("a primary cut off from its sentinels: the nodes that still reach it leave 
   const { code } = await one.mint();
   expect(await sentinels.redis[1].ask("EXISTS", `nt:2:code:${code}`)).toBe(1);
   expect(await sentinels.redis[0].ask("EXISTS", `nt:2:code:${code}`)).toBe(0);
+});
+
+test("a redeem waits for a replica, and not for one that is gone", async () => {
+  await using sentinels = await Sentinels.start();
+  const [primary, replica] = sentinels.redis;
+  await using server = await testServer({ ...settings, ...sentinels.env });
+  const redeems = async () => {
+    await primary.ask("CONFIG", "RESETSTAT");
+    expect((await server.redeem((await server.mint()).code)).status).toBe(200);
+    expect((await server.redeem("0000")).status).toBe(410);
+    return (await primary.calls()).get("wait");
+  };
+  expect(await redeems()).toBe(1);
+  await replica.kill();
+  expect(await redeems()).toBe(1);
+  // It knows by now.
+  expect(await redeems()).toBeUndefined();
 });
 
 test("sentinels with a password; one that is down, and two", async () => {

@@ -185,5 +185,5 @@ test("frames to another node go together where Redis is 10 ms away", async () =>
   for (const frame of frames) a.send(frame);
   expect(await b.nextTexts(500)).toEqual(frames);
   const calls = await redis.calls();
-  expect((calls.get("evalsha") ?? 0) + (calls.get("eval") ?? 0)).toBeLessThan(30);
+  expect(calls.get("fcall")).toBeLessThan(30);
 });

@@ -52,6 +52,13 @@ test.each([
   expect(await untilEnd(server.port, `${head}\r\n\r\n`)).toMatch(/^Connection: (?:.*, )?close\r$/m);
 });
 
+test("HTTP/1.0 without Host is served, as load balancers check health", async () => {
+  await using server = await testServer();
+  const answer = await untilEnd(server.port, "GET /healthz?probe=1 HTTP/1.0\r\n\r\n");
+  expect(answer).toStartWith("HTTP/1.1 200 ");
+  expect(answer).toEndWith('{"ok":true}');
+});
+
 test.each([
   "Host: a\r\nHost: b",
   "Host: a\r\nhOST: a",

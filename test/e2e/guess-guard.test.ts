@@ -136,6 +136,7 @@ test("right codes use up no misses, and give none back", async () => {
   expect((await server.redeem((await server.mint()).code)).status).toBe(200);
   expect((await server.redeem("99999999")).status).toBe(410);
   expect((await server.redeem((await server.mint()).code)).status).toBe(429);
+  expect(await server.metric('nt_code_misses_total{digits="8"}')).toBe(3);
 });
 
 test("who waits as long as Retry-After says may try again; who goes on is told twice as long", async () => {

@@ -3,7 +3,7 @@ import { type RelayFrame, type Side, SignalingClient } from "../../src/client/cl
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { type Network, startProxy } from "../support/proxy.ts";
-import { type TestServer, testServer } from "../support/server.ts";
+import { testServer } from "../support/server.ts";
 import { Changes, within } from "../support/waiting.ts";
 import { RejoiningPeer } from "../support/webrtc.ts";
 
@@ -270,15 +270,19 @@ function signal(network: Network, appId: string, side: Side, sid: string) {
 }
 
 describe("two WebRTC peers", () => {
-  async function twoNetworks(server: TestServer) {
-    return [startProxy(server.port), startProxy(server.port), crypto.randomUUID()] as const;
+  /** A room on a server, and a network to it for each side. */
+  async function setUp() {
+    const parts = new AsyncDisposableStack();
+    const server = parts.use(await testServer());
+    const networkA = parts.use(startProxy(server.port));
+    const networkB = parts.use(startProxy(server.port));
+    const dispose = () => parts.disposeAsync();
+    return { networkA, networkB, appId: crypto.randomUUID(), [Symbol.asyncDispose]: dispose };
   }
 
   test("connect although each loses its socket in the middle of the exchange", async () => {
-    await using server = await testServer();
-    const [networkA, networkB, appId] = await twoNetworks(server);
-    await using _a = networkA;
-    await using _b = networkB;
+    await using room = await setUp();
+    const { networkA, networkB, appId } = room;
     await using peerA = new RejoiningPeer("from A");
     await using peerB = new RejoiningPeer("from B");
     using a = signal(networkA, appId, "A", "a");
@@ -309,10 +313,8 @@ describe("two WebRTC peers", () => {
   });
 
   test("connect although one was restarted, and it hears no answer to its earlier offer", async () => {
-    await using server = await testServer();
-    const [networkA, networkB, appId] = await twoNetworks(server);
-    await using _a = networkA;
-    await using _b = networkB;
+    await using room = await setUp();
+    const { networkA, networkB, appId } = room;
     await using earlier = new RejoiningPeer("from A's first life");
     await using earlierB = new RejoiningPeer("to A's first life");
     using b = signal(networkB, appId, "B", "b");
@@ -343,10 +345,8 @@ describe("two WebRTC peers", () => {
   });
 
   test("connect although one was restarted while the other was away, which hears one offer", async () => {
-    await using server = await testServer();
-    const [networkA, networkB, appId] = await twoNetworks(server);
-    await using _a = networkA;
-    await using _b = networkB;
+    await using room = await setUp();
+    const { networkA, networkB, appId } = room;
     await using earlier = new RejoiningPeer("from A's first life");
     await using peerA = new RejoiningPeer("from A");
     await using peerB = new RejoiningPeer("from B");

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
+import { opcodes, RawClient } from "../support/raw-client.ts";
+import { redisMissing, TestRedis } from "../support/redis.ts";
 import { testServer } from "../support/server.ts";
+import { until } from "../support/waiting.ts";
 
 /** A socket of `nt.v2` that has no room yet. */
 const open = (server: { readonly ws: string }) =>
@@ -119,6 +122,7 @@ describe("a socket without a room", () => {
     expect(await a.settled()).toEqual([]);
     clock.advance(1_000);
     expect(await a.closed).toEqual({ code: 1000, reason: "no room asked for" });
+    expect(await server.metric('nt_closes_total{reason="no_room"}')).toBe(1);
     await server.metricBecomes("nt_ws_without_room", (count) => count === 0);
   });
 
@@ -128,6 +132,109 @@ describe("a socket without a room", () => {
     await expect(
       TestClient.connect(`${server.ws}/ws?appID=x&side=A`, { protocols: ["nt.v2"] }),
     ).rejects.toThrow("was refused");
+  });
+});
+
+describe("a socket without a room, under attack", () => {
+  test("speaks binary frames and fragments, one after the other, and nothing too large", async () => {
+    await using server = await testServer({ WS_MAX_MSG: "65536" });
+    const { code } = await server.mint();
+    await using b = await RawClient.open(server.ws, { roomless: true });
+    b.send('{"type":"redeem","code":"0000"}');
+    b.send('{"type":"hello"}');
+    b.sendBinary(Buffer.from('{"type":"redeem"}'));
+    const redeem = Buffer.from(JSON.stringify({ type: "redeem", code, pad: "x".repeat(60_000) }));
+    b.sendFragmented(opcodes.text, [redeem.subarray(0, 20), redeem.subarray(20)]);
+    b.send('{"type":"hello"}');
+    const heard = (await b.settled()).map((text) => JSON.parse(text) as Record<string, unknown>);
+    expect(heard.map(({ type, code = "" }) => `${type} ${code}`.trim())).toEqual([
+      ...["error code_gone", "error no_room", "error malformed", "redeemed", "welcome"],
+    ]);
+    await using large = await RawClient.open(server.ws, { roomless: true });
+    large.send("x".repeat(70_000));
+    expect((await large.ended).code).toBe(1009);
+  });
+
+  test("a code is redeemed once, by however many sockets at a time", async () => {
+    await using server = await testServer({ REDEEM_FAILURES: "0" });
+    const { code } = await server.mint();
+    const sockets = await Promise.all(Array.from({ length: 30 }, () => open(server)));
+    for (const socket of sockets) socket.send({ type: "redeem", code });
+    const answers = await Promise.all(sockets.map(async (socket) => (await socket.next()).type));
+    expect(answers.filter((type) => type === "redeemed")).toHaveLength(1);
+    await Promise.all(sockets.map((socket) => socket.close()));
+  });
+
+  test("guesses by many sockets are as few as over HTTP", async () => {
+    await using server = await testServer({ REDEEM_FAILURES: "5" });
+    const sockets = await Promise.all(Array.from({ length: 10 }, () => open(server)));
+    for (const socket of sockets) {
+      for (let n = 0; n < 3; n++) socket.send({ type: "redeem", code: "00000000" });
+    }
+    const answers = (await Promise.all(sockets.map((socket) => socket.settled()))).flat();
+    expect(answers).toHaveLength(30);
+    const refused = answers.filter(({ code }) => code === "too_many_misses");
+    expect(refused.length).toBeGreaterThanOrEqual(25);
+    await Promise.all(sockets.map((socket) => socket.close()));
+  });
+
+  test("hears that the server is going, and gets no room of it any more", async () => {
+    const server = await testServer();
+    await using a = await open(server);
+    await using b = await open(server);
+    const stopped = server.stop();
+    expect(await a.next()).toMatchObject({ type: "draining" });
+    await stopped;
+    for (const one of [a, b]) expect(await one.closed).toMatchObject({ code: 1001 });
+  });
+
+  test.skipIf(redisMissing)("may ask again once the store is back", async () => {
+    await using redis = await TestRedis.start();
+    await using server = await testServer({ REDIS_URL: redis.url });
+    await using a = await open(server);
+    redis.signal("SIGSTOP");
+    const ask = async () => {
+      a.send({ type: "mint" });
+      return a.next();
+    };
+    const refused = await ask();
+    expect(refused).toMatchObject({ type: "error", code: "store_unreachable" });
+    expect(refused["retryAfterMs"]).toBeGreaterThan(0);
+    redis.signal("SIGCONT");
+    await until("the store to be back", async () => (await ask()).type === "minted");
+  });
+
+  test("leaves the log lines of any other, and nothing secret in them", async () => {
+    await using server = await testServer({ LOG_LEVEL: "trace", ROOM_TTL: "10m" });
+    await using a = await open(server);
+    a.send({ type: "mint", sid: "sid-of-ann" });
+    const { code, appID } = await a.next();
+    await a.nextOf("welcome");
+    await using b = await open(server);
+    b.send({ type: "redeem", code: "90817263", sid: "sid-of-bob" });
+    b.send({ type: "join", appID, side: "sid-of-bob", sid: 1 });
+    b.send({ type: "redeem", code, sid: "sid-of-bob" });
+    await b.nextOf("welcome");
+    await using c = await open(server);
+    c.send({ type: "join", appID, side: "A", sid: "sid-of-ann" });
+    await c.nextOf("welcome");
+    await c.close();
+    const lines = () => server.logLines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    await until("its end", () => lines().filter(({ msg }) => msg === "leave").length === 2);
+    const count = (name: string) => lines().filter(({ msg }) => msg === name).length;
+    expect(["minted", "redeemed", "join", "paired"].map(count)).toEqual([1, 1, 3, 2]);
+    const rooms = lines().flatMap(({ msg, room }) => (msg === "frame" || !room ? [] : [room]));
+    expect(new Set(rooms).size).toBe(1);
+    const outcomes = lines().flatMap(({ msg, type, outcome }) =>
+      msg === "frame" ? [`${type} ${outcome}`] : [],
+    );
+    expect(outcomes).toEqual([
+      ...["mint handled", "redeem ignored", "join ignored", "redeem handled", "join handled"],
+    ]);
+    const log = server.logLines.join("\n");
+    for (const secret of [code, appID, "sid-of-ann", "sid-of-bob", "90817263"]) {
+      expect(log).not.toContain(String(secret));
+    }
   });
 });
 

@@ -104,12 +104,32 @@ test("20 customers of one site have 16 times one client's rate together, HTTP an
   expect(statuses).toEqual({ http: refused(200), ws: refused(101) });
 });
 
+test("everybody behind an unknown proxy has 16 times one client's rate together", async () => {
+  const env = { HTTP_RATE_PER_MIN: "1", TRUST_PROXY: "127.0.0.9" };
+  await using server = await testServer(env, { clock: fakeClock() });
+  const through = (i: number) => ({ "X-Forwarded-For": `203.0.113.${i}` });
+  const first = await mint(server, one, through(0));
+  expect(first.headers.get("ratelimit-policy")).toBe('"minute";q=16;w=60');
+  for (let i = 1; i < 16; i++) expect((await mint(server, one, through(i))).status).toBe(200);
+  expect((await mint(server, one, through(16))).status).toBe(429);
+});
+
+test("a client's own limit comes first, and what it is refused costs its site nothing", async () => {
+  await using server = await testServer({ HTTP_RATE_PER_MIN: "2" }, { clock: fakeClock() });
+  const of = (i: number) => ({ "X-Forwarded-For": `2001:db8:1:${(i << 8).toString(16)}::1` });
+  for (let i = 0; i < 40; i++) {
+    expect((await mint(server, one, of(0))).status).toBe(i < 2 ? 200 : 429);
+  }
+  for (let i = 1; i < 16; i++) expect((await mint(server, one, of(i))).status).toBe(200);
+});
+
 test("upgrades count whatever they are refused for", async () => {
   await using server = await testServer({ WS_RATE_PER_MIN: "3" }, { clock: fakeClock() });
   const bad = upgradeRequest("/ws?appID=nonsense&side=A");
   for (const status of [400, 400, 400, 429]) {
     expect((await rawRequest(server.http, bad)).status).toBe(status);
   }
+  expect(await server.metric('nt_limiter_keys{limiter="ws"}')).toBe(1);
 });
 
 test("a page of an allowed origin may read why its upgrade is refused, also for its rate", async () => {

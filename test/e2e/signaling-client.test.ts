@@ -111,6 +111,9 @@ test("says what the server has found wrong, and when it cannot be reached", asyn
   expect(limited?.code).toBe("rate_limited");
   expect(limited?.retryAfterMs).toBeGreaterThan(0);
   expect(await fault(mint("http://127.0.0.1:1"))).toMatchObject({ code: "unreachable" });
+  // As hotels have it, before one has agreed to their conditions.
+  await using portal = Bun.serve({ port: 0, fetch: () => new Response("<h1>Welcome</h1>") });
+  expect(await fault(mint(portal.url.href))).toMatchObject({ code: "unreachable" });
 });
 
 describe("a client that is not connected yet", () => {

@@ -47,7 +47,7 @@ test.each(["SIGTERM", "SIGINT"] as const)(
   },
 );
 
-test("all wrong settings are told at once, each with what would be right, and it exits with 1", async () => {
+test("all wrong settings are named at once, each with what would be right, and it exits with 1", async () => {
   await using program = await Program.start({
     PORT: "http",
     HEARTBEAT: "20",
@@ -127,9 +127,9 @@ test.each([
   expect(await program.exit()).toBe(0);
   // How many files a process may open is up to the machine.
   const lines = program.log().filter(({ msg }) => !msg.includes("may open"));
-  const told = lines.map((line) => line.level);
-  expect(told.filter((one) => one !== "trace" && one !== "debug")).toEqual(expected);
-  if (level !== "trace" && level !== "debug") expect(told).not.toContain("debug");
+  const levels = lines.map((line) => line.level);
+  expect(levels.filter((one) => one !== "trace" && one !== "debug")).toEqual(expected);
+  if (level !== "trace" && level !== "debug") expect(levels).not.toContain("debug");
 });
 
 test("--version and --help answer and exit with 0, what is unknown exits with 2", async () => {
@@ -149,7 +149,48 @@ test("--version and --help answer and exit with 0, what is unknown exits with 2"
   expect(unknown.stderr).toContain('Unknown command "sevre"');
 });
 
-test("where it listens is told with the base path", async () => {
+test("config shows each setting in effect, its source and the memory that traffic may take", async () => {
+  const env = {
+    ROOM_TTL: "300s",
+    WS_HEARTBEAT: "5s",
+    METRICS_TOKEN: "hush-hush",
+    WS_READ_BUF: "1",
+  };
+  const more = { CORS_ORIGINS: "https://a.example, b.example", WS_BUFFER_TOTAL: "67108864" };
+  const sizes = { MAX_SOCKETS: "2000", WS_MAX_MSG: "262144" };
+  await using config = await Program.start({ ...env, ...more, ...sizes }, "config", "-p", "9000");
+  expect(await config.exit()).toBe(0);
+  const lines = config.stdout.split("\n");
+  const rows = lines.map((line) => line.split(/ {2,}/));
+  for (const [variable = "", ...shown] of [
+    ["PORT", "9000", "flag -p"],
+    ["ROOM_TTL", "5m", "environment ROOM_TTL"],
+    ["HEARTBEAT", "5s", "environment WS_HEARTBEAT"],
+    ["CORS_ORIGINS", "https://a.example,b.example", "environment CORS_ORIGINS"],
+    // Follows from another setting.
+    ["DEV", "false", "default"],
+    ["METRICS_TOKEN", "***", "environment METRICS_TOKEN"],
+    ["TURN_SECRET", "(empty)", "default"],
+  ]) {
+    expect(rows).toContainEqual([variable, ...shown]);
+  }
+  const columns = lines.filter((line) => line.endsWith(" default")).map((line) => line.length);
+  expect(new Set(columns).size).toBe(1);
+  expect(lines.at(-2)).toBe(
+    "Memory: up to 256 MiB of mail (MAIL_TOTAL_BYTES), 128 MiB unsent or not yet handled " +
+      "(2 × WS_BUFFER_TOTAL), and 500 MiB of large messages (WS_MAX_MSG × 2,000 sockets).",
+  );
+  expect(config.stdout).not.toContain("hush");
+  expect(config.stderr).toMatch(/^Warning: .*WS_READ_BUF \(/);
+  await using wrong = await Program.start({ PORT: "x" }, "config", "--prot");
+  expect(await wrong.exit()).toBe(1);
+  expect(wrong.stderr.trimEnd().split("\n").slice(1)).toEqual([
+    "  --prot: there is no such flag; did you mean --port?",
+    '  PORT="x": a whole number from 0 to 65535',
+  ]);
+});
+
+test("the address in the log has the base path", async () => {
   await using program = await Program.start({ BASE_PATH: "/signal" });
   const url = await program.listening();
   expect(url.pathname).toBe("/signal/");

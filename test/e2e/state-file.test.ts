@@ -193,13 +193,14 @@ test("the file is its owner's only, goes when it is loaded, and a crash brings n
   expect(third.log().map(({ msg }) => msg)).not.toContain("state restored");
 });
 
-test.each([
-  ["is damaged", () => Buffer.from([0, 255, 1, 254])],
-  ["is of another program", () => '{"hello":"world"}'],
-  ["has a later format", (text: string) => text.replace("state 3", "state 4")],
-  ["is truncated", (text: string) => text.slice(0, text.length / 2)],
-  ["has a value that cannot be", (text: string) => text.replace(/"code":"\d+"/, '"code":"12a4"')],
-])("a file that %s is set aside with a warning", async (_, made) => {
+test.each<[what: string, made: (text: string) => string | Buffer, why: string]>([
+  ["is damaged", () => Buffer.from([0, 255, 1, 254]), ""],
+  ["is of another program", () => '{"hello":"world"}', ""],
+  ["has an earlier format", (text) => text.replace("state 3", "state 2"), "an older"],
+  ["has a later format", (text) => text.replace("state 3", "state 4"), "a newer"],
+  ["is truncated", (text) => text.slice(0, text.length / 2), ""],
+  ["has a bad value", (text) => text.replace(/"code":"\d+"/, '"code":"12a4"'), ""],
+])("a file that %s is set aside with a warning", async (_, made, why) => {
   await using folder = await stateFolder();
   const env = { STATE_FILE: folder.file };
   await using before = await testServer(env);
@@ -213,6 +214,7 @@ test.each([
   expect(rest).toEqual([]);
   expect(warning).toContain(folder.file);
   expect(warning).toContain("starts without it");
+  expect(warning).toContain(why);
   expect(warning).not.toContain(code);
   expect((await server.redeem(code)).status).toBe(410);
   const aside = (await readdir(folder.path)).filter((name) => name.includes(".damaged-"));
@@ -286,9 +288,14 @@ test("a directory that is not there is one clear line, and exit code 1", async (
 
 /** What a start with this STATE_FILE says before it fails. */
 async function startError(file: string): Promise<string> {
-  await using program = await Program.start({ STATE_FILE: file });
-  expect(await program.exit()).toBe(1);
-  return program.stderr;
+  const started = testServer({ STATE_FILE: file });
+  return started.then(
+    async (server) => {
+      await server.stop();
+      throw new Error("It started");
+    },
+    (error: Error) => error.message,
+  );
 }
 
 test("a symbolic link stays one: what it leads to holds the state, also when that is not there yet", async () => {

@@ -21,6 +21,9 @@ const fields: Readonly<Record<string, readonly string[]>> = {
   delivered: ["upTo", "seq"],
   telemetry: ["event", "mode", "reason"],
   offer: ["sdp", "id"],
+  mint: ["ttl", "sid"],
+  redeem: ["code", "sid"],
+  join: ["appID", "side", "sid"],
 };
 const sane: Readonly<Record<string, readonly string[]>> = {
   to: ['"A"', '"B"', '"a"', '"b"'],
@@ -32,6 +35,11 @@ const sane: Readonly<Record<string, readonly string[]>> = {
   event: ['"ice-connected"', '"ice-failed"'],
   mode: ['"relay"', '"direct"'],
   reason: ['"timeout"'],
+  ttl: ["60", "0", "-1", "1e300"],
+  sid: ['"one"', '"two"'],
+  code: ['"0000"', '"12345678"', '"12"'],
+  appID: ['"0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d"', '"{0B1D7C1E3F5A4D6B8C9D2E4F6A8B0C1D}"'],
+  side: ['"A"', '"b"', '"C"'],
   sdp: ['"v=0"', '{"type":"offer","sdp":"v=0"}'],
 };
 

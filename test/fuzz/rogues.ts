@@ -56,6 +56,7 @@ export function rogues(ws: string): Rogues {
       side: seat % 2 === 0 ? "A" : "B",
       ...(chance.oneIn(2) ? { sid: chance.pick(["", "one", "two"]) } : {}),
       ...(chance.oneIn(2) ? { headers: { "Sec-WebSocket-Protocol": "nt.v2" } } : {}),
+      ...(chance.oneIn(4) ? { roomless: true } : {}),
     });
     open[seat] = client;
     return client;

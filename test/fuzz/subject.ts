@@ -1,7 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { rssBytes } from "../bench/process-facts.ts";
 import { openPair, type Pair } from "../support/client.ts";
+import { scrape } from "../support/metrics.ts";
 import { Program } from "../support/program.ts";
-import { until, within } from "../support/waiting.ts";
+import { until } from "../support/waiting.ts";
 import { wsMaxMsgBytes } from "./frames.ts";
 
 /** Little of everything, so that what has no bound soon shows. */
@@ -87,7 +88,7 @@ export async function startSubject(): Promise<Subject> {
     }
     const overruns = series.get('nt_drops_total{reason="overrun"}');
     if (overruns !== 0) throw new Error(`${overruns} frames were dropped by the runtime`);
-    const rssMib = await rssOf(program.pid);
+    const rssMib = Math.round(rssBytes(program.pid) / 1_048_576);
     if (rssMib > maxRssMib) throw new Error(`It takes ${rssMib} MiB`);
     let heard = 0;
     for (const [name, value] of series) {
@@ -153,21 +154,4 @@ async function relays({ a, b }: Pair, round: number): Promise<void> {
     const more = await peer.settled();
     if (more.length > 0) throw new Error(`The pair also heard ${JSON.stringify(more[0])}`);
   }
-}
-
-/** Every series of this server's own by name and labels. */
-async function scrape(url: URL): Promise<ReadonlyMap<string, number>> {
-  const answer = await within("the metrics", fetch(new URL("/metrics", url)));
-  const lines = (await answer.text()).split("\n").filter((line) => line.startsWith("nt_"));
-  return new Map(
-    lines.map((line) => {
-      const end = line.lastIndexOf(" ");
-      return [line.slice(0, end), Number(line.slice(end + 1))];
-    }),
-  );
-}
-
-async function rssOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1_024);
 }

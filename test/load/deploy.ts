@@ -1,22 +1,11 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { SignalingClient } from "../../src/client/client.ts";
 import { chance } from "../support/chance.ts";
 import { freePort, Program } from "../support/program.ts";
+import { Talker } from "../support/talker.ts";
 import { until, within } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
-
-/** A client that sends numbered mail without end. */
-interface Talker {
-  readonly client: SignalingClient;
-  /** Numbers of the mails that came. */
-  readonly heard: number[];
-  sent: number;
-  /** How often it got its seat. */
-  arrivals: number;
-  readonly talking: Promise<void>;
-}
 
 /**
  * The server is stopped in the midst of traffic and another one started on its port: every pair is
@@ -33,7 +22,6 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
     MAX_SOCKETS: "10000000",
   };
   const draws = chance(seed);
-  let over = false;
   const talkers: Talker[] = [];
   try {
     await using first = await Program.start(env);
@@ -41,11 +29,13 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
     for (let i = 0; i < pairs; i++) {
       const appId = crypto.randomUUID();
       for (const side of ["A", "B"] as const) {
-        talkers.push(talker(`http://127.0.0.1:${port}`, appId, side, draws.below(300)));
+        const one = new Talker({ url: `http://127.0.0.1:${port}`, appId, side, everyMs: 300 });
+        talkers.push(one);
+        one.talk(draws.below(300));
       }
     }
     const all = (arrivals: number) => () =>
-      talkers.every((one) => one.arrivals >= arrivals && one.client.state === "online");
+      talkers.every((one) => one.arrivals >= arrivals && one.isOnline);
     await until(`${pairs} pairs`, all(1), 30_000);
     const mailed = () => talkers.every(({ sent }) => sent > 2);
     await until("everybody's third mail", mailed, 30_000);
@@ -64,8 +54,8 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
       () => talkers.every(({ sent }, i) => sent > (before[i] as number) + 1),
       30_000,
     );
-    over = true;
-    await within("the last mail to be stored", Promise.all(talkers.map((t) => t.talking)), 60_000);
+    const silent = Promise.all(talkers.map((one) => one.fallSilent()));
+    await within("the last mail to be stored", silent, 60_000);
     const others = (i: number) => talkers[i ^ 1] as Talker;
     await until(
       "the last mail to be delivered",
@@ -73,11 +63,10 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
       30_000,
     );
     let mails = 0;
-    for (const [i, { heard }] of talkers.entries()) {
-      const { sent } = others(i);
-      const inOrder = heard.length === sent && heard.every((number, n) => number === n);
-      if (!inOrder) throw new Error(`Of ${sent} mails ${heard.length} came: ${heard.join()}`);
-      mails += sent;
+    for (const [i, one] of talkers.entries()) {
+      const fault = one.faultIn(others(i));
+      if (fault !== undefined) throw new Error(fault);
+      mails += one.sent;
     }
     say(
       `${pairs} pairs: the first server was gone after ${endedMs.toFixed(0)} ms, ` +
@@ -85,48 +74,7 @@ export const deploy: Scenario = async ({ short, seed, say }) => {
     );
     if (second.stderr !== "") throw new Error(`The second server wrote ${second.stderr}`);
   } finally {
-    over = true;
-    for (const { client } of talkers) client.close();
+    for (const one of talkers) one[Symbol.dispose]();
     await rm(folder, { recursive: true, force: true });
-  }
-
-  function talker(url: string, appId: string, side: "A" | "B", firstMs: number): Talker {
-    // A client at its end stores nothing more, and says nothing.
-    const gone = Promise.withResolvers<false>();
-    const client = new SignalingClient({
-      url,
-      appId,
-      side,
-      on: {
-        state(state) {
-          if (["closed", "refused", "replaced"].includes(state)) gone.resolve(false);
-        },
-        welcome() {
-          self.arrivals++;
-        },
-        mail(payload) {
-          self.heard.push(Number(payload));
-        },
-      },
-    });
-    async function talk(): Promise<void> {
-      await Bun.sleep(firstMs);
-      while (!over) {
-        const stored = client.send(self.sent++);
-        if (!(await Promise.race([stored.then(() => true), gone.promise]))) return;
-        await Bun.sleep(300);
-      }
-    }
-    const self: Talker = {
-      client,
-      heard: [],
-      sent: 0,
-      arrivals: 0,
-      get talking() {
-        return talking;
-      },
-    };
-    const talking = talk();
-    return self;
   }
 };

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { endsWithUs } from "../bench/children.ts";
+import { scrape } from "../support/metrics.ts";
 import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
-import { scrape } from "./server.ts";
 
 /** What a socket and a room take, as docs/performance.md tells operators to reckon. */
 const socketBytes = 4_000;

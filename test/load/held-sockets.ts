@@ -1,7 +1,8 @@
 import { rssBytes } from "../bench/process-facts.ts";
+import { scrape } from "../support/metrics.ts";
 import { pacedPairs } from "./paced-pairs.ts";
 import type { Scenario } from "./scenario.ts";
-import { scrape, startServer } from "./server.ts";
+import { startServer } from "./server.ts";
 import { told } from "./stalled-readers.ts";
 
 /** As many sockets as an open-file limit of 20,000 has space for, with relays running on all. */

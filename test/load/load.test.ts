@@ -4,7 +4,7 @@ import { descriptors } from "./descriptors.ts";
 import { heldMemory } from "./held-memory.ts";
 import { heldSockets } from "./held-sockets.ts";
 import type { Scenario } from "./scenario.ts";
-import { soak } from "./soak-run.ts";
+import { soak } from "./soak.ts";
 import { stalledReaders } from "./stalled-readers.ts";
 import { storm } from "./storm.ts";
 

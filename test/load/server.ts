@@ -13,15 +13,3 @@ export function startServer(
   const limited = ["sh", "-c", `ulimit -n ${openFiles} && exec "$0" "$@"`, ...command];
   return startSubject({ command: limited, env });
 }
-
-/** Every series of the server's own, by name and labels. */
-export async function scrape(http: string): Promise<ReadonlyMap<string, number>> {
-  const answer = await fetch(`${http}/metrics`);
-  const lines = (await answer.text()).split("\n").filter((line) => line.startsWith("nt_"));
-  return new Map(
-    lines.map((line) => {
-      const end = line.lastIndexOf(" ");
-      return [line.slice(0, end), Number(line.slice(end + 1))];
-    }),
-  );
-}

@@ -1,8 +1,9 @@
 import { padded, repeated, textFrame } from "../bench/frames.ts";
 import { openPairs } from "../bench/workloads/pairs.ts";
+import { scrape } from "../support/metrics.ts";
 import { type Delay, pacedPairs } from "./paced-pairs.ts";
 import type { Scenario } from "./scenario.ts";
-import { scrape, startServer } from "./server.ts";
+import { startServer } from "./server.ts";
 
 /** Far more than the kernel and the server will hold for one reader. */
 const flood = repeated(textFrame(padded('{"type":"ice","candidate":"', 4_096)), 3_000);

@@ -1,7 +1,8 @@
 import { type Hearing, LoadSocket } from "../bench/load-socket.ts";
+import { scrape } from "../support/metrics.ts";
 import { until } from "../support/waiting.ts";
 import type { Scenario } from "./scenario.ts";
-import { scrape, startServer } from "./server.ts";
+import { startServer } from "./server.ts";
 
 /** Everybody at once, as after an outage: all get their seats. */
 export const storm: Scenario = async ({ short, say }) => {

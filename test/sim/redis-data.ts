@@ -232,6 +232,16 @@ function bound(text: string): number {
   return text === "+inf" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
+/** Members by score, of those within two bounds; "(" leaves a bound out. */
+function between(scores: Scores | undefined, min: string, max: string): [string, number][] {
+  const least = bound(min.replace("(", ""));
+  const most = bound(max.replace("(", ""));
+  const isIn = (score: number) =>
+    (min.startsWith("(") ? score > least : score >= least) &&
+    (max.startsWith("(") ? score < most : score <= most);
+  return sorted(scores).filter(([, score]) => isIn(score));
+}
+
 /** The part of a list that Redis means by two indexes; negative ones count from its end. */
 function range<T>(list: readonly T[], first: string, last: string): T[] {
   const at = (index: string) => (Number(index) < 0 ? list.length + Number(index) : Number(index));
@@ -249,12 +259,14 @@ const commands = {
   },
   SET(key, value, ...options) {
     const before = options.includes("GET") ? (this.text(key) ?? false) : "OK";
+    const leftMs = this.ttl(key);
+    if (options.includes("NX") && leftMs !== -2) return false;
     const ttlMs = options[0] === "PX" ? Number(options[1]) : undefined;
-    this.put(key, value, ttlMs);
+    this.put(key, value, options.includes("KEEPTTL") && leftMs >= 0 ? leftMs : ttlMs);
     return before;
   },
-  DEL(key) {
-    return this.remove(key) ? 1 : 0;
+  DEL(...keys) {
+    return keys.filter((key) => this.remove(key)).length;
   },
   EXISTS(key) {
     return this.ttl(key) === -2 ? 0 : 1;
@@ -270,6 +282,11 @@ const commands = {
     return this.read(key, Hash)?.get(field) ?? false;
   },
   HSET(key, field, value) {
+    this.change(key, Hash).set(field, value);
+    return 1;
+  },
+  HSETNX(key, field, value) {
+    if (this.read(key, Hash)?.has(field)) return 0;
     this.change(key, Hash).set(field, value);
     return 1;
   },
@@ -320,6 +337,9 @@ const commands = {
     this.dropEmpty(key, set.size);
     return isGone ? 1 : 0;
   },
+  SCARD(key) {
+    return this.read<Set<string>>(key, Set)?.size ?? 0;
+  },
   SRANDMEMBER(key, count) {
     return this.pick([...(this.read<Set<string>>(key, Set) ?? [])], Number(count));
   },
@@ -328,7 +348,7 @@ const commands = {
   },
 
   ZADD(key, score, member) {
-    this.change(key, Scores).set(member, Number(score));
+    this.change(key, Scores).set(member, bound(score));
     return 1;
   },
   ZREM(key, member) {
@@ -349,14 +369,17 @@ const commands = {
     const withScores = options.includes("WITHSCORES");
     return found.flatMap(([member, score]) => (withScores ? [member, String(score)] : [member]));
   },
-  ZRANGEBYSCORE(key, min, max, _limit, from, count) {
-    const all = sorted(this.read(key, Scores));
-    const found = all.filter(([, score]) => score >= bound(min) && score <= bound(max));
-    return found.slice(Number(from), Number(from) + Number(count)).map(([member]) => member);
+  ZCOUNT(key, min, max) {
+    return between(this.read(key, Scores), min, max).length;
+  },
+  ZRANGEBYSCORE(key, min, max, ...options) {
+    const [from = 0, count = 0] = options.slice(options.indexOf("LIMIT") + 1).map(Number);
+    const found = between(this.read(key, Scores), min, max).slice(from, from + count);
+    const withScores = options.includes("WITHSCORES");
+    return found.flatMap(([member, score]) => (withScores ? [member, String(score)] : [member]));
   },
   ZREMRANGEBYSCORE(key, min, max) {
-    const known = this.read(key, Scores);
-    const over = sorted(known).filter(([, s]) => s >= bound(min) && s <= bound(max));
+    const over = between(this.read(key, Scores), min, max);
     if (over.length === 0) return 0;
     const scores = this.change(key, Scores);
     for (const [member] of over) scores.delete(member);

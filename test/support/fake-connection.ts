@@ -31,6 +31,7 @@ export class FakeConnection implements Connection {
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   inbox: Served | undefined;
+  busyUntil = 0;
 
   constructor(public identity: PeerIdentity | undefined = undefined) {}
 

@@ -29,6 +29,8 @@ export interface RawClientOptions {
   readonly side?: string;
   readonly sid?: string;
   readonly appId?: string;
+  /** Without a room in the URL, as clients of `nt.v2` may come. */
+  readonly roomless?: true;
   readonly localAddress?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Answer pings; true unless told otherwise. */
@@ -46,6 +48,8 @@ export class RawClient implements AsyncDisposable {
   autoPong: boolean;
   /** Pings that came, answered or not. */
   pings = 0;
+  /** Bytes that were read together with the 101: a listener that is set afterwards misses them. */
+  readonly besideUpgrade: number;
   /** Bytes that came, frame headers included. */
   bytesRead = 0;
   /** Resolves when the TCP connection is over. */
@@ -67,6 +71,7 @@ export class RawClient implements AsyncDisposable {
     autoPong: boolean,
   ) {
     this.autoPong = autoPong;
+    this.besideUpgrade = rest.length;
     socket.on("data", (chunk: Buffer) => this.read(chunk));
     socket.on("error", () => {});
     this.ended = new Promise((resolve) => {
@@ -89,8 +94,10 @@ export class RawClient implements AsyncDisposable {
       autoPong = true,
       listens = true,
     } = options;
-    const target = `/ws?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
-    const { localAddress, headers } = options;
+    const { localAddress, roomless } = options;
+    const room = `?appID=${appId}&side=${side}${sid === undefined ? "" : `&sid=${sid}`}`;
+    const target = `/ws${roomless ? "" : room}`;
+    const headers = { ...(roomless && { "Sec-WebSocket-Protocol": "nt.v2" }), ...options.headers };
     const { status, rest, socket } = await exchange(base, {
       ...upgradeRequest(target, headers),
       ...(localAddress ? { localAddress } : {}),

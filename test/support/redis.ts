@@ -75,12 +75,20 @@ export class TestRedis implements AsyncDisposable {
     }
   }
 
+  /** How many nodes read here what they are told. */
+  async readers(): Promise<number> {
+    return (await this.readingClients()).length;
+  }
+
   /** Ends the connections over which nodes read what they are told. */
   async cutReaders(): Promise<void> {
-    const clients = String(await this.ask("CLIENT", "LIST")).split("\n");
-    for (const client of clients.filter((line) => line.includes(" cmd=xread "))) {
-      await this.ask("CLIENT", "KILL", "ID", client.match(/^id=(\d+)/)?.[1] ?? "");
-    }
+    for (const id of await this.readingClients()) await this.ask("CLIENT", "KILL", "ID", id);
+  }
+
+  private async readingClients(): Promise<readonly string[]> {
+    const clients = String(await this.ask("CLIENT", "LIST").catch(() => "")).split("\n");
+    const reading = clients.filter((line) => line.includes(" cmd=xread "));
+    return reading.map((line) => line.match(/^id=(\d+)/)?.[1] ?? "");
   }
 
   /** Forgets all that was written since the last `SAVE`, as a replica does that becomes the primary. */

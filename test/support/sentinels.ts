@@ -101,10 +101,22 @@ export class Sentinels implements AsyncDisposable {
     return this.ports.map((port) => `127.0.0.1:${port}`);
   }
 
-  /** The first is cut off from the sentinels and its replica; whoever else reaches it still does. */
-  partition(): void {
-    const [first] = this.networks;
-    first.partition(theirAddress);
+  /** One is cut off from the sentinels and the other; whoever else reaches it still does. */
+  isolate(redis: TestRedis): void {
+    this.networks[redis === this.redis[0] ? 0 : 1].partition(theirAddress);
+  }
+
+  reunite(): void {
+    for (const network of this.networks) {
+      network.resetSilent();
+      network.up();
+    }
+  }
+
+  /** Has the sentinels replace a primary that lives. */
+  async failOver(): Promise<void> {
+    const [port = 0] = this.ports;
+    await this.asking(port, (ask) => ask("SENTINEL", "FAILOVER", "mymaster"));
   }
 
   /** Most sentinels name the second as primary. */

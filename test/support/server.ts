@@ -1,6 +1,7 @@
 import { readConfig } from "../../src/config/config.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/server.ts";
 import { createLog } from "../../src/telemetry/log.ts";
+import { scrape } from "./metrics.ts";
 import { until } from "./waiting.ts";
 
 export interface TestServer extends RunningServer, AsyncDisposable {
@@ -47,13 +48,8 @@ export async function testServer(
       body: JSON.stringify(body),
       tls: { rejectUnauthorized: false },
     });
-  const metric = async (series: string) => {
-    const answer = await fetch(http + read.config.metricsRoute, {
-      tls: { rejectUnauthorized: false },
-    });
-    const line = (await answer.text()).split("\n").find((l) => l.startsWith(`${series} `));
-    return line === undefined ? 0 : Number(line.slice(series.length + 1));
-  };
+  const metric = async (series: string) =>
+    (await scrape(http, read.config.metricsRoute)).get(series) ?? 0;
   return {
     ...server,
     http,

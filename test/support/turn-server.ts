@@ -56,6 +56,11 @@ export class TurnServer implements AsyncDisposable {
     return `turn:127.0.0.1:${this.port}?transport=${transport}`;
   }
 
+  /** From now on it says nothing, as a network that is lost; or goes on. */
+  silence(isSilent: boolean): void {
+    this.child.kill(isSilent ? "SIGSTOP" : "SIGCONT");
+  }
+
   /** Resolves when its log has such a line. */
   async logged(pattern: RegExp): Promise<void> {
     await this.changes.until(`coturn to log ${pattern}`, () => {

@@ -20,7 +20,7 @@ test("it tells version, URLs, engine and limits, and nothing else", () => {
 
   Engine  memory
   Codes   4 to 8 digits, for 10m
-  Rooms   100000 at most, messages of 1048576 bytes at most
+  Rooms   up to 100,000, messages up to 1 MiB
 
 Stop it with Ctrl+C.
 `);

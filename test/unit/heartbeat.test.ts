@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { Ledger } from "../../src/base/ledger.ts";
 import { pauseReasons } from "../../src/signaling/context.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { Flow } from "../../src/ws/flow.ts";
@@ -12,12 +13,13 @@ function setUp(everyMs = heartbeatMs) {
   const clock = fakeClock();
   const limits = {
     wsBufferBytes: 1_000,
-    wsBufferTotalBytes: 10_000,
-    socketsPerClient: 0,
     slowPeerTimeoutMs: 1_000_000,
     wsMaxMsgBytes: 1_000,
   };
-  const flow = new Flow(limits, new Tally(), { ...clock, every: () => () => {} });
+  const flow = new Flow(limits, new Ledger(10_000), new Tally(), {
+    ...clock,
+    every: () => () => {},
+  });
   const heartbeat = startHeartbeat(everyMs, clock);
   const add = () => {
     const fake = fakeLink(flow);

@@ -1,10 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Account } from "../../src/base/account.ts";
-import type { MaybePromise } from "../../src/base/maybe-promise.ts";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
-import { Inbox } from "../../src/signaling/inbox.ts";
+import { type Handled, Inbox } from "../../src/signaling/inbox.ts";
 import { fakeClock } from "../support/clock.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 
@@ -15,14 +14,14 @@ const bytesPerFrame = 64;
 const accounts: readonly Account[] = [{ key: "192.0.2.1", kind: "client" }];
 
 /** An inbox whose handler answers what `answer` says, and what it has handled. */
-function setUp(answer: (text: string) => MaybePromise<void> = () => {}, framesPerSec = 0) {
+function setUp(answer: (text: string) => Handled = () => undefined, framesPerSec = 0) {
   const clock = fakeClock();
   const connection = new FakeConnection();
   connection.heardAt = clock.monotonicMs();
   const handled: string[] = [];
-  const queued = new SharedBudget(10_000_000, 4_000_000);
-  const fairQueue = new FairQueue(clock, true, (run) => void clock.after(0, run));
-  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, fairQueue, queued };
+  const queued = new Ledger(10_000_000, 4_000_000);
+  const fairQueue = new FairQueue(clock, queued, (run) => void clock.after(0, run));
+  const options = { clock, wsMaxMsgBytes: maxFrameBytes, framesPerSec, fairQueue };
   const handle = (text: string) => {
     handled.push(text);
     return answer(text);
@@ -88,11 +87,9 @@ test("frames wait while one before them is awaited, and keep their order", async
 
 test("relayed frames that wait for others under way go on together, and what follows after all", async () => {
   const { open, answer, settle } = deferred();
-  const { handled, inbox } = setUp((text) => {
-    const done = answer();
-    if (text !== "mail") inbox.goesOn(done, text);
-    return done;
-  });
+  const { handled, inbox } = setUp((text) =>
+    text === "mail" ? answer() : { mayOverlap: answer() },
+  );
   for (const name of ["f0", ...names(3, 1), "mail", "f9"]) inbox.push(name);
   expect(handled).toEqual(["f0"]);
   await settle();
@@ -106,11 +103,7 @@ test("relayed frames that wait for others under way go on together, and what fol
 
 test("no more than 64 frames, or the characters of one frame, are under way together", async () => {
   const { open, answer, settle } = deferred();
-  const { inbox } = setUp((text) => {
-    const done = answer();
-    inbox.goesOn(done, text);
-    return done;
-  });
+  const { inbox } = setUp(() => ({ mayOverlap: answer() }));
   for (const name of names(66)) inbox.push(name);
   inbox.push("x".repeat(maxFrameBytes - 2));
   for (const name of names(3)) inbox.push(name);
@@ -120,25 +113,6 @@ test("no more than 64 frames, or the characters of one frame, are under way toge
   expect(open).toHaveLength(2);
   for (let left = 2; left > 0; left--) await settle();
   expect(open).toHaveLength(3);
-});
-
-test("a frame that came while others wait is handled after them", async () => {
-  const { answer, settle } = deferred();
-  const { handled, inbox } = setUp((text) => (text === "f0" ? answer() : undefined));
-  inbox.push("f0");
-  inbox.push("f1");
-  await settle();
-  inbox.push("f2");
-  expect(handled).toEqual(names(3));
-});
-
-test("a frame whose handling fails holds nobody up", async () => {
-  const { answer, settle } = deferred();
-  const { handled, inbox } = setUp(answer);
-  inbox.push("f0");
-  inbox.push("f1");
-  await settle("reject");
-  expect(handled).toEqual(names(2));
 });
 
 test("a queued frame whose handler throws is told of, and those behind it are handled", () => {
@@ -152,39 +126,6 @@ test("a queued frame whose handler throws is told of, and those behind it are ha
   clock.advance(0);
   expect(handled).toEqual(names(32));
   expect(isRead(connection)).toBe(true);
-});
-
-test("held frames wait for release, then go in order", () => {
-  const { handled, inbox } = setUp();
-  inbox.hold();
-  for (const name of names(5)) inbox.push(name);
-  expect(handled).toEqual([]);
-  inbox.release();
-  expect(handled).toEqual(names(5));
-});
-
-test("a release does not overtake a frame that is being awaited", async () => {
-  const { answer, settle } = deferred();
-  const { handled, inbox } = setUp(answer);
-  inbox.push("f0");
-  inbox.hold();
-  inbox.push("f1");
-  inbox.release();
-  expect(handled).toEqual(["f0"]);
-  await settle();
-  expect(handled).toEqual(names(2));
-});
-
-test("what was awaited does not end a hold", async () => {
-  const { answer, settle } = deferred();
-  const { handled, inbox } = setUp(answer);
-  inbox.push("f0");
-  inbox.hold();
-  inbox.push("f1");
-  await settle();
-  expect(handled).toEqual(["f0"]);
-  inbox.release();
-  expect(handled).toEqual(names(2));
 });
 
 test("a hold that begins in a frame's handling stops those behind it", () => {
@@ -207,26 +148,6 @@ test("the connection is read from until 32 frames wait, and again when none does
   inbox.push("f31");
   expect(isRead(connection)).toBe(false);
   inbox.release();
-  expect(isRead(connection)).toBe(true);
-});
-
-test("the connection is read from until a whole frame's size waits", () => {
-  const { connection, inbox } = setUp();
-  inbox.hold();
-  inbox.push("x".repeat(maxFrameBytes - 1));
-  expect(isRead(connection)).toBe(true);
-  inbox.push("x");
-  expect(isRead(connection)).toBe(false);
-});
-
-test("a paused connection is not resumed while some frames still wait", async () => {
-  const { answer, settle } = deferred();
-  const { connection, inbox } = setUp((text) => (text === "f20" ? answer() : undefined));
-  inbox.hold();
-  for (const name of names(32)) inbox.push(name);
-  inbox.release();
-  expect(isRead(connection)).toBe(false);
-  await settle();
   expect(isRead(connection)).toBe(true);
 });
 
@@ -285,24 +206,6 @@ test("past a client's share of all that may wait its frames are refused, and nob
   expect(stranger.push("x")).toBe("buffers_full");
 });
 
-test("discard drops what waits and says how much that was", () => {
-  const { handled, inbox } = setUp();
-  inbox.hold();
-  for (const name of names(5)) inbox.push(name);
-  expect(inbox.discard()).toBe(5);
-  expect(inbox.discard()).toBe(0);
-  inbox.release();
-  expect(handled).toEqual([]);
-});
-
-test("discard frees the space of what it dropped", () => {
-  const { inbox } = setUp();
-  inbox.hold();
-  inbox.push("x".repeat(maxFrameBytes));
-  inbox.discard();
-  expect(inbox.push("x".repeat(maxFrameBytes))).toBeUndefined();
-});
-
 test("discard in a frame's handling drops the frames behind it", () => {
   let dropped = -1;
   const { handled, inbox } = setUp(() => {
@@ -327,17 +230,6 @@ test("a connection that sends too fast is not read from until its frames were ha
   clock.advance(400);
   expect(handled).toEqual(names(25));
   expect(isRead(connection)).toBe(true);
-});
-
-test("held frames spend their share when they are released, and stay in order", () => {
-  const { clock, handled, inbox } = setUp(undefined, 10);
-  inbox.hold();
-  for (const name of names(30)) inbox.push(name);
-  inbox.release();
-  expect(handled).toEqual(names(20));
-  inbox.push("f30");
-  clock.advance(2_000);
-  expect(handled).toEqual(names(31));
 });
 
 test("what was discarded while it waited for its share is not handled later", () => {
@@ -385,13 +277,6 @@ test("whatever is held, released and awaited in between, frames stay in order an
 
 const large = "x".repeat(16_385);
 
-test("a large frame is handled at once while there is time for it", () => {
-  const { connection, handled, inbox } = setUp(undefined, 1_000);
-  inbox.push(large);
-  expect(handled).toEqual([large]);
-  expect(connection.calls).toEqual([]);
-});
-
 test("after one that took long the next large one waits, and so does what is behind it", () => {
   const set = setUp((text) => {
     if (text === large) set.clock.advance(40);
@@ -403,10 +288,4 @@ test("after one that took long the next large one waits, and so does what is beh
   clock.advance(200);
   expect(handled).toEqual([large, "f0", large, "f1"]);
   expect(isRead(connection)).toBe(true);
-});
-
-test("without a limit on frames there is none on large ones", () => {
-  const set = setUp(() => set.clock.advance(40));
-  for (let i = 0; i < 100; i++) set.inbox.push(large);
-  expect(set.handled).toHaveLength(100);
 });

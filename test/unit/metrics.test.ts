@@ -2,38 +2,22 @@ import { expect, test } from "bun:test";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { metrics, ownMetrics } from "../../src/telemetry/metrics.ts";
 import { Distribution, Tally } from "../../src/telemetry/tally.ts";
+import { contractLimits } from "../contract/engine-contract.ts";
 
-const nothing = memoryEngine({
-  now: () => 0,
-  limits: {
-    roomTtlMs: 1,
-    redeemWindowMs: 1,
-    relayHoldMs: 1,
-    maxRooms: 1,
-    holdMaxFrames: 1,
-    holdMaxBytes: 1,
-    mailboxMaxMails: 1,
-    mailboxMaxBytes: 1,
-    mailTotalBytes: 1,
-  },
-  dropped: () => undefined,
-}).sizes();
+const { sizes } = memoryEngine({ now: () => 0, limits: contractLimits, dropped() {} });
 
 function server(engine: "memory" | "redis" = "memory") {
   const tally = new Tally();
-  const state = { sizes: nothing, limiterSize: 0, monotonicMs: 0, walks: 0 };
-  const limiter = { size: () => state.limiterSize, uncounted: () => 0 };
+  let monotonicMs = 0;
+  const limiter = { size: () => 0, uncounted: () => 0 };
   const { text, contentType } = metrics({
     tally,
-    sizes: () => {
-      state.walks++;
-      return state.sizes;
-    },
+    sizes,
     limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
     deferredRequests: () => 0,
     queuedBytes: () => 0,
     fairQueue: { waiting: () => 0, largeMs: 0 },
-    monotonicMs: () => state.monotonicMs,
+    monotonicMs: () => monotonicMs,
     maxAgeMs: 1_000,
     process: {
       version: "0",
@@ -49,12 +33,12 @@ function server(engine: "memory" | "redis" = "memory") {
   });
   /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
   async function value(series: string): Promise<number> {
-    state.monotonicMs += 1_000;
+    monotonicMs += 1_000;
     const line = (await text()).split("\n").find((each) => each.startsWith(`${series} `));
     if (line === undefined) throw new Error(`There is no series ${series}.`);
     return Number(line.slice(series.length));
   }
-  return { tally, state, text, contentType, value };
+  return { tally, text, contentType, value };
 }
 
 test("every series is there from the start, at 0, with the documented labels and no others", async () => {
@@ -100,49 +84,6 @@ function fill(part: object, counts: Set<number>): void {
   }
 }
 
-test("counts show what was counted up to the scrape, however often it comes", async () => {
-  const { tally, value } = server();
-  tally.connections += 3;
-  tally.framesIn.offer += 2;
-  tally.bytesOut.offer += 600;
-  expect(await value("nt_ws_connections_total")).toBe(3);
-  expect(await value("nt_ws_connections_total")).toBe(3);
-  expect(await value('nt_ws_messages_total{type="offer"}')).toBe(2);
-  expect(await value('nt_signal_bytes_total{dir="out",type="offer"}')).toBe(600);
-  expect(await value('nt_signal_bytes_total{dir="in",type="offer"}')).toBe(0);
-  tally.connections++;
-  expect(await value("nt_ws_connections_total")).toBe(4);
-});
-
-test("gauges show what the engine holds at the scrape", async () => {
-  const { state, tally, value } = server();
-  state.sizes = { ...nothing, rooms: 7, peers: 13, codesResting: 5, mailBytes: 4_096 };
-  state.limiterSize = 9;
-  tally.pausedSockets = 1;
-  expect(await value("nt_rooms_active")).toBe(7);
-  expect(await value("nt_peers_active")).toBe(13);
-  expect(await value("nt_codes_resting")).toBe(5);
-  expect(await value("nt_mailbox_bytes")).toBe(4_096);
-  expect(await value('nt_limiter_keys{limiter="ws"}')).toBe(9);
-  expect(await value("nt_ws_paused")).toBe(1);
-});
-
-test("however often it is asked for, the text is made once a second, and is never older", async () => {
-  const { state, tally, text } = server();
-  state.walks = 0;
-  for (let second = 1; second <= 3; second++) {
-    state.monotonicMs += 1_000;
-    tally.pairs++;
-    const texts = await Promise.all(Array.from({ length: 100 }, text));
-    state.monotonicMs += 999;
-    texts.push(await text());
-    expect(new Set(texts).size).toBe(1);
-    expect(texts[0]).toContain(`\nnt_pairs_total ${second}\n`);
-    state.monotonicMs += 1;
-  }
-  expect(state.walks).toBe(3);
-});
-
 test("histogram buckets are cumulative and end with all there is", async () => {
   const { tally, value } = server();
   for (const bytes of [10, 64, 65, 300, 5_000_000]) tally.frameSizeIn.observe(bytes);
@@ -181,11 +122,4 @@ test("what Node.js would tell of itself and Bun cannot is left out", async () =>
   expect(names.map(([, name]) => name)).not.toContainEqual(
     expect.stringMatching(/^(?:gc|active|heap_space|version|virtual|heap_bytes)/),
   );
-});
-
-test("two servers in one process don't share their numbers", async () => {
-  const [one, other] = [server(), server()];
-  one.tally.pairs++;
-  expect(await one.value("nt_pairs_total")).toBe(1);
-  expect(await other.value("nt_pairs_total")).toBe(0);
 });

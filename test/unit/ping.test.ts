@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { newAppId } from "../../src/base/ids.ts";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";
@@ -27,8 +27,7 @@ test("a ping counts towards the rate of frames as any frame does", () => {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 5,
-    fairQueue: new FairQueue(clock),
-    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+    fairQueue: new FairQueue(clock, new Ledger(Number.POSITIVE_INFINITY)),
   };
   const peer = new Peer(connection, context, fakeClient);
   peer.take();

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { maxRequestsPerTurn, turnBudget } from "../../src/admission/turn-budget.ts";
+import { maxRequestsPerTurn, turnBudget } from "../../src/admission/http-connections.ts";
 
 /** A budget whose turns end when the test says so. */
 function budget() {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { type AppId, newAppId, type Side } from "../../src/base/ids.ts";
-import { SharedBudget } from "../../src/base/shared-budget.ts";
+import { Ledger } from "../../src/base/ledger.ts";
 import type { IceServer } from "../../src/config/ice-formats.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import type { SignalingContext } from "../../src/signaling/context.ts";
@@ -21,12 +21,10 @@ function room() {
   const tally = new Tally();
   const limits = {
     wsBufferBytes: 65_536,
-    wsBufferTotalBytes: 1_000_000,
-    socketsPerClient: 0,
     slowPeerTimeoutMs: 30_000,
     wsMaxMsgBytes: 65_536,
   };
-  const flow = new Flow(limits, tally, clock);
+  const flow = new Flow(limits, new Ledger(1_000_000), tally, clock);
   const answers = Promise.withResolvers<readonly IceServer[]>();
   const context: SignalingContext = {
     engine: memoryEngine({ now: clock.now, limits: contractLimits, dropped: () => {} }),
@@ -36,8 +34,7 @@ function room() {
     heartbeatMs: 20_000,
     wsMaxMsgBytes: 65_536,
     framesPerSec: 0,
-    fairQueue: new FairQueue(clock),
-    queued: new SharedBudget(Number.POSITIVE_INFINITY, 0),
+    fairQueue: new FairQueue(clock, new Ledger(Number.POSITIVE_INFINITY)),
     iceServers: () => answers.promise,
   };
   const appId: AppId = newAppId();

@@ -62,7 +62,7 @@ export function memoryEngine({
     },
     sizes() {
       const { bareRooms: _, ...sums } = turns.sums;
-      return { ...codes.sizes(), ...sums, ringBytes: 0 };
+      return { ...codes.sizes(), ...sums, streamBytes: 0 };
     },
     close: () => Promise.resolve(),
     snapshot: () => takeSnapshot(turns, codes, now),

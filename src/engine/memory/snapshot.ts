@@ -1,13 +1,11 @@
 import { z } from "zod";
 import { accountKinds } from "../../base/account.ts";
-import type { AppId, Code, Side } from "../../base/ids.ts";
-import { parseAppId, parseCode } from "../../base/ids.ts";
-import { costOf } from "../rules/counting.ts";
+import { parseAppId, parseCode, type Side } from "../../base/ids.ts";
+import { remember, store } from "../rules/mail.ts";
 import { byteLength } from "../rules/text.ts";
 import { type Place, type Room, sides } from "../rules/turn.ts";
 import type { MemoryCodes } from "./codes.ts";
-import { MemoryIds } from "./lists.ts";
-import { Beside, Kept, type Turns } from "./turns.ts";
+import type { Beside, Turns } from "./turns.ts";
 
 /**
  * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
@@ -19,22 +17,13 @@ const ms = z.number().finite();
 const count = z.number().int().min(0);
 const accounts = z.array(z.object({ key: z.string(), kind: z.enum(accountKinds) }));
 
-const appId = z.string().transform((text, context): AppId => {
-  const parsed = parseAppId(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue({ code: "custom", message: "is no appID" });
-  return z.NEVER;
-});
-
-const code = z.string().transform((text, context): Code => {
-  const parsed = parseCode(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue({ code: "custom", message: "is no code" });
-  return z.NEVER;
-});
+/** A text that this reads as itself. */
+const namedBy = <T extends string>(parse: (text: string) => T | undefined) =>
+  z.custom<T>((value) => typeof value === "string" && parse(value) === value);
+const appId = namedBy(parseAppId);
 
 const codeSchema = z.object({
-  code,
+  code: namedBy(parseCode),
   appId,
   accounts,
   withdrawAt: count,
@@ -92,16 +81,13 @@ export function* takeSnapshot(
   for (const kept of turns.kept.values()) {
     const { room } = kept;
     if (room === undefined) continue;
+    const places = { A: savedPlace(room.A, at), B: savedPlace(room.B, at) };
     const saved = {
-      ...{ ...room, emptyAt: room.emptyAt ?? at },
-      ...{ A: savedPlace(room.A, at), B: savedPlace(room.B, at) },
+      room: { ...room, emptyAt: room.emptyAt ?? at, ...places },
+      ...{ A: savedBeside(kept.A), B: savedBeside(kept.B) },
     };
     // The same types, but for lists that may not be written to.
-    yield {
-      room: saved,
-      A: savedBeside(kept, "A"),
-      B: savedBeside(kept, "B"),
-    } as unknown as StateRecord;
+    yield saved as unknown as StateRecord;
   }
 }
 
@@ -112,15 +98,12 @@ function savedPlace(place: Place, now: number): Place {
   return { ...place, ...gone, leftAt, box: place.box && { ...place.box, stamp: 0 } };
 }
 
-function savedBeside(kept: Kept, side: Side) {
-  const { mail, ids } = kept[side] ?? {};
-  return {
-    mails: (mail?.all() ?? []).map(({ from, payload, accounts: payers }) => ({
-      ...{ from, payload },
-      accounts: payers,
-    })),
-    ids: ids?.all() ?? [],
-  };
+function savedBeside({ mail, ids }: Partial<Beside> = {}) {
+  const mails = mail?.all().map(({ from, payload, accounts: payers }) => ({
+    ...{ from, payload },
+    accounts: payers,
+  }));
+  return { mails: mails ?? [], ids: ids?.all() ?? [] };
 }
 
 /**
@@ -130,47 +113,28 @@ function savedBeside(kept: Kept, side: Side) {
 export function restoreRecord(record: StateRecord, turns: Turns, codes: MemoryCodes): void {
   if ("code" in record) return codes.restore(record.code);
   if ("misses" in record) return codes.setMisses({ ...codes.misses(), byDigits: record.misses });
-  const kept = new Kept();
   // Written by this very version: what the schema does not name is as the rules left it.
   const room = record.room as unknown as Room;
-  kept.room = room;
-  for (const side of sides) restoreBeside(kept, room[side], side, record[side], turns);
-  turns.restore(kept, room);
+  turns.restore(room, () => {
+    for (const side of sides) restoreBeside(turns, side, room[side], record[side]);
+  });
 }
 
+/** What is kept beside a room is put back as it came in, and so counts again. */
 function restoreBeside(
-  kept: Kept,
-  place: Place,
-  side: Side,
-  { mails, ids }: z.output<typeof besideSchema>,
   turns: Turns,
+  side: Side,
+  place: Place,
+  { mails, ids }: z.output<typeof besideSchema>,
 ): void {
   const { box } = place;
-  if (mails.length + ids.length > 0) kept[side] = new Beside();
-  if (box) {
-    turns.count("mailboxes", 1);
-    box.last = box.before + mails.length;
-    box.stamp = mails.length;
-    box.bytes = 0;
-    for (const [index, mail] of mails.entries()) {
-      const bytes = byteLength(mail.payload);
-      const cost = costOf(mail.payload, bytes);
-      kept[side]?.mail.push({ ...mail, bytes, stamp: index + 1 });
-      box.bytes += bytes;
-      turns.count("mails", 1);
-      turns.count("mailBytes", cost);
-      turns.charge("bytes", mail.accounts, cost);
-    }
+  place.ids = undefined;
+  for (const [id, seq] of ids) remember(turns, side, place, id, seq);
+  if (box === undefined) return;
+  turns.count("mailboxes", 1);
+  box.last = box.before;
+  box.bytes = 0;
+  for (const [index, mail] of mails.entries()) {
+    store(turns, side, box, { ...mail, bytes: byteLength(mail.payload), stamp: index + 1 });
   }
-  if (ids.length === 0) return;
-  const memory = new MemoryIds();
-  let bytes = 0;
-  for (const [id, seq] of ids) {
-    memory.put(id, seq);
-    bytes += costOf(id);
-  }
-  if (kept[side]) kept[side].ids = memory;
-  place.ids = { count: ids.length, bytes };
-  turns.count("idBytes", bytes);
-  turns.charge("bytes", place.accounts, bytes);
 }

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { Heard, LocalSeat, SeatMap } from "../connections.ts";
+import type { Asker, Heard, LocalSeat, SeatMap } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
 import { isBare, run } from "../rules/rules.ts";
 import type {
@@ -86,15 +86,19 @@ export class Turns implements Turn {
   }
 
   /** Gives a call its turn. What it tells is heard before this answers. */
-  take(appId: AppId, verb: string, holder?: LocalSeat, first?: unknown, second?: unknown): unknown {
-    const before = (holder?.slot as Kept | undefined) ?? this.kept.get(appId);
+  take(appId: AppId, verb: string, holder?: Asker, first?: unknown, second?: unknown): unknown {
+    // No other store has seats of which this engine does not know.
+    const seat = holder as LocalSeat | undefined;
+    const before = (seat?.slot as Kept | undefined) ?? this.kept.get(appId);
     const at = before ?? new Kept();
-    if (holder) holder.slot = at;
-    this.holder = holder;
+    if (seat) seat.slot = at;
+    this.holder = seat;
     this.at = at;
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
+    // What a verb told that threw is told to nobody.
+    if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);
@@ -140,11 +144,14 @@ export class Turns implements Turn {
     values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
   };
 
-  /** Puts an empty room back that was saved; what it keeps is counted. Not if its time is over. */
-  restore(at: Kept, room: Room): void {
-    this.kept.set(room.appId, at);
+  /** Puts an empty room back that was saved; `fill` what is kept beside it. Not if its time is over. */
+  restore(room: Room, fill: () => void): void {
+    this.at = new Kept();
+    this.at.room = room;
+    this.kept.set(room.appId, this.at);
     this.count("rooms", 1);
     this.charge("rooms", room.owner, 1);
+    fill();
     if (isBare(room)) this.count("bareRooms", 1);
     this.take(room.appId, "nothing");
   }

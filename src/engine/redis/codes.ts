@@ -1,11 +1,16 @@
 import type { Code } from "../../base/ids.ts";
 import { type Claim, type Codes, EngineUnreachable, type Guess } from "../engine.ts";
 import type { CodesReply } from "./inside/codes.ts";
+import type { TurnReply } from "./inside/turn.ts";
 import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
 
 /** Codes in Redis: a claim and a guess are one round trip each. */
-export function redisCodes(store: Store, { node, timeoutMs, clock }: RedisEngineOptions) {
+export function redisCodes(
+  store: Store,
+  { node, timeoutMs, clock }: RedisEngineOptions,
+  heard: (reply: TurnReply) => void,
+) {
   let operations = 0;
   let recentMisses = 0;
 
@@ -31,8 +36,9 @@ export function redisCodes(store: Store, { node, timeoutMs, clock }: RedisEngine
   }
 
   function learn<T>(text: string): T {
-    const { answer, recent } = JSON.parse(text) as CodesReply<T>;
+    const { answer, recent, turn } = JSON.parse(text) as CodesReply<T>;
     recentMisses = recent;
+    if (turn) heard(turn);
     return answer;
   }
 

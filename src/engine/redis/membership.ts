@@ -28,6 +28,8 @@ export class Membership {
       readonly stream: string;
       readonly leaseMs: number;
       readonly monotonicMs: () => number;
+      /** Takes over, and answers, what is above all tokens and stamps that are known. */
+      readonly fresh: (others: number) => number;
       readonly heard: (text: string) => void;
       /** The lease had ended, or what the node was told may be lost. */
       readonly lapsed: () => void;
@@ -38,10 +40,11 @@ export class Membership {
   ) {}
 
   async renew(): Promise<void> {
-    const { monotonicMs, leaseMs, gone, kept, lapsed } = this.options;
+    const { monotonicMs, leaseMs, fresh, gone, kept, lapsed } = this.options;
     const askedAt = monotonicMs();
-    const text = await this.store.call("renew", [...this.takeRead(), this.cursor]);
-    const renewed = JSON.parse(text) as Renewed;
+    const args = [...this.takeRead(), this.cursor, String(fresh(0))];
+    const renewed = JSON.parse(await this.store.call("renew", args)) as Renewed;
+    fresh(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
     if (this.read === "") this.read = renewed.from;

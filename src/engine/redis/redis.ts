@@ -1,11 +1,11 @@
 import type { AppId } from "../../base/ids.ts";
-import { Connections, type LocalSeat } from "../connections.ts";
+import { type Asker, Connections, type LocalSeat } from "../connections.ts";
 import {
   type Engine,
   EngineFull,
   type EngineLimits,
-  ringTotalBytes,
   type Sizes,
+  streamTotalBytes,
 } from "../engine.ts";
 import type { Holder, Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
@@ -49,7 +49,7 @@ const noSizes: Sizes = {
     heldFrames: 0,
     heldBytes: 0,
     idBytes: 0,
-    ringBytes: 0,
+    streamBytes: 0,
   },
 };
 
@@ -62,13 +62,16 @@ const noSizes: Sizes = {
 export async function redisEngine(options: RedisEngineOptions): Promise<Engine> {
   const { node, prefix, clock, random, limits, leaseMs } = options;
   const root = `${prefix}${formatVersion}:`;
-  const streamBytes = ringTotalBytes(limits);
+  const streamBytes = streamTotalBytes(limits);
   const store = new Store(
     options,
     { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },
     node,
     async (isAnother) => {
-      await membership.renewAndCompare();
+      const left = [...owed];
+      owed.clear();
+      await Promise.all(left.map((seat) => turn(seat.appId, "leave", seat)));
+      await comeBack();
       if (isAnother) lookAtAll();
     },
     (isUp) => {
@@ -81,11 +84,21 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     stream: `${root}node:${node}`,
     leaseMs,
     monotonicMs: clock.monotonicMs,
+    fresh(others) {
+      fresh = Math.max(fresh, others);
+      return fresh;
+    },
     heard: (text) => {
       for (const message of JSON.parse(text) as readonly Message[]) seats.hear(message);
     },
     lapsed: lookAtAll,
-    gone: (rooms) => void settle(rooms).catch(() => {}),
+    gone(rooms) {
+      // Then the rest of them.
+      const renew = () => membership.renew();
+      void settle(rooms)
+        .then(renew)
+        .catch(() => {});
+    },
     kept(addresses) {
       for (const seat of addresses) if (!seats.knows(seat)) seats.disown(seat);
     },
@@ -94,7 +107,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
   /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
   const doubtful = new Set<AppId>();
-  /** Above all tokens and stamps that this node has seen or asked with; µs by its clock, or more. */
+  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
+  const owed = new Set<Asker>();
+  /** Above all tokens and stamps that nodes have seen or asked with; µs by the clock of Redis, or more. */
   let fresh = 0;
   let sizes = noSizes;
   let sweptAt = Number.NEGATIVE_INFINITY;
@@ -103,15 +118,16 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   async function turn(
     appId: AppId,
     verb: string,
-    holder: LocalSeat | undefined,
+    holder: Asker | undefined,
     ...args: readonly unknown[]
   ): Promise<unknown> {
-    fresh = Math.max(fresh + 1, Math.round(clock.now() * 1_000));
+    fresh = Math.max(fresh + 1, Math.round(store.latest() * 1_000));
     const asked: Asked = { verb, args, fresh, ...(holder && { holder: asHolder(holder) }) };
     try {
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
       if (!(error instanceof EngineFull)) doubtful.add(appId);
+      if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }
   }
@@ -137,7 +153,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     if (isReturning) return;
     isReturning = true;
     // Before its seats: what they are told then has to have a stream.
-    await membership.renewAndCompare().then(lookAtAll, () => {});
+    await comeBack().then(lookAtAll, () => {});
     isReturning = false;
   }
 
@@ -154,14 +170,19 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     }
   }
 
+  /** Renews the lease, gives up seats that are here in Redis only, and looks at what is in doubt. */
+  async function comeBack(): Promise<void> {
+    await membership.renewAndCompare();
+    const rooms = new Set(doubtful);
+    doubtful.clear();
+    lookAt(({ appId }) => rooms.has(appId));
+  }
+
   /** Renews the lease. Once it is over, what needs Redis had better go to another node. */
   async function renew(): Promise<void> {
     try {
-      if (doubtful.size === 0) return await membership.renew();
-      await membership.renewAndCompare();
-      const rooms = new Set(doubtful);
-      doubtful.clear();
-      lookAt(({ appId }) => rooms.has(appId));
+      if (doubtful.size > 0) await comeBack();
+      else await membership.renew();
     } catch {
       if (clock.monotonicMs() <= membership.leasedUntil) return;
       for (const seat of seats.held()) if (seat.peerHere === undefined) seats.cutOff(seat);
@@ -203,7 +224,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     },
     after: clock.after,
   });
-  const codes = redisCodes(store, options);
+  const codes = redisCodes(store, options, heard);
   await store.open();
   const stopRenewing = clock.every(Math.max(20, leaseMs / 6), () => void renew());
 
@@ -237,7 +258,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 }
 
 /** Of all that a node has about a seat, what goes to Redis. */
-function asHolder({ side, token, isStarted, peer, known }: LocalSeat): Holder {
+function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
   if (known === undefined) return { side, token, isStarted, peer };
   const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };

@@ -32,11 +32,79 @@ local function __TS__ObjectKeys(obj)
     return result
 end
 
+local function __TS__ArrayFind(self, predicate, thisArg)
+    for i = 1, #self do
+        local elem = self[i]
+        if predicate(thisArg, elem, i - 1, self) then
+            return elem
+        end
+    end
+    return nil
+end
+
+local function __TS__ObjectAssign(target, ...)
+    local sources = {...}
+    for i = 1, #sources do
+        local source = sources[i]
+        if type(source) == "table" then
+            for key in pairs(source) do
+                target[key] = source[key]
+            end
+        end
+    end
+    return target
+end
+
+local function __TS__ArrayPush(self, ...)
+    local items = {...}
+    local len = #self
+    for i = 1, #items do
+        len = len + 1
+        self[len] = items[i]
+    end
+    return len
+end
+
+local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
+    for i = 1, #self do
+        if callbackFn(thisArg, self[i], i - 1, self) then
+            return i - 1
+        end
+    end
+    return -1
+end
+
+local function __TS__ArrayMap(self, callbackfn, thisArg)
+    local result = {}
+    for i = 1, #self do
+        result[i] = callbackfn(thisArg, self[i], i - 1, self)
+    end
+    return result
+end
+
+local function __TS__ArrayFilter(self, callbackfn, thisArg)
+    local result = {}
+    local len = 0
+    for i = 1, #self do
+        if callbackfn(thisArg, self[i], i - 1, self) then
+            len = len + 1
+            result[len] = self[i]
+        end
+    end
+    return result
+end
+
 local function __TS__Class(self)
     local c = {prototype = {}}
     c.prototype.__index = c.prototype
     c.prototype.constructor = c
     return c
+end
+
+local function __TS__New(target, ...)
+    local instance = setmetatable({}, target.prototype)
+    instance:____constructor(...)
+    return instance
 end
 
 local function __TS__StringIncludes(self, searchString, position)
@@ -47,12 +115,6 @@ local function __TS__StringIncludes(self, searchString, position)
     end
     local index = string.find(self, searchString, position, true)
     return index ~= nil
-end
-
-local function __TS__New(target, ...)
-    local instance = setmetatable({}, target.prototype)
-    instance:____constructor(...)
-    return instance
 end
 
 local function __TS__ClassExtends(target, base)
@@ -163,58 +225,6 @@ do
     SyntaxError = createErrorClass(nil, "SyntaxError")
     TypeError = createErrorClass(nil, "TypeError")
     URIError = createErrorClass(nil, "URIError")
-end
-
-local function __TS__ArrayFind(self, predicate, thisArg)
-    for i = 1, #self do
-        local elem = self[i]
-        if predicate(thisArg, elem, i - 1, self) then
-            return elem
-        end
-    end
-    return nil
-end
-
-local function __TS__ObjectAssign(target, ...)
-    local sources = {...}
-    for i = 1, #sources do
-        local source = sources[i]
-        if type(source) == "table" then
-            for key in pairs(source) do
-                target[key] = source[key]
-            end
-        end
-    end
-    return target
-end
-
-local function __TS__ArrayFindIndex(self, callbackFn, thisArg)
-    for i = 1, #self do
-        if callbackFn(thisArg, self[i], i - 1, self) then
-            return i - 1
-        end
-    end
-    return -1
-end
-
-local function __TS__ArrayMap(self, callbackfn, thisArg)
-    local result = {}
-    for i = 1, #self do
-        result[i] = callbackfn(thisArg, self[i], i - 1, self)
-    end
-    return result
-end
-
-local function __TS__ArrayFilter(self, callbackfn, thisArg)
-    local result = {}
-    local len = 0
-    for i = 1, #self do
-        if callbackfn(thisArg, self[i], i - 1, self) then
-            len = len + 1
-            result[len] = self[i]
-        end
-    end
-    return result
 end
 
 local function __TS__ObjectGetOwnPropertyDescriptors(object)
@@ -362,19 +372,13 @@ end
 
 return {
   __TS__ObjectKeys = __TS__ObjectKeys,
-  __TS__Class = __TS__Class,
-  Error = Error,
-  RangeError = RangeError,
-  ReferenceError = ReferenceError,
-  SyntaxError = SyntaxError,
-  TypeError = TypeError,
-  URIError = URIError,
-  __TS__ClassExtends = __TS__ClassExtends,
   __TS__ArrayFind = __TS__ArrayFind,
   __TS__ObjectAssign = __TS__ObjectAssign,
+  __TS__ArrayPush = __TS__ArrayPush,
   __TS__ArrayFindIndex = __TS__ArrayFindIndex,
   __TS__ArrayMap = __TS__ArrayMap,
   __TS__ArrayFilter = __TS__ArrayFilter,
+  __TS__Class = __TS__Class,
   __TS__New = __TS__New,
   __TS__Delete = __TS__Delete,
   __TS__ArraySome = __TS__ArraySome,
@@ -414,47 +418,6 @@ function ____exports.shareOf(____bindingPattern0, budget)
         1,
         math.floor(budget / kinds[kind].part)
     )
-end
-return ____exports
- end,
-["src.engine.engine"] = function(...) 
-local ____lualib = require("lualib_bundle")
-local __TS__Class = ____lualib.__TS__Class
-local Error = ____lualib.Error
-local RangeError = ____lualib.RangeError
-local ReferenceError = ____lualib.ReferenceError
-local SyntaxError = ____lualib.SyntaxError
-local TypeError = ____lualib.TypeError
-local URIError = ____lualib.URIError
-local __TS__ClassExtends = ____lualib.__TS__ClassExtends
-local ____exports = {}
---- A shared store gave no answer in time, or none that makes sense. The change may have been made or
--- not, but is not made after this. The message is for operators and holds nothing secret.
-____exports.EngineUnreachable = __TS__Class()
-local EngineUnreachable = ____exports.EngineUnreachable
-EngineUnreachable.name = "EngineUnreachable"
-__TS__ClassExtends(EngineUnreachable, Error)
-function EngineUnreachable.prototype.____constructor(self, ...)
-    Error.prototype.____constructor(self, ...)
-    self.name = "EngineUnreachable"
-end
---- The store is there and has no space for what this would have added: nothing was changed.
-____exports.EngineFull = __TS__Class()
-local EngineFull = ____exports.EngineFull
-EngineFull.name = "EngineFull"
-__TS__ClassExtends(EngineFull, ____exports.EngineUnreachable)
---- What a shared store may spend, beside `mailTotalBytes`, on frames that may get lost under way.
-function ____exports.ringTotalBytes(____bindingPattern0)
-    local mailTotalBytes
-    mailTotalBytes = ____bindingPattern0.mailTotalBytes
-    return math.floor(mailTotalBytes / 4)
-end
-do
-    local ____turn_2Ets = require("src.engine.rules.turn")
-    ____exports.entryCostBytes = ____turn_2Ets.entryCostBytes
-    ____exports.rememberedIds = ____turn_2Ets.rememberedIds
-    ____exports.takeoverGuardMaxMs = ____turn_2Ets.takeoverGuardMaxMs
-    ____exports.takeoverGuardMs = ____turn_2Ets.takeoverGuardMs
 end
 return ____exports
  end,
@@ -707,17 +670,68 @@ end
 return ____exports
  end,
 ["src.engine.redis.inside.present"] = function(...) 
+local ____lualib = require("lualib_bundle")
+local __TS__ArrayPush = ____lualib.__TS__ArrayPush
 local ____exports = {}
+local write
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
 local format = ____lua_2Ets.format
 local number = ____lua_2Ets.number
 local parse = ____lua_2Ets.parse
 local quote = ____lua_2Ets.quote
+function write(value, parts)
+    if type(value) == "number" then
+        parts[#parts + 1] = format("%.0f", value)
+    elseif type(value) == "string" or type(value) == "boolean" then
+        parts[#parts + 1] = quote(value)
+    elseif value[1] == nil then
+        local before = "{"
+        for name in pairs(value) do
+            do
+                local __continue13
+                repeat
+                    local item = value[name]
+                    if item == nil then
+                        __continue13 = true
+                        break
+                    end
+                    __TS__ArrayPush(
+                        parts,
+                        before,
+                        quote(name),
+                        ":"
+                    )
+                    write(item, parts)
+                    before = ","
+                    __continue13 = true
+                until true
+                if not __continue13 then
+                    break
+                end
+            end
+        end
+        parts[#parts + 1] = before == "{" and "{}" or "}"
+    else
+        local before = "["
+        for ____, item in ipairs(value) do
+            parts[#parts + 1] = before
+            write(item, parts)
+            before = ","
+        end
+        parts[#parts + 1] = "]"
+    end
+end
 --- The call under way.
 ____exports.present = {real = 0, now = 0, node = "", common = {}}
-local commonText = ""
---- Begins a call. False where it comes too late to change anything.
+--- What nodes have in common, by the name that they call it by. Lost whenever functions are loaded.
+local commons = {}
+--- Keeps what nodes have in common under a name.
+function ____exports.learn(name, common)
+    commons[name] = parse(common)
+end
+--- Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
+-- first.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -726,16 +740,17 @@ function ____exports.begin(deadline, offset, common, node)
     )
     local real = (number(seconds) or 0) * 1000 + math.floor((number(micros) or 0) / 1000)
     if real >= (number(deadline) or 0) then
-        return false
+        return "late"
     end
+    local known = commons[common]
+    if known == nil then
+        return "unknown"
+    end
+    ____exports.present.common = known
     ____exports.present.real = real
     ____exports.present.now = real + (number(offset) or 0)
     ____exports.present.node = node
-    if common ~= commonText then
-        ____exports.present.common = parse(common)
-        commonText = common
-    end
-    return true
+    return "begun"
 end
 function ____exports.keyOf(name)
     return ____exports.present.common.root .. name
@@ -746,27 +761,9 @@ function ____exports.numberAt(value)
 end
 --- JSON with all digits of numbers, which are whole. An empty list and an empty record both become `{}`.
 function ____exports.json(value)
-    if type(value) == "number" then
-        return format("%.0f", value)
-    end
-    if type(value) == "string" or type(value) == "boolean" then
-        return quote(value)
-    end
     local parts = {}
-    local list = value
-    if list[1] ~= nil then
-        for ____, item in ipairs(list) do
-            parts[#parts + 1] = ____exports.json(item)
-        end
-        return ("[" .. table.concat(parts, ",")) .. "]"
-    end
-    local record = value
-    for name in pairs(record) do
-        if record[name] ~= nil then
-            parts[#parts + 1] = (quote(name) .. ":") .. ____exports.json(record[name])
-        end
-    end
-    return ("{" .. table.concat(parts, ",")) .. "}"
+    write(value, parts)
+    return table.concat(parts, "")
 end
 return ____exports
  end,
@@ -819,7 +816,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayFindIndex = ____lualib.__TS__ArrayFindIndex
 local ____exports = {}
-local boxOf, againstMail, store, countMail, remember, countIds, acknowledge, giveBack, move, goOnFrom, countRead, atOnce
+local boxOf, againstMail, countMail, countIds, acknowledge, giveBack, move, goOnFrom, countRead, atOnce
 local ____counting_2Ets = require("src.engine.rules.counting")
 local againstBytes = ____counting_2Ets.againstBytes
 local costOf = ____counting_2Ets.costOf
@@ -864,7 +861,7 @@ function againstMail(turn, box, bytes, cost, ____bindingPattern0, strict)
     end
     return bound
 end
-function store(turn, to, box, mail)
+function ____exports.store(turn, to, box, mail)
     turn:mail(to):push(mail)
     countMail(turn, box, mail, 1)
     box.stamp = mail.stamp
@@ -878,7 +875,7 @@ function countMail(turn, box, mail, times)
     turn:count("mailBytes", cost)
     turn:charge("bytes", mail.accounts, cost)
 end
-function remember(turn, side, place, id, seq)
+function ____exports.remember(turn, side, place, id, seq)
     local ids = turn:ids(side)
     ids:put(id, seq)
     countIds(
@@ -1022,7 +1019,7 @@ function ____exports.append(turn, seat, to, mail)
         return {outcome = bound}
     end
     local stamp = math.max(box.stamp + 1, turn.fresh)
-    local seq = store(turn, to, box, {
+    local seq = ____exports.store(turn, to, box, {
         from = seat.side,
         payload = payload,
         bytes = bytes,
@@ -1030,7 +1027,7 @@ function ____exports.append(turn, seat, to, mail)
         stamp = stamp
     })
     if id ~= nil then
-        remember(
+        ____exports.remember(
             turn,
             seat.side,
             mine,
@@ -1196,7 +1193,6 @@ return ____exports
 ["src.engine.rules.relay"] = function(...) 
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayMap = ____lualib.__TS__ArrayMap
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArrayFilter = ____lualib.__TS__ArrayFilter
 local ____exports = {}
 local publishOne, hold, countHeld, nothing
@@ -1230,7 +1226,17 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
         if seat == nil and ____exports.holdIsOver(place, now, limits.relayHoldMs) then
             return "no_peer"
         end
-        if frame.type == "offer" then
+        local ____frame_3 = frame
+        local ____type = ____frame_3.type
+        local text = ____frame_3.text
+        local held = {
+            type = ____type,
+            text = text,
+            bytes = byteLength(text),
+            from = token,
+            accounts = accounts
+        }
+        if ____type == "offer" then
             ____exports.clearHold(
                 turn,
                 other,
@@ -1239,12 +1245,7 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
                 token
             )
         end
-        local bound = hold(
-            turn,
-            other,
-            place,
-            __TS__ObjectAssign({}, frame, {from = token, accounts = accounts})
-        )
+        local bound = hold(turn, other, place, held)
         if bound == nil then
             return "held"
         end
@@ -1264,22 +1265,17 @@ function ____exports.holdIsOver(____bindingPattern0, now, relayHoldMs)
     leftAt = ____bindingPattern0.leftAt
     return leftAt ~= nil and now >= leftAt + relayHoldMs
 end
-function hold(turn, side, place, ____bindingPattern0)
-    local accounts
-    local from
-    local text
-    local ____type
-    ____type = ____bindingPattern0.type
-    text = ____bindingPattern0.text
-    from = ____bindingPattern0.from
-    accounts = ____bindingPattern0.accounts
-    local ____turn_limits_3 = turn.limits
-    local holdMaxFrames = ____turn_limits_3.holdMaxFrames
-    local holdMaxBytes = ____turn_limits_3.holdMaxBytes
-    local bytes = byteLength(text)
-    local ____temp_4 = place.hold or nothing
-    local count = ____temp_4.count
-    local before = ____temp_4.bytes
+function hold(turn, side, place, held)
+    local ____turn_limits_4 = turn.limits
+    local holdMaxFrames = ____turn_limits_4.holdMaxFrames
+    local holdMaxBytes = ____turn_limits_4.holdMaxBytes
+    local ____held_5 = held
+    local text = ____held_5.text
+    local bytes = ____held_5.bytes
+    local accounts = ____held_5.accounts
+    local ____temp_6 = place.hold or nothing
+    local count = ____temp_6.count
+    local before = ____temp_6.bytes
     if count >= holdMaxFrames or before + bytes > holdMaxBytes then
         return "full"
     end
@@ -1291,13 +1287,6 @@ function hold(turn, side, place, ____bindingPattern0)
     if bound ~= nil then
         return bound
     end
-    local held = {
-        type = ____type,
-        text = text,
-        bytes = bytes,
-        from = from,
-        accounts = accounts
-    }
     turn:held(side):push(held)
     countHeld(turn, place, held, 1)
     return nil
@@ -1310,18 +1299,18 @@ function countHeld(turn, place, ____bindingPattern0, times)
     bytes = ____bindingPattern0.bytes
     accounts = ____bindingPattern0.accounts
     local cost = times * costOf(text, bytes)
-    local ____opt_5 = place.hold
-    local count = (____opt_5 and ____opt_5.count or 0) + times
     local ____opt_7 = place.hold
-    local sum = (____opt_7 and ____opt_7.bytes or 0) + times * bytes
-    local ____place_10 = place
-    local ____temp_9
+    local count = (____opt_7 and ____opt_7.count or 0) + times
+    local ____opt_9 = place.hold
+    local sum = (____opt_9 and ____opt_9.bytes or 0) + times * bytes
+    local ____place_12 = place
+    local ____temp_11
     if count == 0 then
-        ____temp_9 = nil
+        ____temp_11 = nil
     else
-        ____temp_9 = {count = count, bytes = sum}
+        ____temp_11 = {count = count, bytes = sum}
     end
-    ____place_10.hold = ____temp_9
+    ____place_12.hold = ____temp_11
     turn:count("heldFrames", times)
     turn:count("heldBytes", cost)
     turn:charge("bytes", accounts, cost)
@@ -1356,8 +1345,8 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
 end
 --- Frames go straight to the occupant from now on, after what was held for it.
 function ____exports.begin(turn, side, place)
-    local ____place_11 = place
-    local seat = ____place_11.seat
+    local ____place_13 = place
+    local seat = ____place_13.seat
     if seat == nil then
         return
     end
@@ -1632,6 +1621,7 @@ function ____exports.sit(turn, room, side, sitter)
     passIds(turn, place, accounts)
     place.seat = {token = token, node = node}
     place.lastToken = token
+    place.vouched = nil
     place.sid = sid
     place.accounts = accounts
     place.leftAt = nil
@@ -1646,7 +1636,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local takeover, isNewer, sitAgain, vouch
+local takeover, isTakenFrom, sitAgain, vouch
 local ____mail_2Ets = require("src.engine.rules.mail")
 local catchUp = ____mail_2Ets.catchUp
 local mailsIn = ____mail_2Ets.mailsIn
@@ -1689,8 +1679,16 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     place.guard = {["until"] = now + spanMs, spanMs = spanMs, contested = false}
     return "same_sid"
 end
-function isNewer(seat, than)
-    return seat.token > than.token or seat.token == than.token and seat.node > than.node
+function isTakenFrom(____bindingPattern0, ____bindingPattern1)
+    local lastToken
+    local seat
+    seat = ____bindingPattern0.seat
+    lastToken = ____bindingPattern0.lastToken
+    local node
+    local token
+    token = ____bindingPattern1.token
+    node = ____bindingPattern1.node
+    return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
 function sitAgain(turn, holder, ____bindingPattern0)
     local accounts
@@ -1738,6 +1736,7 @@ function vouch(turn, room, side, peer)
     if not turn:isAlive(peer.node) then
         return
     end
+    clearHold(turn, side, place, "stale")
     sit(
         turn,
         room,
@@ -1745,6 +1744,7 @@ function vouch(turn, room, side, peer)
         __TS__ObjectAssign({}, peer, {sid = place.sid, accounts = place.accounts})
     )
     place.started = false
+    place.vouched = true
 end
 --- Takes a seat, in a new room if there is space for one.
 function ____exports.take(turn, taker, how)
@@ -1891,28 +1891,31 @@ function ____exports.reclaim(turn, holder, known)
     local ____holder_33 = holder
     local side = ____holder_33.side
     local token = ____holder_33.token
+    local me = {token = token, node = turn.node}
     local ____opt_34 = turn.room
-    local seat = ____opt_34 and ____opt_34[side].seat
-    if (seat and seat.token) ~= token or seat.node ~= turn.node then
-        if seat ~= nil and isNewer(seat, {token = token, node = turn.node}) then
-            turn:tell(side, {token = token, node = turn.node}, {kind = "replaced", why = "same_sid"})
-            return
-        end
+    local before = ____opt_34 and ____opt_34[side]
+    if before ~= nil and isTakenFrom(before, me) then
+        return turn:tell(side, me, {kind = "replaced", why = "same_sid"})
+    end
+    local isSeated = placeOf(turn, holder) ~= nil
+    if not isSeated then
         sitAgain(turn, holder, known)
     end
-    local ____turn_38 = turn
-    local room = ____turn_38.room
+    local ____turn_36 = turn
+    local room = ____turn_36.room
     if room == nil then
         return
     end
     local place = room[side]
-    if place.sid ~= known.sid or #place.accounts ~= #known.accounts then
+    if place.vouched == true then
         sit(
             turn,
             room,
             side,
-            __TS__ObjectAssign({token = token, node = turn.node}, known)
+            __TS__ObjectAssign({}, me, {sid = known.sid, accounts = known.accounts})
         )
+    elseif isSeated and holder.isStarted and not place.started then
+        clearHold(turn, side, place, "stale")
     end
     if holder.isStarted and not place.started then
         begin(turn, side, place)
@@ -2031,7 +2034,7 @@ local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, enter, setScore
+local shareName, isCheck, enter, setScore, leastStreamBytes
 local ____rules_2Ets = require("src.engine.rules.rules")
 local isBare = ____rules_2Ets.isBare
 local lookAt = ____rules_2Ets.lookAt
@@ -2092,14 +2095,13 @@ function ____exports.post(node, messages)
         call("PEXPIRE", stream, present.common.leaseMs)
     end
     local unread = call("HINCRBY", streams, node, #text)
-    local nodes = math.max(
-        2,
-        call(
-            "ZCARD",
-            keyOf("nodes")
-        )
-    )
-    if unread <= present.common.streamBytes / nodes then
+    if unread <= leastStreamBytes then
+        return {}
+    end
+    if unread <= present.common.streamBytes / call(
+        "ZCARD",
+        keyOf("nodes")
+    ) then
         return {}
     end
     call("XTRIM", stream, "MAXLEN", 0)
@@ -2116,38 +2118,30 @@ end
 function isCheck(message)
     return message.to == "seat" and message.event.kind == "check"
 end
---- Is collected sooner than rooms: sums that outlive what they count would be too high for ever.
-function ____exports.keepShared(name)
-    call(
-        "PEXPIRE",
-        keyOf(name),
-        present.common.keptMs / 2
-    )
-end
 function enter(turn, known)
-    local ____turn_20 = turn
-    local appId = ____turn_20.appId
-    local room = ____turn_20.room
+    local ____turn_21 = turn
+    local appId = ____turn_21.appId
+    local room = ____turn_21.room
     local nodes = {}
     for ____, place in ipairs(room == nil and ({}) or ({room.A, room.B})) do
         if place.seat ~= nil and not __TS__ArrayIncludes(nodes, place.seat.node) then
             nodes[#nodes + 1] = place.seat.node
         end
     end
-    local ____temp_21
-    if room == nil then
-        ____temp_21 = nil
-    else
-        ____temp_21 = lookAt(turn, room)
-    end
-    local due = ____temp_21
     local ____temp_22
-    if room ~= nil and isBare(room) then
-        ____temp_22 = room.emptyAt
-    else
+    if room == nil then
         ____temp_22 = nil
+    else
+        ____temp_22 = lookAt(turn, room)
     end
-    local bare = ____temp_22
+    local due = ____temp_22
+    local ____temp_23
+    if room ~= nil and isBare(room) then
+        ____temp_23 = room.emptyAt
+    else
+        ____temp_23 = nil
+    end
+    local bare = ____temp_23
     setScore("due", known.due, due, appId)
     setScore("bare", known.bare, bare, appId)
     for ____, node in ipairs(known.nodes) do
@@ -2161,22 +2155,23 @@ function enter(turn, known)
     end
     for ____, node in ipairs(nodes) do
         do
-            local __continue111
+            local __continue110
             repeat
                 if __TS__ArrayIncludes(known.nodes, node) then
-                    __continue111 = true
+                    __continue110 = true
                     break
                 end
-                if call(
+                call(
                     "SADD",
                     keyOf("seats:" .. node),
                     appId
-                ) == 1 then
-                    ____exports.keepShared("seats:" .. node)
+                )
+                if node == turn.node then
+                    turn.seatsOwn = true
                 end
-                __continue111 = true
+                __continue110 = true
             until true
-            if not __continue111 then
+            if not __continue110 then
                 break
             end
         end
@@ -2200,7 +2195,6 @@ function setScore(name, before, after, appId)
             after,
             appId
         )
-        ____exports.keepShared(name)
     end
 end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
@@ -2337,12 +2331,25 @@ function RedisTurn.prototype.____constructor(self, appId, room, fresh)
     self.drops = {}
     self.lists = {}
     self.idsOf = {}
+    self.seatsOwn = false
     self.key = keyOf(("{" .. appId) .. "}")
     self.now = present.now
     self.node = present.node
     self.limits = present.common.limits
 end
 function RedisTurn.prototype.code(self)
+    if self.knownCode == nil then
+        self.knownCode = self:findCode() or false
+    end
+    local ____temp_2
+    if self.knownCode == false then
+        ____temp_2 = nil
+    else
+        ____temp_2 = self.knownCode
+    end
+    return ____temp_2
+end
+function RedisTurn.prototype.findCode(self)
     local code = call(
         "GET",
         keyOf("room:" .. self.appId)
@@ -2354,11 +2361,11 @@ function RedisTurn.prototype.code(self)
     if text == false then
         return nil
     end
-    local ____unpack_result_2 = ____unpack(text)
-    local appId = ____unpack_result_2.appId
-    local freeAt = ____unpack_result_2.freeAt
-    local isUsed = ____unpack_result_2.isUsed
-    local expiresAt = ____unpack_result_2.expiresAt
+    local ____unpack_result_3 = ____unpack(text)
+    local appId = ____unpack_result_3.appId
+    local freeAt = ____unpack_result_3.freeAt
+    local isUsed = ____unpack_result_3.isUsed
+    local expiresAt = ____unpack_result_3.expiresAt
     if appId ~= self.appId or self.now >= freeAt then
         return nil
     end
@@ -2401,16 +2408,16 @@ function RedisTurn.prototype.held(self, side)
     return self:list(":held" .. side)
 end
 function RedisTurn.prototype.list(self, name)
-    local ____self_lists_3, ____name_4 = self.lists, name
-    if ____self_lists_3[____name_4] == nil then
-        ____self_lists_3[____name_4] = __TS__New(RedisList, self.key .. name)
+    local ____self_lists_4, ____name_5 = self.lists, name
+    if ____self_lists_4[____name_5] == nil then
+        ____self_lists_4[____name_5] = __TS__New(RedisList, self.key .. name)
     end
     return self.lists[name]
 end
 function RedisTurn.prototype.ids(self, side)
-    local ____self_idsOf_5, ____side_6 = self.idsOf, side
-    if ____self_idsOf_5[____side_6] == nil then
-        ____self_idsOf_5[____side_6] = __TS__New(RedisIds, (self.key .. ":ids") .. side)
+    local ____self_idsOf_6, ____side_7 = self.idsOf, side
+    if ____self_idsOf_6[____side_7] == nil then
+        ____self_idsOf_6[____side_7] = __TS__New(RedisIds, (self.key .. ":ids") .. side)
     end
     return self.idsOf[side]
 end
@@ -2435,14 +2442,14 @@ function RedisTurn.prototype.tellWaiter(self, ____bindingPattern0, event)
     self:send(node, {to = "waiter", name = name, event = event})
 end
 function RedisTurn.prototype.send(self, node, message)
-    local ____self_told_7, ____node_8 = self.told, node
-    if ____self_told_7[____node_8] == nil then
-        ____self_told_7[____node_8] = {}
+    local ____self_told_8, ____node_9 = self.told, node
+    if ____self_told_8[____node_9] == nil then
+        ____self_told_8[____node_9] = {}
     end
-    local ____opt_9 = self.told[node]
-    if ____opt_9 ~= nil then
-        local ____self_told_node_10 = self.told[node]
-        ____self_told_node_10[#____self_told_node_10 + 1] = message
+    local ____opt_10 = self.told[node]
+    if ____opt_10 ~= nil then
+        local ____self_told_node_11 = self.told[node]
+        ____self_told_node_11[#____self_told_node_11 + 1] = message
     end
 end
 function RedisTurn.prototype.dropped(self, reason, count)
@@ -2453,23 +2460,23 @@ function RedisTurn.prototype.adds(self, isNew)
         return true
     end
     for name in pairs(self.lists) do
-        local ____opt_12 = self.lists[name]
-        if (____opt_12 and ____opt_12:adds()) == true then
+        local ____opt_13 = self.lists[name]
+        if (____opt_13 and ____opt_13:adds()) == true then
             return true
         end
     end
     for side in pairs(self.idsOf) do
-        local ____opt_14 = self.idsOf[side]
-        if (____opt_14 and ____opt_14:adds()) == true then
+        local ____opt_15 = self.idsOf[side]
+        if (____opt_15 and ____opt_15:adds()) == true then
             return true
         end
     end
     for node in pairs(self.told) do
         do
-            local __continue63
+            local __continue65
             repeat
                 if node == self.node then
-                    __continue63 = true
+                    __continue65 = true
                     break
                 end
                 for ____, message in ipairs(self.told[node] or ({})) do
@@ -2477,9 +2484,9 @@ function RedisTurn.prototype.adds(self, isNew)
                         return true
                     end
                 end
-                __continue63 = true
+                __continue65 = true
             until true
-            if not __continue63 then
+            if not __continue65 then
                 break
             end
         end
@@ -2501,15 +2508,15 @@ function RedisTurn.prototype.onlyRelays(self)
 end
 function RedisTurn.prototype.write(self, before, known)
     for name in pairs(self.lists) do
-        local ____opt_16 = self.lists[name]
-        if ____opt_16 ~= nil then
-            ____opt_16:write()
+        local ____opt_17 = self.lists[name]
+        if ____opt_17 ~= nil then
+            ____opt_17:write()
         end
     end
     for side in pairs(self.idsOf) do
-        local ____opt_18 = self.idsOf[side]
-        if ____opt_18 ~= nil then
-            ____opt_18:write()
+        local ____opt_19 = self.idsOf[side]
+        if ____opt_19 ~= nil then
+            ____opt_19:write()
         end
     end
     local entered = enter(self, known)
@@ -2527,11 +2534,6 @@ function RedisTurn.prototype.write(self, before, known)
     elseif before ~= false then
         call("DEL", self.key)
     end
-    if before == false then
-        for ____, name in ipairs(____exports.sharedSets) do
-            ____exports.keepShared(name)
-        end
-    end
     local sums = keyOf("sums")
     for name in pairs(self.counts) do
         local amount = self.counts[name]
@@ -2548,14 +2550,7 @@ function RedisTurn.prototype.tellOthers(self)
         end
     end
 end
---- What is kept about all rooms and nodes.
-____exports.sharedSets = {
-    "nodes",
-    "sums",
-    "streams",
-    "due",
-    "bare"
-}
+leastStreamBytes = 4194304
 --- The seats of a room that a node has.
 function ____exports.seatsOf(appId, node)
     local text = call(
@@ -2572,8 +2567,8 @@ function ____exports.seatsOf(appId, node)
         1
     )
     for ____, side in ipairs(sides) do
-        local ____room_side_23 = room[side]
-        local seat = ____room_side_23.seat
+        local ____room_side_24 = room[side]
+        local seat = ____room_side_24.seat
         if (seat and seat.node) == node then
             found[#found + 1] = {appId = appId, side = side, token = seat.token}
         end
@@ -2594,13 +2589,13 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
         "GET",
         keyOf(("{" .. appId) .. "}")
     )
-    local ____temp_26
+    local ____temp_27
     if before == false then
-        ____temp_26 = nil
+        ____temp_27 = nil
     else
-        ____temp_26 = ____unpack(before)
+        ____temp_27 = ____unpack(before)
     end
-    local kept = ____temp_26
+    local kept = ____temp_27
     local turn = __TS__New(RedisTurn, appId, kept and kept[1], fresh)
     local answer = run(
         turn,
@@ -2617,7 +2612,7 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
     else
         turn:write(before, kept and kept[2] or ({nodes = {}}))
     end
-    local hasNoLease = ____exports.leaseOf(present.node) <= present.real
+    local hasNoLease = turn.seatsOwn and ____exports.leaseOf(present.node) <= present.real
     if hasNoLease then
         call(
             "ZADD",
@@ -2643,6 +2638,7 @@ local guess = ____codes_2Ets.guess
 local recentMisses = ____codes_2Ets.recentMisses
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
+local format = ____lua_2Ets.format
 local pack = ____lua_2Ets.pack
 local parse = ____lua_2Ets.parse
 local ____unpack = ____lua_2Ets.unpack
@@ -2656,34 +2652,29 @@ local runTurn = ____turn_2Ets.runTurn
 local collectedAfterMs = 60000
 --- How many members of a set are not over; each has its end for a score.
 local function countIn(set)
+    return call(
+        "ZCOUNT",
+        keyOf(set),
+        "(" .. format("%.0f", present.now),
+        "(+inf"
+    )
+end
+--- Drops the members of a set that are over: nothing depends on when.
+local function collect(set)
     call(
         "ZREMRANGEBYSCORE",
         keyOf(set),
         "-inf",
         present.now
     )
-    return call(
-        "ZCARD",
-        keyOf(set)
-    )
 end
 local function addTo(set, member, till)
-    local key = keyOf(set)
-    local keptMs = till - present.now + collectedAfterMs
-    call("ZADD", key, till, member)
-    if call("PTTL", key) < keptMs then
-        call("PEXPIRE", key, keptMs)
-    end
-end
---- The end of the first member of a set (0), or of the last (-1); 0 in an empty set.
-local function endIn(set, index)
-    return numberAt(call(
-        "ZRANGE",
+    call(
+        "ZADD",
         keyOf(set),
-        index,
-        index,
-        "WITHSCORES"
-    )[2])
+        till,
+        member
+    )
 end
 local function keep(name, record, till)
     call(
@@ -2707,6 +2698,9 @@ local function kept(name)
     end
     return ____temp_0
 end
+function ____exports.noMisses()
+    return {window = 0, current = 0, previous = 0, byDigits = {}}
+end
 local RedisCodes = __TS__Class()
 RedisCodes.name = "RedisCodes"
 function RedisCodes.prototype.____constructor(self)
@@ -2723,7 +2717,6 @@ function RedisCodes.prototype.claimed(self, record)
     ____self_writes_1[#____self_writes_1 + 1] = function()
         addTo("live", record.code, record.expiresAt)
         self:rest(record)
-        self:keepMisses()
     end
 end
 function RedisCodes.prototype.taken(self, record)
@@ -2746,12 +2739,23 @@ function RedisCodes.prototype.rest(self, record)
     addTo("used", code, freeAt)
     for ____, ____value in ipairs(accounts) do
         local key = ____value.key
-        addTo("held:" .. key, code, freeAt)
-        addTo(
-            "clients",
-            key,
-            endIn("held:" .. key, -1)
+        local held = "held:" .. key
+        collect(held)
+        addTo(held, code, freeAt)
+        local last = call(
+            "ZRANGE",
+            keyOf(held),
+            -1,
+            -1,
+            "WITHSCORES"
         )
+        local ____end = numberAt(last[2])
+        call(
+            "PEXPIRE",
+            keyOf(held),
+            ____end - self.now + collectedAfterMs
+        )
+        addTo("clients", key, ____end)
     end
     keep("code:" .. code, record, freeAt)
     call(
@@ -2772,28 +2776,35 @@ function RedisCodes.prototype.heldBy(self, account)
     return countIn("held:" .. account)
 end
 function RedisCodes.prototype.firstFree(self, account)
-    return endIn("held:" .. account, 0)
+    local from, till = "(" .. format("%.0f", self.now), "+inf"
+    local held = keyOf("held:" .. account)
+    local first = call(
+        "ZRANGEBYSCORE",
+        held,
+        from,
+        till,
+        "WITHSCORES",
+        "LIMIT",
+        0,
+        1
+    )
+    return numberAt(first[2])
 end
 function RedisCodes.prototype.misses(self)
     if self.knownMisses == nil then
-        self.knownMisses = kept("misses") or ({window = 0, current = 0, previous = 0, byDigits = {}})
+        self.knownMisses = kept("misses") or ____exports.noMisses()
     end
     return self.knownMisses
 end
 function RedisCodes.prototype.setMisses(self, misses)
     self.knownMisses = misses
     local ____self_writes_4 = self.writes
-    ____self_writes_4[#____self_writes_4 + 1] = function() return self:keepMisses() end
-end
-function RedisCodes.prototype.keepMisses(self)
-    keep(
-        "misses",
-        self:misses(),
-        math.max(
-            self.now + 2 * self.windowMs,
-            endIn("live", -1)
-        )
-    )
+    ____self_writes_4[#____self_writes_4 + 1] = function() return call(
+        "SET",
+        keyOf("misses"),
+        pack(misses),
+        "KEEPTTL"
+    ) end
 end
 function RedisCodes.prototype.guesser(self, account)
     local guesser = kept("guesser:" .. account)
@@ -2883,7 +2894,11 @@ function ____exports.runGuess(operation, request)
         {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0}, false)}
     )
 end
+--- Of all nodes together. Drops what is over.
 function ____exports.codeSizes()
+    for ____, set in ipairs({"live", "used", "clients", "guessers"}) do
+        collect(set)
+    end
     local codesLive = countIn("live")
     local codesResting = countIn("used") - codesLive
     return {
@@ -2904,12 +2919,14 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
+local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local isBefore, msOf, seqOf
+local isBefore, msOf, seqOf, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
+local noMisses = ____codes_2Ets.noMisses
 local recentMissesNow = ____codes_2Ets.recentMissesNow
 local runClaim = ____codes_2Ets.runClaim
 local runGuess = ____codes_2Ets.runGuess
@@ -2918,20 +2935,20 @@ local call = ____lua_2Ets.call
 local format = ____lua_2Ets.format
 local match = ____lua_2Ets.match
 local number = ____lua_2Ets.number
+local pack = ____lua_2Ets.pack
 local parse = ____lua_2Ets.parse
 local ____present_2Ets = require("src.engine.redis.inside.present")
 local begin = ____present_2Ets.begin
 local json = ____present_2Ets.json
 local keyOf = ____present_2Ets.keyOf
+local learn = ____present_2Ets.learn
 local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 local ____turn_2Ets = require("src.engine.redis.inside.turn")
-local keepShared = ____turn_2Ets.keepShared
 local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
 local seatsOf = ____turn_2Ets.seatsOf
-local sharedSets = ____turn_2Ets.sharedSets
 function isBefore(one, other)
     local ms, otherMs = msOf(one), msOf(other)
     return ms < otherMs or ms == otherMs and seqOf(one) < seqOf(other)
@@ -3019,7 +3036,27 @@ local function forgetNode(node)
     )
     call(
         "DEL",
-        keyOf("node:" .. node)
+        keyOf("node:" .. node),
+        keyOf("seats:" .. node)
+    )
+    return {}
+end
+--- Ends a node's lease. Seats that it could not give up are then found by others.
+local function leave()
+    local ____present_0 = present
+    local node = ____present_0.node
+    local real = ____present_0.real
+    if call(
+        "SCARD",
+        keyOf("seats:" .. node)
+    ) <= 1 then
+        return forgetNode(node)
+    end
+    call(
+        "ZADD",
+        keyOf("nodes"),
+        real,
+        node
     )
     return {}
 end
@@ -3036,19 +3073,115 @@ local function roomsOfTheGone()
         8
     )
     for ____, node in ipairs(gone) do
+        call(
+            "SREM",
+            keyOf("seats:" .. node),
+            ""
+        )
         local some = call(
             "SRANDMEMBER",
             keyOf("seats:" .. node),
             100
         )
         for ____, appId in ipairs(some) do
-            rooms[#rooms + 1] = appId
+            if call(
+                "EXISTS",
+                keyOf(("{" .. appId) .. "}")
+            ) == 1 then
+                rooms[#rooms + 1] = appId
+            else
+                call(
+                    "SREM",
+                    keyOf("seats:" .. node),
+                    appId
+                )
+            end
         end
         if #some == 0 then
             forgetNode(node)
         end
     end
     return rooms
+end
+--- Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
+-- too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
+local function keepShared()
+    local ____present_1 = present
+    local node = ____present_1.node
+    local common = ____present_1.common
+    for ____, name in ipairs({"sums", "streams"}) do
+        call(
+            "HSETNX",
+            keyOf(name),
+            "",
+            0
+        )
+    end
+    for ____, name in ipairs(sortedSets) do
+        call(
+            "ZADD",
+            keyOf(name),
+            "+inf",
+            ""
+        )
+    end
+    call(
+        "SADD",
+        keyOf("seats:" .. node),
+        ""
+    )
+    call(
+        "SET",
+        keyOf("misses"),
+        pack(noMisses()),
+        "NX"
+    )
+    local others = {
+        "sums",
+        "streams",
+        "misses",
+        "nodes",
+        "seats:" .. node,
+        "node:" .. node
+    }
+    local ____array_2 = __TS__SparseArrayNew(unpack(sortedSets))
+    __TS__SparseArrayPush(
+        ____array_2,
+        unpack(others)
+    )
+    for ____, name in ipairs({__TS__SparseArraySpread(____array_2)}) do
+        call(
+            "PEXPIRE",
+            keyOf(name),
+            common.keptMs / 2
+        )
+    end
+end
+--- Of rooms and of codes.
+sortedSets = {
+    "due",
+    "bare",
+    "live",
+    "used",
+    "clients",
+    "guessers"
+}
+--- Keeps the highest of what nodes tell of, which none of them may go below.
+local function highest(fresh)
+    local known = numberAt(call(
+        "GET",
+        keyOf("fresh")
+    ))
+    if fresh > known then
+        call(
+            "SET",
+            keyOf("fresh"),
+            fresh,
+            "PX",
+            present.common.keptMs
+        )
+    end
+    return math.max(fresh, known)
 end
 local partsOfRooms = {
     "",
@@ -3061,11 +3194,11 @@ local partsOfRooms = {
 }
 --- Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
 -- rooms a few at a time, from `cursor` on.
-local function renew(read, bytes, cursor)
-    local ____present_0 = present
-    local node = ____present_0.node
-    local real = ____present_0.real
-    local common = ____present_0.common
+local function renew(read, bytes, cursor, fresh)
+    local ____present_3 = present
+    local node = ____present_3.node
+    local real = ____present_3.real
+    local common = ____present_3.common
     local wasAlive = leaseOf(node) > real
     call(
         "ZADD",
@@ -3073,9 +3206,9 @@ local function renew(read, bytes, cursor)
         real + common.leaseMs,
         node
     )
-    local ____ownStream_result_1 = ownStream(read)
-    local last = ____ownStream_result_1.last
-    local isMoved = ____ownStream_result_1.isMoved
+    local ____ownStream_result_4 = ownStream(read)
+    local last = ____ownStream_result_4.last
+    local isMoved = ____ownStream_result_4.isMoved
     trim(read, bytes)
     local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
@@ -3091,30 +3224,38 @@ local function renew(read, bytes, cursor)
     )
     local seats = {}
     for ____, appId in ipairs(rooms) do
-        for ____, part in ipairs(partsOfRooms) do
-            call(
-                "PEXPIRE",
-                keyOf((("{" .. appId) .. "}") .. part),
-                common.keptMs
-            )
-        end
-        for ____, seat in ipairs(seatsOf(appId, node)) do
-            seats[#seats + 1] = seat
+        do
+            local __continue33
+            repeat
+                if appId == "" then
+                    __continue33 = true
+                    break
+                end
+                for ____, part in ipairs(partsOfRooms) do
+                    call(
+                        "PEXPIRE",
+                        keyOf((("{" .. appId) .. "}") .. part),
+                        common.keptMs
+                    )
+                end
+                for ____, seat in ipairs(seatsOf(appId, node)) do
+                    seats[#seats + 1] = seat
+                end
+                __continue33 = true
+            until true
+            if not __continue33 then
+                break
+            end
         end
     end
-    local ____array_2 = __TS__SparseArrayNew(unpack(sharedSets))
-    __TS__SparseArrayPush(____array_2, "seats:" .. node, "node:" .. node)
-    for ____, name in ipairs({__TS__SparseArraySpread(____array_2)}) do
-        keepShared(name)
-    end
+    keepShared()
     local wentOn = wasAlive and not isMoved
-    return {
-        from = last,
-        wentOn = wentOn,
-        cursor = next,
+    local known = {
+        fresh = highest(fresh),
         seats = seats,
         gone = roomsOfTheGone()
     }
+    return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
@@ -3128,23 +3269,23 @@ local function sweep(read, bytes)
         local i = 0
         while i < #sums do
             local name = sums[i + 1]
-            if not __TS__StringIncludes(name, ":") then
+            if name ~= "" and not __TS__StringIncludes(name, ":") then
                 sizes[name] = numberAt(sums[i + 1 + 1])
             end
             i = i + 2
         end
     end
-    local ringBytes = 0
+    local streamBytes = 0
     for ____, bytes in ipairs(call(
         "HVALS",
         keyOf("streams")
     )) do
-        ringBytes = ringBytes + math.max(
+        streamBytes = streamBytes + math.max(
             0,
             numberAt(bytes)
         )
     end
-    sizes.ringBytes = ringBytes
+    sizes.streamBytes = streamBytes
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),
@@ -3169,6 +3310,9 @@ local function makeSpace(count, isFull)
         0,
         count - 1
     )) do
+        if appId == "" then
+            break
+        end
         local turn = runTurn(appId, {verb = "giveWay", args = {}, fresh = 0}, isFull)
         if turn ~= nil then
             turns[#turns + 1] = turn
@@ -3189,12 +3333,13 @@ local calls = {
         node,
         parse(messages)
     ) end,
-    renew = function(_, read, bytes, cursor) return renew(
+    renew = function(_, read, bytes, cursor, fresh) return renew(
         read,
         numberAt(bytes),
-        cursor
+        cursor,
+        numberAt(fresh)
     ) end,
-    leave = function() return forgetNode(present.node) end,
+    leave = leave,
     space = function(isFull, count) return makeSpace(
         numberAt(count),
         isFull
@@ -3204,34 +3349,39 @@ local calls = {
         numberAt(bytes)
     ) end
 }
---- Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
--- full. Neither changes anything. `args`: the deadline by this server's clock, ms that its clock is moved
--- by, what all nodes have in common, the asking node, the kind of call, and what that needs.
+--- Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
+-- have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
+-- `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
+-- in common, the asking node, the kind of call, and what that needs.
 function ____exports.called(isFull, args)
-    local ____args_3 = args
-    local deadline = ____args_3[1]
+    local ____args_5 = args
+    local deadline = ____args_5[1]
     if deadline == nil then
         deadline = ""
     end
-    local offset = ____args_3[2]
+    local offset = ____args_5[2]
     if offset == nil then
         offset = ""
     end
-    local common = ____args_3[3]
+    local common = ____args_5[3]
     if common == nil then
         common = ""
     end
-    local node = ____args_3[4]
+    local node = ____args_5[4]
     if node == nil then
         node = ""
     end
-    local kind = ____args_3[5]
+    local kind = ____args_5[5]
     if kind == nil then
         kind = ""
     end
-    local rest = __TS__ArraySlice(____args_3, 5)
-    if not begin(deadline, offset, common, node) then
-        return "late"
+    local rest = __TS__ArraySlice(____args_5, 5)
+    if kind == "learn" then
+        learn(common, rest[1] or "")
+    end
+    local began = begin(deadline, offset, common, node)
+    if began ~= "begun" or kind == "learn" then
+        return began
     end
     local run = calls[kind]
     local reply = run(

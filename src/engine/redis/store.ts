@@ -65,7 +65,9 @@ export class Store {
   private readonly reader: RedisConnection;
   private readonly careful: RedisConnection | undefined;
   private readonly all: readonly RedisConnection[];
+  /** What all nodes have in common, and what it is called by. */
   private readonly common: string;
+  private readonly commonName: string;
   /** Who answers on each connection: the server, and which of its lives. */
   private readonly servers = new Map<RedisConnection, string>();
   /** Who answered when it was up last. */
@@ -85,6 +87,7 @@ export class Store {
   private noReplicaUntil = Number.NEGATIVE_INFINITY;
   /** The least that Redis's clock can show when our monotonic clock is at 0; read with every ping. */
   private origin: number;
+  private latestOrigin = 0;
 
   constructor(
     private readonly options: StoreOptions,
@@ -96,6 +99,7 @@ export class Store {
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
+    this.commonName = Bun.hash(this.common).toString(36);
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
     this.commands = this.connection(true);
@@ -114,10 +118,11 @@ export class Store {
       ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
       took: store?.took ?? (() => {}),
       find: () => this.findPrimary(),
-      changed: () => this.connectionChanged(),
+      changed: () => connection !== this.careful && this.connectionChanged(),
       failed: (error, url) => void this.attemptFailed(error, url),
       timeRead: (time, answeredAt) => {
         this.origin = time - answeredAt;
+        this.latestOrigin = Math.max(this.latestOrigin, this.origin);
       },
       prepare: async (link) => void this.servers.set(connection, await serverBehind(link)),
     });
@@ -154,6 +159,11 @@ export class Store {
   /** ms since the Unix epoch by Redis's clock, as last read. */
   now(): number {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
+  }
+
+  /** The same, of all Redis that there were: it never goes back. */
+  latest(): number {
+    return this.latestOrigin + this.options.clock.monotonicMs();
   }
 
   /**
@@ -250,8 +260,14 @@ export class Store {
     const { clock, timeoutMs, offsetMs } = this.options;
     const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const offset = Math.round(offsetMs?.() ?? 0);
-    const args = ["0", String(deadline), String(offset), this.common, this.node, kind, ...rest];
-    const answer = await this.run(connection, library.name, args);
+    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
+    const run = (kind: string, rest: readonly string[]) =>
+      this.run(connection, library.name, [...head, kind, ...rest]);
+    let answer = await run(kind, rest);
+    if (answer === "unknown") {
+      await run("learn", [this.common]);
+      answer = await run(kind, rest);
+    }
     if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
     if (answer === "late") throw new EngineUnreachable("it was carried out too late");
     return answer;

@@ -82,7 +82,7 @@ function againstMail(
   return bound;
 }
 
-function store(turn: Turn, to: Side, box: Box, mail: Stored): number {
+export function store(turn: Turn, to: Side, box: Box, mail: Stored): number {
   turn.mail(to).push(mail);
   countMail(turn, box, mail, 1);
   box.stamp = mail.stamp;
@@ -98,7 +98,7 @@ function countMail(turn: Turn, box: Box, mail: Stored, times: number): void {
   turn.charge("bytes", mail.accounts, cost);
 }
 
-function remember(turn: Turn, side: Side, place: Place, id: string, seq: number): void {
+export function remember(turn: Turn, side: Side, place: Place, id: string, seq: number): void {
   const ids = turn.ids(side);
   ids.put(id, seq);
   countIds(turn, place, 1, costOf(id));

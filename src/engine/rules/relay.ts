@@ -39,8 +39,10 @@ function publishOne(
   if (seat === undefined || !place.started) {
     if (seat === undefined && place.leftAt === undefined) return "no_peer";
     if (seat === undefined && holdIsOver(place, now, limits.relayHoldMs)) return "no_peer";
-    if (frame.type === "offer") clearHold(turn, other, place, "stale", token);
-    const bound = hold(turn, other, place, { ...frame, from: token, accounts });
+    const { type, text } = frame;
+    const held = { type, text, bytes: byteLength(text), from: token, accounts };
+    if (type === "offer") clearHold(turn, other, place, "stale", token);
+    const bound = hold(turn, other, place, held);
     if (bound === undefined) return "held";
     if (seat === undefined) return bound === "full" ? "hold_full" : "hold_share";
     begin(turn, other, place);
@@ -57,19 +59,13 @@ export function holdIsOver({ leftAt }: Place, now: number, relayHoldMs: number):
 }
 
 /** Keeps a frame for a side, unless a bound stands against it. */
-function hold(
-  turn: Turn,
-  side: Side,
-  place: Place,
-  { type, text, from, accounts }: Omit<Held, "bytes">,
-): NoSpace["outcome"] | undefined {
+function hold(turn: Turn, side: Side, place: Place, held: Held): NoSpace["outcome"] | undefined {
   const { holdMaxFrames, holdMaxBytes } = turn.limits;
-  const bytes = byteLength(text);
+  const { text, bytes, accounts } = held;
   const { count, bytes: before } = place.hold ?? nothing;
   if (count >= holdMaxFrames || before + bytes > holdMaxBytes) return "full";
   const bound = againstBytes(turn, costOf(text, bytes), accounts);
   if (bound !== undefined) return bound;
-  const held = { type, text, bytes, from, accounts };
   turn.held(side).push(held);
   countHeld(turn, place, held, 1);
   return undefined;

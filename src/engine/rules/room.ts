@@ -148,6 +148,7 @@ export function sit(turn: Turn, room: Room, side: Side, sitter: Sitter): void {
   passIds(turn, place, accounts);
   place.seat = { token, node };
   place.lastToken = token;
+  place.vouched = undefined;
   place.sid = sid;
   place.accounts = accounts;
   place.leftAt = undefined;

@@ -167,27 +167,29 @@ export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): 
  */
 export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   const { side, token } = holder;
-  const seat = turn.room?.[side].seat;
-  if (seat?.token !== token || seat.node !== turn.node) {
-    if (seat !== undefined && isNewer(seat, { token, node: turn.node })) {
-      turn.tell(side, { token, node: turn.node }, { kind: "replaced", why: "same_sid" });
-      return;
-    }
-    sitAgain(turn, holder, known);
+  const me = { token, node: turn.node };
+  const before = turn.room?.[side];
+  if (before !== undefined && isTakenFrom(before, me)) {
+    return turn.tell(side, me, { kind: "replaced", why: "same_sid" });
   }
+  const isSeated = placeOf(turn, holder) !== undefined;
+  if (!isSeated) sitAgain(turn, holder, known);
   const { room } = turn;
   if (room === undefined) return;
   const place = room[side];
-  // The store may have the seat by its peer's word only, or have forgotten that its relay began.
-  if (place.sid !== known.sid || place.accounts.length !== known.accounts.length) {
-    sit(turn, room, side, { token, node: turn.node, ...known });
+  if (place.vouched === true) {
+    sit(turn, room, side, { ...me, sid: known.sid, accounts: known.accounts });
+  } else if (isSeated && holder.isStarted && !place.started) {
+    // The store forgot that its relay began: what is held was delivered.
+    clearHold(turn, side, place, "stale");
   }
   if (holder.isStarted && !place.started) begin(turn, side, place);
   catchUp(turn, place, side, known);
 }
 
-function isNewer(seat: Occupant, than: Occupant): boolean {
-  return seat.token > than.token || (seat.token === than.token && seat.node > than.node);
+/** Somebody newer has the seat, or had it and has left. */
+function isTakenFrom({ seat, lastToken }: Place, { token, node }: Occupant): boolean {
+  return lastToken > token || (seat?.token === token && seat.node > node);
 }
 
 function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
@@ -215,8 +217,10 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
   if (peer === undefined || place.lastToken >= peer.token || place.seat !== undefined) return;
   turn.tell(side, peer, { kind: "check" });
   if (!turn.isAlive(peer.node)) return;
+  clearHold(turn, side, place, "stale");
   sit(turn, room, side, { ...peer, sid: place.sid, accounts: place.accounts });
   place.started = false;
+  place.vouched = true;
 }
 
 /** What a store knows of a seat, and of what waits for it. */

@@ -32,6 +32,8 @@ export interface Place {
   seat?: Occupant | undefined;
   /** Frames go straight to the occupant; before that they are held. */
   started: boolean;
+  /** The occupant is known by its peer's word only: the store had forgotten it. */
+  vouched?: true | undefined;
   /** The token of the last occupant, present or not; 0 before the first. */
   lastToken: number;
   /** The last occupant's. What is remembered of its ids counts to these accounts. */

@@ -49,7 +49,7 @@ function serverKind(name: string, { when, isV2, fields }: ServerFrame) {
   return { summary: isV2 ? `${v2}: ${when}` : when, schema: z.strictObject({ type, ...fields }) };
 }
 
-/** Who connects: the query of the upgrade. */
+/** The query of the upgrade. */
 const query = z.object({
   appID: z.uuid().describe("The room, in any form of a UUID"),
   side: z.enum(["A", "B", "a", "b"]),

@@ -8,7 +8,7 @@ import {
   type Misses,
   recentMisses,
 } from "../../rules/codes.ts";
-import { call, pack, parse, unpack } from "./lua.ts";
+import { call, format, pack, parse, unpack } from "./lua.ts";
 import { json, keyOf, numberAt, present } from "./present.ts";
 import { runTurn, type TurnReply } from "./turn.ts";
 
@@ -18,20 +18,16 @@ const collectedAfterMs = 60_000;
 
 /** How many members of a set are not over; each has its end for a score. */
 function countIn(set: string): number {
+  return call<number>("ZCOUNT", keyOf(set), `(${format("%.0f", present.now)}`, "(+inf");
+}
+
+/** Drops the members of a set that are over: nothing depends on when. */
+function collect(set: string): void {
   call("ZREMRANGEBYSCORE", keyOf(set), "-inf", present.now);
-  return call<number>("ZCARD", keyOf(set));
 }
 
 function addTo(set: string, member: string, till: number): void {
-  const key = keyOf(set);
-  const keptMs = till - present.now + collectedAfterMs;
-  call("ZADD", key, till, member);
-  if (call<number>("PTTL", key) < keptMs) call("PEXPIRE", key, keptMs);
-}
-
-/** The end of the first member of a set (0), or of the last (-1); 0 in an empty set. */
-function endIn(set: string, index: 0 | -1): number {
-  return numberAt(call<string[]>("ZRANGE", keyOf(set), index, index, "WITHSCORES")[1]);
+  call("ZADD", keyOf(set), till, member);
 }
 
 function keep(name: string, record: unknown, till: number): void {
@@ -41,6 +37,10 @@ function keep(name: string, record: unknown, till: number): void {
 function kept<T>(name: string): T | undefined {
   const text = call<string | false>("GET", keyOf(name));
   return text === false ? undefined : unpack<T>(text);
+}
+
+export function noMisses(): Misses {
+  return { window: 0, current: 0, previous: 0, byDigits: {} };
 }
 
 class RedisCodes implements CodesTurn {
@@ -58,8 +58,6 @@ class RedisCodes implements CodesTurn {
     this.writes.push(() => {
       addTo("live", record.code, record.expiresAt);
       this.rest(record);
-      // Where they were forgotten, the code would be allowed its misses anew.
-      this.keepMisses();
     });
   }
 
@@ -74,8 +72,13 @@ class RedisCodes implements CodesTurn {
     const { code, appId, accounts, freeAt } = record;
     addTo("used", code, freeAt);
     for (const { key } of accounts) {
-      addTo(`held:${key}`, code, freeAt);
-      addTo("clients", key, endIn(`held:${key}`, -1));
+      const held = `held:${key}`;
+      collect(held);
+      addTo(held, code, freeAt);
+      const last = call<string[]>("ZRANGE", keyOf(held), -1, -1, "WITHSCORES");
+      const end = numberAt(last[1]);
+      call("PEXPIRE", keyOf(held), end - this.now + collectedAfterMs);
+      addTo("clients", key, end);
     }
     keep(`code:${code}`, record, freeAt);
     call("SET", keyOf(`room:${appId}`), code, "PX", freeAt - this.now + collectedAfterMs);
@@ -94,26 +97,21 @@ class RedisCodes implements CodesTurn {
   }
 
   firstFree(account: string): number {
-    return endIn(`held:${account}`, 0);
+    const [from, till] = [`(${format("%.0f", this.now)}`, "+inf"];
+    const held = keyOf(`held:${account}`);
+    const first = call<string[]>("ZRANGEBYSCORE", held, from, till, "WITHSCORES", "LIMIT", 0, 1);
+    return numberAt(first[1]);
   }
 
   misses(): Misses {
-    this.knownMisses ??= kept<Misses>("misses") ?? {
-      window: 0,
-      current: 0,
-      previous: 0,
-      byDigits: {},
-    };
+    this.knownMisses ??= kept<Misses>("misses") ?? noMisses();
     return this.knownMisses;
   }
 
   setMisses(misses: Misses): void {
     this.knownMisses = misses;
-    this.writes.push(() => this.keepMisses());
-  }
-
-  private keepMisses(): void {
-    keep("misses", this.misses(), Math.max(this.now + 2 * this.windowMs, endIn("live", -1)));
+    // As long as a code lives that counts them: where they were forgotten, it would be allowed them anew.
+    this.writes.push(() => call("SET", keyOf("misses"), pack(misses), "KEEPTTL"));
   }
 
   guesser(account: string): Guesser | undefined {
@@ -193,7 +191,9 @@ export interface GuessRequest {
   readonly maxMisses: number;
 }
 
+/** Of all nodes together. Drops what is over. */
 export function codeSizes(): Record<string, number> {
+  for (const set of ["live", "used", "clients", "guessers"]) collect(set);
   const codesLive = countIn("live");
   const codesResting = countIn("used") - codesLive;
   return {

@@ -1,18 +1,9 @@
 import type { AppId } from "../../../base/ids.ts";
 import type { Message, SeatAddress } from "../../rules/turn.ts";
-import { codeSizes, recentMissesNow, runClaim, runGuess } from "./codes.ts";
-import { call, format, match, number, parse } from "./lua.ts";
-import { begin, json, keyOf, numberAt, present } from "./present.ts";
-import {
-  type Asked,
-  keepShared,
-  leaseOf,
-  post,
-  runTurn,
-  seatsOf,
-  sharedSets,
-  type TurnReply,
-} from "./turn.ts";
+import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
+import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
+import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
+import { type Asked, leaseOf, post, runTurn, seatsOf, type TurnReply } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
@@ -64,7 +55,15 @@ function trim(read: string, bytes: number): void {
 function forgetNode(node: string): object {
   call("ZREM", keyOf("nodes"), node);
   call("HDEL", keyOf("streams"), node);
-  call("DEL", keyOf(`node:${node}`));
+  call("DEL", keyOf(`node:${node}`), keyOf(`seats:${node}`));
+  return {};
+}
+
+/** Ends a node's lease. Seats that it could not give up are then found by others. */
+function leave(): object {
+  const { node, real } = present;
+  if (call<number>("SCARD", keyOf(`seats:${node}`)) <= 1) return forgetNode(node);
+  call("ZADD", keyOf("nodes"), real, node);
   return {};
 }
 
@@ -73,11 +72,38 @@ function roomsOfTheGone(): readonly string[] {
   const rooms: string[] = [];
   const gone = call<string[]>("ZRANGEBYSCORE", keyOf("nodes"), "-inf", present.real, "LIMIT", 0, 8);
   for (const node of gone) {
+    call("SREM", keyOf(`seats:${node}`), "");
     const some = call<string[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
-    for (const appId of some) rooms.push(appId);
+    for (const appId of some) {
+      if (call<number>("EXISTS", keyOf(`{${appId}}`)) === 1) rooms.push(appId);
+      else call("SREM", keyOf(`seats:${node}`), appId);
+    }
     if (some.length === 0) forgetNode(node);
   }
   return rooms;
+}
+
+/**
+ * Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
+ * too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
+ */
+function keepShared(): void {
+  const { node, common } = present;
+  for (const name of ["sums", "streams"]) call("HSETNX", keyOf(name), "", 0);
+  for (const name of sortedSets) call("ZADD", keyOf(name), "+inf", "");
+  call("SADD", keyOf(`seats:${node}`), "");
+  call("SET", keyOf("misses"), pack(noMisses()), "NX");
+  const others = ["sums", "streams", "misses", "nodes", `seats:${node}`, `node:${node}`];
+  for (const name of [...sortedSets, ...others]) call("PEXPIRE", keyOf(name), common.keptMs / 2);
+}
+
+/** Of rooms and of codes. */
+const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
+/** Keeps the highest of what nodes tell of, which none of them may go below. */
+function highest(fresh: number): number {
+  const known = numberAt(call<Value>("GET", keyOf("fresh")));
+  if (fresh > known) call("SET", keyOf("fresh"), fresh, "PX", present.common.keptMs);
+  return Math.max(fresh, known);
 }
 
 const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", ":idsB:order"];
@@ -88,6 +114,8 @@ export interface Renewed {
   /** The lease had not ended, and the stream is the one that was read from. */
   readonly wentOn: boolean;
   readonly cursor: string;
+  /** Above all tokens and stamps that any node has told of. */
+  readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
   readonly seats: readonly SeatAddress[];
   /** Rooms with seats of nodes that are gone. */
@@ -98,7 +126,7 @@ export interface Renewed {
  * Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
  * rooms a few at a time, from `cursor` on.
  */
-function renew(read: string, bytes: number, cursor: string): Renewed {
+function renew(read: string, bytes: number, cursor: string, fresh: number): Renewed {
   const { node, real, common } = present;
   const wasAlive = leaseOf(node) > real;
   call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
@@ -108,12 +136,14 @@ function renew(read: string, bytes: number, cursor: string): Renewed {
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
   const seats: SeatAddress[] = [];
   for (const appId of rooms) {
+    if (appId === ("" as AppId)) continue;
     for (const part of partsOfRooms) call("PEXPIRE", keyOf(`{${appId}}${part}`), common.keptMs);
     for (const seat of seatsOf(appId, node)) seats.push(seat);
   }
-  for (const name of [...sharedSets, `seats:${node}`, `node:${node}`]) keepShared(name);
+  keepShared();
   const wentOn = wasAlive && !isMoved;
-  return { from: last, wentOn, cursor: next, seats, gone: roomsOfTheGone() };
+  const known = { fresh: highest(fresh), seats, gone: roomsOfTheGone() };
+  return { ...known, from: last, wentOn, cursor: next };
 }
 
 export interface Swept {
@@ -130,12 +160,12 @@ function sweep(read: string, bytes: number): Swept {
   const sums = call<string[]>("HGETALL", keyOf("sums"));
   for (let i = 0; i < sums.length; i += 2) {
     const name = sums[i] as string;
-    if (!name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
+    if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
   }
-  let ringBytes = 0;
+  let streamBytes = 0;
   for (const bytes of call<string[]>("HVALS", keyOf("streams")))
-    ringBytes += Math.max(0, numberAt(bytes));
-  sizes["ringBytes"] = ringBytes;
+    streamBytes += Math.max(0, numberAt(bytes));
+  sizes["streamBytes"] = streamBytes;
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
 }
@@ -148,6 +178,7 @@ export interface Spaced {
 function makeSpace(count: number, isFull: boolean): Spaced {
   const turns: TurnReply[] = [];
   for (const appId of call<AppId[]>("ZRANGE", keyOf("bare"), 0, count - 1)) {
+    if (appId === ("" as AppId)) break;
     const turn = runTurn(appId, { verb: "giveWay", args: [], fresh: 0 }, isFull);
     if (turn !== undefined) turns.push(turn);
   }
@@ -163,9 +194,9 @@ const calls = {
   guess: (_: boolean, operation: string, request: string) => runGuess(operation, request),
   post: (_: boolean, node: string, messages: string) =>
     post(node, parse<readonly Message[]>(messages)),
-  renew: (_: boolean, read: string, bytes: string, cursor: string) =>
-    renew(read, numberAt(bytes), cursor),
-  leave: () => forgetNode(present.node),
+  renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
+    renew(read, numberAt(bytes), cursor, numberAt(fresh)),
+  leave,
   space: (isFull: boolean, count: string) => makeSpace(numberAt(count), isFull),
   sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
@@ -173,13 +204,16 @@ export type CallKind = keyof typeof calls;
 type Run = (this: void, isFull: boolean, ...rest: readonly string[]) => unknown;
 
 /**
- * Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
- * full. Neither changes anything. `args`: the deadline by this server's clock, ms that its clock is moved
- * by, what all nodes have in common, the asking node, the kind of call, and what that needs.
+ * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
+ * have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
+ * `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
+ * in common, the asking node, the kind of call, and what that needs.
  */
 export function called(isFull: boolean, args: readonly string[]): string {
   const [deadline = "", offset = "", common = "", node = "", kind = "", ...rest] = args;
-  if (!begin(deadline, offset, common, node)) return "late";
+  if (kind === "learn") learn(common, rest[0] ?? "");
+  const began = begin(deadline, offset, common, node);
+  if (began !== "begun" || kind === "learn") return began;
   const run = calls[kind as CallKind] as Run;
   const reply = run(isFull, ...rest);
   return reply === undefined ? "full" : json(reply);

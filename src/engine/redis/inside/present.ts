@@ -26,21 +26,34 @@ export const present = {
   common: {} as Common,
 };
 
-let commonText = "";
+/** What nodes have in common, by the name that they call it by. Lost whenever functions are loaded. */
+const commons: Record<string, Common> = {};
 
-/** Begins a call. False where it comes too late to change anything. */
-export function begin(deadline: string, offset: string, common: string, node: string): boolean {
+/** Keeps what nodes have in common under a name. */
+export function learn(name: string, common: string): void {
+  commons[name] = parse<Common>(common);
+}
+
+/**
+ * Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
+ * first.
+ */
+export function begin(
+  deadline: string,
+  offset: string,
+  common: string,
+  node: string,
+): "begun" | "late" | "unknown" {
   const [seconds, micros] = call<[string, string]>("TIME");
   const real = (number(seconds) ?? 0) * 1000 + Math.floor((number(micros) ?? 0) / 1000);
-  if (real >= (number(deadline) ?? 0)) return false;
+  if (real >= (number(deadline) ?? 0)) return "late";
+  const known = commons[common];
+  if (known === undefined) return "unknown";
+  present.common = known;
   present.real = real;
   present.now = real + (number(offset) ?? 0);
   present.node = node;
-  if (common !== commonText) {
-    present.common = parse<Common>(common);
-    commonText = common;
-  }
-  return true;
+  return "begun";
 }
 
 export function keyOf(name: string): string {
@@ -54,18 +67,33 @@ export function numberAt(value: Value | undefined): number {
 
 /** JSON with all digits of numbers, which are whole. An empty list and an empty record both become `{}`. */
 export function json(value: unknown): string {
-  if (typeof value === "number") return format("%.0f", value);
-  if (typeof value === "string" || typeof value === "boolean") return quote(value);
   const parts: string[] = [];
-  const list = value as readonly unknown[];
-  if (list[0] !== undefined) {
-    for (const item of list) parts.push(json(item));
-    return `[${parts.join(",")}]`;
+  write(value, parts);
+  return parts.join("");
+}
+
+function write(value: unknown, parts: string[]): void {
+  if (typeof value === "number") {
+    parts.push(format("%.0f", value));
+  } else if (typeof value === "string" || typeof value === "boolean") {
+    parts.push(quote(value));
+  } else if ((value as readonly unknown[])[0] === undefined) {
+    let before = "{";
+    for (const name in value as Record<string, unknown>) {
+      const item = (value as Record<string, unknown>)[name];
+      if (item === undefined) continue;
+      parts.push(before, quote(name), ":");
+      write(item, parts);
+      before = ",";
+    }
+    parts.push(before === "{" ? "{}" : "}");
+  } else {
+    let before = "[";
+    for (const item of value as readonly unknown[]) {
+      parts.push(before);
+      write(item, parts);
+      before = ",";
+    }
+    parts.push("]");
   }
-  const record = value as Record<string, unknown>;
-  for (const name in record) {
-    // Lua keeps no key without a value; the simulation runs this as TypeScript.
-    if (record[name] !== undefined) parts.push(`${quote(name)}:${json(record[name])}`);
-  }
-  return `{${parts.join(",")}}`;
 }

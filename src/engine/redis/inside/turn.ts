@@ -146,6 +146,9 @@ class RedisTurn implements Turn {
   readonly drops: Partial<Record<DropReason, number>> = {};
   private readonly lists: Record<string, RedisList<unknown>> = {};
   private readonly idsOf: Record<string, RedisIds> = {};
+  /** Somebody sits down for the asking node, which has to be alive then. */
+  seatsOwn = false;
+  private knownCode: RoomCode | false | undefined;
 
   constructor(
     readonly appId: AppId,
@@ -159,6 +162,11 @@ class RedisTurn implements Turn {
   }
 
   code(): RoomCode | undefined {
+    if (this.knownCode === undefined) this.knownCode = this.findCode() ?? false;
+    return this.knownCode === false ? undefined : this.knownCode;
+  }
+
+  private findCode(): RoomCode | undefined {
     const code = call<string | false>("GET", keyOf(`room:${this.appId}`));
     const text = code !== false && call<string | false>("GET", keyOf(`code:${code}`));
     if (text === false) return undefined;
@@ -264,7 +272,6 @@ class RedisTurn implements Turn {
     } else if (before !== false) {
       call("DEL", this.key);
     }
-    if (before === false) for (const name of sharedSets) keepShared(name);
     const sums = keyOf("sums");
     for (const name in this.counts) {
       const amount = this.counts[name] as number;
@@ -288,6 +295,9 @@ export function leaseOf(node: string): number {
   return numberAt(call<Value>("ZSCORE", keyOf("nodes"), node));
 }
 
+/** So much any node may leave unread: several frames of the largest size. */
+const leastStreamBytes = 4_194_304;
+
 /**
  * Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
  * told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
@@ -302,8 +312,8 @@ export function post(node: string, messages: readonly Message[]): object {
     call("PEXPIRE", stream, present.common.leaseMs);
   }
   const unread = call<number>("HINCRBY", streams, node, text.length);
-  const nodes = Math.max(2, call<number>("ZCARD", keyOf("nodes")));
-  if (unread <= present.common.streamBytes / nodes) return {};
+  if (unread <= leastStreamBytes) return {};
+  if (unread <= present.common.streamBytes / call<number>("ZCARD", keyOf("nodes"))) return {};
   call("XTRIM", stream, "MAXLEN", 0);
   call("XADD", stream, "*", "m", "gap");
   call("HSET", streams, node, 0);
@@ -312,14 +322,6 @@ export function post(node: string, messages: readonly Message[]): object {
 
 function isCheck(message: Message): boolean {
   return message.to === "seat" && message.event.kind === "check";
-}
-
-/** What is kept about all rooms and nodes. */
-export const sharedSets = ["nodes", "sums", "streams", "due", "bare"];
-
-/** Is collected sooner than rooms: sums that outlive what they count would be too high for ever. */
-export function keepShared(name: string): void {
-  call("PEXPIRE", keyOf(name), present.common.keptMs / 2);
 }
 
 /** Where a room stands among all rooms. */
@@ -348,7 +350,8 @@ function enter(turn: RedisTurn, known: Entered): Entered {
   }
   for (const node of nodes) {
     if (known.nodes.includes(node)) continue;
-    if (call<number>("SADD", keyOf(`seats:${node}`), appId) === 1) keepShared(`seats:${node}`);
+    call("SADD", keyOf(`seats:${node}`), appId);
+    if (node === turn.node) turn.seatsOwn = true;
   }
   return { due, bare, nodes };
 }
@@ -361,10 +364,7 @@ function setScore(
 ) {
   if (after === before) return;
   if (after === undefined) call("ZREM", keyOf(name), appId);
-  else {
-    call("ZADD", keyOf(name), after, appId);
-    keepShared(name);
-  }
+  else call("ZADD", keyOf(name), after, appId);
 }
 
 /** The seats of a room that a node has. */
@@ -412,7 +412,7 @@ export function runTurn(
   if (isFull && turn.adds(before === false)) return undefined;
   if (verb === "publish" && turn.onlyRelays()) turn.tellOthers();
   else turn.write(before, kept?.[1] ?? { nodes: [] });
-  const hasNoLease = leaseOf(present.node) <= present.real;
+  const hasNoLease = turn.seatsOwn && leaseOf(present.node) <= present.real;
   if (hasNoLease) call("ZADD", keyOf("nodes"), present.real + present.common.leaseMs, present.node);
   const reply = { answer, here: turn.told[present.node], drops: turn.drops };
   return hasNoLease ? { ...reply, hasNoLease } : reply;

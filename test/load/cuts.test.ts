@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mailboxClientsSurviveCuts, ownClientSurvivesCuts } from "../load/cuts-scenario.ts";
+import { mailboxClientsSurviveCuts, ownClientSurvivesCuts } from "./cuts.ts";
 
 const total = (cuts: Readonly<Record<string, number>>) =>
   Object.values(cuts).reduce((sum, count) => sum + count, 0);

@@ -1,15 +1,10 @@
-import { Hono } from "hono";
-import type { MaybePromise } from "../base/maybe-promise.ts";
+import type { Hono } from "hono";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { answerJson, answerText } from "./answer.ts";
+import { answerText } from "./answer.ts";
 import type { HttpEnv } from "./app.ts";
 import { problem } from "./problem.ts";
 
-export interface OperationsOptions {
-  /** Undefined while the server can take on work; else why not, in a sentence for an operator. */
-  readonly ready: () => MaybePromise<string | undefined>;
-  /** What it refuses although it is ready, likewise. */
-  readonly warning: () => string | undefined;
+export interface MetricsOptions {
   /** Called once, with the first scrape. */
   readonly loadMetrics: () => Promise<Metrics>;
   readonly metricsRoute: string;
@@ -23,36 +18,14 @@ const proxyNeedsToken =
   "Through a proxy the metrics are given only with METRICS_TOKEN, which is not set. " +
   "Set it, or ask the server itself.";
 
-/** Headers by which proxies and CDNs say that they are in between, or for whom. */
+/** Headers in which proxies and CDNs name themselves, or their client. */
 const proxyHeader =
   /^(?:forwarded|via|cdn-loop|cf-.+|x-(?:forwarded|original|envoy|azure|amz|appengine|arr).*|(?:.+-)?(?:client|real|remote|originating|user)-?(?:ip|addr)(?:-.+)?)$/;
 
-/**
- * Whether a proxy passed the request on. What a proxy keeps from the public by its path can be asked
- * for by other spellings: the runtime resolves `/a\\..\\metrics` to `/metrics`.
- */
-function cameThroughProxy(headers: Headers, clientIpHeader: string): boolean {
-  const own = clientIpHeader.toLowerCase();
-  for (const name of headers.keys()) {
-    if (proxyHeader.test(name) || name === own) return true;
-  }
-  return false;
-}
-
-/** What an operator's tools ask: is it alive, may it have work, how is it doing. */
-export function operations(options: OperationsOptions): Hono<HttpEnv> {
-  const { ready, warning, loadMetrics, metricsRoute, metricsToken, clientIpHeader } = options;
+/** Serves the metrics to scrapers. */
+export function metricsRoute(app: Hono<HttpEnv>, options: MetricsOptions): void {
+  const { loadMetrics, metricsRoute, metricsToken, clientIpHeader } = options;
   let loaded: Promise<Metrics> | undefined;
-  const app = new Hono<HttpEnv>();
-  app.get("/healthz", () => answerJson({ ok: true }));
-
-  app.get("/readyz", async () => {
-    const reason = await reasonAgainst(ready);
-    return reason === undefined
-      ? answerJson({ ready: true, warning: warning() })
-      : answerJson({ ready: false, reason }, 503);
-  });
-
   app.get(metricsRoute, async ({ req }) => {
     if (metricsToken === "" && cameThroughProxy(req.raw.headers, clientIpHeader)) {
       return unauthorized(proxyNeedsToken);
@@ -62,7 +35,15 @@ export function operations(options: OperationsOptions): Hono<HttpEnv> {
     const { contentType, text } = await loaded;
     return answerText(await text(), contentType);
   });
-  return app;
+}
+
+/**
+ * Whether a proxy passed the request on. A path that a proxy does not publish can be asked for in other
+ * spellings: the runtime resolves `/a\\..\\metrics` to `/metrics`.
+ */
+function cameThroughProxy(headers: Headers, clientIpHeader: string): boolean {
+  const own = clientIpHeader.toLowerCase();
+  return [...headers.keys()].some((name) => proxyHeader.test(name) || name === own);
 }
 
 /**
@@ -81,15 +62,4 @@ function unauthorized(detail?: string): Response {
   const answer = problem("unauthorized", detail === undefined ? {} : { detail });
   answer.headers.set("WWW-Authenticate", "Bearer");
   return answer;
-}
-
-/** A check that fails is a reason as well; what it failed of stays inside. */
-async function reasonAgainst(
-  ready: () => MaybePromise<string | undefined>,
-): Promise<string | undefined> {
-  try {
-    return await ready();
-  } catch {
-    return "The engine cannot be reached.";
-  }
 }

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { frameCase } from "../fuzz/frames.ts";
-import { leakIn } from "../fuzz/leaks.ts";
-import { requestCase } from "../fuzz/requests.ts";
-import { fuzz } from "../fuzz/run.ts";
 import { chance } from "../support/chance.ts";
+import { frameCase } from "./frames.ts";
+import { leakIn } from "./leaks.ts";
+import { requestCase } from "./requests.ts";
+import { fuzz } from "./run.ts";
 
 // npm run fuzz goes on for as long as one likes; this is a taste of it.
 test("some hundred frames and requests of nonsense harm nobody, and are forgotten", async () => {
