@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly time: Time;
   readonly url: string;
   readonly maxFrameBytes: number;
+  /** Nobody says anything any more. */
+  readonly isQuiet: boolean;
   /** Connects the socket to a server, if there is one. */
   dial(socket: ClientSocket, party: Party, dial: Dial): void;
 }
@@ -106,7 +108,7 @@ export abstract class Party {
 
   /** Does this and that every now and then. */
   private live(): void {
-    if (this.hasLeft) return;
+    if (this.hasLeft || this.around.isQuiet) return;
     const { draws } = this;
     this.around.time.after(2_000 + draws.below(9_000), () => this.live());
     this.act(draws);

@@ -166,9 +166,9 @@ const mutants: readonly Mutant[] = [
   ),
   memory(
     "a client is told before it listens",
-    "ws/peer-socket.ts",
-    "if (quiet === undefined || quiet.isHeard) return;",
-    "if (quiet === undefined) return;",
+    "ws/sockets.ts",
+    "    if (socket.isBrowser) socket.heard();",
+    "    if (socket.quiet) socket.heard();",
   ),
   memory(
     "what waited for a client's first frame is lost",

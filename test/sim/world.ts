@@ -45,6 +45,8 @@ export interface Outcome {
 const playMs = 25 * 60_000;
 /** … then everything is whole, and must be well, … */
 const settleMs = 120_000;
+/** … also when nobody has said anything for this long. */
+const quietMs = 40_000;
 const roomCount = 10;
 
 /** A number for each name, so that leaving something out changes nothing for the rest. */
@@ -65,6 +67,7 @@ export class World implements Surroundings {
   readonly parties = new Set<Party>();
   readonly maxRoomMs: number;
   readonly config: Config;
+  isQuiet = false;
   private isWinding = false;
 
   constructor(
@@ -102,10 +105,12 @@ export class World implements Surroundings {
     time.run(playMs, goesOn);
     this.heal();
     time.run(playMs + settleMs, goesOn);
+    this.isQuiet = true;
+    time.run(playMs + settleMs + quietMs, goesOn);
     checks.auditQuiet(this.arrangement.nodes);
     this.isWinding = true;
     for (const party of this.parties) party.leave();
-    time.run(playMs + settleMs + this.maxRoomMs, goesOn);
+    time.run(playMs + settleMs + quietMs + this.maxRoomMs, goesOn);
     if (goesOn()) {
       const left = this.arrangement.leftovers();
       if (left.length > 0) checks.fail("not returned", left.join(", "));
