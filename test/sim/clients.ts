@@ -110,7 +110,7 @@ export abstract class Party {
   private live(): void {
     if (this.hasLeft || this.around.isQuiet) return;
     const { draws } = this;
-    this.around.time.after(2_000 + draws.below(9_000), () => this.live());
+    this.around.time.after(4_000 + draws.below(16_000), () => this.live());
     this.act(draws);
   }
 

@@ -11,7 +11,11 @@ export function call(command: string, ...args: readonly (string | number)[]): Re
 export const pack = JSON.stringify;
 export const unpack = JSON.parse;
 export const parse = JSON.parse;
-export const quote = JSON.stringify;
+
+/** Most are names and tokens, with nothing in them that JSON escapes. */
+export function quote(text: string | boolean): string {
+  return typeof text === "string" && /^[\w :./-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
+}
 
 export function format(pattern: string, ...numbers: number[]): string {
   if (numbers.length === 1) return String(Math.round(numbers[0] as number));

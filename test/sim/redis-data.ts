@@ -25,21 +25,15 @@ interface Kept {
 export type Reply = string | number | false | readonly Reply[];
 type Command = (this: RedisData, ...args: string[]) => Reply;
 
-interface Change {
-  readonly atMs: number;
-  readonly key: string;
-  /** Undefined: nothing. A number: only when it ends was changed, from then. */
-  readonly before: Kept | undefined | number;
-}
+/** How a change is undone in a copy of what is kept. */
+type Undo = (keys: Map<string, Kept>) => void;
 
 /** What is kept in one Redis, and the commands that the engine uses, as Redis 7 carries them out. */
 export class RedisData {
   private readonly keys = new Map<string, Kept>();
-  /** What keys held before they were changed, oldest first. */
-  private readonly journal: Change[] = [];
-  private readonly changedNow = new Set<string>();
+  /** How to undo what was changed lately, oldest first. */
+  private readonly journal: { readonly atMs: number; readonly undo: Undo }[] = [];
   private trimAt = 500;
-  private journalAt = -1;
   /** Keys of streams that something was added to. */
   readonly added = new Set<string>();
 
@@ -76,12 +70,9 @@ export class RedisData {
   asOf(atMs: number, clock: () => number): RedisData {
     const older = new RedisData(clock, this.draws, this.journalMs, this.monotonicMs);
     for (const [key, kept] of this.keys) older.keys.set(key, copy(kept));
-    for (const { atMs: changedAt, key, before } of [...this.journal].reverse()) {
+    for (const { atMs: changedAt, undo } of [...this.journal].reverse()) {
       if (changedAt < atMs) break;
-      const kept = older.keys.get(key);
-      if (before === undefined) older.keys.delete(key);
-      else if (typeof before !== "number") older.keys.set(key, copy(before));
-      else if (kept !== undefined) kept.expiresAt = before;
+      undo(older.keys);
     }
     return older;
   }
@@ -95,37 +86,34 @@ export class RedisData {
     return undefined;
   }
 
-  private changes(key: string, isOnlyItsEnd = false): void {
+  private note(undo: Undo): void {
     const keepsMs = this.journalMs();
     if (keepsMs === 0) return;
     const atMs = this.monotonicMs();
-    if (atMs !== this.journalAt) {
-      this.journalAt = atMs;
-      this.changedNow.clear();
-      if (this.journal.length > this.trimAt) {
-        const first = this.journal.findIndex((change) => change.atMs >= atMs - keepsMs);
-        this.journal.splice(0, first === -1 ? this.journal.length : first);
-        this.trimAt = 2 * this.journal.length + 500;
-      }
-    }
-    if (this.changedNow.has(key)) return;
+    this.journal.push({ atMs, undo });
+    if (this.journal.length < this.trimAt) return;
+    const first = this.journal.findIndex((change) => change.atMs >= atMs - keepsMs);
+    this.journal.splice(0, first === -1 ? this.journal.length : first);
+    this.trimAt = 2 * this.journal.length + 500;
+  }
+
+  /** The key will have another value, or none. */
+  private noteKey(key: string): void {
     const before = this.keys.get(key);
-    if (isOnlyItsEnd) {
-      if (before) this.journal.push({ atMs, key, before: before.expiresAt });
-      return;
-    }
-    this.changedNow.add(key);
-    this.journal.push({ atMs, key, before: before && copy(before) });
+    this.note((keys) => {
+      if (before === undefined) keys.delete(key);
+      else keys.set(key, copy(before));
+    });
   }
 
   remove(key: string): boolean {
     if (!this.keys.has(key)) return false;
-    this.changes(key);
+    this.noteKey(key);
     return this.keys.delete(key);
   }
 
   put(key: string, value: Value, ttlMs = Number.POSITIVE_INFINITY): void {
-    this.changes(key);
+    this.noteKey(key);
     this.keys.set(key, { value, expiresAt: this.clock() + ttlMs });
   }
 
@@ -138,7 +126,11 @@ export class RedisData {
   expire(key: string, ttlMs: number): boolean {
     const kept = this.find(key);
     if (kept === undefined) return false;
-    this.changes(key, true);
+    const before = kept.expiresAt;
+    this.note((keys) => {
+      const then = keys.get(key);
+      if (then !== undefined) then.expiresAt = before;
+    });
     kept.expiresAt = this.clock() + ttlMs;
     return true;
   }
@@ -150,27 +142,61 @@ export class RedisData {
     throw new RedisRefusal("WRONGTYPE Operation against a key holding the wrong kind of value");
   }
 
-  /** The value to change; a new one where there is none. */
-  change<T extends Value>(key: string, kind: new () => T): T {
+  private open<T extends Value>(key: string, kind: new () => T): T {
     const known = this.read(key, kind);
-    if (known !== undefined) {
-      this.changes(key);
-      return known;
-    }
+    if (known !== undefined) return known;
     const value = new kind();
     this.put(key, value);
     return value;
+  }
+
+  /** Redis keeps nothing that is empty, but for streams. A list or a stream to change; a new one where there is none. */
+  change<T extends string[] | Stream>(key: string, kind: new () => T): T {
+    const value = this.open(key, kind);
+    const before = copyOf(value);
+    this.note((keys) => {
+      const then = keys.get(key);
+      if (then !== undefined) keys.set(key, { value: copyOf(before), expiresAt: then.expiresAt });
+    });
+    return value;
+  }
+
+  /** Sets a member of a hash or a sorted set; undefined: takes it out. Answers what it was. */
+  set<V extends string | number>(
+    key: string,
+    kind: new () => Map<string, V> & Value,
+    member: string,
+    to: V | undefined,
+  ): V | undefined {
+    const map = to === undefined ? this.read(key, kind) : this.open(key, kind);
+    if (map === undefined) return undefined;
+    const before = map.get(member);
+    this.note((keys) => assign(keys.get(key)?.value as Map<string, V> | undefined, member, before));
+    assign(map, member, to);
+    if (map.size === 0) this.remove(key);
+    return before;
+  }
+
+  /** Puts a member into a set, or takes it out. Answers whether that changed anything. */
+  belong(key: string, member: string, isIn: boolean): boolean {
+    const known = this.read<Set<string>>(key, Set);
+    if ((known?.has(member) ?? false) === isIn) return false;
+    const set = known ?? this.open<Set<string>>(key, Set);
+    this.note((keys) => {
+      const then = keys.get(key)?.value as Set<string> | undefined;
+      if (isIn) then?.delete(member);
+      else then?.add(member);
+    });
+    if (isIn) set.add(member);
+    else set.delete(member);
+    if (set.size === 0) this.remove(key);
+    return true;
   }
 
   text(key: string): string | undefined {
     const value = this.find(key)?.value;
     if (value === undefined || typeof value === "string") return value;
     throw new RedisRefusal("WRONGTYPE Operation against a key holding the wrong kind of value");
-  }
-
-  /** Redis keeps nothing that is empty, but for streams. */
-  dropEmpty(key: string, size: number): void {
-    if (size === 0) this.remove(key);
   }
 
   now(): number {
@@ -196,6 +222,11 @@ export class RedisData {
       .slice(0, count)
       .map(([at, fields]) => [idText(at), fields]);
   }
+}
+
+function assign<V>(map: Map<string, V> | undefined, member: string, to: V | undefined): void {
+  if (to === undefined) map?.delete(member);
+  else map?.set(member, to);
 }
 
 function copy({ value, expiresAt }: Kept): Kept {
@@ -226,9 +257,8 @@ function isBefore([ms, seq]: StreamId, [otherMs, otherSeq]: StreamId): boolean {
 }
 
 /** Members by score, then by name. */
-function sorted(scores: Scores | undefined): [member: string, score: number][] {
-  const all = [...(scores ?? [])];
-  return all.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
+function sorted(all: [member: string, score: number][]): [member: string, score: number][] {
+  return all.length < 2 ? all : all.sort(([a, x], [b, y]) => x - y || (a < b ? -1 : 1));
 }
 
 function bound(text: string): number {
@@ -243,7 +273,7 @@ function between(scores: Scores | undefined, min: string, max: string): [string,
   const isIn = (score: number) =>
     (min.startsWith("(") ? score > least : score >= least) &&
     (max.startsWith("(") ? score < most : score <= most);
-  return sorted(scores).filter(([, score]) => isIn(score));
+  return sorted([...(scores ?? [])].filter(([, score]) => isIn(score)));
 }
 
 /** The part of a list that Redis means by two indexes; negative ones count from its end. */
@@ -286,24 +316,18 @@ const commands = {
     return this.read(key, Hash)?.get(field) ?? false;
   },
   HSET(key, field, value) {
-    this.change(key, Hash).set(field, value);
-    return 1;
+    return this.set(key, Hash, field, value) === undefined ? 1 : 0;
   },
   HSETNX(key, field, value) {
     if (this.read(key, Hash)?.has(field)) return 0;
-    this.change(key, Hash).set(field, value);
-    return 1;
+    return this.set(key, Hash, field, value) === undefined ? 1 : 0;
   },
   HDEL(key, field) {
-    const hash = this.change(key, Hash);
-    const isGone = hash.delete(field);
-    this.dropEmpty(key, hash.size);
-    return isGone ? 1 : 0;
+    return this.set(key, Hash, field, undefined) === undefined ? 0 : 1;
   },
   HINCRBY(key, field, by) {
-    const hash = this.change(key, Hash);
-    const sum = Number(hash.get(field) ?? 0) + Number(by);
-    hash.set(field, String(sum));
+    const sum = Number(this.read(key, Hash)?.get(field) ?? 0) + Number(by);
+    this.set(key, Hash, field, String(sum));
     return sum;
   },
   HGETALL(key) {
@@ -322,7 +346,7 @@ const commands = {
   LTRIM(key, first, last) {
     const list = this.change<string[]>(key, Array);
     list.splice(0, list.length, ...range(list, first, last));
-    this.dropEmpty(key, list.length);
+    if (list.length === 0) this.remove(key);
     return "OK";
   },
   RPUSH(key, item) {
@@ -330,16 +354,10 @@ const commands = {
   },
 
   SADD(key, member) {
-    const set = this.change<Set<string>>(key, Set);
-    if (set.has(member)) return 0;
-    set.add(member);
-    return 1;
+    return this.belong(key, member, true) ? 1 : 0;
   },
   SREM(key, member) {
-    const set = this.change<Set<string>>(key, Set);
-    const isGone = set.delete(member);
-    this.dropEmpty(key, set.size);
-    return isGone ? 1 : 0;
+    return this.belong(key, member, false) ? 1 : 0;
   },
   SCARD(key) {
     return this.read<Set<string>>(key, Set)?.size ?? 0;
@@ -352,14 +370,10 @@ const commands = {
   },
 
   ZADD(key, score, member) {
-    this.change(key, Scores).set(member, bound(score));
-    return 1;
+    return this.set(key, Scores, member, bound(score)) === undefined ? 1 : 0;
   },
   ZREM(key, member) {
-    const scores = this.change(key, Scores);
-    const isGone = scores.delete(member);
-    this.dropEmpty(key, scores.size);
-    return isGone ? 1 : 0;
+    return this.set(key, Scores, member, undefined) === undefined ? 0 : 1;
   },
   ZCARD(key) {
     return this.read(key, Scores)?.size ?? 0;
@@ -369,7 +383,7 @@ const commands = {
     return score === undefined ? false : String(score);
   },
   ZRANGE(key, first, last, ...options) {
-    const found = range(sorted(this.read(key, Scores)), first, last);
+    const found = range(sorted([...(this.read(key, Scores) ?? [])]), first, last);
     const withScores = options.includes("WITHSCORES");
     return found.flatMap(([member, score]) => (withScores ? [member, String(score)] : [member]));
   },
@@ -384,10 +398,7 @@ const commands = {
   },
   ZREMRANGEBYSCORE(key, min, max) {
     const over = between(this.read(key, Scores), min, max);
-    if (over.length === 0) return 0;
-    const scores = this.change(key, Scores);
-    for (const [member] of over) scores.delete(member);
-    this.dropEmpty(key, scores.size);
+    for (const [member] of over) this.set(key, Scores, member, undefined);
     return over.length;
   },
 

@@ -63,7 +63,7 @@ function monitor(world: World, untilMs: number): void {
     }),
   );
   // Some of what it measures is of the real process, and takes its time.
-  if (!draws.oneIn(8)) return;
+  if (!draws.oneIn(30)) return;
   every(world, 1_200_000, untilMs, () =>
     ask("/metrics", (status, text) => {
       if (status !== 200 && status !== 0) world.checks.fail("no metrics", `${status}`);
