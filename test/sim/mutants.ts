@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Plan } from "./world.ts";
 
 /** A fault to plant in the source: what stands there once, and what in its place. */
-interface Mutant {
+export interface Mutant {
   readonly name: string;
   readonly file: string;
   readonly from: string;
@@ -270,12 +270,12 @@ const mutants: readonly Mutant[] = [
 
 /** Plants each fault in a copy of the source, and simulates until it is noticed. */
 export async function runMutants(
-  only: string | undefined,
+  isMeant: (mutant: Mutant) => boolean,
   hours: number,
   say: (text: string) => void,
 ): Promise<{ readonly caught: number; readonly mutants: number }> {
   let caught = 0;
-  const chosen = mutants.filter(({ name }) => only === undefined || name.includes(only));
+  const chosen = mutants.filter(isMeant);
   for (const mutant of chosen) {
     const copy = mkdtempSync(join(tmpdir(), "sim-mutant-"));
     try {
@@ -307,24 +307,41 @@ export function misplaced(): readonly string[] {
   return mutants.filter((mutant) => places(mutant) !== 1).map(({ name }) => name);
 }
 
-/** What was noticed and when, in words; undefined for nothing. */
+/** What was noticed and when, in words; undefined for nothing. What the source shows as well is not it. */
 async function search(
   copy: string,
   { engine }: Mutant,
   hours: number,
 ): Promise<string | undefined> {
-  const args = ["test/sim/sim.ts", "--seed", "1", "--hours", `${hours}`, "--engine", engine];
-  const child = Bun.spawn([process.execPath, ...args], {
-    cwd: copy,
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  let simulated = 0;
+  for (let seed = 1; simulated < hours; ) {
+    const found = await simulateIn(
+      copy,
+      ["--seed", `${seed}`, "--hours", `${hours - simulated}`],
+      engine,
+    );
+    simulated += found.hours;
+    if (found.broken === undefined) return undefined;
+    const same = await simulateIn(root, ["--seed", `${found.seed}`], engine);
+    if (same.broken !== found.broken) return `  (${simulated.toFixed(1)} h: ${found.broken})`;
+    seed = found.seed + 1;
+  }
+  return undefined;
+}
+
+async function simulateIn(
+  copy: string,
+  args: readonly string[],
+  engine: Plan["engine"],
+): Promise<{ readonly hours: number; readonly seed: number; readonly broken: string | undefined }> {
+  const command = [process.execPath, "test/sim/sim.ts", ...args, "--engine", engine];
+  const child = Bun.spawn(command, { cwd: copy, stdout: "pipe", stderr: "pipe" });
   const [out, err] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
-  if ((await child.exited) === 0) return undefined;
-  const hour = /^([\d.]+ h) in/m.exec(out)?.[1] ?? "at once";
-  const check = /^BROKEN: ([^:]+)/m.exec(err)?.[1] ?? err.split("\n").find((line) => line !== "");
-  return `  (${hour}: ${check})`;
+  const [, hours = "0", seed = "0"] = /^([\d.]+) h in .* up to seed (\d+)$/m.exec(out) ?? [];
+  const said = /^BROKEN: (.*)/m.exec(err)?.[1] ?? err.split("\n").find((line) => line !== "");
+  const isWell = (await child.exited) === 0;
+  return { hours: Number(hours), seed: Number(seed), broken: isWell ? undefined : said };
 }

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { runMutants } from "./mutants.ts";
+import { type Mutant, runMutants } from "./mutants.ts";
 import { type Found, readRanges, report, shrink, simulateHours } from "./run.ts";
 import type { Plan } from "./world.ts";
 
@@ -11,7 +11,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     hours: { type: "string" },
     seconds: { type: "string" },
-    engine: { type: "string", default: "memory" },
+    engine: { type: "string" },
     "without-faults": { type: "string", default: "" },
     "without-rooms": { type: "string", default: "" },
     shrink: { type: "boolean", default: false },
@@ -67,14 +67,16 @@ async function search(plan: Plan, hours: number, seconds: number): Promise<Found
 
 if (values.mutants) {
   const hours = numberOf("hours", values.hours ?? "60");
-  const { caught, mutants } = await runMutants(values.only, hours, say);
+  const isMeant = ({ name, engine }: Mutant) =>
+    name.includes(values.only ?? "") && engine === (values.engine ?? engine);
+  const { caught, mutants } = await runMutants(isMeant, hours, say);
   process.exit(values.only === undefined && caught < (mutants * 27) / 30 ? 1 : 0);
 }
 
 const seedOfTheDay = Math.floor(Date.now() / 86_400_000) * 1_000_000;
 const plan: Plan = {
   seed: numberOf("seed", values.seed ?? String(seedOfTheDay)),
-  engine: engineOf(values.engine),
+  engine: engineOf(values.engine ?? "memory"),
   withoutFaults: readRanges(values["without-faults"]),
   withoutRooms: readRanges(values["without-rooms"]),
 };
