@@ -1,7 +1,7 @@
 import type { Side } from "../../src/base/ids.ts";
 import { isZombie, type Party } from "./clients.ts";
 import type { Conn, Host, Wiretap } from "./network.ts";
-import { epoch, type Time } from "./time.ts";
+import { epoch, nature, type Time } from "./time.ts";
 
 /** A promise that was broken. */
 export interface Failure {
@@ -61,6 +61,7 @@ interface Facts {
   roomFullAt: number;
   /** `hello` was read with this watermark. */
   helloUpTo: number | undefined;
+  helloAt: number;
   lastSeq: number;
   /** The next seq need not follow on the last one. */
   mayJump: boolean;
@@ -154,6 +155,8 @@ const v2Only = new Set([
 ]);
 /** A connection that nothing has disturbed for so long has all that it was promised. */
 const settledMs = 25_000;
+/** A seat that is free is not left so for longer beside somebody who waits for it. */
+const givenOnMs = 3_000;
 /** By then a sender is told that frames may be lost with what a store forgot. */
 const toldOfLossMs = 8_000;
 /** A frame or mail is there by then. */
@@ -213,6 +216,7 @@ export class Checks implements Wiretap {
         joinedAt: -1,
         roomFullAt: -1,
         helloUpTo: undefined,
+        helloAt: -1,
       },
       ...{ lastSeq: 0, mayJump: false, payloads: new Set(), unreceived: [] },
       ...{ frameFrom: new Map(), mailFrom: new Map() },
@@ -290,6 +294,7 @@ export class Checks implements Wiretap {
       facts.joinedAt = this.time.now;
     } else if (said["type"] === "hello") {
       const upTo = Math.max(0, Number(said["deliveredUpTo"] ?? 0));
+      if (facts.helloUpTo === undefined) facts.helloAt = this.time.now;
       facts.helloUpTo ??= upTo;
       // It comes from another life of this room: what is stored is numbered anew.
       if (facts.party.kind === "plain" && upTo > facts.lastSeq) facts.mayJump = true;
@@ -334,6 +339,21 @@ export class Checks implements Wiretap {
     if (isOn) return;
     facts.unseatedAt = this.time.now;
     if (room.seats === 0) room.emptySince = this.time.now;
+    this.time.after(givenOnMs, () => this.seatIsGivenOn(room, facts.party.side), nature);
+  }
+
+  /** Who waits beside a seat gets it as soon as it is free. */
+  private seatIsGivenOn(room: Room, side: Side): void {
+    const conns = room.parties.filter((party) => party.side === side).flatMap(({ conns }) => conns);
+    if (conns.some((conn) => this.facts.get(conn)?.seated)) return;
+    const waiting = conns.find((conn) => this.isSettled(conn, givenOnMs, room));
+    if (waiting && this.asksForSeat(waiting)) this.fail("free and not given", waiting.id, room);
+  }
+
+  /** It has said which room it wants. */
+  private asksForSeat(conn: Conn): boolean {
+    const facts = this.facts.get(conn);
+    return facts !== undefined && (facts.party.kind !== "v2" || facts.joinedAt >= 0);
   }
 
   /** Somebody comes into a room that stood empty: the server may have forgotten it. */
@@ -342,6 +362,13 @@ export class Checks implements Wiretap {
     const hasMail = [...room.mails.values()].some(({ isReceived }) => !isReceived);
     const keptMs = room.isMinted || hasMail ? this.limits.roomTtlMs : this.limits.relayHoldMs;
     if (emptyMs >= keptMs - 1_500) room.forgets();
+  }
+
+  serverCuts(conn: Conn): void {
+    const facts = this.saw(conn, "cuts", "");
+    if (facts === undefined || conn.host.isDraining) return;
+    const isWell = this.isSettled(conn, settledMs, facts.room);
+    if (isWell) this.fail("cut for nothing", conn.id, facts.room);
   }
 
   serverClosed(conn: Conn, code: number, reason: string): void {
@@ -433,7 +460,9 @@ export class Checks implements Wiretap {
     if (said["type"] !== (party.kind === "v2" || party.kind === "mailbox" ? "deliver" : "send")) {
       return this.fail("mail by the wrong name", `${what}: ${String(said["type"])}`, room);
     }
-    if (facts.payloads.has(payload)) return this.fail("mail repeated", what, room);
+    // A store that has forgotten its id stores it again.
+    const isRepeated = facts.payloads.has(payload) && !mail.mayBeLost;
+    if (isRepeated) return this.fail("mail repeated", what, room);
     facts.payloads.add(payload);
     const hello = facts.helloUpTo ?? 0;
     if (facts.lastSeq > 0 && seq !== facts.lastSeq + 1) {
@@ -450,7 +479,8 @@ export class Checks implements Wiretap {
     }
     facts.lastSeq = seq;
     const before = facts.mailFrom.get(mail.by) ?? 0;
-    if (mail.n <= before) return this.fail("mails reordered", `${what} after ${before}`, room);
+    if (mail.n <= before && !mail.mayBeLost)
+      return this.fail("mails reordered", `${what} after ${before}`, room);
     facts.mailFrom.set(mail.by, mail.n);
     mail.isReceived = true;
   }
@@ -581,6 +611,15 @@ export class Checks implements Wiretap {
 
   // ---- what must be so every now and then ----
 
+  /** Everything has been well for a while, and everybody is there. */
+  auditQuiet(hosts: readonly Host[]): void {
+    for (const { tally } of hosts) {
+      const { pausedSockets, bufferedBytes } = tally;
+      if (pausedSockets > 0) this.fail("paused for ever", `${pausedSockets} sockets`);
+      if (bufferedBytes > 0) this.fail("never sent", `${bufferedBytes} bytes`);
+    }
+  }
+
   audit(hosts: readonly Host[]): void {
     for (const [conn, facts] of this.facts) {
       if (conn.closedAt >= 0 && conn.client.readyState === 3) {
@@ -607,12 +646,11 @@ export class Checks implements Wiretap {
   private auditConn(conn: Conn, facts: Facts): void {
     const { server } = conn;
     const { now } = this.time;
-    const { room, party, seated, unseatedAt } = facts;
+    const { room, seated, unseatedAt } = facts;
     const quietSince = Math.max(this.disturbedUntil, conn.host.disturbedUntil, room.disturbedUntil);
     if (server?.readyState !== 1) return;
-    const asksForSeat = party.kind !== "v2" || facts.joinedAt >= 0;
     const seatlessSince = Math.max(conn.openedAt, facts.joinedAt, unseatedAt, quietSince);
-    if (!seated && asksForSeat && now - seatlessSince > 30_000) {
+    if (!seated && this.asksForSeat(conn) && now - seatlessSince > 30_000) {
       const what =
         unseatedAt < 0 ? "neither seated nor sent away" : "not told that it lost its seat";
       this.fail("seatless", `${conn.id} is ${what}`, room);
@@ -667,9 +705,9 @@ export class Checks implements Wiretap {
   }
 
   /** Mail that was accepted reaches a reader that is there. */
-  private mailArrives(room: Room, conn: Conn, { party, helloUpTo }: Facts): void {
-    if (!party.reads || helloUpTo === undefined) return;
+  private mailArrives(room: Room, conn: Conn, { party, helloAt }: Facts): void {
     const before = this.time.now - deliveredMs;
+    if (!party.reads || helloAt < 0 || helloAt > before) return;
     for (const mail of room.mails.values()) {
       if (mail.to !== party.side || mail.isReceived || mail.mayBeLost) continue;
       if (this.acceptedBefore(mail, before)) {

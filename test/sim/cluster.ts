@@ -63,12 +63,14 @@ export class Cluster implements Arrangement {
   }
 
   private start(site: Site): void {
-    const process = newProcess();
-    this.ground.time.as(process, () => {
+    const { time } = this.ground;
+    time.as(newProcess(), () => {
       const base = new Base(this.ground, site.machine, `node${++this.starts}`);
-      this.ground.time.as(base.process, () => {
+      time.as(base.process, () => {
         void redisEngine(this.options(base, site.wiring)).then((engine) => {
           site.node = new Node(base, engine);
+          const { to, from } = site.wiring.blockedUntil;
+          site.node.disturb(Math.max(0, to - time.now, from - time.now) + this.foundMs);
         });
       });
     });
@@ -171,6 +173,7 @@ export class Cluster implements Arrangement {
       const ms = 100 + draws.below(draws.oneIn(4) ? 60_000 : 3_000);
       if (node) this.ground.checks.disturbRoomsOf(node, ms + this.foundMs);
       node?.stop(ms);
+      node?.disturb(ms + this.foundMs);
     },
     "node clock": (draws) => {
       draws.pick(this.sites).machine.clockOffset = draws.below(20_000) - 10_000;
@@ -254,7 +257,7 @@ export class Cluster implements Arrangement {
   }
 
   leftovers(): string[] {
-    const known = /^nt:(\{rv\}:settings|\d+:(nodes|streams|node:.*))$/;
+    const known = /^nt:(\{rv\}:settings|\d+:(nodes|streams|misses|fresh|node:.*))$/;
     const keys = this.primary.data.names().filter((name) => !known.test(name));
     const sites = this.nodes.flatMap((node) => notZero(node.held()));
     return [...keys.map((key) => `key ${key}`), ...sites];

@@ -109,6 +109,8 @@ export interface Wiretap {
   /** The server let a frame fall that it was asked to send. */
   serverDropped(conn: Conn): void;
   subscribed(conn: Conn, topic: string, isOn: boolean): void;
+  /** The server ends it without a closing handshake. */
+  serverCuts(conn: Conn): void;
   serverClosed(conn: Conn, code: number, reason: string): void;
   clientGot(conn: Conn, text: string): void;
   /** It came together with the `101`, to a client that does not listen yet. */
@@ -431,6 +433,7 @@ export class ServerSocket {
 
   terminate(): void {
     if (this.readyState !== 1) return;
+    this.conn.tap.serverCuts(this.conn);
     this.conn.down.cut();
     this.ended(1006, "");
   }

@@ -59,9 +59,13 @@ export class RedisData {
     return carryOut.apply(this, args.map(String));
   }
 
-  /** The names of all that is kept. */
+  /** The names of all that is kept, but for collections with no member that has a name. */
   names(): string[] {
-    return [...this.keys.keys()].filter((key) => this.find(key) !== undefined);
+    return [...this.keys.keys()].filter((key) => {
+      const value = this.find(key)?.value;
+      if (value instanceof Set || value instanceof Map) return value.size > 1 || !value.has("");
+      return value !== undefined;
+    });
   }
 
   flush(): void {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { misplaced } from "./mutants.ts";
 import { report, simulateHours } from "./run.ts";
 import { simulate } from "./world.ts";
 
@@ -15,3 +16,12 @@ test("four hours of faults break no promise of a server alone", () => {
   const found = simulateHours({ seed: 1, engine: "memory" }, 4);
   expect(found && report(found, "this one")).toBeUndefined();
 }, 60_000);
+
+test("two hours of faults break no promise of several nodes on one Redis", () => {
+  const found = simulateHours({ seed: 1, engine: "redis" }, 2);
+  expect(found && report(found, "this one")).toBeUndefined();
+}, 60_000);
+
+test("every fault that is planted to try the simulation has its place in the source", () => {
+  expect(misplaced()).toEqual([]);
+});

@@ -9,7 +9,7 @@ import type { Plan } from "./world.ts";
 const { values } = parseArgs({
   options: {
     seed: { type: "string" },
-    hours: { type: "string", default: "0.1" },
+    hours: { type: "string" },
     seconds: { type: "string" },
     engine: { type: "string", default: "memory" },
     "without-faults": { type: "string", default: "" },
@@ -66,7 +66,8 @@ async function search(plan: Plan, hours: number, seconds: number): Promise<Found
 }
 
 if (values.mutants) {
-  const { caught, mutants } = await runMutants(values.only, say);
+  const hours = numberOf("hours", values.hours ?? "60");
+  const { caught, mutants } = await runMutants(values.only, hours, say);
   process.exit(values.only === undefined && caught < (mutants * 27) / 30 ? 1 : 0);
 }
 
@@ -80,7 +81,7 @@ const plan: Plan = {
 say(`seed ${plan.seed}, engine ${plan.engine}`);
 const endless = Number.POSITIVE_INFINITY;
 const isTimed = values.forever || values.seconds !== undefined;
-const hours = isTimed ? endless : numberOf("hours", values.hours);
+const hours = isTimed ? endless : numberOf("hours", values.hours ?? "0.1");
 const seconds = values.seconds === undefined ? endless : numberOf("seconds", values.seconds);
 const found = await search(plan, hours, seconds);
 if (found === undefined) {

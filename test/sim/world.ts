@@ -102,6 +102,7 @@ export class World implements Surroundings {
     time.run(playMs, goesOn);
     this.heal();
     time.run(playMs + settleMs, goesOn);
+    checks.auditQuiet(this.arrangement.nodes);
     this.isWinding = true;
     for (const party of this.parties) party.leave();
     time.run(playMs + settleMs + this.maxRoomMs, goesOn);
