@@ -307,7 +307,7 @@ describe("a seat", () => {
     await until("the lease to be over", isTaken);
     network.resetSilent();
     network.up();
-    await a.listener.until("replaced same_sid");
+    await a.listener.until("replaced dead");
     expect(await b.listener.until("peerJoined")).not.toContain("cutOff");
   });
 });

@@ -339,10 +339,8 @@ test("one node cut off: its clients find their room at another, and what it stil
 
   network.resetSilent();
   network.up();
-  expect(await within("the end of what was replaced", pair.a.closed)).toEqual({
-    code: 1000,
-    reason: "replaced",
-  });
+  // Cut, since another client has its side: it may come back and wait for it.
+  expect((await within("the end of what was replaced", pair.a.closed)).code).toBe(1006);
   await until("readiness", () => isReady(cut.http));
   await heir.nextOf("room_full");
   heir.send({ type: "ice", from: "the heir" });

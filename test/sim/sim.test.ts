@@ -22,6 +22,11 @@ test("two hours of faults break no promise of several nodes on one Redis", () =>
   expect(found && report(found, "this one")).toBeUndefined();
 }, 60_000);
 
+test("a living client whose seat a stranger got from an emptied Redis may come back", () => {
+  const found = simulateHours({ seed: 15, engine: "redis" }, 0.5);
+  expect(found && report(found, "seed 15")).toBeUndefined();
+}, 60_000);
+
 test("every fault that is planted to try the simulation has its place in the source", () => {
   expect(misplaced()).toEqual([]);
 });

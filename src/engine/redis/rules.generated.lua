@@ -1636,7 +1636,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local takeover, isTakenFrom, sitAgain, vouch
+local takeover, isTakenFrom, whyReplaced, sitAgain, vouch
 local ____mail_2Ets = require("src.engine.rules.mail")
 local catchUp = ____mail_2Ets.catchUp
 local mailsIn = ____mail_2Ets.mailsIn
@@ -1690,6 +1690,9 @@ function isTakenFrom(____bindingPattern0, ____bindingPattern1)
     node = ____bindingPattern1.node
     return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
+function whyReplaced(sid, other)
+    return sid ~= "" and sid == other and "same_sid" or "dead"
+end
 function sitAgain(turn, holder, ____bindingPattern0)
     local accounts
     local sid
@@ -1705,7 +1708,14 @@ function sitAgain(turn, holder, ____bindingPattern0)
         clearHold(turn, side, place, "stale")
     end
     if place.seat ~= nil then
-        turn:tell(side, place.seat, {kind = "replaced", why = "same_sid"})
+        turn:tell(
+            side,
+            place.seat,
+            {
+                kind = "replaced",
+                why = whyReplaced(sid, place.sid)
+            }
+        )
     end
     sit(
         turn,
@@ -1895,7 +1905,14 @@ function ____exports.reclaim(turn, holder, known)
     local ____opt_34 = turn.room
     local before = ____opt_34 and ____opt_34[side]
     if before ~= nil and isTakenFrom(before, me) then
-        return turn:tell(side, me, {kind = "replaced", why = "same_sid"})
+        return turn:tell(
+            side,
+            me,
+            {
+                kind = "replaced",
+                why = whyReplaced(known.sid, before.sid)
+            }
+        )
     end
     local isSeated = placeOf(turn, holder) ~= nil
     if not isSeated then

@@ -170,7 +170,7 @@ export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   const me = { token, node: turn.node };
   const before = turn.room?.[side];
   if (before !== undefined && isTakenFrom(before, me)) {
-    return turn.tell(side, me, { kind: "replaced", why: "same_sid" });
+    return turn.tell(side, me, { kind: "replaced", why: whyReplaced(known.sid, before.sid) });
   }
   const isSeated = placeOf(turn, holder) !== undefined;
   if (!isSeated) sitAgain(turn, holder, known);
@@ -192,6 +192,11 @@ function isTakenFrom({ seat, lastToken }: Place, { token, node }: Occupant): boo
   return lastToken > token || (seat?.token === token && seat.node > node);
 }
 
+/** Of another client than the one that has the seat the connection is cut: it may come back and wait. */
+function whyReplaced(sid: string, other: string): "same_sid" | "dead" {
+  return sid !== "" && sid === other ? "same_sid" : "dead";
+}
+
 function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   const { side, token } = holder;
   const room = turn.room ?? newRoom(turn, accounts);
@@ -199,7 +204,9 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   const me = { token, node: turn.node };
   // It was held for an earlier occupant, and came to this one or was given up, but the store forgot that.
   if (place.lastToken < token) clearHold(turn, side, place, "stale");
-  if (place.seat !== undefined) turn.tell(side, place.seat, { kind: "replaced", why: "same_sid" });
+  if (place.seat !== undefined) {
+    turn.tell(side, place.seat, { kind: "replaced", why: whyReplaced(sid, place.sid) });
+  }
   sit(turn, room, side, { ...me, sid, accounts });
   place.started = false;
   tellOther(turn, room, side, { kind: "joined", peer: me });
