@@ -88,6 +88,8 @@ export class Room {
   readonly parties: Party[] = [];
   readonly frames = new Map<string, Frame>();
   readonly mails = new Map<string, Mail>();
+  /** Of these, the ones that no reader has got. */
+  readonly unread = new Set<Mail>();
   readonly mailIds = new Map<string, Mail>();
   /** No socket has had a seat since, ms. */
   emptySince = 0;
@@ -269,6 +271,7 @@ export class Checks implements Wiretap {
       const rest = { stored: undefined, isReceived: false, mayBeLost: false };
       const mail = room.mails.get(payload) ?? { ...fresh, ...rest };
       room.mails.set(payload, mail);
+      if (!mail.isReceived) room.unread.add(mail);
       if (frame["id"] !== undefined) room.mailIds.set(String(frame["id"]), mail);
     }
   }
@@ -359,7 +362,7 @@ export class Checks implements Wiretap {
   /** Somebody comes into a room that stood empty: the server may have forgotten it. */
   private roomBegins(room: Room): void {
     const emptyMs = this.time.now - room.emptySince;
-    const hasMail = [...room.mails.values()].some(({ isReceived }) => !isReceived);
+    const hasMail = room.unread.size > 0;
     const keptMs = room.isMinted || hasMail ? this.limits.roomTtlMs : this.limits.relayHoldMs;
     if (emptyMs >= keptMs - 1_500) room.forgets();
   }
@@ -483,6 +486,7 @@ export class Checks implements Wiretap {
       return this.fail("mails reordered", `${what} after ${before}`, room);
     facts.mailFrom.set(mail.by, mail.n);
     mail.isReceived = true;
+    room.unread.delete(mail);
   }
 
   private gotStored(conn: Conn, { room }: Facts, said: Record<string, unknown>): void {
@@ -494,8 +498,8 @@ export class Checks implements Wiretap {
     }
     mail.stored ??= { seq, atMs: this.time.now };
     let waiting = 0;
-    for (const { to, stored, isReceived, mayBeLost } of room.mails.values()) {
-      if (to === mail.to && stored && !isReceived && !mayBeLost) waiting++;
+    for (const { to, stored, mayBeLost } of room.unread) {
+      if (to === mail.to && stored && !mayBeLost) waiting++;
     }
     if (waiting > this.limits.mailboxMaxMails) {
       this.fail("mailbox overfull", `${conn.id}: ${waiting} mails wait`, room);
@@ -708,8 +712,8 @@ export class Checks implements Wiretap {
   private mailArrives(room: Room, conn: Conn, { party, helloAt }: Facts): void {
     const before = this.time.now - deliveredMs;
     if (!party.reads || helloAt < 0 || helloAt > before) return;
-    for (const mail of room.mails.values()) {
-      if (mail.to !== party.side || mail.isReceived || mail.mayBeLost) continue;
+    for (const mail of room.unread) {
+      if (mail.to !== party.side || mail.mayBeLost) continue;
       if (this.acceptedBefore(mail, before)) {
         return this.fail("mail lost", `${conn.id} has not got ${mail.n} of ${mail.by}`, room);
       }
