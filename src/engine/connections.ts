@@ -16,6 +16,7 @@ import {
   type Waiter,
 } from "./engine.ts";
 import type { RoomVerbs, SeatVerbs } from "./rules/rules.ts";
+import { whyReplaced } from "./rules/seats.ts";
 import {
   type Frame,
   type Holder,
@@ -412,7 +413,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const seat = new LocalSeat(appId, side, token, listener, started);
     if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
     const before = this.find(appId, side);
-    if (before) this.giveWay(before);
+    if (before) this.giveWay(before, storable(sid));
     this.add(seat);
     seat.early = [];
     for (const to of early) if (to.side === side && to.token === token) seat.early.push(to.event);
@@ -434,10 +435,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /** There is a newer seat in its place. What it was told of that may be under way still. */
-  private giveWay(seat: LocalSeat): void {
+  private giveWay(seat: LocalSeat, sid: string): void {
     this.remove(seat);
     if (seat.early?.some(({ kind }) => kind === "replaced")) return;
-    this.tell(seat, { kind: "replaced", why: "same_sid" });
+    this.tell(seat, { kind: "replaced", why: whyReplaced(sid, seat.known?.sid ?? "") });
   }
 
   /** Answers what came for takers of the room meanwhile. */

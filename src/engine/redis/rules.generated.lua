@@ -1636,7 +1636,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local takeover, isTakenFrom, whyReplaced, sitAgain, vouch
+local takeover, isTakenFrom, sitAgain, vouch
 local ____mail_2Ets = require("src.engine.rules.mail")
 local catchUp = ____mail_2Ets.catchUp
 local mailsIn = ____mail_2Ets.mailsIn
@@ -1690,7 +1690,8 @@ function isTakenFrom(____bindingPattern0, ____bindingPattern1)
     node = ____bindingPattern1.node
     return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
-function whyReplaced(sid, other)
+--- A holder whose seat another client has is cut, not replaced: it may come back and wait.
+function ____exports.whyReplaced(sid, other)
     return sid ~= "" and sid == other and "same_sid" or "dead"
 end
 function sitAgain(turn, holder, ____bindingPattern0)
@@ -1713,7 +1714,7 @@ function sitAgain(turn, holder, ____bindingPattern0)
             place.seat,
             {
                 kind = "replaced",
-                why = whyReplaced(sid, place.sid)
+                why = ____exports.whyReplaced(sid, place.sid)
             }
         )
     end
@@ -1910,7 +1911,7 @@ function ____exports.reclaim(turn, holder, known)
             me,
             {
                 kind = "replaced",
-                why = whyReplaced(known.sid, before.sid)
+                why = ____exports.whyReplaced(known.sid, before.sid)
             }
         )
     end

@@ -192,8 +192,8 @@ function isTakenFrom({ seat, lastToken }: Place, { token, node }: Occupant): boo
   return lastToken > token || (seat?.token === token && seat.node > node);
 }
 
-/** Of another client than the one that has the seat the connection is cut: it may come back and wait. */
-function whyReplaced(sid: string, other: string): "same_sid" | "dead" {
+/** A holder whose seat another client has is cut, not replaced: it may come back and wait. */
+export function whyReplaced(sid: string, other: string): "same_sid" | "dead" {
   return sid !== "" && sid === other ? "same_sid" : "dead";
 }
 
