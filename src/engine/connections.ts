@@ -380,8 +380,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   // ---- seats come and go ----
 
   private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
-    const { appId, side, accounts, startsRelay } = newcomer;
-    const taker = { side, sid: storable(newcomer.sid), accounts, startsRelay };
+    const { appId, side, accounts } = newcomer;
+    const taker = { side, sid: storable(newcomer.sid), accounts };
     const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
     this.arriving.set(appId, arriving);
     arriving.takes++;
@@ -409,8 +409,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
     early: Arriving["early"] = [],
   ): MaybePromise<Taken> {
-    const { token, peer, firstPair, held, started, lastSeq, mailWaits } = answer;
-    const seat = new LocalSeat(appId, side, token, listener, started);
+    const { token, peer, firstPair, held, lastSeq, mailWaits } = answer;
+    const seat = new LocalSeat(appId, side, token, listener, held === 0);
     if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
     const before = this.find(appId, side);
     if (before) this.giveWay(before, storable(sid));
@@ -424,7 +424,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const outcome = "taken";
     const isTwo = peer !== undefined;
     const taken: Taken = {
-      ...{ outcome, seat, peer: isTwo, firstPair, held, started, lastSeq, mailWaits },
+      ...{ outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits },
     };
     if (answer.crowds === 0) return taken;
     return andThen(

@@ -1668,8 +1668,8 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     if sid == "" or sid ~= place.sid then
         return nil
     end
-    local ____place_11 = place
-    local guard = ____place_11.guard
+    local ____place_10 = place
+    local guard = ____place_10.guard
     if guard ~= nil and now < guard["until"] then
         guard.contested = true
         return nil
@@ -1699,9 +1699,9 @@ function sitAgain(turn, holder, ____bindingPattern0)
     local sid
     sid = ____bindingPattern0.sid
     accounts = ____bindingPattern0.accounts
-    local ____holder_39 = holder
-    local side = ____holder_39.side
-    local token = ____holder_39.token
+    local ____holder_38 = holder
+    local side = ____holder_38.side
+    local token = ____holder_38.token
     local room = turn.room or newRoom(turn, accounts)
     local place = room[side]
     local me = {token = token, node = turn.node}
@@ -1763,7 +1763,6 @@ function ____exports.take(turn, taker, how)
     local side = ____taker_0.side
     local sid = ____taker_0.sid
     local accounts = ____taker_0.accounts
-    local startsRelay = ____taker_0.startsRelay
     local space = admission(turn, accounts)
     if space ~= "admitted" then
         return {outcome = space}
@@ -1798,7 +1797,7 @@ function ____exports.take(turn, taker, how)
     end
     local token = math.max(room.tokens + 1, turn.fresh)
     sit(turn, room, side, {token = token, node = turn.node, sid = sid, accounts = accounts})
-    place.started = startsRelay and place.hold == nil
+    place.started = place.hold == nil
     local peer = room[otherSide(side)].seat
     local firstPair = peer ~= nil and not room.paired
     if firstPair then
@@ -1810,7 +1809,6 @@ function ____exports.take(turn, taker, how)
     local ____firstPair_8 = firstPair
     local ____opt_2 = place.hold
     local ____temp_9 = ____opt_2 and ____opt_2.count or 0
-    local ____place_started_10 = place.started
     local ____opt_4 = place.box
     return {
         outcome = "taken",
@@ -1818,7 +1816,6 @@ function ____exports.take(turn, taker, how)
         peer = ____peer_7,
         firstPair = ____firstPair_8,
         held = ____temp_9,
-        started = ____place_started_10,
         lastSeq = ____opt_4 and ____opt_4.last or 0,
         mailWaits = mailsIn(place) > 0,
         crowds = crowds
@@ -1826,8 +1823,8 @@ function ____exports.take(turn, taker, how)
 end
 --- False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`.
 function ____exports.leave(turn, seat)
-    local ____turn_14 = turn
-    local room = ____turn_14.room
+    local ____turn_13 = turn
+    local room = ____turn_13.room
     local place = placeOf(turn, seat)
     if room == nil or place == nil then
         return false
@@ -1841,14 +1838,14 @@ function ____exports.leave(turn, seat)
 end
 --- How many have waited for this occupant; 0 when the seat is free.
 function ____exports.park(turn, side, waiter)
-    local ____opt_15 = turn.room
-    local place = ____opt_15 and ____opt_15[side]
+    local ____opt_14 = turn.room
+    local place = ____opt_14 and ____opt_14[side]
     if (place and place.seat) == nil then
         return 0
     end
-    local ____temp_19 = place.parked or ({times = 0})
-    local times = ____temp_19.times
-    local earlier = ____temp_19.waiter
+    local ____temp_18 = place.parked or ({times = 0})
+    local times = ____temp_18.times
+    local earlier = ____temp_18.waiter
     if earlier ~= nil then
         turn:tellWaiter(earlier, "displaced")
     end
@@ -1859,15 +1856,15 @@ function ____exports.unpark(____bindingPattern0, side, waiter)
     local room
     room = ____bindingPattern0.room
     local parked = room and room[side].parked
-    local ____opt_22 = parked and parked.waiter
-    if (____opt_22 and ____opt_22.name) == waiter.name and parked.waiter.node == waiter.node then
+    local ____opt_21 = parked and parked.waiter
+    if (____opt_21 and ____opt_21.name) == waiter.name and parked.waiter.node == waiter.node then
         parked.waiter = nil
     end
 end
 --- Asks the occupant with this token for a sign of life; the answer goes to the asking node.
 function ____exports.probe(turn, seat, question)
-    local ____opt_26 = turn.room
-    local occupant = ____opt_26 and ____opt_26[seat.side].seat
+    local ____opt_25 = turn.room
+    local occupant = ____opt_25 and ____opt_25[seat.side].seat
     if (occupant and occupant.token) ~= seat.token then
         return "gone"
     end
@@ -1876,8 +1873,8 @@ function ____exports.probe(turn, seat, question)
 end
 --- The first call answers the room's age in ms, every later one nothing.
 function ____exports.establish(turn, seat)
-    local ____turn_30 = turn
-    local room = ____turn_30.room
+    local ____turn_29 = turn
+    local room = ____turn_29.room
     if room == nil or placeOf(turn, seat) == nil then
         return nil
     end
@@ -1899,12 +1896,12 @@ end
 -- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
 -- hold one seat the newer stays; the other is told that it was replaced.
 function ____exports.reclaim(turn, holder, known)
-    local ____holder_33 = holder
-    local side = ____holder_33.side
-    local token = ____holder_33.token
+    local ____holder_32 = holder
+    local side = ____holder_32.side
+    local token = ____holder_32.token
     local me = {token = token, node = turn.node}
-    local ____opt_34 = turn.room
-    local before = ____opt_34 and ____opt_34[side]
+    local ____opt_33 = turn.room
+    local before = ____opt_33 and ____opt_33[side]
     if before ~= nil and isTakenFrom(before, me) then
         return turn:tell(
             side,
@@ -1919,8 +1916,8 @@ function ____exports.reclaim(turn, holder, known)
     if not isSeated then
         sitAgain(turn, holder, known)
     end
-    local ____turn_36 = turn
-    local room = ____turn_36.room
+    local ____turn_35 = turn
+    local room = ____turn_35.room
     if room == nil then
         return
     end
@@ -1944,14 +1941,14 @@ function ____exports.look(____bindingPattern0, side)
     local room
     room = ____bindingPattern0.room
     local place = room and room[side]
-    local ____temp_53 = place and place.seat
-    local ____temp_46 = place and place.started
-    if ____temp_46 == nil then
-        ____temp_46 = false
+    local ____temp_52 = place and place.seat
+    local ____temp_45 = place and place.started
+    if ____temp_45 == nil then
+        ____temp_45 = false
     end
-    local ____temp_54 = room and room[otherSide(side)].seat
-    local ____opt_49 = place and place.box
-    return {occupant = ____temp_53, started = ____temp_46, peer = ____temp_54, lastSeq = ____opt_49 and ____opt_49.last or 0}
+    local ____temp_53 = room and room[otherSide(side)].seat
+    local ____opt_48 = place and place.box
+    return {occupant = ____temp_52, started = ____temp_45, peer = ____temp_53, lastSeq = ____opt_48 and ____opt_48.last or 0}
 end
 return ____exports
  end,

@@ -23,7 +23,6 @@ export interface Taker {
   readonly side: Side;
   readonly sid: string;
   readonly accounts: readonly Account[];
-  readonly startsRelay: boolean;
 }
 
 export interface SeatTaken {
@@ -32,7 +31,6 @@ export interface SeatTaken {
   readonly peer?: Occupant | undefined;
   readonly firstPair: boolean;
   readonly held: number;
-  readonly started: boolean;
   readonly lastSeq: number;
   readonly mailWaits: boolean;
   /** So many rooms should give way to the one that came into being. */
@@ -41,7 +39,7 @@ export interface SeatTaken {
 
 /** Takes a seat, in a new room if there is space for one. */
 export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy | NoSpace {
-  const { side, sid, accounts, startsRelay } = taker;
+  const { side, sid, accounts } = taker;
   const space = admission(turn, accounts);
   if (space !== "admitted") return { outcome: space };
   let crowds = 0;
@@ -60,7 +58,7 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
   if (place.sid !== sid) clearHold(turn, side, place, "stale");
   const token = Math.max(room.tokens + 1, turn.fresh);
   sit(turn, room, side, { token, node: turn.node, sid, accounts });
-  place.started = startsRelay && place.hold === undefined;
+  place.started = place.hold === undefined;
   const peer = room[otherSide(side)].seat;
   const firstPair = peer !== undefined && !room.paired;
   if (firstPair) room.paired = true;
@@ -71,7 +69,6 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
     peer,
     firstPair,
     held: place.hold?.count ?? 0,
-    started: place.started,
     lastSeq: place.box?.last ?? 0,
     mailWaits: mailsIn(place) > 0,
     crowds,
