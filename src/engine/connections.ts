@@ -51,8 +51,6 @@ export interface Host {
   ): MaybePromise<unknown>;
   /** Sends a message to another node, in order; it may get lost with the store. */
   send(node: string, message: Message): void;
-  /** Lets so many empty rooms give way, the oldest first. */
-  makeSpace(rooms: number): MaybePromise<void>;
   /** Forgets what is over, unless that was done a moment ago. */
   sweepIfDue(): MaybePromise<void>;
   after(ms: number, run: () => void): () => void;
@@ -101,6 +99,7 @@ class FarKnown implements Known {
   constructor(
     readonly sid: string,
     readonly accounts: readonly Account[],
+    readonly redeemed: boolean,
   ) {}
 }
 
@@ -408,10 +407,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     { appId, side, sid, accounts, listener }: Newcomer,
     answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
     early: Arriving["early"] = [],
-  ): MaybePromise<Taken> {
+  ): Taken {
     const { token, peer, firstPair, held, lastSeq, mailWaits } = answer;
     const seat = new LocalSeat(appId, side, token, listener, held === 0);
-    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
+    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts, answer.redeemed);
     const before = this.find(appId, side);
     if (before) this.giveWay(before, storable(sid));
     this.add(seat);
@@ -423,15 +422,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     else this.host.after(0, () => this.open(seat));
     const outcome = "taken";
     const isTwo = peer !== undefined;
-    const taken: Taken = {
-      ...{ outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits },
-    };
-    if (answer.crowds === 0) return taken;
-    return andThen(
-      this.host.makeSpace(answer.crowds),
-      () => taken,
-      () => taken,
-    );
+    return { outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits };
   }
 
   /** There is a newer seat in its place. What it was told of that may be under way still. */
