@@ -333,9 +333,6 @@ const commands = {
   HGETALL(key) {
     return [...(this.read(key, Hash) ?? [])].flat();
   },
-  HVALS(key) {
-    return [...(this.read(key, Hash)?.values() ?? [])];
-  },
 
   LLEN(key) {
     return this.read<string[]>(key, Array)?.length ?? 0;

@@ -2941,7 +2941,7 @@ local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local isBefore, msOf, seqOf, sortedSets
+local isBefore, msOf, seqOf, streamBytes, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -2976,6 +2976,49 @@ function msOf(id)
 end
 function seqOf(id)
     return number(match(id, "%d+$")) or 0
+end
+function streamBytes()
+    local streams = call(
+        "HGETALL",
+        keyOf("streams")
+    )
+    local sum = 0
+    do
+        local i = 0
+        while i < #streams do
+            do
+                local __continue46
+                repeat
+                    local node = streams[i + 1]
+                    if node == "" then
+                        __continue46 = true
+                        break
+                    end
+                    if call(
+                        "EXISTS",
+                        keyOf("node:" .. node)
+                    ) == 1 then
+                        sum = sum + math.max(
+                            0,
+                            numberAt(streams[i + 1 + 1])
+                        )
+                    else
+                        call(
+                            "HDEL",
+                            keyOf("streams"),
+                            node
+                        )
+                    end
+                    __continue46 = true
+                until true
+                if not __continue46 then
+                    break
+                end
+            end
+            i = i + 2
+        end
+    end
+    return sum
 end
 --- This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet.
 local function ownStream(read)
@@ -3293,17 +3336,7 @@ local function sweep(read, bytes)
             i = i + 2
         end
     end
-    local streamBytes = 0
-    for ____, bytes in ipairs(call(
-        "HVALS",
-        keyOf("streams")
-    )) do
-        streamBytes = streamBytes + math.max(
-            0,
-            numberAt(bytes)
-        )
-    end
-    sizes.streamBytes = streamBytes
+    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),
