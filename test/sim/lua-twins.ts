@@ -3,7 +3,7 @@ import type { Reply } from "./redis-data.ts";
 
 // What Lua has and TypeScript has not, as src/engine/redis/inside/lua.ts declares it.
 
-export function call(command: string, ...args: readonly (string | number)[]): Reply {
+export function call(command: string, ...args: (string | number)[]): Reply {
   if (redis.data === undefined) throw new Error("This is not inside of Redis");
   return redis.data.run(command, args);
 }
@@ -25,11 +25,18 @@ export function format(pattern: string, ...numbers: number[]): string {
 
 export function number(text: Reply | undefined): number | undefined {
   if (typeof text === "number") return text;
-  if (typeof text !== "string" || text.trim() === "") return undefined;
+  if (typeof text !== "string") return undefined;
   const value = Number(text);
-  return Number.isNaN(value) ? undefined : value;
+  return Number.isNaN(value) || (value === 0 && text.trim() === "") ? undefined : value;
 }
 
+const patterns = new Map<string, RegExp>();
+
 export function match(text: string, pattern: string): string | undefined {
-  return new RegExp(pattern.replaceAll("%d", "\\d")).exec(text)?.[0];
+  let known = patterns.get(pattern);
+  if (known === undefined) {
+    known = new RegExp(pattern.replaceAll("%d", "\\d"));
+    patterns.set(pattern, known);
+  }
+  return known.exec(text)?.[0];
 }
