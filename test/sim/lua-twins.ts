@@ -3,7 +3,7 @@ import type { Reply } from "./redis-data.ts";
 
 // What Lua has and TypeScript has not, as src/engine/redis/inside/lua.ts declares it.
 
-export function call(command: string, ...args: readonly (string | number)[]): Reply {
+export function call(command: string, ...args: (string | number)[]): Reply {
   if (redis.data === undefined) throw new Error("This is not inside of Redis");
   return redis.data.run(command, args);
 }
@@ -23,7 +23,7 @@ export function format(_: "%.0f", whole: number): string {
 
 export function number(text: Reply | undefined): number | undefined {
   if (typeof text === "number") return text;
-  if (typeof text !== "string" || text.trim() === "") return undefined;
+  if (typeof text !== "string") return undefined;
   const value = Number(text);
-  return Number.isNaN(value) ? undefined : value;
+  return Number.isNaN(value) || (value === 0 && text.trim() === "") ? undefined : value;
 }

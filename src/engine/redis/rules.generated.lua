@@ -2752,7 +2752,7 @@ local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local sortedSets
+local streamBytes, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -2775,6 +2775,49 @@ local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
 local seatsOf = ____turn_2Ets.seatsOf
+function streamBytes()
+    local streams = call(
+        "HGETALL",
+        keyOf("streams")
+    )
+    local sum = 0
+    do
+        local i = 0
+        while i < #streams do
+            do
+                local __continue42
+                repeat
+                    local node = streams[i + 1]
+                    if node == "" then
+                        __continue42 = true
+                        break
+                    end
+                    if call(
+                        "EXISTS",
+                        keyOf("node:" .. node)
+                    ) == 1 then
+                        sum = sum + math.max(
+                            0,
+                            numberAt(streams[i + 1 + 1])
+                        )
+                    else
+                        call(
+                            "HDEL",
+                            keyOf("streams"),
+                            node
+                        )
+                    end
+                    __continue42 = true
+                until true
+                if not __continue42 then
+                    break
+                end
+            end
+            i = i + 2
+        end
+    end
+    return sum
+end
 --- The last id of this node's stream, and whether it was there already.
 local function ownStream()
     local stream = keyOf("node:" .. present.node)
@@ -3082,17 +3125,7 @@ local function sweep(read, bytes)
             i = i + 2
         end
     end
-    local streamBytes = 0
-    for ____, bytes in ipairs(call(
-        "HVALS",
-        keyOf("streams")
-    )) do
-        streamBytes = streamBytes + math.max(
-            0,
-            numberAt(bytes)
-        )
-    end
-    sizes.streamBytes = streamBytes
+    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),

@@ -138,12 +138,25 @@ function sweep(read: string, bytes: number): Swept {
     const name = sums[i] as string;
     if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
   }
-  let streamBytes = 0;
-  for (const bytes of call<string[]>("HVALS", keyOf("streams")))
-    streamBytes += Math.max(0, numberAt(bytes));
-  sizes["streamBytes"] = streamBytes;
+  sizes["streamBytes"] = streamBytes();
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
+}
+
+/** What nodes have not read yet. A node that was forgotten, and then told to look, has a stream for a while only. */
+function streamBytes(): number {
+  const streams = call<string[]>("HGETALL", keyOf("streams"));
+  let sum = 0;
+  for (let i = 0; i < streams.length; i += 2) {
+    const node = streams[i] as string;
+    if (node === "") continue;
+    if (call<number>("EXISTS", keyOf(`node:${node}`)) === 1) {
+      sum += Math.max(0, numberAt(streams[i + 1]));
+    } else {
+      call("HDEL", keyOf("streams"), node);
+    }
+  }
+  return sum;
 }
 
 /** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
