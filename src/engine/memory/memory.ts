@@ -35,7 +35,9 @@ export function memoryEngine({
     node: turns.node,
     isAlone: true,
     seats: turns.seats,
-    turn: (appId, verb, holder, first, second) => turns.take(appId, verb, holder, first, second),
+    // The rules have the verb's types.
+    turn: (appId, verb, holder, first?: unknown, second?: unknown) =>
+      turns.take(appId, verb, holder, first, second) as never,
     send() {},
     sweepIfDue() {
       if (now() - sweptAt >= sweptAgainAfterMs || now() < sweptAt) sweepRooms();

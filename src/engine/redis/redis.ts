@@ -1,5 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
-import { type Asker, Connections, type LocalSeat } from "../connections.ts";
+import { type Asker, Connections, type Host, type LocalSeat } from "../connections.ts";
 import {
   type Engine,
   EngineFull,
@@ -7,10 +7,10 @@ import {
   type Sizes,
   streamTotalBytes,
 } from "../engine.ts";
-import type { Holder, Message } from "../rules/turn.ts";
+import type { Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
-import type { Asked, TurnReply } from "./inside/turn.ts";
+import type { TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
 import { type Agreement, compareNodes } from "./node-settings.ts";
 import { Store, type StoreOptions } from "./store.ts";
@@ -118,14 +118,16 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   let sweptAt = Number.NEGATIVE_INFINITY;
   let isReturning = false;
 
-  async function turn(
-    appId: AppId,
-    verb: string,
-    holder: Asker | undefined,
-    ...args: readonly unknown[]
-  ): Promise<unknown> {
+  const turn: Host["turn"] = async (appId, verb, holder, ...args) => {
     fresh = Math.max(fresh + 1, Math.round(store.latest() * 1_000));
-    const asked: Asked = { verb, args, fresh, ...(holder && { holder: asHolder(holder) }) };
+    const { side, token, isStarted, peer, known } = holder ?? {};
+    // Of all that a node has about a seat, what goes to Redis.
+    const asked = {
+      verb,
+      args,
+      fresh,
+      ...(holder && { holder: { side, token, isStarted, peer, known } }),
+    };
     try {
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
@@ -133,9 +135,9 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }
-  }
+  };
 
-  function heard({ answer, here, drops = {}, hasNoLease }: TurnReply): unknown {
+  function heard({ answer, here, drops = {}, hasNoLease }: TurnReply): never {
     for (const reason of dropReasons) {
       const count = drops[reason];
       if (count !== undefined) options.dropped(reason, count);
@@ -143,7 +145,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     if (hasNoLease) void returned();
     learn(answer);
     for (const message of here ?? []) seats.hear(message);
-    return answer;
+    return answer as never;
   }
 
   function learn(seen: unknown): void {
@@ -253,12 +255,4 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
       store.close();
     },
   };
-}
-
-/** Of all that a node has about a seat, what goes to Redis. */
-function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
-  if (known === undefined) return { side, token, isStarted, peer };
-  const { sid, accounts, redeemed, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
-  const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
-  return { side, token, isStarted, peer, known: { sid, accounts, redeemed, ...ofMail } };
 }

@@ -284,15 +284,15 @@ export interface Known {
   /** The room's code was redeemed before it sat down. */
   readonly redeemed: boolean;
   /** What it has read goes up to this seq, by the present numbers, and this stamp. */
-  readonly readSeq: number;
-  readonly readStamp: number;
+  readSeq: number;
+  readStamp: number;
   /** Its mailbox's `sent` was this at least. */
-  readonly sentSeq: number;
+  sentSeq: number;
   /** The highest seq it has acknowledged, at most `readSeq`. */
-  readonly acked: number;
+  acked: number;
   /** The highest seq that it was answered for each mailbox it has sent to. */
-  readonly storedA: number;
-  readonly storedB: number;
+  storedA: number;
+  storedB: number;
 }
 
 /**
