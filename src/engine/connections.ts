@@ -33,8 +33,6 @@ export type Asker = Holder & SeatAddress;
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
   readonly node: string;
-  /** Where one seat of each room is kept; its mate is the other side's. */
-  readonly seats: SeatMap;
   /** There are no other nodes: every turn answers at once, and `send` has nobody to send to. */
   readonly isAlone: boolean;
   /**
@@ -91,14 +89,6 @@ interface Far {
   outgoing: OutgoingFrame[] | undefined;
 }
 
-/** Seats by room. */
-export interface SeatMap {
-  get(appId: AppId): LocalSeat | undefined;
-  set(appId: AppId, seat: LocalSeat): unknown;
-  delete(appId: AppId): unknown;
-  values(): Iterable<LocalSeat>;
-}
-
 /** What is told to a node, or straight to one of its seats. */
 export type Heard =
   | Message
@@ -139,15 +129,13 @@ const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(
 /** The engine's verbs about rooms, over any host, and the connections of this node. */
 export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "mailboxes"> {
   /** One seat of each room; its mate is the other side's. */
-  private readonly local: SeatMap;
+  private readonly local = new Map<AppId, LocalSeat>();
   private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
   private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
   private names = 0;
 
-  constructor(private readonly host: Host) {
-    this.local = host.seats;
-  }
+  constructor(private readonly host: Host) {}
 
   // ---- the engine's verbs ----
 

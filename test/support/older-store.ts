@@ -59,7 +59,6 @@ export class OlderStore {
   join(node: string): Connections {
     const connections = new Connections({
       node,
-      seats: new Map(),
       isAlone: false,
       turn: async (_, verb, holder, ...args) => {
         await undefined;

@@ -34,7 +34,6 @@ export function memoryEngine({
   const connections: Connections = new Connections({
     node: turns.node,
     isAlone: true,
-    seats: turns.seats,
     // The rules have the verb's types.
     turn: (appId, verb, holder, first?: unknown, second?: unknown) =>
       turns.take(appId, verb, holder, first, second) as never,

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { Asker, Heard, LocalSeat, SeatMap } from "../connections.ts";
+import type { Asker, Heard, LocalSeat } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
 import { isBare, run } from "../rules/rules.ts";
 import type {
@@ -31,8 +31,6 @@ export interface TurnsOptions {
 /** A room, and what is kept beside it. */
 export class Kept {
   room: Room | undefined;
-  /** One of those who sit in it. */
-  seat: LocalSeat | undefined;
   A: Beside | undefined;
   B: Beside | undefined;
   /** Whether it stands among the bare rooms, and among those in which something ends by itself. */
@@ -130,20 +128,6 @@ export class Turns implements Turn {
   sweep(): void {
     for (const appId of this.ending) this.take(appId, "nothing");
   }
-
-  /** Seats are kept with their rooms. */
-  readonly seats: SeatMap = {
-    get: (appId) => this.kept.get(appId)?.seat,
-    set: (appId, seat) => {
-      const at = this.kept.get(appId);
-      if (at) at.seat = seat;
-    },
-    delete: (appId) => {
-      const at = this.kept.get(appId);
-      if (at) at.seat = undefined;
-    },
-    values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
-  };
 
   /** Puts an empty room back that was saved; `fill` what is kept beside it. Not if its time is over. */
   restore(room: Room, fill: () => void): void {

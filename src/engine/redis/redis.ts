@@ -215,7 +215,6 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 
   const seats: Connections = new Connections({
     node,
-    seats: new Map(),
     isAlone: false,
     turn,
     send: (to, message) => void store.call("post", [to, JSON.stringify([message])]).catch(() => {}),
