@@ -1641,7 +1641,6 @@ function ____exports.take(turn, taker, how)
             return {outcome = "busy", token = place.seat.token}
         end
         turn:tell(side, place.seat, {kind = "replaced", why = why})
-        tellOther(turn, room, side, {kind = "left", token = place.seat.token})
     end
     if place.sid ~= sid then
         clearHold(turn, side, place, "stale")

@@ -47,7 +47,6 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
     const why = takeover(turn, place, place.seat, sid, how);
     if (why === undefined) return { outcome: "busy", token: place.seat.token };
     turn.tell(side, place.seat, { kind: "replaced", why });
-    tellOther(turn, room, side, { kind: "left", token: place.seat.token });
   }
   if (place.sid !== sid) clearHold(turn, side, place, "stale");
   const token = Math.max(room.tokens + 1, turn.fresh);
