@@ -71,6 +71,8 @@ export class Turns implements Turn {
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
+  /** The room's code, once it was asked for; false: it has none. */
+  private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
   private counter = 0;
@@ -97,6 +99,7 @@ export class Turns implements Turn {
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
+    this.knownCode = undefined;
     // What a verb told that threw is told to nobody.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
@@ -192,7 +195,8 @@ export class Turns implements Turn {
   }
 
   code(): RoomCode | undefined {
-    return this.options.codeOf(this.appId);
+    this.knownCode ??= this.options.codeOf(this.appId) ?? false;
+    return this.knownCode || undefined;
   }
 
   isAlive(): boolean {

@@ -29,6 +29,7 @@ export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
     minted: code !== undefined,
     redeemed: code !== undefined && code.state === "used",
     owner: code === undefined ? accounts : nobody,
+    emptyAt: undefined,
     A: newPlace(),
     B: newPlace(),
   };
@@ -42,6 +43,7 @@ function newPlace(): Place {
   return {
     seat: undefined,
     started: false,
+    vouched: undefined,
     lastToken: 0,
     sid: "",
     accounts: nobody,
