@@ -76,6 +76,7 @@ export class Turns implements Turn {
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
   private counter = 0;
+  private crowding = 0;
   private readonly bytesOf = new Map<string, number>();
   private readonly roomsOf = new Map<string, number>();
   /** Empty rooms without mail, in the order in which they were left. */
@@ -106,7 +107,14 @@ export class Turns implements Turn {
     at.room = this.room;
     this.register(appId, at, before !== undefined);
     if (this.told.length > 0) this.hearAll();
+    if (this.crowding > 0) this.giveWay();
     return answer;
+  }
+
+  private giveWay(): void {
+    const oldest = [...this.bare.keys().take(this.crowding)];
+    this.crowding = 0;
+    for (const appId of oldest) this.take(appId, "giveWay");
   }
 
   private hearAll(): void {
@@ -119,13 +127,6 @@ export class Turns implements Turn {
     }
     this.told = [];
     for (const message of told) this.options.hear(message);
-  }
-
-  /** Lets so many bare rooms give way, the oldest first. */
-  makeSpace(rooms: number): void {
-    for (const appId of [...this.bare].slice(0, rooms)) {
-      this.take(appId, "giveWay");
-    }
   }
 
   /** Forgets what is over. */
@@ -242,6 +243,10 @@ export class Turns implements Turn {
     const { at } = this;
     at[side] ??= new Beside();
     return at[side];
+  }
+
+  makeSpace(rooms: number): void {
+    this.crowding = rooms;
   }
 
   tell(side: Side, { token }: Occupant, event: SeatEvent): void {

@@ -3,7 +3,7 @@ import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
-import { type Asked, leaseOf, post, runTurn, seatsOf, type TurnReply } from "./turn.ts";
+import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
@@ -170,21 +170,6 @@ function sweep(read: string, bytes: number): Swept {
   return { sizes, recentMisses: recentMissesNow(), due };
 }
 
-export interface Spaced {
-  readonly turns: readonly TurnReply[];
-}
-
-/** So many rooms give way, those first that have stood empty the longest. */
-function makeSpace(count: number, isFull: boolean): Spaced {
-  const turns: TurnReply[] = [];
-  for (const appId of call<AppId[]>("ZRANGE", keyOf("bare"), 0, count - 1)) {
-    if (appId === ("" as AppId)) break;
-    const turn = runTurn(appId, { verb: "giveWay", args: [], fresh: 0 }, isFull);
-    if (turn !== undefined) turns.push(turn);
-  }
-  return { turns };
-}
-
 /** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
 const calls = {
   turn: (isFull: boolean, appId: string, call: string) =>
@@ -197,7 +182,6 @@ const calls = {
   renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
     renew(read, numberAt(bytes), cursor, numberAt(fresh)),
   leave,
-  space: (isFull: boolean, count: string) => makeSpace(numberAt(count), isFull),
   sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
 export type CallKind = keyof typeof calls;
