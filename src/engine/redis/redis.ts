@@ -105,7 +105,10 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   });
   const settings =
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
-  /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
+  /**
+   * Rooms of calls without an answer: what those told this node is lost, if they were carried out. And those
+   * that a full Redis could not be asked about.
+   */
   const doubtful = new Set<AppId>();
   /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
   const owed = new Set<Asker>();
@@ -126,7 +129,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     try {
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
-      if (!(error instanceof EngineFull)) doubtful.add(appId);
+      if (!(error instanceof EngineFull) || verb === "check") doubtful.add(appId);
       if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }

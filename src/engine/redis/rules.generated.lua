@@ -2751,11 +2751,10 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local isBefore, msOf, seqOf, sortedSets
+local streamBytes, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -2764,9 +2763,6 @@ local runClaim = ____codes_2Ets.runClaim
 local runGuess = ____codes_2Ets.runGuess
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
-local format = ____lua_2Ets.format
-local match = ____lua_2Ets.match
-local number = ____lua_2Ets.number
 local pack = ____lua_2Ets.pack
 local parse = ____lua_2Ets.parse
 local ____present_2Ets = require("src.engine.redis.inside.present")
@@ -2781,18 +2777,51 @@ local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
 local seatsOf = ____turn_2Ets.seatsOf
-function isBefore(one, other)
-    local ms, otherMs = msOf(one), msOf(other)
-    return ms < otherMs or ms == otherMs and seqOf(one) < seqOf(other)
+function streamBytes()
+    local streams = call(
+        "HGETALL",
+        keyOf("streams")
+    )
+    local sum = 0
+    do
+        local i = 0
+        while i < #streams do
+            do
+                local __continue42
+                repeat
+                    local node = streams[i + 1]
+                    if node == "" then
+                        __continue42 = true
+                        break
+                    end
+                    if call(
+                        "EXISTS",
+                        keyOf("node:" .. node)
+                    ) == 1 then
+                        sum = sum + math.max(
+                            0,
+                            numberAt(streams[i + 1 + 1])
+                        )
+                    else
+                        call(
+                            "HDEL",
+                            keyOf("streams"),
+                            node
+                        )
+                    end
+                    __continue42 = true
+                until true
+                if not __continue42 then
+                    break
+                end
+            end
+            i = i + 2
+        end
+    end
+    return sum
 end
-function msOf(id)
-    return number(match(id, "^%d+")) or 0
-end
-function seqOf(id)
-    return number(match(id, "%d+$")) or 0
-end
---- This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet.
-local function ownStream(read)
+--- The last id of this node's stream, and whether it was there already.
+local function ownStream()
     local stream = keyOf("node:" .. present.node)
     if call("EXISTS", stream) == 0 then
         call(
@@ -2801,27 +2830,24 @@ local function ownStream(read)
             present.node,
             0
         )
-        local id = read == "" and "*" or read
         return {
             last = call(
                 "XADD",
                 stream,
                 "MAXLEN",
                 0,
-                id,
+                "*",
                 "m",
                 ""
             ),
-            isMoved = true
+            isNew = true
         }
     end
     local facts = call("XINFO", "STREAM", stream)
-    local last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1]
-    if read == "" or not isBefore(last, read) then
-        return {last = last, isMoved = false}
-    end
-    call("XSETID", stream, read)
-    return {last = read, isMoved = true}
+    return {
+        last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1],
+        isNew = false
+    }
 end
 --- Forgets what the node has read: entries up to `read`, with so many bytes.
 local function trim(read, bytes)
@@ -2829,16 +2855,8 @@ local function trim(read, bytes)
         return
     end
     local stream = keyOf("node:" .. present.node)
-    call(
-        "XTRIM",
-        stream,
-        "MINID",
-        format(
-            "%.0f-%.0f",
-            msOf(read),
-            seqOf(read) + 1
-        )
-    )
+    call("XTRIM", stream, "MINID", read)
+    call("XDEL", stream, read)
     if call("XLEN", stream) == 0 then
         call(
             "HSET",
@@ -3038,9 +3056,9 @@ local function renew(read, bytes, cursor, fresh)
         real + common.leaseMs,
         node
     )
-    local ____ownStream_result_4 = ownStream(read)
+    local ____ownStream_result_4 = ownStream()
     local last = ____ownStream_result_4.last
-    local isMoved = ____ownStream_result_4.isMoved
+    local isNew = ____ownStream_result_4.isNew
     trim(read, bytes)
     local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
@@ -3057,10 +3075,10 @@ local function renew(read, bytes, cursor, fresh)
     local seats = {}
     for ____, appId in ipairs(rooms) do
         do
-            local __continue33
+            local __continue29
             repeat
                 if appId == "" then
-                    __continue33 = true
+                    __continue29 = true
                     break
                 end
                 for ____, part in ipairs(partsOfRooms) do
@@ -3073,21 +3091,23 @@ local function renew(read, bytes, cursor, fresh)
                 for ____, seat in ipairs(seatsOf(appId, node)) do
                     seats[#seats + 1] = seat
                 end
-                __continue33 = true
+                __continue29 = true
             until true
-            if not __continue33 then
+            if not __continue29 then
                 break
             end
         end
     end
     keepShared()
-    local wentOn = wasAlive and not isMoved
-    local known = {
+    local wentOn = wasAlive and not isNew
+    return {
+        last = last,
+        wentOn = wentOn,
+        cursor = next,
         fresh = highest(fresh),
         seats = seats,
         gone = roomsOfTheGone()
     }
-    return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
@@ -3107,17 +3127,7 @@ local function sweep(read, bytes)
             i = i + 2
         end
     end
-    local streamBytes = 0
-    for ____, bytes in ipairs(call(
-        "HVALS",
-        keyOf("streams")
-    )) do
-        streamBytes = streamBytes + math.max(
-            0,
-            numberAt(bytes)
-        )
-    end
-    sizes.streamBytes = streamBytes
+    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),
