@@ -1,11 +1,10 @@
 import { networkInterfaces } from "node:os";
 import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
-import { messageOf, StartError } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
-import { lanAddresses } from "../base/network.ts";
-import { version } from "../base/version.ts";
-import { type Config, type Env, problemList, readConfig } from "../config/config.ts";
+import { isAnyAddress, lanAddresses } from "../base/network.ts";
+import { type Config, type Env, requireConfig } from "../config/config.ts";
 import type { SelfSigned } from "../server/self-signed.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
@@ -31,14 +30,8 @@ export const serve: Command = {
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const reading = readConfig(env, args);
-    if ("problems" in reading) {
-      const heading = "The server cannot start with these settings:";
-      process.stderr.write(problemList(heading, reading.problems));
-      return 1;
-    }
-    const { config } = reading;
-    const warnings = [...reading.warnings, fewOpenFiles() ?? []].flat();
+    const { config, warnings: ofSettings } = requireConfig(env, args);
+    const warnings = [...ofSettings, fewOpenFiles() ?? []].flat();
     const isTerminal = process.stdout.isTTY === true;
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
     const output = logOutput(process.stdout, systemClock);
@@ -55,10 +48,14 @@ export const serve: Command = {
     const stopped = stopSignal();
     const unwanted = new AbortController();
     void stopped.then(() => unwanted.abort());
-    const running = await startOrExplain(config, env, { log, node, unwanted: unwanted.signal });
-    if (running === undefined) {
+    let running: Running;
+    try {
+      running = await start(config, env, { log, node, unwanted: unwanted.signal });
+    } catch (error) {
       await output.flush(flushMs);
-      return unwanted.signal.aborted ? 0 : 1;
+      if (!unwanted.signal.aborted) throw error;
+      process.stderr.write(`${messageOf(error)}\n`);
+      return 0;
     }
     // The executable starts with a higher threshold: code that runs once is not worth compiling. A
     // second later, or the first answer would wait for the compiler.
@@ -69,7 +66,11 @@ export const serve: Command = {
       const isAsked = isTerminal || config.port === 0;
       announce(config, running, isAsked ? logAt("info") : log);
     }
-    if (config.open && config.demo) void openPage(config, running.url, log);
+    if (config.open && config.demo) {
+      const host = isAnyAddress(config.host) ? "localhost" : config.host;
+      const { url, port } = running;
+      void openPage(`${pageUrl(host, { protocol: url.protocol, port, config })}/`, log);
+    }
 
     process.on("SIGHUP", () => void running.reloadTls());
     log.info("stopping", { signal: await stopped });
@@ -95,13 +96,12 @@ type Running = RunningServer & { readonly fingerprint?: string | undefined };
 
 async function greeting(
   config: Config,
-  { port, url, fingerprint }: Running,
+  { port, url: { protocol }, fingerprint }: Running,
   warnings: readonly string[],
   env: Env,
 ): Promise<string> {
   const addresses = lanAddresses(config.host, networkInterfaces());
-  const { protocol } = url;
-  const facts = { version, protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
+  const facts = { protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
   const [lan] = addresses;
   // Without colours a terminal's own may be the wrong way round.
   const hasQr = config.demo && lan !== undefined && !env["NO_COLOR"];
@@ -114,29 +114,19 @@ function announce({ host, basePath }: Config, { url, port, fingerprint }: Runnin
   log.info("listening", { url: new URL(`${basePath}/`, url).href, host, port, fingerprint });
 }
 
-/** Undefined when the server cannot start and the operator was shown why. */
-async function startOrExplain(
-  config: Config,
-  env: Env,
-  options: ServerOptions,
-): Promise<Running | undefined> {
+/** Throws a `StartError` if the server cannot start and the operator can fix it. */
+async function start(config: Config, env: Env, options: ServerOptions): Promise<Running> {
   const { tlsSelfSigned, portFile } = config;
+  const own = tlsSelfSigned ? await ownCertificate(config, env, options.log) : undefined;
+  const { fingerprint, ...files }: Partial<SelfSigned> = own ?? {};
+  const server = await startServer({ ...config, ...files }, options);
   try {
-    const own = tlsSelfSigned ? await ownCertificate(config, env, options.log) : undefined;
-    const { fingerprint, ...files }: Partial<SelfSigned> = own ?? {};
-    const server = await startServer({ ...config, ...files }, options);
-    try {
-      if (portFile !== "") await writePortFile(portFile, server.port);
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
-    return { ...server, fingerprint };
+    if (portFile !== "") await writePortFile(portFile, server.port);
   } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return undefined;
+    await server.stop();
+    throw error;
   }
+  return { ...server, fingerprint };
 }
 
 /** A self-signed certificate; renewed before it expires and when the machine's addresses change. */

@@ -1,4 +1,5 @@
-import { editDistance } from "../base/nearest.ts";
+import { StartError } from "../base/errors.ts";
+import { nearest } from "../base/nearest.ts";
 import { readFlags } from "./flags.ts";
 import { applyRules, type Draft, problemLine } from "./rules.ts";
 import { type Config, type Setting, settings, withoutEffect } from "./settings.ts";
@@ -68,6 +69,14 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
   return { config: Object.freeze(draft.values) as Config, warnings, sources };
 }
 
+/** As `readConfig`. Throws a `StartError` with a line for each problem. */
+export function requireConfig(env: Env, args: readonly string[]) {
+  const reading = readConfig(env, args);
+  if ("config" in reading) return reading;
+  const lines = reading.problems.map((problem) => `\n  ${problem}`);
+  throw new StartError(`The server cannot start with these settings:${lines.join("")}`);
+}
+
 /** A value that the operator gave, and the name by which it was given. */
 interface Given {
   readonly name: string;
@@ -99,7 +108,7 @@ const withoutQuotes =
   "without the quotes around it; a list in a Compose file (- NAME=value) and docker's --env-file " +
   "make them a part of the value";
 
-/** No value needs quotes, and around a secret or a path they would be found much later. */
+/** No value needs quotes. Around a secret or a path they would be noticed much later. */
 function isQuoted(text: string): boolean {
   return /^(?:".*"|'.*'|`.*`|\u201c.*\u201d|\u2018.*\u2019)$/s.test(text);
 }
@@ -110,24 +119,14 @@ const knownNames = new Set([
 ]);
 
 /**
- * Variables that are not settings but nearly: by one change, two in names of eight letters and
- * more. The first letter has to agree, and three letters are too few to tell.
+ * Warns of variables that are probably misspelt settings: the first letter agrees, and one change, or
+ * two in names of eight letters and more, makes a setting of it. Names of three letters are too short.
  */
 function mistyped(env: Env): string[] {
   return Object.entries(env).flatMap(([name, value = ""]) => {
     if (value === "" || name.length < 4 || knownNames.has(name)) return [];
-    const reach = name.length < 8 ? 1 : 2;
-    const meant = [...knownNames].find(
-      (candidate) =>
-        candidate[0] === name[0] &&
-        Math.abs(candidate.length - name.length) <= reach &&
-        editDistance(name, candidate) <= reach,
-    );
+    const candidates = [...knownNames].filter((candidate) => candidate[0] === name[0]);
+    const meant = nearest(name, candidates, name.length < 8 ? 1 : 2);
     return meant ? `${name} is not a setting and is ignored. Did you mean ${meant}?` : [];
   });
-}
-
-/** The problems under a heading, for a person to read, the last line break included. */
-export function problemList(heading: string, problems: readonly string[]): string {
-  return `${heading}\n${problems.map((problem) => `  ${problem}\n`).join("")}`;
 }
