@@ -11,7 +11,7 @@ import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts
 import { banner, pageUrl } from "./banner.ts";
 import type { Command } from "./commands.ts";
 import { cacheFolder, openPage, ownNames, qrLines, removePortFile, writePortFile } from "./desk.ts";
-import { logOutput } from "./log-output.ts";
+import { LogOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
@@ -34,7 +34,7 @@ export const serve: Command = {
     const warnings = [...ofSettings, fewOpenFiles() ?? []].flat();
     const isTerminal = process.stdout.isTTY === true;
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
-    const output = logOutput(process.stdout, systemClock);
+    const output = new LogOutput(process.stdout, systemClock);
     const node = config.redisUrl === "" ? undefined : newNodeId();
     const logAt = (level: Config["logLevel"]) =>
       createLog({ node, level, write: output.write, now: systemClock.now, render });
@@ -81,10 +81,10 @@ export const serve: Command = {
   },
 };
 
-function reportLost(output: ReturnType<typeof logOutput>, log: Log): void {
+function reportLost(output: LogOutput, log: Log): void {
   let reported = 0;
   systemClock.every(reportLostEveryMs, () => {
-    const lost = output.lost();
+    const { lost } = output;
     // This line may be lost as well, and is counted in the next report then.
     if (lost > reported) log.warn("log lines lost", { lines: lost - reported, sinceStart: lost });
     reported = lost;
