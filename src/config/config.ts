@@ -1,6 +1,6 @@
 import { StartError } from "../base/errors.ts";
 import { nearest } from "../base/nearest.ts";
-import { readFlags } from "./flags.ts";
+import { type Given, readFlags } from "./flags.ts";
 import { applyRules, type Draft, problemLine } from "./rules.ts";
 import { type Config, type Setting, settings, withoutEffect } from "./settings.ts";
 
@@ -35,38 +35,37 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
   const flags = readFlags(args);
   const problems = [...flags.problems];
   const warnings: string[] = [];
-  const draft = { values: {} as Record<string, unknown>, given: new Set<keyof Config>() };
+  const values: Draft["values"] = {};
+  const given = new Set<keyof Config>();
   const sources = new Map<string, string>();
-  const valuesOf = (variable: string, aliases: readonly string[] = []): Given[] => {
-    const given = flags.given.get(variable);
-    if (given) return [{ name: given.flag, text: given.text, source: `flag ${given.flag}` }];
+  const givenFor = (variable: string, aliases: readonly string[] = []): Given[] => {
+    const flag = flags.given.get(variable);
+    if (flag) return [flag];
     return [variable, ...aliases]
       .map((name) => ({ name, text: env[name]?.trim() ?? "", source: `environment ${name}` }))
       .filter(({ text }) => text !== "");
   };
 
   for (const setting of settings) {
-    const values = valuesOf(setting.variable, setting.aliases);
-    sources.set(setting.variable, values[0]?.source ?? "default");
-    if (values[0] !== undefined && values[0].text !== "") draft.given.add(setting.key);
-    const { value, faults } = read(setting, values);
-    draft.values[setting.key] = value;
+    const all = givenFor(setting.variable, setting.aliases);
+    const [first] = all;
+    sources.set(setting.variable, first?.source ?? "default");
+    if (first !== undefined && first.text !== "") given.add(setting.key);
+    const { value, faults } = read(setting, all);
+    Object.assign(values, { [setting.key]: value });
     problems.push(...faults);
   }
-  for (const finding of applyRules(draft as Draft)) {
-    if ("problem" in finding) problems.push(finding.problem);
-    else warnings.push(finding.warning);
-  }
+  applyRules({ values, given, problems, warnings });
   if (problems.length > 0) return { problems };
 
   const idle = withoutEffect.flatMap(({ variables, why }) =>
-    variables.flatMap((variable) => valuesOf(variable).map(({ name }) => `${name} (${why})`)),
+    variables.flatMap((variable) => givenFor(variable).map(({ name }) => `${name} (${why})`)),
   );
   warnings.push(...mistyped(env));
   if (idle.length > 0) {
     warnings.push(`These settings have no effect and can be removed: ${idle.join(", ")}.`);
   }
-  return { config: Object.freeze(draft.values) as Config, warnings, sources };
+  return { config: Object.freeze(values) as Config, warnings, sources };
 }
 
 /** As `readConfig`. Throws a `StartError` with a line for each problem. */
@@ -75,14 +74,6 @@ export function requireConfig(env: Env, args: readonly string[]) {
   if ("config" in reading) return reading;
   const lines = reading.problems.map((problem) => `\n  ${problem}`);
   throw new StartError(`The server cannot start with these settings:${lines.join("")}`);
-}
-
-/** A value that the operator gave, and the name by which it was given. */
-interface Given {
-  readonly name: string;
-  readonly source: string;
-  /** Empty only from a flag. */
-  readonly text: string;
 }
 
 /** The setting's value, undefined if it is wrong, from the first of those that were given. */
