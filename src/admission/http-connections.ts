@@ -3,8 +3,16 @@ import { socketLedger } from "./socket-limits.ts";
 
 /** How late the runtime may close an idle connection: it looks every 4 s. */
 const closesLateMs = 4_000;
+/** How often the idle ones are forgotten, ms. */
+const forgetEveryMs = 1_000;
 /** Connections that are remembered, of 200 bytes each; what comes after that is not kept. */
 const maxKept = 100_000;
+
+interface Kept {
+  readonly accounts: readonly Account[];
+  /** It counts until then; monotonic, ms. */
+  until: number;
+}
 
 /**
  * The HTTP connections that are kept open between requests. The runtime shows a connection with each
@@ -30,8 +38,9 @@ export function httpConnections({
   readonly monotonicMs: () => number;
 }) {
   const ledger = socketLedger(max, perClient);
-  /** By peer address and port; the one that has been idle for longest is first. */
-  const kept = new Map<string, { readonly accounts: readonly Account[]; readonly until: number }>();
+  /** By peer address and port. */
+  const kept = new Map<string, Kept>();
+  let forgetAt = 0;
   let refused = 0;
 
   function ended(connection: string): void {
@@ -42,26 +51,31 @@ export function httpConnections({
   }
 
   function forgetIdle(now: number): void {
-    for (const [connection, { until }] of kept) {
-      if (until > now) return;
-      ended(connection);
-    }
+    forgetAt = now + forgetEveryMs;
+    for (const [connection, { until }] of kept) if (until <= now) ended(connection);
   }
 
   return {
     /** Whether the connection may be kept after this request. It counts only if it may. */
     mayKeep(connection: string, accounts: readonly Account[]): boolean {
-      const now = monotonicMs();
-      forgetIdle(now);
-      ended(connection);
       if (idleMs === 0) return false;
+      const now = monotonicMs();
+      if (now >= forgetAt) forgetIdle(now);
+      const until = now + idleMs + closesLateMs;
+      const known = kept.get(connection);
+      const isOfSame = known !== undefined && known.accounts[0]?.key === accounts[0]?.key;
+      if (isOfSame && kept.size + openSockets() <= max) {
+        known.until = until;
+        return true;
+      }
+      ended(connection);
       const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
       if (isFull || ledger.bound(accounts, 1) !== undefined) {
         refused++;
         return false;
       }
       ledger.add(accounts, 1);
-      kept.set(connection, { accounts, until: now + idleMs + closesLateMs });
+      kept.set(connection, { accounts, until });
       return true;
     },
     /** It has become a socket, or ends with its answer. */

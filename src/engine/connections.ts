@@ -421,10 +421,15 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     // With other nodes the taker has its answer a few promises later.
     if (this.host.isAlone) this.open(seat);
     else this.host.after(0, () => this.open(seat));
-    const outcome = "taken";
-    const isTwo = peer !== undefined;
     const taken: Taken = {
-      ...{ outcome, seat, peer: isTwo, firstPair, held, started, lastSeq, mailWaits },
+      outcome: "taken",
+      seat,
+      peer: peer !== undefined,
+      firstPair,
+      held,
+      started,
+      lastSeq,
+      mailWaits,
     };
     if (answer.crowds === 0) return taken;
     return andThen(

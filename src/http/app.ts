@@ -24,13 +24,14 @@ export interface AppOptions
 
 /** What Hono hands to every handler as its `env`. */
 export interface HttpEnv {
-  Bindings: { readonly client: Client };
+  Bindings: { readonly client: Client; readonly path: string };
 }
 
 interface App {
-  /** The path of the request if there is a route for it. Routes have no parameters. */
-  routeOf(request: Request): string | undefined;
-  fetch(request: Request, client: Client): MaybePromise<Response>;
+  /** Whether there is a route for this path. Routes have no parameters. */
+  isRoute(path: string): boolean;
+  /** `path`: that of the request, as `pathOf` has it. */
+  fetch(request: Request, client: Client, path: string): MaybePromise<Response>;
 }
 
 /**
@@ -45,7 +46,7 @@ export function createApp(options: AppOptions): App {
   const { basePath, onError, tally } = options;
   const { rendezvous, ice, connectionLog, ready, warning } = options;
   const services: Services = { rendezvous, ice, connectionLog, ready, warning, refuse };
-  const app = new Hono<HttpEnv>({ getPath: pathOf });
+  const app = new Hono<HttpEnv>({ getPath: (_, asked) => asked?.env?.path ?? "" });
   for (const call of calls) {
     // A proxy that publishes the base path does not publish the probes with it.
     const path = call.isProbe ? call.path : basePath + call.path;
@@ -63,17 +64,15 @@ export function createApp(options: AppOptions): App {
     return problem("internal");
   });
 
-  const handle = (request: Request, client: Client) => app.fetch(request, { client });
+  const handle = (request: Request, client: Client, path: string) =>
+    app.fetch(request, { client, path });
   const limited = guard(options, handle);
   const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, handle);
   return {
-    routeOf(request) {
-      const path = pathOf(request);
-      return routes.has(path) ? path : undefined;
-    },
-    fetch: (request, client) =>
-      (probePaths.has(pathOf(request)) ? unlimited : limited)(request, client, undefined),
+    isRoute: (path) => routes.has(path),
+    fetch: (request, client, path) =>
+      (probePaths.has(path) ? unlimited : limited)(request, client, path),
   };
 
   async function carryOut(call: Call, req: HonoRequest, client: Client): Promise<Response> {

@@ -104,7 +104,12 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
       switch (claim.outcome) {
         case "claimed":
           tally.codesMinted++;
-          return { ...claim, outcome: "minted", appId: entry.appId };
+          return {
+            outcome: "minted",
+            code: claim.code,
+            appId: entry.appId,
+            expiresAt: claim.expiresAt,
+          };
         case "client_full":
           return claim;
         case "crowded":

@@ -48,8 +48,8 @@ const badHost =
 export function requestHandler(
   { config, tally, clientOf, connections, requests, connectionLog, limited }: Shared,
   app: {
-    routeOf(request: Request): string | undefined;
-    fetch(request: Request, client: Client): MaybePromise<Response>;
+    isRoute(path: string): boolean;
+    fetch(request: Request, client: Client, path: string): MaybePromise<Response>;
   },
   upgrade: Upgrade,
 ) {
@@ -57,17 +57,20 @@ export function requestHandler(
   const wsPaths = new Set([`${config.basePath}/ws`, `${config.basePath}/ws/`]);
 
   function route(request: Request, server: Server<PeerSocket>): MaybePromise<Response | undefined> {
-    const isUpgrade = wsPaths.has(pathOf(request));
+    const path = pathOf(request);
+    const isUpgrade = wsPaths.has(path);
     const peer = server.requestIP(request);
     const client = clientOf(peer?.address ?? "", request);
     const connection = `${peer?.address} ${peer?.port}`;
     // A request counts before its body is read. An upgrade does not: sockets are counted elsewhere.
     const kept = isUpgrade ? undefined : connections.mayKeep(connection, client.accounts);
-    const respond = isUpgrade ? upgrade : app.fetch;
-    const answer = hasValidHost(request.headers) ? respond(request, client, server) : refuseHost();
+    const respond = () =>
+      isUpgrade ? upgrade(request, client, server) : app.fetch(request, client, path);
+    const answer = hasValidHost(request.headers) ? respond() : refuseHost();
     return andThen(answer, (response) => {
       if (response !== undefined && response.status >= 400) {
-        logRefusal(request, response, client, isUpgrade ? pathOf(request) : app.routeOf(request));
+        const route = isUpgrade || app.isRoute(path) ? path : undefined;
+        logRefusal(request, response, client, route);
       }
       const isKept =
         response !== undefined &&

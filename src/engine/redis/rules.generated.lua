@@ -42,19 +42,6 @@ local function __TS__ArrayFind(self, predicate, thisArg)
     return nil
 end
 
-local function __TS__ObjectAssign(target, ...)
-    local sources = {...}
-    for i = 1, #sources do
-        local source = sources[i]
-        if type(source) == "table" then
-            for key in pairs(source) do
-                target[key] = source[key]
-            end
-        end
-    end
-    return target
-end
-
 local function __TS__ArrayPush(self, ...)
     local items = {...}
     local len = #self
@@ -92,6 +79,19 @@ local function __TS__ArrayFilter(self, callbackfn, thisArg)
         end
     end
     return result
+end
+
+local function __TS__ObjectAssign(target, ...)
+    local sources = {...}
+    for i = 1, #sources do
+        local source = sources[i]
+        if type(source) == "table" then
+            for key in pairs(source) do
+                target[key] = source[key]
+            end
+        end
+    end
+    return target
 end
 
 local function __TS__Class(self)
@@ -373,11 +373,11 @@ end
 return {
   __TS__ObjectKeys = __TS__ObjectKeys,
   __TS__ArrayFind = __TS__ArrayFind,
-  __TS__ObjectAssign = __TS__ObjectAssign,
   __TS__ArrayPush = __TS__ArrayPush,
   __TS__ArrayFindIndex = __TS__ArrayFindIndex,
   __TS__ArrayMap = __TS__ArrayMap,
   __TS__ArrayFilter = __TS__ArrayFilter,
+  __TS__ObjectAssign = __TS__ObjectAssign,
   __TS__Class = __TS__Class,
   __TS__New = __TS__New,
   __TS__Delete = __TS__Delete,
@@ -461,7 +461,6 @@ return ____exports
 ["src.engine.rules.codes"] = function(...) 
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayFind = ____lualib.__TS__ArrayFind
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
 local missesAt, digitsOf, missed, inThisWindow, countMisses, newGuesser, countMiss
 local ____account_2Ets = require("src.base.account")
@@ -612,20 +611,16 @@ function ____exports.claim(turn, candidates, entry, limits)
                 local restMs = ____entry_1.restMs
                 local ttlMs = ____entry_1.ttlMs
                 local expiresAt = now + ttlMs
-                turn:claimed(__TS__ObjectAssign(
-                    {
-                        code = code,
-                        appId = appId,
-                        accounts = accounts,
-                        restMs = restMs,
-                        expiresAt = expiresAt
-                    },
-                    {
-                        withdrawAt = missesAt(turn, code) + allowance.misses,
-                        isUsed = false,
-                        freeAt = expiresAt + restMs
-                    }
-                ))
+                turn:claimed({
+                    code = code,
+                    appId = appId,
+                    accounts = accounts,
+                    restMs = restMs,
+                    expiresAt = expiresAt,
+                    withdrawAt = missesAt(turn, code) + allowance.misses,
+                    isUsed = false,
+                    freeAt = expiresAt + restMs
+                })
                 return {outcome = "claimed", code = code, expiresAt = expiresAt}
             until true
             if not __continue9 then

@@ -104,7 +104,11 @@ export function claim(
     const { appId, accounts, restMs, ttlMs } = entry;
     const expiresAt = now + ttlMs;
     turn.claimed({
-      ...{ code, appId, accounts, restMs, expiresAt },
+      code,
+      appId,
+      accounts,
+      restMs,
+      expiresAt,
       withdrawAt: missesAt(turn, code) + allowance.misses,
       isUsed: false,
       freeAt: expiresAt + restMs,
