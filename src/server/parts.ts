@@ -29,13 +29,17 @@ import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 import { limitLog, maxReported, requestHandler } from "./requests.ts";
 
-/** What a server is made of before anything is put together. */
-export interface Core {
+/** What a server has before its engine. */
+export interface Base {
   readonly config: Config;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
   readonly tally: Tally;
+}
+
+/** What a server is made of before its parts are put together. */
+export interface Core extends Base {
   readonly engine: Engine;
   /** Which of several nodes this is; undefined for a server alone. */
   readonly node: string | undefined;
