@@ -2,21 +2,15 @@ import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import type { Config } from "../config/config.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 
-export interface IceOptions {
+export interface IceOptions
+  extends Pick<Config, "iceServers" | "turnUrls" | "turnSecrets" | "turnTtlMs" | "turnRooms"> {
   readonly rooms: Pick<Rooms, "allowsIce">;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** As the operator lists them. */
-  readonly iceServers: readonly IceServer[];
-  /** TURN servers for which this server makes credentials. */
-  readonly turnUrls: readonly string[];
-  /** The first one signs. At least one if `turnUrls` is not empty. */
-  readonly turnSecrets: readonly string[];
-  readonly turnTtlMs: number;
-  readonly turnRooms: "redeemed" | "any";
   /** How many grants one client may have. */
   readonly limiter: RateLimiter;
   /** How many of them for one side of a room. */

@@ -153,17 +153,7 @@ function share(core: Core) {
       limiter: limiters.ice,
       sideLimiter: limiters.ice_side,
     }),
-    rendezvous: rendezvous({
-      codes: engine.codes,
-      random: core.random,
-      tally: core.tally,
-      roomTtlMs: config.roomTtlMs,
-      minDigits: config.codeDigits,
-      maxDigits: config.codeDigitsMax,
-      maxPerClient: config.codesPerClient,
-      maxCodes: config.maxCodes,
-      redeemFailures: config.redeemFailures,
-    }),
+    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes }),
   };
 }
 
