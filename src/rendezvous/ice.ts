@@ -79,7 +79,7 @@ export function iceSource(options: IceOptions): IceSource {
 
   function granted(appId: AppId, side: Side): IceAnswer {
     if (secret === undefined) return { outcome: "granted", iceServers, expiresAt: undefined };
-    const made = turnCredentials(secret, { appId, side, now: now(), ttlMs: turnTtlMs });
+    const made = turnCredentials(secret, appId, side, now() + turnTtlMs);
     const { username, credential, expiresAt } = made;
     const turn = { urls: turnUrls, username, credential };
     return { outcome: "granted", iceServers: [...iceServers, turn], expiresAt };
@@ -98,20 +98,12 @@ export function iceSource(options: IceOptions): IceSource {
 
 /**
  * Credentials that a TURN server checks with only the secret that it shares with this server
- * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, a whole
- * second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
+ * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, which
+ * is `until` rounded up to a second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
  * in the TURN server's log which allocations belong to the same side of a room, but not which room.
  */
-export function turnCredentials(
-  secret: string,
-  {
-    appId,
-    side,
-    now,
-    ttlMs,
-  }: { readonly appId: AppId; readonly side: Side; readonly now: number; readonly ttlMs: number },
-) {
-  const expirySeconds = Math.ceil((now + ttlMs) / 1000);
+export function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
+  const expirySeconds = Math.ceil(until / 1000);
   // 128 bits in hex, which has no colon: colons separate the parts of a username.
   const hash = new Bun.CryptoHasher("sha256").update(`${appId}/${side}`).digest("hex").slice(0, 32);
   const username = `${expirySeconds}:${hash}`;
