@@ -16,22 +16,23 @@ export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
 export const tib = 1_024 * gib;
 
-/**
- * A format from a function that answers undefined for text it cannot take. `hint` adds to the problem
- * what is wrong with such text: it must not repeat the text, which may be a secret.
- */
+/** What is wrong with a text, beside what is allowed. It must not repeat the text, which may be a secret. */
+export class Fault {
+  constructor(readonly hint: string) {}
+}
+
+/** A format from a function that answers undefined, or a fault, for text it cannot take. */
 export function format<T>(
   allowed: string,
-  read: (text: string) => T | undefined,
-  hint?: (text: string) => string | undefined,
+  read: (text: string) => T | Fault | undefined,
 ): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
-      if (value !== undefined) return Object.freeze(value) as T;
-      const message = [allowed, hint?.(text) ?? []].flat().join("; ");
-      context.issues.push({ code: "custom", message, input: "" });
+      if (value !== undefined && !(value instanceof Fault)) return Object.freeze(value) as T;
+      const hint = value instanceof Fault ? `; ${value.hint}` : "";
+      context.issues.push({ code: "custom", message: allowed + hint, input: "" });
       return z.NEVER;
     })
     .describe(allowed);
@@ -83,9 +84,9 @@ export function duration(min: string, max: string): Format<number> {
     `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`,
     (text) => {
       const ms = parseDuration(text) ?? Number.NaN;
-      return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
+      if (ms >= lowest && ms <= highest) return Math.ceil(ms);
+      return /^\d+$/.test(text) ? new Fault(`with its unit: ${text}s, ${text}m`) : undefined;
     },
-    (text) => (/^\d+$/.test(text) ? `with its unit: ${text}s, ${text}m` : undefined),
   );
 }
 
@@ -166,8 +167,10 @@ export const basePath: Format<string> = format(
 /** A bearer token (RFC 6750 section 2.1), or empty. */
 export const token: Format<string> = format(
   "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
-  (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
-  (text) => `character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`,
+  (text) => {
+    if (/^(?:[\w.~+/-]+=*)?$/.test(text)) return text;
+    return new Fault(`character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`);
+  },
 );
 
 // ---- Web origins and host names ----
@@ -180,11 +183,11 @@ export const origins: Format<readonly string[]> = format(
   "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
     "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// " +
     "for pages opened from a file, or * for all",
-  (text) => listOf(text, parseOriginEntry),
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
+    if (wrong.length === 0) return listOf(text, parseOriginEntry);
     const hints = wrong.map((entry) => JSON.stringify(entry) + hintAbout(entry.toLowerCase()));
-    return wrong.length === 0 ? undefined : `wrong: ${hints.join(", ")}`;
+    return new Fault(`wrong: ${hints.join(", ")}`);
   },
 );
 
@@ -256,20 +259,19 @@ function parseHost(text: string): string | undefined {
 export const redisUrl: Format<string> = format(
   "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
     "password written as %40",
-  (text) => (text === "" || redisUrlFault(text) === undefined ? text : undefined),
-  redisUrlFault,
+  (text) => {
+    if (text === "") return text;
+    if (!/^rediss?:\/\//.test(text))
+      return new Fault("it does not begin with redis:// or rediss://");
+    const url = URL.parse(text);
+    if (url === null || url.hostname === "") {
+      return new Fault("there is no host, or a character of the password must be written as %40");
+    }
+    if (url.search !== "" || url.hash !== "") return new Fault("nothing may follow ? or #");
+    if (/^(\/\d{0,5})?$/.test(url.pathname)) return text;
+    return new Fault("what follows the port is not a database number");
+  },
 );
-
-function redisUrlFault(text: string): string | undefined {
-  if (!/^rediss?:\/\//.test(text)) return "it does not begin with redis:// or rediss://";
-  const url = URL.parse(text);
-  if (url === null || url.hostname === "") {
-    return "it names no host, or a password has a character that must be written as %40";
-  }
-  if (url.search !== "" || url.hash !== "") return "what follows ? or # is not understood";
-  if (/^(\/\d{0,5})?$/.test(url.pathname)) return undefined;
-  return "what follows the port is not a database number";
-}
 
 /** `host:port` of each; the port is 26379 unless one is given. */
 export const redisHosts: Format<readonly string[]> = format(

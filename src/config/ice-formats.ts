@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Format, format, listOf, splitList } from "./formats.ts";
+import { Fault, type Format, format, listOf, splitList } from "./formats.ts";
 
 /** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
 export interface IceServer {
@@ -50,26 +50,25 @@ const serverList = z.array(
 export const iceServers: Format<readonly IceServer[]> = format(
   "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
     '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
-  (text) => [readServers(text)].find((read) => typeof read !== "string"),
-  (text) => [readServers(text)].find((read) => typeof read === "string"),
+  (text) => (/^[[{]/.test(text) ? readServers(text) : readUrls(text)),
 );
 
-/** The servers, or what is wrong with them. */
-function readServers(text: string): readonly IceServer[] | string {
-  if (!/^[[{]/.test(text)) return readUrls(text);
+function readServers(text: string): readonly IceServer[] | Fault {
   const json = parseJson(text);
-  if (json === undefined) return "it is not valid JSON";
+  if (json === undefined) return new Fault("it is not valid JSON");
   const parsed = serverList.safeParse(json);
   if (parsed.success) return parsed.data as IceServer[];
   const [fault] = parsed.error.issues;
   const [at] = fault?.path ?? [];
-  return typeof at === "number" ? `entry ${at + 1} ${fault?.message}` : `${fault?.message}`;
+  return new Fault(
+    typeof at === "number" ? `entry ${at + 1} ${fault?.message}` : `${fault?.message}`,
+  );
 }
 
-function readUrls(text: string): readonly IceServer[] | string {
+function readUrls(text: string): readonly IceServer[] | Fault {
   const urls = splitList(text);
   const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
-  if (wrong !== -1) return `entry ${wrong + 1} is not a stun: URL`;
+  if (wrong !== -1) return new Fault(`entry ${wrong + 1} is not a stun: URL`);
   return urls.map((entry) => ({ urls: entry }));
 }
 

@@ -98,9 +98,10 @@ export function iceSource(options: IceOptions): IceSource {
 
 /**
  * Credentials that a TURN server checks with only the secret that it shares with this server
- * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, which
- * is `until` rounded up to a second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
- * in the TURN server's log which allocations belong to the same side of a room, but not which room.
+ * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). They allow new TURN
+ * allocations until `expiresAt`, which is `until` rounded up to a second. The username is that time and a
+ * hash, which shows an operator in the TURN server's log which allocations belong to the same side of a
+ * room, but not which room.
  */
 export function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
   const expirySeconds = Math.ceil(until / 1000);

@@ -184,7 +184,7 @@ describe("what is wrong", () => {
     [{ REDIS_URL: "localhost:6379" }, "; it does not begin with redis:// or rediss://"],
     [{ REDIS_URL: "redis://:hush@host/path" }, "; what follows the port is not a database number"],
     [{ REDIS_URL: "redis://:hu/sh@host" }, "must be written as %40"],
-    [{ REDIS_URL: "redis://h?db=2" }, "what follows ? or #"],
+    [{ REDIS_URL: "redis://h?db=2" }, "nothing may follow ? or #"],
     [
       { REDIS_URL: "redis://h", STATE_FILE: "/s" },
       'STATE_FILE="/s": not set, because REDIS_URL is',

@@ -42,7 +42,8 @@ export async function checksCertificate({
   if (!target.secure) return [];
   const socket = await shakeHands(target);
   const { valid_to } = socket.getPeerCertificate();
-  const objection = objectionTo(socket.authorizationError);
+  // A code of OpenSSL. Empty: clients accept the certificate.
+  const objection = String(socket.authorizationError ?? "");
   const protocol = socket.getProtocol() ?? "TLS";
   socket.destroy();
   const leftMs = Date.parse(valid_to) - clock.now();
@@ -54,10 +55,10 @@ export async function checksCertificate({
       "Renew it. The server has to read the new files; a restart makes sure of that.",
     );
   }
-  if (objection !== undefined && !target.insecure) return untrusted(objection, target);
+  if (objection !== "" && !target.insecure) return untrusted(objection, target);
   const soon = `It expires in ${days} days: see why it has not been renewed.`;
   const unchecked = `Other clients would refuse it (${objection}): accepted here because of --insecure.`;
-  const warning = objection !== undefined ? unchecked : days < warnDays ? soon : undefined;
+  const warning = objection !== "" ? unchecked : days < warnDays ? soon : undefined;
   return passed(`${protocol}, certificate valid until ${until} (${days} days)`, warning);
 }
 
@@ -78,13 +79,6 @@ function untrusted(objection: string, { host }: Target): Verdict {
     `the certificate is not trusted (${objection})`,
     "The server may not send its whole chain: put the issuer's certificates after its own in TLS_CERT_FILE. To try the rest, add --insecure.",
   );
-}
-
-/** As a code of OpenSSL; undefined when clients would accept the certificate. */
-function objectionTo(error: Error | string | null | undefined): string | undefined {
-  if (error === null || error === undefined) return undefined;
-  if (typeof error === "string") return error;
-  return "code" in error ? String(error.code) : error.message;
 }
 
 /** Accepts any certificate, so that a bad one differs from a server without TLS. Throws NoAnswer. */

@@ -1,8 +1,7 @@
-import { isPrivate, parseAddress } from "../../base/address.ts";
 import { inUrl, isLoopback } from "../../base/network.ts";
 import { type Answer, ask, post, severalServers, upgradeStatus, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
-import type { Target } from "./target.ts";
+import { isNear, type Target } from "./target.ts";
 
 export async function mints(it: Examination): Promise<Verdict> {
   const answer = await post(it.target, "/rendezvous/code", { ttl: 60 });
@@ -75,9 +74,7 @@ export async function seesClient({ target }: Examination): Promise<Verdict> {
 
 /** A header shows it, or a server on a public address sees a loopback one. */
 function comesThroughProxy({ host }: Target, answer: Answer, address: string): boolean {
-  const ip = parseAddress(host);
-  const isNear = isLoopback(host) || (ip !== undefined && isPrivate(ip));
-  return isMarked(answer) || (!isNear && isLoopback(address));
+  return isMarked(answer) || (!isNear(host) && isLoopback(address));
 }
 
 const hostRemedy =

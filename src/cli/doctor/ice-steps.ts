@@ -4,6 +4,7 @@ import { iceServer } from "../../protocol/frames.ts";
 import { post, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, type IceServer, passed, type Verdict } from "./examination.ts";
 import { allocate, bind, type IceUrl, parseIceUrl } from "./stun.ts";
+import { isNear } from "./target.ts";
 
 /** The ICE servers that side A gets, whose socket is open. */
 export async function givesIceServers(it: Examination): Promise<Verdict> {
@@ -51,10 +52,6 @@ async function serves(it: Examination, text: string, server: IceServer): Promise
       ? `It relays at ${address}, which cannot be reached from outside: set its public address (coturn: external-ip).`
       : undefined,
   );
-}
-
-function isNear(host: string): boolean {
-  return host === "localhost" || isPrivate(host);
 }
 
 function silent(text: string, { transport, port }: IceUrl): Verdict {
