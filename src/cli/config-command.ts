@@ -35,8 +35,8 @@ function effective(setting: Setting, config: Config): string {
 }
 
 /**
- * The budgets, of which the process holds up to twice as much, and what the runtime keeps without
- * showing it: for each socket a buffer as large as its largest message, complete or not.
+ * How much memory the settings allow. Bytes not yet sent and frames not yet handled may each use
+ * WS_BUFFER_TOTAL. The runtime also keeps a buffer for each socket, as large as its largest message.
  */
 function memoryBounds(values: Config): string {
   const { mailTotalBytes, wsBufferTotalBytes, wsMaxMsgBytes, maxSockets } = values;

@@ -66,8 +66,8 @@ export async function openPage(url: string, log: Log): Promise<void> {
 }
 
 /**
- * A QR code (ISO/IEC 18004) in half lines, black on white whatever the terminal's own colours are: not
- * every phone reads it the other way round.
+ * A QR code (ISO/IEC 18004), two rows of it in one line. It is black on white in every terminal, because
+ * some phones cannot read inverted codes.
  */
 export async function qrLines(text: string): Promise<readonly string[]> {
   const { generate } = await import("lean-qr");

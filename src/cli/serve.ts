@@ -15,7 +15,7 @@ import { LogOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
-/** How often lost lines are reported. The report also tries a log again that failed. */
+/** How often lost lines are reported. The report also tests whether a log that failed works again. */
 const reportLostEveryMs = 1_000;
 /** How often the self-signed certificate is compared with the machine's addresses. */
 const renewEveryMs = 60_000;
@@ -103,7 +103,7 @@ async function greeting(
   const addresses = lanAddresses(config.host, networkInterfaces());
   const facts = { protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
   const [lan] = addresses;
-  // Without colours a terminal's own may be the wrong way round.
+  // Without colours the code could be inverted, which some phones cannot read.
   const hasQr = config.demo && lan !== undefined && !env["NO_COLOR"];
   const qr = hasQr ? await qrLines(pageUrl(lan, facts)) : [];
   return `${banner({ ...facts, qr })}\n`;
@@ -163,7 +163,7 @@ function stopSignal(): Promise<NodeJS.Signals | "disconnect"> {
   });
 }
 
-/** An error in one event must not end all connections. */
+/** An error in one event must not end all connections, so it is only logged. */
 function logUncaught(log: Log): void {
   process.on("uncaughtException", (error) => log.error("uncaught exception", describe(error)));
   process.on("unhandledRejection", (reason) => log.error("unhandled rejection", describe(reason)));

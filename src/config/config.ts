@@ -7,13 +7,13 @@ import { type Config, type Setting, settings, withoutEffect } from "./settings.t
 export { flagOf, isSwitch } from "./flags.ts";
 export { type Config, type Setting, settingGroups, settings, withoutEffect } from "./settings.ts";
 
-/** Environment variables by name; what it holds beside the settings is ignored. */
+/** Environment variables by name. Those that are not settings are ignored. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
 type ConfigReading =
   | {
       readonly config: Config;
-      /** Sentences for the log of a server that starts all the same. */
+      /** Sentences for the log. They do not keep the server from starting. */
       readonly warnings: readonly string[];
       /**
        * By variable: `flag --port`, `environment PORT` or `default`. A default that another setting
@@ -76,7 +76,7 @@ export function requireConfig(env: Env, args: readonly string[]) {
   throw new StartError(`The server cannot start with these settings:${lines.join("")}`);
 }
 
-/** The setting's value, undefined if it is wrong, from the first of those that were given. */
+/** The first value that was given, else the default; undefined if it is wrong. */
 function read(setting: Setting, [chosen, ...others]: readonly Given[]) {
   const { variable, schema, secret } = setting;
   const line = (given: Given | undefined, allowed: string) =>

@@ -16,7 +16,7 @@ interface KnownFlag {
   readonly variable: string;
   /** Undefined for a variable without effect. */
   readonly setting?: Setting;
-  /** Its value when no other is given: true for `--dev`. */
+  /** Its value if it is given alone: true for `--dev`. */
   readonly alone?: string;
   /** It cannot be given a value: `--no-dev`, `--quiet`. */
   readonly isFixed?: boolean;
@@ -27,7 +27,7 @@ export function flagOf(variable: string): string {
   return `--${variable.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** Whether its flag stands alone: `--dev`, and `--no-dev` for the opposite. */
+/** Whether its flag needs no value: `--dev`, and `--no-dev` for the opposite. */
 export function isSwitch(setting: Setting): boolean {
   return setting.schema === boolean;
 }
@@ -79,7 +79,7 @@ export function readFlags(args: readonly string[]): {
   return { given, problems };
 }
 
-/** Whether `next` is the value of the flag before it. That of an unknown flag may be a secret. */
+/** Whether `next` is the value of `flag`. The value of an unknown flag may be a secret: it is skipped too. */
 function isValueOf(flag: string, meant: KnownFlag | undefined, next: string): boolean {
   if (meant === undefined) return flag.startsWith("--") && !next.startsWith("-");
   if (meant.alone !== undefined) return !meant.isFixed && boolean.safeParse(next).success;

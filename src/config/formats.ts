@@ -8,7 +8,7 @@ import { formatDuration, parseDuration } from "../base/duration.ts";
  */
 export type Format<T> = z.ZodType<T, string>;
 
-/** Levels of the log: each lets itself and all that follow it through. */
+/** Levels of the log. A level writes its own lines and those of all levels after it. */
 export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 export const kib = 1_024;
@@ -61,7 +61,7 @@ function number(min: number, max: number): (text: string) => number | undefined 
   };
 }
 
-/** `10 million` of 10,000,000; all digits where a million does not divide it. */
+/** Whole millions and billions in words: `10 million`. */
 function inWords(value: number): string {
   if (value > 0 && value % 1e9 === 0) return `${value / 1e9} billion`;
   return value > 0 && value % 1e6 === 0 ? `${value / 1e6} million` : String(value);
@@ -77,7 +77,7 @@ export function inUnits(bytes: number): string {
   return `${value} TiB`;
 }
 
-/** ms, rounded up to whole ones. The bounds are durations too, and allowed values. */
+/** In ms, rounded up to a whole number. Both bounds, written as durations, are allowed values. */
 export function duration(min: string, max: string): Format<number> {
   const [lowest = Number.NaN, highest = Number.NaN] = [min, max].map(parseDuration);
   return format(
@@ -123,13 +123,13 @@ export const listenHost = text(
 
 export const filePath = text(/^/, "the path of a file");
 
-/** A path other than those `taken`, without dot segments and the signs of a router's patterns. */
+/** A path other than those `taken`, without dot segments, and without characters of a router's patterns. */
 export function route(taken: readonly string[]): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
       `other than ${taken.join(", ")}`,
     (text) => {
-      // Dot segments never arrive: they are resolved before.
+      // No request has dot segments: URL parsers resolve them.
       const isPath = /^\/[\w.~/-]*$/.test(text) && !/\/\.\.?(?:\/|$)/.test(text);
       return isPath && !taken.includes(text) ? text : undefined;
     },
@@ -149,7 +149,7 @@ export const proxies: Format<string> = format(
 /** A field name (RFC 9110 section 5.1), or empty. */
 export const headerName = text(/^[\w!#$%&'*+.^`|~-]*$/, "the name of a header");
 
-/** 0 stands for "auto". */
+/** 0 for "auto". */
 export const socketCount: Format<number> = format(
   "auto, or a whole number from 1 to 10 million",
   (text) => (text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text)),
@@ -205,7 +205,7 @@ export function splitList(text: string): readonly string[] {
     .filter((entry) => entry !== "");
 }
 
-/** Undefined when an entry is wrong, and for a list of nothing but commas. */
+/** Undefined if an entry is wrong, or if there are only commas. */
 export function listOf(
   text: string,
   read: (entry: string) => string | undefined,
@@ -227,10 +227,10 @@ function parseOriginEntry(text: string): string | undefined {
   return entry.includes("://") ? parseOrigin(entry) : parseHost(entry);
 }
 
-/** No page has an origin of these schemes: such an entry would never match. */
+/** No page has an origin of these schemes, so such an entry would never match. */
 const neverOrigins = /^(?:wss?|ftp|data|blob|about|javascript|view-source)$/;
 
-/** A slash at the end is forgiven; anything more of a path, a query or a user name is not. */
+/** A slash at the end is ignored. A longer path, a query and a user name are errors. */
 function parseOrigin(entry: string): string | undefined {
   const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@*\s\\]*)\/?$/.exec(entry) ?? [];
   if (scheme === undefined || neverOrigins.test(scheme)) return undefined;
@@ -246,7 +246,7 @@ function hintAbout(entry: string): string {
   return /^wss?:/.test(entry) ? " (the page's own origin is needed: https://…)" : "";
 }
 
-/** Undefined for a host with a port: a port belongs to one scheme, which has to be named. */
+/** Undefined for a host with a port: that needs a scheme too. */
 function parseHost(text: string): string | undefined {
   const host = text.toLowerCase();
   if (!/^(?:[^/?#@*:\s\\[\]]+|\[[0-9a-f:.]+\])$/.test(host)) return undefined;

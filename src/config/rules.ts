@@ -8,7 +8,7 @@ export interface Draft {
   readonly values: { -readonly [K in keyof Config]?: Config[K] };
   /** Those that the operator gave; the others have their default. */
   readonly given: ReadonlySet<keyof Config>;
-  /** Sentences for the log of a server that starts all the same. */
+  /** Sentences for the log. They do not keep the server from starting. */
   readonly warnings: string[];
   /** Lines that say why it cannot start. */
   readonly problems: string[];

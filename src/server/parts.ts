@@ -66,7 +66,7 @@ export interface Parts {
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const clientUnknown =
-  "A trusted proxy does not tell who its client is: all such clients count as one, with the limits of " +
+  "A trusted proxy does not name its client: all such clients count as one, with the limits of " +
   "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For if that is not set.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +

@@ -53,7 +53,7 @@ const certificates = () => import("./tls.ts");
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.
- * Throws a `StartError` if the operator can cure it.
+ * Throws a `StartError` if the operator can fix it.
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { log, clock = systemClock, random = cryptoRandom } = options;

@@ -4,7 +4,7 @@ import { parseObject } from "../../protocol/frames.ts";
 import { failed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";
 
-/** For one answer, or for one frame. */
+/** How long to wait for one answer or one frame. */
 export const timeoutMs = 10_000;
 
 export interface Answer {

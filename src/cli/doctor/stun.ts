@@ -150,7 +150,7 @@ function parseAnswer(bytes: Buffer, request: Buffer): Answer | undefined {
   return found;
 }
 
-/** For one answer. */
+/** How long to wait for one answer. */
 const timeoutMs = 5_000;
 /** A datagram is sent again this often (RFC 8489 section 6.2.1 waits longer each time). */
 const retransmitMs = 500;

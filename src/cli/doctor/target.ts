@@ -22,9 +22,9 @@ export interface Target {
 }
 
 /**
- * Reads the URL of a server: http, https, ws or wss, with or without a base path; a path that ends
- * with `/ws`, as clients use it, loses that. Without a scheme it is http for this machine and
- * private addresses, https for all others. Undefined when `text` is not the URL of a server.
+ * Reads the URL of a server: http, https, ws or wss, with or without a base path. `/ws` at its end, as
+ * clients use it, is removed. Without a scheme it is http for this machine and private addresses, https
+ * for all others. Undefined if `text` is not the URL of a server.
  */
 export function parseTarget(text: string, insecure: boolean): Target | undefined {
   const url = parseUrl(text);
