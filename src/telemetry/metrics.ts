@@ -11,6 +11,7 @@ import {
   dropReasons,
   iceFailures,
   iceModes,
+  namesOf,
   refusals,
   storeRefusals,
   type Tally,
@@ -107,10 +108,10 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_drops_total: counter(
     "Frames and mails from clients that were dropped, by reason",
     (t) => t.drops,
-    { reason: dropReasons },
+    { reason: namesOf(dropReasons) },
   ),
   nt_closes_total: counter("Connections ended, by reason", (t) => t.closes, {
-    reason: closeReasons,
+    reason: namesOf(closeReasons),
   }),
   nt_refusals_total: counter("Requests and upgrades refused, by reason", (t) => t.refusals, {
     reason: refusals,
