@@ -47,6 +47,7 @@ async function build(): Promise<void> {
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
   for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
   for (const file of [
+    "find-bun.mjs",
     "nt-signal.mjs",
     "run-in-place.mjs",
     "server.mjs",
@@ -102,7 +103,10 @@ async function check(): Promise<void> {
     await Bun.write(join(folder, ".env"), "PORT=not-a-port\n");
     await Bun.write(join(folder, "bunfig.toml"), 'preload = ["./trap.js"]\n');
     await Bun.write(join(folder, "trap.js"), "process.exit(42);\n");
-    await run(["npm", "install", "--no-audit", "--no-fund", ...tarballs, ...others], folder);
+    const install = ["npm", "install", "--no-audit", "--no-fund"];
+    // npm 12 and pnpm do not run the script that puts Bun into its package.
+    await run([...install, "--ignore-scripts", ...tarballs], folder);
+    await run([...install, ...others], folder);
     const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
     if (told.trim() !== version) throw new Error(`It says version ${told}`);
     await serves(folder);
