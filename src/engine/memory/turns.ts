@@ -69,6 +69,8 @@ export class Turns implements Turn {
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
+  /** The room's code, once it was asked for; false: it has none. */
+  private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
   private counter = 0;
@@ -96,6 +98,7 @@ export class Turns implements Turn {
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
+    this.knownCode = undefined;
     // What a verb told that threw is told to nobody.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
@@ -177,7 +180,8 @@ export class Turns implements Turn {
   }
 
   code(): RoomCode | undefined {
-    return this.options.codeOf(this.appId);
+    this.knownCode ??= this.options.codeOf(this.appId) ?? false;
+    return this.knownCode || undefined;
   }
 
   isAlive(): boolean {

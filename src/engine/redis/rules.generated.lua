@@ -1275,6 +1275,7 @@ function newPlace()
     return {
         seat = nil,
         started = false,
+        vouched = nil,
         lastToken = 0,
         sid = "",
         accounts = nobody,
@@ -1394,6 +1395,7 @@ function ____exports.newRoom(turn, accounts)
         minted = code ~= nil,
         redeemed = code ~= nil and code.state == "used",
         owner = code == nil and accounts or nobody,
+        emptyAt = nil,
         A = newPlace(),
         B = newPlace()
     }

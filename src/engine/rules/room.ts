@@ -32,6 +32,7 @@ export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
     minted: code !== undefined,
     redeemed: code !== undefined && code.state === "used",
     owner: code === undefined ? accounts : nobody,
+    emptyAt: undefined,
     A: newPlace(),
     B: newPlace(),
   };
@@ -47,6 +48,7 @@ function newPlace(): Place {
   return {
     seat: undefined,
     started: false,
+    vouched: undefined,
     lastToken: 0,
     sid: "",
     accounts: nobody,
