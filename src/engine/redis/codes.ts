@@ -5,12 +5,17 @@ import type { TurnReply } from "./inside/turn.ts";
 import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
 
+export interface RedisCodes extends Codes {
+  /** Takes over what a sweep has read. */
+  learnRecentMisses(count: number): void;
+}
+
 /** Codes in Redis: a claim and a guess are one round trip each. */
 export function redisCodes(
   store: Store,
   { node, timeoutMs, clock }: RedisEngineOptions,
   heard: (reply: TurnReply) => void,
-) {
+): RedisCodes {
   let operations = 0;
   let recentMisses = 0;
 
@@ -58,8 +63,7 @@ export function redisCodes(
   };
   return {
     ...codes,
-    /** Takes over what a sweep has read. */
-    learnRecentMisses(count: number): void {
+    learnRecentMisses(count) {
       recentMisses = count;
     },
   };

@@ -183,7 +183,8 @@ export class RedisConnection {
     return this.client;
   }
 
-  private within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
+  /** Rejects with `EngineUnreachable` when it takes longer than so many answers may. */
+  within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
     const { clock, timeoutMs } = this.options;
     return new Promise((resolve, reject) => {
       const cancel = clock.after(timeoutMs * trips + blockMs, () =>

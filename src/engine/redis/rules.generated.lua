@@ -186,16 +186,6 @@ local function __TS__SparseArraySpread(sparseArray)
     return _unpack(sparseArray, 1, sparseArray.sparseLength)
 end
 
-local function __TS__StringIncludes(self, searchString, position)
-    if not position then
-        position = 1
-    else
-        position = position + 1
-    end
-    local index = string.find(self, searchString, position, true)
-    return index ~= nil
-end
-
 local function __TS__ArraySlice(self, first, last)
     local len = #self
     first = first or 0
@@ -248,7 +238,6 @@ return {
   __TS__SparseArrayNew = __TS__SparseArrayNew,
   __TS__SparseArrayPush = __TS__SparseArrayPush,
   __TS__SparseArraySpread = __TS__SparseArraySpread,
-  __TS__StringIncludes = __TS__StringIncludes,
   __TS__ArraySlice = __TS__ArraySlice
 }
  end,
@@ -2750,7 +2739,7 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
-local __TS__StringIncludes = ____lualib.__TS__StringIncludes
+local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
 local streamBytes, sortedSets
@@ -2786,11 +2775,11 @@ function streamBytes()
         local i = 0
         while i < #streams do
             do
-                local __continue42
+                local __continue41
                 repeat
                     local node = streams[i + 1]
                     if node == "" then
-                        __continue42 = true
+                        __continue41 = true
                         break
                     end
                     if call(
@@ -2808,9 +2797,9 @@ function streamBytes()
                             node
                         )
                     end
-                    __continue42 = true
+                    __continue41 = true
                 until true
-                if not __continue42 then
+                if not __continue41 then
                     break
                 end
             end
@@ -3108,25 +3097,36 @@ local function renew(read, bytes, cursor, fresh)
         gone = roomsOfTheGone()
     }
 end
+local sumsOfRooms = {
+    "rooms",
+    "peers",
+    "mailboxes",
+    "mails",
+    "mailBytes",
+    "heldFrames",
+    "heldBytes",
+    "idBytes"
+}
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
     trim(read, bytes)
-    local sizes = codeSizes()
+    local sizes = __TS__ObjectAssign(
+        {},
+        codeSizes(),
+        {streamBytes = streamBytes()}
+    )
     local sums = call(
-        "HGETALL",
-        keyOf("sums")
+        "HMGET",
+        keyOf("sums"),
+        unpack(sumsOfRooms)
     )
     do
         local i = 0
-        while i < #sums do
-            local name = sums[i + 1]
-            if name ~= "" and not __TS__StringIncludes(name, ":") then
-                sizes[name] = numberAt(sums[i + 1 + 1])
-            end
-            i = i + 2
+        while i < #sumsOfRooms do
+            sizes[sumsOfRooms[i + 1]] = numberAt(sums[i + 1])
+            i = i + 1
         end
     end
-    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),

@@ -1,5 +1,5 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Message, SeatAddress } from "../../rules/turn.ts";
+import type { Message, SeatAddress, Sum } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
@@ -45,12 +45,12 @@ function leave(): object {
 }
 
 /** Some rooms with seats of nodes that are gone. A node without any is forgotten. */
-function roomsOfTheGone(): readonly string[] {
-  const rooms: string[] = [];
+function roomsOfTheGone(): readonly AppId[] {
+  const rooms: AppId[] = [];
   const gone = call<string[]>("ZRANGEBYSCORE", keyOf("nodes"), "-inf", present.real, "LIMIT", 0, 8);
   for (const node of gone) {
     call("SREM", keyOf(`seats:${node}`), "");
-    const some = call<string[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
+    const some = call<AppId[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
     for (const appId of some) {
       if (call<number>("EXISTS", keyOf(`{${appId}}`)) === 1) rooms.push(appId);
       else call("SREM", keyOf(`seats:${node}`), appId);
@@ -96,7 +96,7 @@ export interface Renewed {
   /** Some of the seats that the node has by what is kept here. */
   readonly seats: readonly SeatAddress[];
   /** Rooms with seats of nodes that are gone. */
-  readonly gone: readonly string[];
+  readonly gone: readonly AppId[];
 }
 
 /**
@@ -122,6 +122,17 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   return { last, wentOn, cursor: next, fresh: highest(fresh), seats, gone: roomsOfTheGone() };
 }
 
+const sumsOfRooms: readonly Sum[] = [
+  "rooms",
+  "peers",
+  "mailboxes",
+  "mails",
+  "mailBytes",
+  "heldFrames",
+  "heldBytes",
+  "idBytes",
+];
+
 export interface Swept {
   readonly sizes: Readonly<Record<string, number>>;
   readonly recentMisses: number;
@@ -132,13 +143,9 @@ export interface Swept {
 /** What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does. */
 function sweep(read: string, bytes: number): Swept {
   trim(read, bytes);
-  const sizes = codeSizes();
-  const sums = call<string[]>("HGETALL", keyOf("sums"));
-  for (let i = 0; i < sums.length; i += 2) {
-    const name = sums[i] as string;
-    if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
-  }
-  sizes["streamBytes"] = streamBytes();
+  const sizes: Record<string, number> = { ...codeSizes(), streamBytes: streamBytes() };
+  const sums = call<Value[]>("HMGET", keyOf("sums"), ...sumsOfRooms);
+  for (let i = 0; i < sumsOfRooms.length; i++) sizes[sumsOfRooms[i] as Sum] = numberAt(sums[i]);
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
 }
