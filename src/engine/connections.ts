@@ -33,7 +33,7 @@ export type Asker = Holder & SeatAddress;
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
   readonly node: string;
-  /** There are no other nodes: every turn answers at once, and `send` has nobody to send to. */
+  /** There are no other nodes: every turn answers at once, and `send` is not called. */
   readonly isAlone: boolean;
   /**
    * Gives a verb its turn at a room (see rules.ts). What the turn tells this node is heard before it
@@ -48,7 +48,7 @@ export interface Host {
   ): MaybePromise<Verbs[V]["answer"]>;
   /** Sends a message to another node, in order; it may get lost with the store. */
   send(node: string, message: Message): void;
-  /** Forgets what is over, unless that was done a moment ago. */
+  /** Forgets what is over, unless that was done within the last second. */
   sweepIfDue(): MaybePromise<void>;
   after(ms: number, run: () => void): () => void;
 }
@@ -57,7 +57,7 @@ export interface Host {
 export class LocalSeat implements Seat, Holder {
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
-  /** What was told before its taker knew that it has the seat; undefined from then on. */
+  /** Events that came before its taker knew that it has the seat; undefined from then on. */
   early: SeatEvent[] | undefined;
   peer: Occupant | undefined;
   /** The peer's, where that is on this node too: frames go straight to it once it has started. */
@@ -85,11 +85,11 @@ interface Far {
   lastPeer: number;
   /** Frames that came while its own `start` was under way: what was held comes before them. */
   waiting: Frame[] | undefined;
-  /** Frames that go to the store in its next call; undefined while none is under way either. */
+  /** Frames for the next call; undefined while there is no call under way. */
   outgoing: OutgoingFrame[] | undefined;
 }
 
-/** What is told to a node, or straight to one of its seats. */
+/** A message for this node, or an event for one of its seats. */
 export type Heard =
   | Message
   | { readonly to: "here"; readonly seat: LocalSeat; readonly event: SeatEvent };
@@ -281,7 +281,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     }
   }
 
-  /** Gives a seat up: its connection had better go to another node. */
+  /** Gives a seat up: its client may reconnect to another node. */
   cutOff(seat: LocalSeat): void {
     if (!seat.isHeld) return;
     this.end(seat);
@@ -290,8 +290,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /**
-   * Looks whether a seat is this connection's still, and what it has missed. `framesLost`: frames from
-   * other nodes may be among that, so that the pair should begin anew.
+   * Checks that a seat is still this connection's, and what it has missed. `framesLost`: frames from other
+   * nodes may be lost, so the pair has to negotiate again.
    */
   async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
     const { peer } = seat;
@@ -391,7 +391,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     return { outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits };
   }
 
-  /** There is a newer seat in its place. What it was told of that may be under way still. */
+  /** A newer seat took its place. The event that says so may still be on its way. */
   private giveWay(seat: LocalSeat, sid: string): void {
     this.remove(seat);
     if (seat.early?.some(({ kind }) => kind === "replaced")) return;
@@ -459,7 +459,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.peer = undefined;
   }
 
-  // ---- what a seat is told ----
+  // ---- events of seats ----
 
   private tell(seat: LocalSeat, event: SeatEvent): void {
     if (seat.early) seat.early.push(event);
@@ -512,7 +512,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     }
   }
 
-  /** What is known already, or older than what is known, is no news. */
+  /** Ignores what is known already, or older than what is known. */
   private peerJoined(seat: LocalSeat, peer: Occupant): void {
     const { token } = peer;
     const lastPeer = seat.far?.lastPeer ?? 0;

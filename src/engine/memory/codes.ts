@@ -47,7 +47,7 @@ export class MemoryCodes implements Codes, CodesTurn {
 
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
     this.settle();
-    // The rules only go through them: none is drawn that is not needed.
+    // The rules iterate over them once: only those that are tried are drawn.
     const answer = claim(this, candidates as readonly Code[], entry, limits);
     this.recent = recentMisses(this);
     return answer;

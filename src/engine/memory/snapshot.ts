@@ -40,7 +40,7 @@ export function* takeSnapshot(
 function savedPlace(place: Place, now: number): Place {
   const leftAt = place.seat === undefined ? place.leftAt : now;
   const gone = { seat: undefined, started: false, parked: undefined, hold: undefined };
-  // Stamps are for readers that were there before; none is left.
+  // Stamps are for readers that were connected before: there are no such readers after a restart.
   return { ...place, ...gone, leftAt, box: place.box && { ...place.box, stamp: 0 } };
 }
 

@@ -69,7 +69,7 @@ export class Turns implements Turn {
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
-  /** The room's code, once it was asked for; false: it has none. */
+  /** The room's code, once it was asked for; false when there is no such code. */
   private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
@@ -99,7 +99,7 @@ export class Turns implements Turn {
     this.room = at.room;
     this.time = undefined;
     this.knownCode = undefined;
-    // What a verb told that threw is told to nobody.
+    // Events of a verb that threw are discarded.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;

@@ -6,7 +6,7 @@ import type { Store } from "./store.ts";
 
 /** What the node reads of its stream at a time, entries. */
 const readAtOnce = 500;
-/** Entries read are dropped from the stream at the next renewal, and at once when they are so many bytes. */
+/** Entries that were read are deleted at the next renewal, or at once when they are more bytes than this. */
 const trimAfterBytes = 262_144;
 
 /** What a node does with what it learns about itself and others. */
@@ -15,7 +15,7 @@ export interface Member {
   freshAbove(known: number): number;
   /** An entry of its stream. */
   heard(text: string): void;
-  /** The lease had ended, or what the node was told may be lost. */
+  /** The lease had ended, or events for this node may be lost. */
   lapsed(): void;
   /** Rooms with seats of nodes that are gone. */
   gone(rooms: readonly AppId[]): void;
@@ -24,7 +24,7 @@ export interface Member {
 }
 
 /**
- * A node among the others: the lease of all of its seats, and the stream of what it is told. An entry is
+ * A node among the others: one lease for all of its seats, and the stream of events for it. An entry is
  * read once and in order, also over several connections. Where Redis has forgotten the stream, or is older
  * than it was, the node reads on from the last entry that there is.
  */

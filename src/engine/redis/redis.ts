@@ -101,8 +101,8 @@ class RedisNode implements Host {
   private readonly membership: Membership;
   private readonly settings: { compare(): void; stop(): void } | undefined;
   /**
-   * Rooms of calls without an answer: what those told this node is lost, if they were carried out. And those
-   * that a full Redis could not be asked about.
+   * Rooms of calls without an answer: if such a call was carried out, its events for this node are lost. And
+   * rooms that a full Redis could not be asked about.
    */
   private readonly doubtful = new Set<AppId>();
   /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
@@ -147,7 +147,7 @@ class RedisNode implements Host {
   turn: Host["turn"] = async (appId, verb, holder, ...args) => {
     const fresh = this.freshAbove(Math.round(this.store.latest() * 1_000), 1);
     const { side, token, isStarted, peer, known } = holder ?? {};
-    // Of all that a node has about a seat, what goes to Redis.
+    // The part of a seat that Redis needs.
     const asking = holder && { side, token, isStarted, peer, known };
     const asked = JSON.stringify({ verb, args, fresh, holder: asking });
     try {
@@ -168,7 +168,7 @@ class RedisNode implements Host {
     if (clock.monotonicMs() - this.sweptAt >= sweptAgainAfterMs || offsetMs) await this.sweep();
   }
 
-  /** Reports what was given up, hears what this node is told, and answers what the verb did. */
+  /** Reports drops, delivers the events for this node, and returns the verb's answer. */
   private carryOut({ answer, here, drops = {}, hasNoLease }: TurnReply): unknown {
     for (const [reason, count] of Object.entries(drops)) {
       this.options.dropped(reason as keyof typeof drops, count);
@@ -229,7 +229,7 @@ class RedisNode implements Host {
   private async returned(): Promise<void> {
     if (this.isReturning) return;
     this.isReturning = true;
-    // Before its seats: what they are told then has to have a stream.
+    // The stream has to be there before its seats cause events.
     await this.comeBack().then(
       () => this.lapsed(),
       () => {},
@@ -254,7 +254,7 @@ class RedisNode implements Host {
     this.lookAt(({ appId }) => rooms.has(appId));
   }
 
-  /** Renews the lease. Once it is over, what needs Redis had better go to another node. */
+  /** Renews the lease. When it has ended, seats that need Redis are cut off: another node may serve them. */
   private async renew(): Promise<void> {
     try {
       if (this.doubtful.size > 0) await this.comeBack();

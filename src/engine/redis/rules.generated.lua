@@ -273,7 +273,7 @@ return ____exports
  end,
 ["src.engine.rules.turn"] = function(...) 
 local ____exports = {}
---- Shared by all that count to nobody: an empty list takes 64 bytes.
+--- No accounts. Shared, since each empty list takes 64 bytes.
 ____exports.nobody = {}
 ____exports.sides = {"A", "B"}
 function ____exports.otherSide(side)
@@ -304,7 +304,7 @@ ____exports.rememberedIds = 256
 ____exports.takeoverGuardMs = 10000
 --- … and at most this long when it is contested again and again.
 ____exports.takeoverGuardMaxMs = 600000
---- Seqs that are told from outside are at most this: what is added to them stays exact.
+--- The highest seq that is accepted from a client: sums with it stay exact.
 ____exports.maxSeq = 2 ^ 53 - 2 ^ 32
 return ____exports
  end,
@@ -575,8 +575,8 @@ local commons = {}
 function ____exports.learn(name, common)
     commons[name] = parse(common)
 end
---- Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
--- first.
+--- Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
+-- common first.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -621,7 +621,7 @@ local byteLength = ____text_2Ets.byteLength
 local utf16Length = ____text_2Ets.utf16Length
 local ____turn_2Ets = require("src.engine.rules.turn")
 local entryCostBytes = ____turn_2Ets.entryCostBytes
---- Whether so much more would take one of the accounts past its share of `max`.
+--- Whether `more` would take one of the accounts past its share of `max`.
 function ____exports.isPastShare(turn, what, more, accounts, max)
     for ____, account in ipairs(accounts) do
         if turn:charged(what, account) + more > shareOf(account, max) then
@@ -640,7 +640,7 @@ function ____exports.costOf(text, bytes)
     local units = utf16Length(text)
     return entryCostBytes + (bytes == units and bytes or units * 2)
 end
---- Which bound over all rooms stands against so many bytes more for these accounts.
+--- Which bound over all rooms refuses `bytes` more for these accounts; undefined when they fit.
 function ____exports.againstBytes(turn, bytes, accounts)
     local max = turn.limits.mailTotalBytes
     local used = turn:counted("mailBytes") + turn:counted("heldBytes") + turn:counted("idBytes")
@@ -1339,7 +1339,7 @@ function ____exports.forget(turn, room)
     turn:charge("rooms", room.owner, -1)
     turn.room = nil
 end
---- The occupant is gone: the other side and who waits for the seat are told.
+--- The occupant is gone. Notifies the other side, and the newcomer that waits for the seat.
 function ____exports.vacate(turn, room, side)
     local place = room[side]
     if place.seat == nil then
@@ -1372,7 +1372,7 @@ function ____exports.tellOther(turn, room, side, event)
 end
 --- Empty rooms that give way to one that comes into being, at most.
 local giveWayAtOnce = 64
---- A new room, empty for a moment: somebody sits down in this very turn.
+--- A new room. Somebody sits down in it in the same turn.
 function ____exports.newRoom(turn, accounts)
     local code = turn:code()
     local room = {
@@ -1735,7 +1735,7 @@ function ____exports.allowsIce(____bindingPattern0, side, mustBeRedeemed)
 end
 --- Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
 -- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
--- hold one seat the newer stays; the other is told that it was replaced.
+-- hold one seat the newer stays; the other is replaced.
 function ____exports.reclaim(turn, holder, known)
     local ____holder_31 = holder
     local side = ____holder_31.side
@@ -1867,7 +1867,7 @@ local seatVerbs = {
     check = check
 }
 --- Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
--- plain data, none of it undefined.
+-- plain data without `undefined`.
 function ____exports.run(turn, verb, holder, first, second)
     settle(turn)
     if holder == nil then
@@ -1923,8 +1923,8 @@ function ____exports.leaseOf(node)
         node
     ))
 end
---- Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
--- told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
+--- Sends messages to a node. One that is gone has no stream; one that Redis has forgotten gets a new one only
+-- for a `check`. One that does not read loses, past a bound, all that it has not read, and finds `gap` instead.
 function ____exports.post(node, messages)
     local stream = keyOf("node:" .. node)
     local streams = keyOf("streams")
@@ -2406,7 +2406,7 @@ function ____exports.seatsOf(appId, node)
     end
     return found
 end
---- Gives a verb its turn at a room. Undefined where there is no space for what it would add.
+--- Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it.
 function ____exports.runTurn(appId, ____bindingPattern0, isFull)
     local fresh
     local args
@@ -2646,7 +2646,7 @@ function RedisCodes.prototype.write(self)
     end
 end
 --- Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
--- Undefined where there is no space for what it would add.
+-- Undefined when Redis is full and the step would add to it.
 local function once(operation, changes, isFull, step)
     local key = keyOf("operation:" .. operation)
     local done = call("GET", key)
@@ -2837,7 +2837,7 @@ local function ownStream()
         isNew = false
     }
 end
---- Forgets what the node has read: entries up to `read`, with so many bytes.
+--- Deletes what the node has read: entries up to `read`, `bytes` in all.
 local function trim(read, bytes)
     if read == "" then
         return
@@ -3004,7 +3004,7 @@ sortedSets = {
     "clients",
     "guessers"
 }
---- Keeps the highest of what nodes tell of, which none of them may go below.
+--- The highest number that any node has used: no node may go below it.
 local function highest(fresh)
     local known = numberAt(call(
         "GET",
@@ -3142,7 +3142,7 @@ local function sweep(read, bytes)
         due = due
     }
 end
---- What each kind of call does with what it needs. Undefined where a full Redis has no space for it.
+--- The kinds of calls. Each answers undefined when Redis is full and it would add to it.
 local calls = {
     turn = function(isFull, appId, call) return runTurn(
         appId,

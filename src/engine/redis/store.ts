@@ -166,7 +166,7 @@ export class Store {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
 
-  /** The same, of all Redis that there were: it never goes back. */
+  /** The latest such time of any Redis this node was connected to: it never goes back. */
   latest(): number {
     return this.latestOrigin + this.options.clock.monotonicMs();
   }
@@ -211,8 +211,8 @@ export class Store {
   }
 
   /**
-   * As `call`, then waits, where there are replicas, until one has what was written. `isWritten` says
-   * whether something was.
+   * As `call`, then waits until a replica, if there are any, has what was written. `isWritten` tells from
+   * the answer whether anything was.
    */
   async callCarefully(
     kind: CallKind,
@@ -229,7 +229,7 @@ export class Store {
     return answer;
   }
 
-  /** Entries after `id`, as soon as there are some; none when there are none for a while. */
+  /** Entries after `id`, as soon as there are some; an empty list after half of `timeoutMs`. */
   async read(stream: string, id: string, count: number): Promise<readonly Entry[]> {
     const blockMs = Math.ceil(this.options.timeoutMs / 2);
     const args = ["COUNT", String(count), "BLOCK", String(blockMs), "STREAMS", stream, id];

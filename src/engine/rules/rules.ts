@@ -64,7 +64,7 @@ type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
 
 /**
  * Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
- * plain data, none of it undefined.
+ * plain data without `undefined`.
  */
 export function run(
   turn: Turn,

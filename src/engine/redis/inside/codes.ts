@@ -110,7 +110,7 @@ class RedisCodes implements CodesTurn {
 
   setMisses(misses: Misses): void {
     this.knownMisses = misses;
-    // As long as a code lives that counts them: where they were forgotten, it would be allowed them anew.
+    // Kept as long as any code lives: if misses were forgotten, each code would be allowed all of them again.
     this.writes.push(() => call("SET", keyOf("misses"), pack(misses), "KEEPTTL"));
   }
 
@@ -145,7 +145,7 @@ export interface CodesReply<T> {
 
 /**
  * Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
- * Undefined where there is no space for what it would add.
+ * Undefined when Redis is full and the step would add to it.
  */
 function once<T extends { readonly outcome: string }>(
   operation: string,

@@ -19,7 +19,7 @@ function ownStream(): { readonly last: string; readonly isNew: boolean } {
   return { last: facts[facts.indexOf("last-generated-id") + 1] as string, isNew: false };
 }
 
-/** Forgets what the node has read: entries up to `read`, with so many bytes. */
+/** Deletes what the node has read: entries up to `read`, `bytes` in all. */
 function trim(read: string, bytes: number): void {
   if (read === "") return;
   const stream = keyOf(`node:${present.node}`);
@@ -76,7 +76,7 @@ function keepShared(): void {
 
 /** Of rooms and of codes. */
 const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
-/** Keeps the highest of what nodes tell of, which none of them may go below. */
+/** The highest number that any node has used: no node may go below it. */
 function highest(fresh: number): number {
   const known = numberAt(call<Value>("GET", keyOf("fresh")));
   if (fresh > known) call("SET", keyOf("fresh"), fresh, "PX", present.common.keptMs);
@@ -91,7 +91,7 @@ export interface Renewed {
   /** The lease had not ended, and there was a stream. */
   readonly wentOn: boolean;
   readonly cursor: string;
-  /** Above all tokens and stamps that any node has told of. */
+  /** Above all tokens and stamps that any node has used. */
   readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
   readonly seats: readonly SeatAddress[];
@@ -150,7 +150,7 @@ function sweep(read: string, bytes: number): Swept {
   return { sizes, recentMisses: recentMissesNow(), due };
 }
 
-/** What nodes have not read yet. A node that was forgotten, and then told to look, has a stream for a while only. */
+/** What nodes have not read yet. The stream of a node that is gone, made for a `check`, ends by itself. */
 function streamBytes(): number {
   const streams = call<string[]>("HGETALL", keyOf("streams"));
   let sum = 0;
@@ -166,7 +166,7 @@ function streamBytes(): number {
   return sum;
 }
 
-/** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
+/** The kinds of calls. Each answers undefined when Redis is full and it would add to it. */
 const calls = {
   turn: (isFull: boolean, appId: string, call: string) =>
     runTurn(appId as AppId, parse<Asked>(call), isFull),

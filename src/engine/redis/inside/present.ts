@@ -35,8 +35,8 @@ export function learn(name: string, common: string): void {
 }
 
 /**
- * Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
- * first.
+ * Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
+ * common first.
  */
 export function begin(
   deadline: string,
