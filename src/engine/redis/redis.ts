@@ -123,8 +123,7 @@ class RedisNode implements Host {
     this.store = new Store(options, common, node, this);
     this.membership = new Membership(this.store, options, `${root}node:${node}`, this);
     this.codes = redisCodes(this.store, options, (reply) => void this.carryOut(reply));
-    this.settings =
-      agreement && compareNodes({ store: this.store, prefix, node, clock }, agreement);
+    this.settings = agreement && compareNodes(this.store, options, agreement);
   }
 
   /** Connects. Answers how to end. */

@@ -568,7 +568,13 @@ function write(value, parts)
     end
 end
 --- The call under way.
-____exports.present = {real = 0, now = 0, node = "", common = {}}
+____exports.present = {
+    real = 0,
+    now = 0,
+    isFull = false,
+    node = "",
+    common = {}
+}
 --- What nodes have in common, by the name that they call it by. Lost whenever functions are loaded.
 local commons = {}
 --- Keeps what nodes have in common under a name.
@@ -2407,7 +2413,7 @@ function ____exports.seatsOf(appId, node)
     return found
 end
 --- Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it.
-function ____exports.runTurn(appId, ____bindingPattern0, isFull)
+function ____exports.runTurn(appId, ____bindingPattern0)
     local fresh
     local args
     local holder
@@ -2424,7 +2430,7 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
         args[1],
         args[2]
     )
-    if isFull and turn:adds() then
+    if present.isFull and turn:adds() then
         return nil
     end
     turn:write(verb)
@@ -2647,7 +2653,7 @@ function RedisCodes.prototype.write(self)
 end
 --- Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
 -- Undefined when Redis is full and the step would add to it.
-local function once(operation, changes, isFull, step)
+local function once(operation, step)
     local key = keyOf("operation:" .. operation)
     local done = call("GET", key)
     if done ~= false then
@@ -2655,7 +2661,8 @@ local function once(operation, changes, isFull, step)
     end
     local codes = __TS__New(RedisCodes)
     local answer = step(codes)
-    if isFull and answer.outcome == changes then
+    local outcome = answer.outcome
+    if present.isFull and outcome == "claimed" then
         return nil
     end
     codes:write()
@@ -2663,7 +2670,7 @@ local function once(operation, changes, isFull, step)
         answer = answer,
         recent = recentMisses(codes)
     }
-    if answer.outcome == changes then
+    if outcome == "claimed" or outcome == "taken" then
         call(
             "SET",
             key,
@@ -2674,15 +2681,13 @@ local function once(operation, changes, isFull, step)
     end
     return reply
 end
-function ____exports.runClaim(operation, request, isFull)
+function ____exports.runClaim(operation, request)
     local ____parse_result_6 = parse(request)
     local candidates = ____parse_result_6.candidates
     local entry = ____parse_result_6.entry
     local limits = ____parse_result_6.limits
     return once(
         operation,
-        "claimed",
-        isFull,
         function(codes) return claim(codes, candidates, entry, limits) end
     )
 end
@@ -2693,8 +2698,6 @@ function ____exports.runGuess(operation, request)
     local maxMisses = ____parse_result_7.maxMisses
     local reply = once(
         operation,
-        "taken",
-        false,
         function(codes) return guess(codes, code, accounts, maxMisses) end
     )
     if (reply and reply.answer.outcome) ~= "taken" then
@@ -2711,7 +2714,7 @@ function ____exports.runGuess(operation, request)
     return __TS__ObjectAssign(
         {},
         reply,
-        {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0}, false)}
+        {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0})}
     )
 end
 --- Of all nodes together. Drops what is over.
@@ -3144,25 +3147,24 @@ local function sweep(read, bytes)
 end
 --- The kinds of calls. Each answers undefined when Redis is full and it would add to it.
 local calls = {
-    turn = function(isFull, appId, call) return runTurn(
+    turn = function(appId, asked) return runTurn(
         appId,
-        parse(call),
-        isFull
+        parse(asked)
     ) end,
-    claim = function(isFull, operation, request) return runClaim(operation, request, isFull) end,
-    guess = function(_, operation, request) return runGuess(operation, request) end,
-    post = function(_, node, messages) return post(
+    claim = runClaim,
+    guess = runGuess,
+    post = function(node, messages) return post(
         node,
         parse(messages)
     ) end,
-    renew = function(_, read, bytes, cursor, fresh) return renew(
+    renew = function(read, bytes, cursor, fresh) return renew(
         read,
         numberAt(bytes),
         cursor,
         numberAt(fresh)
     ) end,
     leave = leave,
-    sweep = function(_, read, bytes) return sweep(
+    sweep = function(read, bytes) return sweep(
         read,
         numberAt(bytes)
     ) end
@@ -3201,11 +3203,9 @@ function ____exports.called(isFull, args)
     if began ~= "begun" or kind == "learn" then
         return began
     end
+    present.isFull = isFull
     local run = calls[kind]
-    local reply = run(
-        isFull,
-        unpack(rest)
-    )
+    local reply = run(unpack(rest))
     return reply == nil and "full" or json(reply)
 end
 return ____exports

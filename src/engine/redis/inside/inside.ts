@@ -168,20 +168,17 @@ function streamBytes(): number {
 
 /** The kinds of calls. Each answers undefined when Redis is full and it would add to it. */
 const calls = {
-  turn: (isFull: boolean, appId: string, call: string) =>
-    runTurn(appId as AppId, parse<Asked>(call), isFull),
-  claim: (isFull: boolean, operation: string, request: string) =>
-    runClaim(operation, request, isFull),
-  guess: (_: boolean, operation: string, request: string) => runGuess(operation, request),
-  post: (_: boolean, node: string, messages: string) =>
-    post(node, parse<readonly Message[]>(messages)),
-  renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
+  turn: (appId: AppId, asked: string) => runTurn(appId, parse<Asked>(asked)),
+  claim: runClaim,
+  guess: runGuess,
+  post: (node: string, messages: string) => post(node, parse<readonly Message[]>(messages)),
+  renew: (read: string, bytes: string, cursor: string, fresh: string) =>
     renew(read, numberAt(bytes), cursor, numberAt(fresh)),
   leave,
-  sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
+  sweep: (read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
 export type CallKind = keyof typeof calls;
-type Run = (this: void, isFull: boolean, ...rest: readonly string[]) => unknown;
+type Run = (this: void, ...rest: readonly string[]) => unknown;
 
 /**
  * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
@@ -194,7 +191,8 @@ export function called(isFull: boolean, args: readonly string[]): string {
   if (kind === "learn") learn(common, rest[0] ?? "");
   const began = begin(deadline, offset, common, node);
   if (began !== "begun" || kind === "learn") return began;
+  present.isFull = isFull;
   const run = calls[kind as CallKind] as Run;
-  const reply = run(isFull, ...rest);
+  const reply = run(...rest);
   return reply === undefined ? "full" : json(reply);
 }

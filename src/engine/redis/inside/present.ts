@@ -21,6 +21,8 @@ export const present = {
   real: 0,
   /** The same for whatever expires: contract tests move it. */
   now: 0,
+  /** Redis is full: nothing may be added to it. */
+  isFull: false,
   /** The node that asks. */
   node: "",
   common: {} as Common,

@@ -385,14 +385,10 @@ export interface TurnReply {
 }
 
 /** Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it. */
-export function runTurn(
-  appId: AppId,
-  { verb, holder, args, fresh }: Asked,
-  isFull: boolean,
-): TurnReply | undefined {
+export function runTurn(appId: AppId, { verb, holder, args, fresh }: Asked): TurnReply | undefined {
   const turn = new RedisTurn(appId, fresh);
   const answer = run(turn, verb, holder, args[0], args[1]);
-  if (isFull && turn.adds()) return undefined;
+  if (present.isFull && turn.adds()) return undefined;
   turn.write(verb);
   const { node, real, common } = present;
   const hasNoLease = turn.seatsOwn && leaseOf(node) <= real;
