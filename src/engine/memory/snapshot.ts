@@ -3,7 +3,7 @@ import { remember, store } from "../rules/mail.ts";
 import { byteLength } from "../rules/text.ts";
 import { type Place, type Room, type Stored, sides } from "../rules/turn.ts";
 import type { KeptCode, MemoryCodes } from "./codes.ts";
-import type { Beside, Turns } from "./turns.ts";
+import type { Beside, MemoryRooms } from "./rooms.ts";
 
 /**
  * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
@@ -22,14 +22,14 @@ interface SavedBeside {
 
 /** All that is held, codes before rooms, made one by one as they are asked for. */
 export function* takeSnapshot(
-  turns: Turns,
+  rooms: MemoryRooms,
   codes: MemoryCodes,
   now: () => number,
 ): Iterable<StateRecord> {
   const at = now();
   yield { misses: codes.misses().byDigits, at };
   for (const code of codes.records()) yield { code };
-  for (const { room, A, B } of turns.kept.values()) {
+  for (const { room, A, B } of rooms.kept.values()) {
     if (room === undefined) continue;
     const places = { A: savedPlace(room.A, at), B: savedPlace(room.B, at) };
     const saved = { ...room, emptyAt: room.emptyAt ?? at, ...places };
@@ -53,7 +53,7 @@ function savedBeside({ mail, ids }: Partial<Beside> = {}): SavedBeside {
  * Puts records, in their order, into an engine that is not in use yet. What has expired meanwhile is left
  * out. Where the clock was set back since they were saved, all their times are: nothing lasts longer by that.
  */
-export function restorer(turns: Turns, codes: MemoryCodes, now: () => number) {
+export function restorer(rooms: MemoryRooms, codes: MemoryCodes, now: () => number) {
   let setBackMs = 0;
   return (record: StateRecord): void => {
     if ("misses" in record) {
@@ -66,8 +66,8 @@ export function restorer(turns: Turns, codes: MemoryCodes, now: () => number) {
     }
     const { room } = record;
     for (const part of [room, room.A, room.B]) setBack(part, setBackMs);
-    turns.restore(room, () => {
-      for (const side of sides) restoreBeside(turns, side, room[side], record[side]);
+    rooms.restore(room, () => {
+      for (const side of sides) restoreBeside(rooms, side, room[side], record[side]);
     });
   };
 }
@@ -83,17 +83,22 @@ function setBack(part: object, byMs: number): void {
 }
 
 /** What is kept beside a room is put back as it came in, and so counts again. */
-function restoreBeside(turns: Turns, side: Side, place: Place, { mails, ids }: SavedBeside): void {
+function restoreBeside(
+  rooms: MemoryRooms,
+  side: Side,
+  place: Place,
+  { mails, ids }: SavedBeside,
+): void {
   const { box } = place;
   place.ids = undefined;
-  for (const [id, seq] of ids) remember(turns, side, place, id, seq);
+  for (const [id, seq] of ids) remember(rooms, side, place, id, seq);
   if (box === undefined) return;
-  turns.count("mailboxes", 1);
+  rooms.count("mailboxes", 1);
   box.last = box.before;
   box.bytes = 0;
   for (const [index, mail] of mails.entries()) {
     const { from, payload, accounts } = mail;
     const bytes = byteLength(payload);
-    store(turns, side, box, { from, payload, bytes, accounts, stamp: index + 1 });
+    store(rooms, side, box, { from, payload, bytes, accounts, stamp: index + 1 });
   }
 }
