@@ -18,6 +18,7 @@ const allSteps = [
   "Room",
   "Relay",
   "Round trip",
+  "One socket",
   "ICE servers",
   "Address",
   "Host",

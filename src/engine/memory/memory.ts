@@ -37,7 +37,6 @@ export function memoryEngine({
     seats: turns.seats,
     turn: (appId, verb, holder, first, second) => turns.take(appId, verb, holder, first, second),
     send() {},
-    makeSpace: (rooms) => turns.makeSpace(rooms),
     sweepIfDue() {
       if (now() - sweptAt >= sweptAgainAfterMs || now() < sweptAt) sweepRooms();
     },

@@ -9,7 +9,7 @@ import {
 } from "../engine.ts";
 import type { Holder, Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
-import type { Spaced, Swept } from "./inside/inside.ts";
+import type { Swept } from "./inside/inside.ts";
 import type { Asked, TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
 import { type Agreement, compareNodes } from "./node-settings.ts";
@@ -217,11 +217,6 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     isAlone: false,
     turn,
     send: (to, message) => void store.call("post", [to, JSON.stringify([message])]).catch(() => {}),
-    async makeSpace(rooms) {
-      const { turns } = JSON.parse(await store.call("space", [String(rooms)])) as Spaced;
-      // Lua does not tell an empty list from an empty object.
-      if (Array.isArray(turns)) for (const reply of turns as TurnReply[]) heard(reply);
-    },
     async sweepIfDue() {
       if (clock.monotonicMs() - sweptAt >= sweptAgainAfterMs || options.offsetMs) await sweep();
     },
@@ -263,7 +258,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 /** Of all that a node has about a seat, what goes to Redis. */
 function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
   if (known === undefined) return { side, token, isStarted, peer };
-  const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
+  const { sid, accounts, redeemed, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
-  return { side, token, isStarted, peer, known: { sid, accounts, ...ofMail } };
+  return { side, token, isStarted, peer, known: { sid, accounts, redeemed, ...ofMail } };
 }
