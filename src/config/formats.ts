@@ -123,15 +123,18 @@ export const listenHost = text(
 
 export const filePath = text(/^/, "the path of a file");
 
-/** A path other than those `taken`, without dot segments, and without characters of a router's patterns. */
-export function route(taken: readonly string[]): Format<string> {
+/**
+ * A path other than those `taken` and those that start with `prefix`; without dot segments, and without
+ * characters of a router's patterns.
+ */
+export function route(taken: readonly string[], prefix: string): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
-      `other than ${taken.join(", ")}`,
+      `other than ${taken.join(", ")} and paths that start with ${prefix}`,
     (text) => {
       // No request has dot segments: URL parsers resolve them.
       const isPath = /^\/[\w.~/-]*$/.test(text) && !/\/\.\.?(?:\/|$)/.test(text);
-      return isPath && !taken.includes(text) ? text : undefined;
+      return isPath && !taken.includes(text) && !text.startsWith(prefix) ? text : undefined;
     },
   );
 }

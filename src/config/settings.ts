@@ -65,10 +65,9 @@ const maxCount = 1_000_000_000;
 /** A bound on messages: the lowest one is that of the reference server. */
 const messageBytes = (max: number) => byteCount(1_025, max);
 
-/** Every path the server answers at, with or without `BASE_PATH`: the metrics need another one. */
+/** Every path the server answers at, except those below `/rendezvous/`: the metrics need another one. */
 const otherRoutes = [
   ...["/", "/client.js", "/peer.js", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz"],
-  ...["/rendezvous/code", "/rendezvous/redeem", "/rendezvous/whoami", "/rendezvous/ice"],
   ...["/ws", "/ws/"],
 ];
 
@@ -106,7 +105,7 @@ const groups = {
     stateFile: setting("STATE_FILE", filePath, "").help(
       "File that keeps codes, rooms and mail over a restart; empty: a restart loses them",
     ),
-    metricsRoute: setting("METRICS_ROUTE", route(otherRoutes), "/metrics").help(
+    metricsRoute: setting("METRICS_ROUTE", route(otherRoutes, "/rendezvous/"), "/metrics").help(
       "Path of the metrics, for Prometheus",
     ),
     metricsToken: setting("METRICS_TOKEN", token, "", secret).help(

@@ -25,8 +25,8 @@ export interface Member {
 
 /**
  * A node among the others: one lease for all of its seats, and the stream of events for it. An entry is
- * read once and in order, also over several connections. Where Redis has forgotten the stream, or is older
- * than it was, the node reads on from the last entry that there is.
+ * read once and in order, also over several connections. A Redis that has forgotten the stream, or is
+ * older than it was, goes on above what was read: nothing that comes later is taken for something old.
  */
 export class Membership {
   /** The last id read; "" before the first renewal. */
@@ -53,13 +53,12 @@ export class Membership {
     node.freshAbove(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
-    const wentBack = this.read !== "" && isBefore(renewed.last, this.read);
-    if (this.read === "" || wentBack) this.read = renewed.last;
+    if (this.read === "") this.read = renewed.from;
     // Lua does not tell an empty list from an empty object.
     const gone = Object.values(renewed.gone);
     if (gone.length > 0) node.gone(gone);
     node.kept(Object.values(renewed.seats));
-    if (wentBack || !renewed.wentOn) node.lapsed();
+    if (!renewed.wentOn) node.lapsed();
   }
 
   /** Renews the lease until Redis has been asked for all seats of this node. */
@@ -97,9 +96,4 @@ export class Membership {
   stopReading(): void {
     this.readers++;
   }
-}
-
-/** Of two ids of a stream, `ms-number`. */
-function isBefore(one: string, other: string): boolean {
-  return one.localeCompare(other, "en", { numeric: true }) < 0;
 }
