@@ -5,18 +5,21 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { installedBun } from "./npm/find-bun.mjs";
 import { runInPlace } from "./npm/run-in-place.mjs";
 
-const file = (name) => fileURLToPath(new URL(name, import.meta.url));
-const version = JSON.parse(readFileSync(file("../package.json"), "utf8")).engines.bun;
+const manifest = fileURLToPath(new URL("../package.json", import.meta.url));
+const version = JSON.parse(readFileSync(manifest, "utf8")).engines.bun;
 const args = process.argv.slice(2);
-const bun = [file("../node_modules/bun/bin/bun.exe"), "bun"].find(
-  (path) => spawnSync(path, ["--version"], { encoding: "utf8" }).stdout?.trim() === version,
-);
+const installed = installedBun();
+const isOnPath = () =>
+  spawnSync("bun", ["--version"], { encoding: "utf8" }).stdout?.trim() === version;
+const bun = installed?.version === version ? installed.path : isOnPath() ? "bun" : undefined;
 const npm = process.env.npm_execpath ?? "";
-const [program, ...before] =
-  bun === undefined ? [process.execPath, npm, "exec", "--yes", "--", `bun@${version}`] : [bun];
-if (program !== bun && npm === "") {
+// npm from 12 on runs the script that puts Bun into its package only where that is allowed.
+const fetched = ["exec", "--yes", "--allow-scripts=bun", "--", `bun@${version}`];
+const [program, ...before] = bun === undefined ? [process.execPath, npm, ...fetched] : [bun];
+if (bun === undefined && npm === "") {
   process.stderr.write(`There is no Bun ${version}. Start this with npm, which fetches it.\n`);
   process.exit(1);
 }

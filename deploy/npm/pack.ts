@@ -9,7 +9,7 @@
  */
 import { copyFile, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
 
@@ -45,8 +45,10 @@ async function build(): Promise<void> {
   // What is loaded late is a file of its own, as in the executable.
   const main = ["src/main.ts", "--splitting", "--outdir", out, "--entry-naming=nt-signal.js"];
   await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
-  for (const file of ["README.md", "LICENSE"]) await copyFile(join(project, file), join(out, file));
+  await copyFile(join(project, "LICENSE"), join(out, "LICENSE"));
+  await writeReadme("README.md", out);
   for (const file of [
+    "find-bun.mjs",
     "nt-signal.mjs",
     "run-in-place.mjs",
     "server.mjs",
@@ -72,7 +74,7 @@ async function buildClient(): Promise<void> {
   const files = ["-p", "src/client/tsconfig.json", "--outDir", clientOut];
   await run([join(project, "node_modules/.bin/tsc"), ...files], project);
   await copyFile(join(project, "LICENSE"), join(clientOut, "LICENSE"));
-  await copyFile(join(project, "docs/client.md"), join(clientOut, "README.md"));
+  await writeReadme("docs/client.md", clientOut);
   const manifest = {
     ...{ name: `${name}-client`, version, license, repository, type: "module", sideEffects: false },
     description: "Client of nt-signal: from a short code to an RTCPeerConnection that stays.",
@@ -83,6 +85,17 @@ async function buildClient(): Promise<void> {
     engines: { node: ">=20" },
   };
   await Bun.write(join(clientOut, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** What it links to is not in the package, but in the repository. */
+async function writeReadme(file: string, into: string): Promise<void> {
+  const text = await Bun.file(join(project, file)).text();
+  const home = repository.replace("github:", "https://github.com/");
+  const linked = text.replaceAll(
+    /\]\((?!\w+:|#)([^)]+)\)/g,
+    (_, path: string) => `](${home}/blob/v${version}/${join(dirname(file), path)})`,
+  );
+  await Bun.write(join(into, "README.md"), linked);
 }
 
 /** Packs what is in the directory; answers the tarball. */
@@ -102,7 +115,10 @@ async function check(): Promise<void> {
     await Bun.write(join(folder, ".env"), "PORT=not-a-port\n");
     await Bun.write(join(folder, "bunfig.toml"), 'preload = ["./trap.js"]\n');
     await Bun.write(join(folder, "trap.js"), "process.exit(42);\n");
-    await run(["npm", "install", "--no-audit", "--no-fund", ...tarballs, ...others], folder);
+    const install = ["npm", "install", "--no-audit", "--no-fund"];
+    // npm 12 and pnpm do not run the script that puts Bun into its package.
+    await run([...install, "--ignore-scripts", ...tarballs], folder);
+    await run([...install, ...others], folder);
     const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
     if (told.trim() !== version) throw new Error(`It says version ${told}`);
     await serves(folder);

@@ -7,7 +7,7 @@ export interface TestServer {
 
 /**
  * Starts a server for tests in a process of its own, on a free port of this machine. Pages of any origin may
- * connect, and no limit counts. It ends with the process that started it, also when that is killed.
+ * connect, and no limit counts. It ends with the process that started it, also when that process is killed.
  *
  * `env` holds settings, such as `{ ROOM_TTL: "2s" }` (docs/settings.md); those in this process's environment
  * are not read. Rejects when the server cannot start; why is printed.

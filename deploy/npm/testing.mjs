@@ -18,11 +18,14 @@ export async function start({ env = {} } = {}) {
     stdio: ["ignore", "pipe", "inherit", "ipc"],
   });
   const exited = new Promise((resolve) => {
-    child.once("exit", resolve);
-    child.once("error", resolve);
+    child.once("exit", () => resolve("see above"));
+    child.once("error", ({ message }) => resolve(message));
   });
-  const url = await Promise.race([listening(child.stdout), exited.then(() => undefined)]);
-  if (url === undefined) throw new Error("nt-signal did not start: see above");
+  const { url, why } = await Promise.race([
+    listening(child.stdout).then((url) => ({ url })),
+    exited.then((why) => ({ why })),
+  ]);
+  if (url === undefined) throw new Error(`nt-signal did not start: ${why}`);
   // A process that has nothing else to do may end without stopping the server first.
   for (const handle of [child, child.channel, child.stdout]) handle?.unref?.();
   return {

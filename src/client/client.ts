@@ -12,7 +12,7 @@
  * Everything goes over one WebSocket, which speaks `nt.v2` and is opened again when it breaks. Open
  * the client early, for example while the code is being typed: then redeeming is one round trip.
  * Mail arrives in order and once as long as the server remembers the room. Relayed frames are lost
- * where a socket breaks unnoticed: negotiate again when no peer connection comes of them.
+ * when a socket breaks unnoticed: negotiate again when they lead to no peer connection.
  */
 
 export type Side = "A" | "B";
@@ -35,7 +35,7 @@ export type RelayFrame =
     }
   | { readonly type: "sender_ready"; readonly [field: string]: unknown };
 
-/** What can be sent: a frame, or `localDescription`, which is null before there is one. */
+/** What can be sent: a frame, or `localDescription`, which is null until it is set. */
 export type Relayable =
   | { readonly type: RelayFrame["type"]; readonly [field: string]: unknown }
   | { readonly type: "offer" | "answer" | "pranswer" | "rollback"; readonly sdp?: string }
@@ -171,22 +171,22 @@ export interface ClientOptions {
   /** `http(s)://host[/base]` */
   readonly url: string;
   /** The room to join, together with `side`. Without them `mint` or `redeem` finds one. */
-  readonly appId?: string;
-  readonly side?: Side;
+  readonly appId?: string | undefined;
+  readonly side?: Side | undefined;
   readonly on?: Partial<ClientEvents>;
-  /** Who this client is when it comes back: one it kept from before a reload, or a new one. */
-  readonly sid?: string;
-  /** The last mail processed before a reload, as `deliveredUpTo` said. */
-  readonly deliveredUpTo?: number;
+  /** Identifies this client when it comes back: keep it over a reload. A new one unless given. */
+  readonly sid?: string | undefined;
+  /** The last mail processed before a reload: what `deliveredUpTo` was. */
+  readonly deliveredUpTo?: number | undefined;
   readonly minRetryMs?: number;
   readonly maxRetryMs?: number;
-  /** How long connecting, and an answer to a code, a mail or a ping may take. */
+  /** How long connecting, or the answer to a code, a mail or a ping may take: 10 s unless given. */
   readonly answerMs?: number;
-  /** How long a seat may take: longer than the server lets wait for a busy one, 15 s. */
+  /** How long getting a seat may take: 20 s unless given. The server holds a busy one up to 15 s. */
   readonly seatMs?: number;
-  /** After how long without a frame of the server it is pinged, 20 s unless given. */
+  /** After how long without a frame from the server it is pinged: 20 s unless given. */
   readonly pingMs?: number;
-  /** Unless given, the one of the runtime. Node 20 has none: give it that of `ws`. */
+  /** The runtime's own unless given. Node 20 has none: give it that of `ws`. */
   readonly WebSocket?: new (
     url: string,
     protocol: string,
@@ -219,12 +219,6 @@ interface Entered {
   readonly now: string;
 }
 
-export interface Telemetry {
-  /** How the peers are connected: `direct` or `relay`. */
-  readonly mode?: string;
-  readonly reason?: string;
-}
-
 interface Settle<T> {
   resolve(value: T): void;
   reject(why: Error): void;
@@ -243,13 +237,13 @@ interface Request extends Settle<Minted> {
 const maxQueuedFrames = 128;
 const maxQueuedMails = 10_000;
 const mailboxFullRetryMs = 1_000;
-/** An answer that is asked for in doubt. */
+/** How long `check` waits for a sign of life. */
 const checkMs = 3_000;
-/** A closing handshake may take so long. */
+/** How long a closing handshake may take. */
 const closingMs = 1_000;
 /** How long a call over HTTP may take. */
 const callMs = 10_000;
-/** The other end says that a message of this client is wrong: the next try would repeat it. */
+/** Close codes that reject a message of this client: trying again would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
 const opened = 1;
 
@@ -280,9 +274,11 @@ export class SignalingClient {
   private readonly frames: string[] = [];
   private readonly mails: Mail[] = [];
   private readonly options: ClientOptions;
+  private readonly answerMs: number;
 
   constructor(options: ClientOptions) {
     this.options = options;
+    this.answerMs = options.answerMs ?? 10_000;
     this.on = options.on ?? {};
     this.sid = options.sid ?? newId();
     this.deliveredUpTo = options.deliveredUpTo ?? 0;
@@ -301,21 +297,21 @@ export class SignalingClient {
 
   /**
    * Finds the room of a code; this client is side B of it. Rejects with a `RendezvousError`:
-   * `code_gone` for a code that was used, has expired or never was. Another code may be tried.
+   * `code_gone` for a code that was used, has expired or never existed. Another code may be tried.
    */
   redeem(code: string): Promise<Redeemed> {
-    return this.ask({ type: "redeem", code });
+    return this.ask({ type: "redeem", code: withoutBlanks(code) });
   }
 
-  /** ms since the epoch by the server's clock, as far as it is known: `expiresAt` is meant by it. */
+  /** ms since the epoch by the server's clock, as far as it is known; `expiresAt` is in its time. */
   serverNow(): number {
     return Date.now() - this.clockAheadMs;
   }
 
   /**
    * Sends an offer, answer or candidate to the other side, now or when there is a seat to send it
-   * from. False when that cannot be: the client has ended, too much waits, the frame is too large, or
-   * a description is missing. An offer begins anew: what waited before it is dropped.
+   * from. False when it cannot be sent: the client has ended, too much waits, the frame is too large,
+   * or a description is missing. An offer begins anew: what waited before it is dropped.
    */
   relay(frame: Relayable): boolean {
     if (frame === null || this.ended) return false;
@@ -330,8 +326,8 @@ export class SignalingClient {
    * side has processed it. Resolves with its seq; rejects with a `MailError` when it can never be
    * stored, with `ClientEnded` when the client ends before it is.
    *
-   * One mail is under way at a time. Were it several, one refused because the mailbox is full would
-   * be overtaken by the next, for which there is space again. Its id makes sending it twice harmless.
+   * One mail is on its way at a time: the next must not overtake one that is refused because the
+   * mailbox is full. Its id makes sending it twice harmless.
    */
   send(payload: unknown): Promise<number> {
     if (this.ended) return Promise.reject(this.ended);
@@ -344,17 +340,20 @@ export class SignalingClient {
     });
   }
 
-  /** Reports to the server's metrics how the peer connection went. Lost when there is no seat. */
-  report(event: "ice-connected" | "ice-failed", details: Telemetry = {}): void {
+  /**
+   * Tells the server's metrics whether the peers are connected, and by which `mode` (`direct` or
+   * `relay`). Lost when there is no seat.
+   */
+  report(event: "ice-connected" | "ice-failed", details: { mode?: string; reason?: string }): void {
     if (this.state === "online") this.transmitFrame({ type: "telemetry", event, ...details });
   }
 
-  /** For those who know better that the network has changed: `addEventListener("online", …)`. */
+  /** Takes a new socket at once. For `addEventListener("online", …)` and the like. */
   reconnect(): void {
     if (!this.ended) this.connect();
   }
 
-  /** Asks the server now whether it can still be reached, for those who have reason to doubt it. */
+  /** Asks the server for a sign of life now, for example when the peer connection is lost. */
   check(): void {
     if (this.state === "open" || this.state === "online") this.pingIfSilent(0, checkMs);
   }
@@ -369,7 +368,7 @@ export class SignalingClient {
 
   private connect(): void {
     this.dropSocket();
-    const { url, answerMs = 10_000 } = this.options;
+    const { url } = this.options;
     const Socket = this.options.WebSocket ?? (globalThis.WebSocket as ClientOptions["WebSocket"]);
     if (Socket === undefined) {
       throw new Error("This runtime has no WebSocket. Pass one, such as that of the package ws.");
@@ -377,13 +376,13 @@ export class SignalingClient {
     const socket = new Socket(`${withoutSlash(url).replace(/^http/, "ws")}/ws`, "nt.v2");
     this.socket = socket;
     this.enter("connecting");
-    this.giveUpIn(answerMs);
+    this.giveUpIn(this.answerMs);
     socket.onopen = () => this.openedSocket();
     socket.onmessage = ({ data }: { data: unknown }) =>
       this.received(JSON.parse(String(data)) as ServerFrame);
     socket.onclose = ({ code, reason }: { code: number; reason: string }) =>
       this.lost(code, reason);
-    // Node 22 reports a refused connection by an error alone, and `ws` throws an error that nobody hears.
+    // Node 22 reports a refused connection by an error alone, and `ws` throws an error without listener.
     socket.onerror = () =>
       setTimeout(() => {
         if (this.socket === socket) this.lost(1006, "");
@@ -399,7 +398,7 @@ export class SignalingClient {
     } else if (this.request) this.enterRoom(this.request.frame);
   }
 
-  /** In one flight with what is to be said in the room. */
+  /** The hello goes in the same flight: it is for the seat that this leads to. */
   private enterRoom(frame: object): void {
     this.giveUpIn(this.options.seatMs ?? 20_000);
     this.transmitFrame({ ...frame, sid: this.sid });
@@ -427,19 +426,16 @@ export class SignalingClient {
   }
 
   /**
-   * A network that is gone says nothing, and the protocol's own pings are out of a web page's sight:
-   * so, a deadline for everything that must be answered.
+   * A lost network reports nothing, and a web page does not see the protocol's own pings. So
+   * everything that must be answered has a deadline.
    */
   private giveUpIn(ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.retry("silent", "The server does not answer."), ms);
   }
 
-  /** A client that only listens asks now and then; any frame is as good an answer as the pong. */
-  private pingIfSilent(
-    pingMs = this.options.pingMs ?? 20_000,
-    answerMs = this.options.answerMs ?? 10_000,
-  ): void {
+  /** A client that only listens pings from time to time; any frame counts as the answer. */
+  private pingIfSilent(pingMs = this.options.pingMs ?? 20_000, answerMs = this.answerMs): void {
     clearTimeout(this.pingTimer);
     this.heard = false;
     this.pingTimer = setTimeout(() => {
@@ -452,7 +448,7 @@ export class SignalingClient {
     }, pingMs);
   }
 
-  /** Closing may take as long as the dead network likes: nothing waits for it. */
+  /** Nothing waits for the close: on a dead network it may take long. */
   private dropSocket(): void {
     clearTimeout(this.timer);
     clearTimeout(this.pingTimer);
@@ -462,7 +458,7 @@ export class SignalingClient {
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {};
     socket.close();
-    // `ws` and Bun would wait 30 s for a network that is gone, and their process with them.
+    // Otherwise `ws` and Bun keep the process for 30 s when the network is lost.
     const cut = setTimeout(() => socket.terminate?.(), closingMs) as { unref?(): void };
     cut.unref?.();
   }
@@ -572,7 +568,7 @@ export class SignalingClient {
     const [mail] = this.mails;
     if (mail === undefined || this.state !== "online") return;
     const { id, payload } = mail;
-    this.giveUpIn(this.options.answerMs ?? 10_000);
+    this.giveUpIn(this.answerMs);
     if (this.transmitMail(id, payload)) return;
     const most = `The server takes ${this.maxMessageBytes} bytes at most.`;
     this.answered(id, ({ reject }) => reject(new MailError("too_large", most)));
@@ -582,7 +578,7 @@ export class SignalingClient {
     return this.transmitFrame({ type: "send", to: this.side === "A" ? "B" : "A", id, payload });
   }
 
-  /** The mail under way is done; the next one follows. */
+  /** The mail on its way is done; the next one follows. */
   private answered(id: string, settle: (mail: Mail) => void): void {
     const [mail] = this.mails;
     if (mail?.id !== id) return;
@@ -604,9 +600,9 @@ export class SignalingClient {
     this.on.error?.(fault);
   }
 
-  /** Without a room: a code can be tried again by the caller, a room that is full is by this client. */
+  /** Refused before there is a room. The caller may try another code; a full room is tried again. */
   private refusedRoom({ code, detail, retryAfterMs }: Fault): void {
-    // Said of the hello that came behind, or of a ping.
+    // That answers the hello that followed the request, or a ping.
     if (code === "no_room") return;
     clearTimeout(this.timer);
     const { request } = this;
@@ -619,7 +615,7 @@ export class SignalingClient {
     } else this.end("invalid", code, detail);
   }
 
-  /** What the next `hello` says was processed doesn't come again; what does is known by its seq. */
+  /** Mail that comes again is known by its seq, and only acknowledged. */
   private delivered(seq: number, payload: unknown): void {
     if (seq > this.deliveredUpTo) {
       this.on.mail?.(payload, seq);
@@ -643,11 +639,10 @@ export class RendezvousError extends Error {
   }
 }
 
-/** What every call says beside its answer. */
 export interface Answered {
   /**
-   * The server's clock when it answered, ms since the epoch: `expiresAt` is meant by that clock,
-   * whatever this device's says. This device's where an answer has no readable Date.
+   * When the server answered, ms since the epoch by its clock, in whose time `expiresAt` is. By this
+   * device's clock when the answer has no readable Date.
    */
   readonly answeredAt: number;
 }
@@ -666,9 +661,10 @@ export function mint(url: string, ttlSeconds?: number): Promise<Minted> {
   return post(`${withoutSlash(url)}/rendezvous/code`, { ttl: ttlSeconds }) as Promise<Minted>;
 }
 
-/** Finds the room. A code works once: `code_gone` for one that was used, expired or never was. */
+/** Finds the room. A code works once: `code_gone` for one that was used, expired or never existed. */
 export function redeem(url: string, code: string): Promise<Redeemed> {
-  return post(`${withoutSlash(url)}/rendezvous/redeem`, { code }) as Promise<Redeemed>;
+  const body = { code: withoutBlanks(code) };
+  return post(`${withoutSlash(url)}/rendezvous/redeem`, body) as Promise<Redeemed>;
 }
 
 /**
@@ -681,14 +677,8 @@ export function iceServers(url: string, appId: string, side: Side): Promise<IceA
 
 export interface IceAnswer extends Answered {
   readonly iceServers: IceServer[];
-  /** When the credentials in it end; missing where there are no credentials. */
+  /** When their credentials end; missing when they have none. */
   readonly expiresAt?: string;
-}
-
-/** Why a call was refused (RFC 9457). */
-interface Problem {
-  readonly code: ProblemCode;
-  readonly detail: string;
 }
 
 async function post(url: string, body: object): Promise<Answered> {
@@ -701,13 +691,19 @@ async function post(url: string, body: object): Promise<Answered> {
     const answeredAt = Number.isNaN(date) ? Date.now() : date;
     return { ...content, answeredAt };
   }
-  const problem = content as Partial<Problem> | undefined;
+  // RFC 9457.
+  const problem = content as { code?: ProblemCode; detail?: string } | undefined;
   const seconds = Number(answer?.headers.get("retry-after") ?? Number.NaN);
   throw new RendezvousError(
     problem?.code ?? "unreachable",
     problem?.detail ?? "The server cannot be reached.",
     ...(Number.isFinite(seconds) ? [seconds * 1000] : []),
   );
+}
+
+/** As it was typed or pasted: in groups, or with blanks around it. */
+function withoutBlanks(code: string): string {
+  return code.replace(/\s/g, "");
 }
 
 function withoutSlash(url: string): string {

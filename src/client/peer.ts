@@ -23,6 +23,8 @@ import {
   SignalingClient,
 } from "./client.ts";
 
+export * from "./client.ts";
+
 /**
  * `waiting` for the other side to come; `connecting`; `connected`: channels are open;
  * `reconnecting`: the connection was lost and is being made anew; `closed`.
@@ -54,15 +56,15 @@ export interface PeerEvents {
 
 export interface PeerOptions extends Omit<ClientOptions, "on"> {
   /** The other side's code. Without it, and without `appId`, a code is made. */
-  readonly code?: string;
+  readonly code?: string | undefined;
   /** How long a code that is made lives, in seconds. */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
   readonly on?: Partial<PeerEvents>;
   /**
    * A client that was opened before the code was known: redeeming is one round trip then. Its events
    * go to the peer from now on. If the code is wrong it stays open for another one.
    */
-  readonly client?: SignalingClient;
+  readonly client?: SignalingClient | undefined;
   /** More for RTCPeerConnection; its ICE servers replace those of the server. */
   readonly rtc?: RTCConfiguration;
   /** Where there is no global RTCPeerConnection, as in Node. */
@@ -103,10 +105,13 @@ const againMs = 3_000;
 /**
  * Makes a code, redeems one, or joins a room that is known (`appId`, `side`). Resolves as soon as
  * the room is known, before the other side is there. Rejects with a `RendezvousError` when there is
- * no room to be had: `code_gone` for a wrong code.
+ * no room: `code_gone` for a wrong code.
  */
 export async function connect(options: PeerOptions): Promise<Peer> {
   const { code, ttl, on: _, ...clientOptions } = options;
+  if ((options.RTCPeerConnection ?? globalThis.RTCPeerConnection) === undefined) {
+    throw new Error("This runtime has no RTCPeerConnection. Pass one, such as that of werift.");
+  }
   const client = options.client ?? new SignalingClient(clientOptions);
   const peer = new Peer(client, options);
   try {

@@ -6,7 +6,7 @@ import {
   RendezvousError,
   SignalingClient,
 } from "nt-signal-client";
-import { connect } from "nt-signal-client/peer";
+import { connect, type Peer, RendezvousError as SameError } from "nt-signal-client/peer";
 import * as ws from "ws";
 
 export async function byHand(url: string): Promise<RTCPeerConnection> {
@@ -47,6 +47,17 @@ export async function byPeer(url: string, code: string, camera: MediaStream): Pr
     return (await peer.closed).why;
   } catch (error) {
     if (error instanceof RendezvousError && error.code === "code_gone") return "Wrong code";
+    throw error;
+  }
+}
+
+/** What a page keeps for a reload, and a client that may be open already. */
+export async function again(url: string, code?: string, client?: SignalingClient): Promise<Peer> {
+  const { appId, side, sid } = client ?? {};
+  try {
+    return await connect({ url, code, client, appId, side, sid });
+  } catch (error) {
+    if (error instanceof SameError) alert(error.retryAfterMs);
     throw error;
   }
 }

@@ -97,7 +97,12 @@ describe.skipIf(npm.missing)("npm start", () => {
 test.skipIf(npm.missing)("without Bun it is npm that fetches the right one", async () => {
   const folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
   try {
-    for (const name of ["package.json", "deploy/bun.mjs", "deploy/npm/run-in-place.mjs"]) {
+    for (const name of [
+      "package.json",
+      "deploy/bun.mjs",
+      "deploy/npm/find-bun.mjs",
+      "deploy/npm/run-in-place.mjs",
+    ]) {
       await Bun.write(join(folder, name), Bun.file(join(root, name)));
     }
     await Bun.write(join(folder, "npm.cjs"), "console.log(...process.argv.slice(2));\n");
@@ -106,7 +111,7 @@ test.skipIf(npm.missing)("without Bun it is npm that fetches the right one", asy
       const [node, ...args] = scripts[name].split(" ");
       const env = { PATH: "", npm_execpath: join(folder, "npm.cjs") };
       const run = Bun.spawn([requireProgram(node).path, ...args], { cwd: folder, env });
-      const asked = `exec --yes -- bun@${engines.bun} install --frozen-lockfile --silent\n`;
+      const asked = `exec --yes --allow-scripts=bun -- bun@${engines.bun} install --frozen-lockfile --silent\n`;
       expect(await run.stdout.text()).toBe(asked);
       expect(await run.exited).toBe(0);
     }

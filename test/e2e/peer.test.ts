@@ -1,10 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { noBrowser, openBrowser, type Person, type TestBrowser } from "../support/browser.ts";
 import { PeerPeople } from "../support/peer-app.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";
 
 const until = (person: Person, what: string) => person.page.waitForFunction(what);
+
+test("a runtime without RTCPeerConnection is told so before a code is made", async () => {
+  await using server = await testServer();
+  // Its types need a browser's.
+  const peer: string = join(import.meta.dir, "../../src/client/peer.ts");
+  const { connect }: { connect(options: object): Promise<unknown> } = await import(peer);
+  await expect(connect({ url: server.http })).rejects.toThrow(
+    "This runtime has no RTCPeerConnection",
+  );
+  expect(await server.metric("nt_codes_minted_total")).toBe(0);
+});
 
 describe.skipIf(noBrowser)("nt-signal-client/peer, between two browsers", () => {
   let browser: TestBrowser;

@@ -75,7 +75,7 @@ test("two strangers meet by a code and talk, over one socket each", async () => 
   using b = listen({ url: `${server.http}/` });
   await expect(b.client.redeem("0000")).rejects.toMatchObject({ code: "code_gone" });
   await expect(b.client.redeem("12")).rejects.toMatchObject({ code: "malformed" });
-  expect((await b.client.redeem(code)).appID).toBe(String(a.client.appId));
+  expect((await b.client.redeem(` ${code}\n`)).appID).toBe(String(a.client.appId));
   expect([a.client.side, b.client.side]).toEqual(["A", "B"]);
   await a.until("the other one", () => a.joined.includes("joined"));
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { noBrowser } from "../support/browser.ts";
 import { requireProgram } from "../support/program.ts";
 import { until, within } from "../support/waiting.ts";
@@ -33,9 +33,9 @@ async function example(imported: string): Promise<string> {
   return found;
 }
 
-async function run(cmd: readonly string[]): Promise<string> {
+async function run(cmd: readonly string[], cwd = app): Promise<string> {
   const env = { PATH: process.env["PATH"] ?? "", HOME: app, CI: "true", PORT: "not-a-port" };
-  const child = Bun.spawn([...cmd], { cwd: app, env, stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn([...cmd], { cwd, env, stdout: "pipe", stderr: "pipe" });
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   if ((await child.exited) !== 0) throw new Error(`${cmd.join(" ")}: ${out}${err}`);
   return out + err;
@@ -105,6 +105,38 @@ test.skipIf(node.missing)("it takes settings, stops, and says why it does not st
   expect(output).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/signal 200\ngone\nnt-signal did not start/);
   expect(output).toContain('PORT="far"');
 });
+
+test.skipIf(node.missing)(
+  "it needs no install script of Bun, as npm 12 and pnpm run none",
+  async () => {
+    const other = await mkdtemp(join(tmpdir(), "nt-signal-app-"));
+    try {
+      const packages = join(other, "node_modules");
+      await cp(join(app, "node_modules/nt-signal"), join(packages, "nt-signal"), {
+        recursive: true,
+      });
+      for (const name of await readdir(join(project, "node_modules/@oven"))) {
+        const program = join(packages, "@oven", name, "bin/bun");
+        await Bun.write(join(packages, "@oven", name, "package.json"), "{}");
+        await mkdir(dirname(program));
+        await symlink(process.execPath, program);
+      }
+      const bun = Bun.file(join(project, "node_modules/bun/package.json"));
+      await Bun.write(join(packages, "bun/package.json"), bun);
+      await Bun.write(join(packages, "bun/bin/bun.exe"), "Bun's postinstall script was not run");
+      const source = `import { start } from "nt-signal/test";\nawait (await start()).stop();\n`;
+      await Bun.write(join(other, "started.mjs"), source);
+      await run([node.path, "started.mjs"], other);
+      const version = await run(
+        [node.path, join(packages, "nt-signal/nt-signal.mjs"), "version"],
+        other,
+      );
+      expect(version).toMatch(/^\d+\.\d+\.\d+/);
+    } finally {
+      await rm(other, { recursive: true, force: true });
+    }
+  },
+);
 
 test("its types hold for Node and for bundlers", async () => {
   const source = `import { start, type TestServer } from "nt-signal/test";
