@@ -2,7 +2,7 @@ import { rename, rm } from "node:fs/promises";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { messageOf, StartError } from "../base/errors.ts";
-import { isAnyAddress, lanAddresses } from "../base/network.ts";
+import { isAnyAddress, lanAddresses, withoutBrackets } from "../base/network.ts";
 import type { Env } from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -29,11 +29,10 @@ export async function removePortFile(path: string): Promise<void> {
 export function ownNames(host: string): readonly string[] {
   const own = hostname().toLowerCase();
   const machine = own.includes(".") ? [own] : [own, `${own}.local`];
-  const bare = host.replace(/^\[(.*)\]$/, "$1");
   return [
     ...["localhost", "127.0.0.1", "::1"],
     ...(/^[\w.-]+$/.test(own) ? machine : []),
-    ...(isAnyAddress(host) ? lanAddresses(host, networkInterfaces()) : [bare]),
+    ...(isAnyAddress(host) ? lanAddresses(host, networkInterfaces()) : [withoutBrackets(host)]),
   ];
 }
 
