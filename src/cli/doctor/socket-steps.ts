@@ -174,7 +174,7 @@ export async function pairsByFrames(it: Examination): Promise<Verdict> {
   const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
   if (frames.includes(undefined))
     return failed("the sides do not hear of each other", severalServers);
-  return passed("a socket each is enough, from code to room");
+  return passed("two clients meet by a code, with one socket each and no appID in its URL");
 }
 
 /** `error` is undefined if nothing came. */
