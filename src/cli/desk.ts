@@ -1,4 +1,4 @@
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { messageOf, StartError } from "../base/errors.ts";
@@ -19,10 +19,6 @@ export async function writePortFile(path: string, port: number): Promise<void> {
         "Name a file in a folder that this user may write to.",
     );
   }
-}
-
-export async function removePortFile(path: string): Promise<void> {
-  await rm(path, { force: true });
 }
 
 /** Host names and addresses under which a server on `host` is reached. */

@@ -134,7 +134,7 @@ async function run(
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
     rotation?.stop();
-    await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
+    await sockets.drain(restored ? aloneDrainMs : config.drainMs, Bun.sleep);
     // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
     await answered(listeners.pendingRequests);
     await listeners.stop();
@@ -162,13 +162,8 @@ async function run(
 /** Waits for the requests in flight, but no longer than the grace for slow clients. */
 async function answered(pending: () => number): Promise<void> {
   for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
-    await passTime(requestStepMs);
+    await Bun.sleep(requestStepMs);
   }
-}
-
-/** Real time, even if a test controls the server's clock. */
-function passTime(ms: number): Promise<void> {
-  return new Promise((resolve) => systemClock.after(ms, resolve));
 }
 
 function describe(error: unknown): string {
