@@ -10,8 +10,8 @@ import type { SelfSigned } from "../server/self-signed.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
 import { banner, pageUrl } from "./banner.ts";
-import type { Command } from "./commands.ts";
 import { cacheFolder, openPage, ownNames, qrLines, writePortFile } from "./desk.ts";
+import type { Command } from "./help.ts";
 import { LogOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
