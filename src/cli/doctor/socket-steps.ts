@@ -1,3 +1,4 @@
+import { on, once } from "node:events";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
 import { parseObject, v2 } from "../../protocol/frames.ts";
@@ -30,34 +31,25 @@ async function openSocket(
 ): Promise<DoctorSocket | undefined> {
   const options = { protocols, tls: { rejectUnauthorized: !target.insecure } };
   const socket = new WebSocket(`${target.ws}${path}`, options as never);
-  const event = (name: "open" | "close") =>
-    new Promise<string>((resolve) => socket.addEventListener(name, () => resolve(name)));
-  const closed = event("close");
-  const frames = new ReadableStream<string>({
-    start(controller) {
-      socket.addEventListener("message", ({ data }) => controller.enqueue(String(data)));
-      void closed.then(() => controller.close());
-    },
-  }).getReader();
-
-  const cancel = clock.after(timeoutMs, () => socket.close());
-  const first = await Promise.race([event("open"), closed]).finally(cancel);
-  if (first === "close") return undefined;
+  const endWhenLate = () => clock.after(timeoutMs, () => socket.terminate());
+  const frames = on(socket as never, "message", { close: ["close"] });
+  const closed = once(socket, "close").then(() => {});
+  await Promise.race([once(socket, "open"), closed]).finally(endWhenLate());
+  if (socket.readyState !== WebSocket.OPEN) return undefined;
   const opened: DoctorSocket = {
     send: (text) => socket.send(text),
     async next(...types) {
-      const cancel = clock.after(timeoutMs, () => socket.terminate());
-      try {
-        for (;;) {
-          const { value } = await frames.read();
-          const type = parseObject(value ?? "")?.["type"];
-          if (value === undefined || types.includes(String(type))) return value;
-        }
-      } finally {
+      const cancel = endWhenLate();
+      for (;;) {
+        const { value, done } = await frames.next();
+        const text = done ? undefined : String(value[0].data);
+        const type = parseObject(text ?? "")?.["type"];
+        if (text !== undefined && !types.includes(String(type))) continue;
         cancel();
+        return text;
       }
     },
-    closed: closed.then(() => {}),
+    closed,
     close: () => socket.close(1000),
   };
   sockets.push(opened);
