@@ -57,26 +57,21 @@ async function openSocket(
 }
 
 function refusedUpgrade(status: number | undefined, { basePath }: Target): Verdict {
-  const found = `the WebSocket upgrade is answered ${status} instead of 101`;
-  switch (status) {
-    case undefined:
-      return failed(
-        "the WebSocket does not open, and nothing is answered",
-        "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
-      );
-    case 101:
-      return failed(
-        "the WebSocket opens and is closed at once",
-        "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
-      );
-    case 404:
-      return failed(
-        found,
-        `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`,
-      );
-    default:
-      return failed(found, upgradeRemedies[status] ?? seeLogs);
+  if (status === undefined) {
+    return failed(
+      "the WebSocket does not open, and nothing is answered",
+      "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
+    );
   }
+  if (status === 101) {
+    return failed(
+      "the WebSocket opens and is closed at once",
+      "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
+    );
+  }
+  const otherRoute = `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`;
+  const remedy = status === 404 ? otherRoute : (upgradeRemedies[status] ?? seeLogs);
+  return failed(`the WebSocket upgrade is answered ${status} instead of 101`, remedy);
 }
 
 const notPassedOn =
