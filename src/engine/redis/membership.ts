@@ -42,13 +42,15 @@ export class Membership {
   async renew(): Promise<void> {
     const { monotonicMs, leaseMs, fresh, gone, kept, lapsed } = this.options;
     const askedAt = monotonicMs();
+    const readThen = this.read;
     const args = [...this.takeRead(), this.cursor, String(fresh(0))];
     const renewed = JSON.parse(await this.store.call("renew", args)) as Renewed;
     fresh(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
-    const wentBack = this.read !== "" && isBefore(renewed.last, this.read);
-    if (this.read === "" || wentBack) this.read = renewed.last;
+    // More may have been read since it was asked, over the other connection.
+    const wentBack = readThen !== "" && isBefore(renewed.last, readThen);
+    if (this.read === "" || (wentBack && this.read === readThen)) this.read = renewed.last;
     // Lua does not tell an empty list from an empty object.
     if (Array.isArray(renewed.gone)) gone(renewed.gone as readonly AppId[]);
     if (Array.isArray(renewed.seats)) kept(renewed.seats as readonly SeatAddress[]);
