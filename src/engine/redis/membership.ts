@@ -10,8 +10,8 @@ const trimAfterBytes = 262_144;
 
 /**
  * A node among the others: the lease of all of its seats, and the stream of what it is told. An entry is
- * read once and in order, also over several connections. Where Redis has forgotten the stream, or is older
- * than it was, the node reads on from the last entry that there is.
+ * read once and in order, also over several connections. A Redis that has forgotten the stream, or is
+ * older than it was, goes on above what was read: nothing that comes later is taken for something old.
  */
 export class Membership {
   /** The last id read; "" before the first renewal. */
@@ -42,19 +42,16 @@ export class Membership {
   async renew(): Promise<void> {
     const { monotonicMs, leaseMs, fresh, gone, kept, lapsed } = this.options;
     const askedAt = monotonicMs();
-    const readThen = this.read;
     const args = [...this.takeRead(), this.cursor, String(fresh(0))];
     const renewed = JSON.parse(await this.store.call("renew", args)) as Renewed;
     fresh(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
-    // More may have been read since it was asked, over the other connection.
-    const wentBack = readThen !== "" && isBefore(renewed.last, readThen);
-    if (this.read === "" || (wentBack && this.read === readThen)) this.read = renewed.last;
+    if (this.read === "") this.read = renewed.from;
     // Lua does not tell an empty list from an empty object.
     if (Array.isArray(renewed.gone)) gone(renewed.gone as readonly AppId[]);
     if (Array.isArray(renewed.seats)) kept(renewed.seats as readonly SeatAddress[]);
-    if (wentBack || !renewed.wentOn) lapsed();
+    if (!renewed.wentOn) lapsed();
   }
 
   /** Renews the lease until Redis has been asked for all seats of this node. */
@@ -91,9 +88,4 @@ export class Membership {
   stopReading(): void {
     this.readers++;
   }
-}
-
-/** Of two ids of a stream, `ms-number`. */
-function isBefore(one: string, other: string): boolean {
-  return one.localeCompare(other, "en", { numeric: true }) < 0;
 }
