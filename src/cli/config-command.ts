@@ -1,8 +1,7 @@
 import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
 import { type Config, requireConfig, type Setting, settings } from "../config/config.ts";
-import type { Command } from "./commands.ts";
-import { columns } from "./help.ts";
+import { type Command, columns } from "./help.ts";
 
 export const config: Command = {
   name: "config",

@@ -2,7 +2,7 @@ import { codeOf, messageOf } from "../base/errors.ts";
 import { isLoopback, ownAddress } from "../base/network.ts";
 import { terminalText } from "../base/terminal-text.ts";
 import { type Config, requireConfig } from "../config/config.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./help.ts";
 
 const timeoutMs = 3_000;
 

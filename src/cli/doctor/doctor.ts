@@ -3,8 +3,8 @@ import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { messageOf } from "../../base/errors.ts";
 import { terminalText } from "../../base/terminal-text.ts";
-import type { Command } from "../commands.ts";
 import { connectDirectly } from "../healthcheck.ts";
+import type { Command } from "../help.ts";
 import type { OptionalSteps, Verdict } from "./examination.ts";
 import { parseTarget, type Target } from "./target.ts";
 

@@ -2,16 +2,14 @@ import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
 import { parseObject, v2 } from "../../protocol/frames.ts";
 import { seeLogs, severalServers, timeoutMs, upgradeStatus } from "./ask.ts";
-import { type Examination, failed, passed, type Verdict } from "./examination.ts";
+import {
+  type DoctorSocket,
+  type Examination,
+  failed,
+  passed,
+  type Verdict,
+} from "./examination.ts";
 import type { Target } from "./target.ts";
-
-export interface DoctorSocket {
-  send(text: string): void;
-  /** The next frame of one of these types. Undefined when it is late; then no more is read. */
-  next(...types: string[]): Promise<string | undefined>;
-  readonly closed: Promise<void>;
-  close(): void;
-}
 
 const roundTrips = 5;
 
@@ -52,8 +50,8 @@ async function openSocket(
       try {
         for (;;) {
           const { value } = await frames.read();
-          if (value === undefined || types.includes(String(parseObject(value)?.["type"])))
-            return value;
+          const type = parseObject(value ?? "")?.["type"];
+          if (value === undefined || types.includes(String(type))) return value;
         }
       } finally {
         cancel();
@@ -174,7 +172,7 @@ export async function pairsByFrames(it: Examination): Promise<Verdict> {
   const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
   if (frames.includes(undefined))
     return failed("the sides do not hear of each other", severalServers);
-  return passed("a socket each is enough, from code to room");
+  return passed("two clients meet by a code, with one socket each and no appID in its URL");
 }
 
 /** `error` is undefined if nothing came. */
