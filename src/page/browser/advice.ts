@@ -55,7 +55,7 @@ export function total({ host, srflx, prflx, relay }: CandidateCounts): number {
   return host + srflx + prflx + relay;
 }
 
-/** Why minting or redeeming a code failed, for the person who did it. */
+/** Why minting or redeeming a code failed, for the person at this page. */
 export function faultInWords(error: unknown): string {
   if (!(error instanceof RendezvousError)) return "Something went wrong. Reload the page.";
   const when = error.retryAfterMs === undefined ? "later" : `in ${span(error.retryAfterMs)}`;

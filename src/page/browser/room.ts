@@ -31,7 +31,7 @@ const atFirst: View = {
   ...{ local: noCandidates, remote: noCandidates },
 };
 
-/** How a person gets into a room: by a code, by making one, or back into the one before a reload. */
+/** Into a room by a code, by making one, or back into the one from before a reload. */
 export type Entrance = { readonly code?: string } | { readonly session: Session };
 
 /** A room that both sides are in or will be: the peer, and what the page shows of it. */
@@ -284,7 +284,7 @@ const ends: Readonly<Record<Exclude<Closed["why"], "left">, string>> = {
   closed: "",
   replaced: "This side of the room was opened in another tab. You can close this one.",
   busy: "Somebody else has this side of the room.",
-  invalid: "The server does not know this room any more.",
+  invalid: "The server no longer knows this room.",
   refused: "The server refused a message of this page. Reload it.",
 };
 
