@@ -1,5 +1,7 @@
 import { type Setting, settingGroups, withoutEffect } from "../src/config/config.ts";
+import { closeReasons } from "../src/protocol/closes.ts";
 import { ownMetrics, storeMetrics } from "../src/telemetry/metrics.ts";
+import { dropReasons } from "../src/telemetry/tally.ts";
 
 // Brings what programs write in the documents up to date: bun docs/generate.ts
 
@@ -15,6 +17,8 @@ export const sections: readonly Section[] = [
   { file: "settings.md", name: "settings", text: settingsByGroup },
   { file: "migrating.md", name: "without-effect", text: settingsWithoutEffect },
   { file: "metrics.md", name: "metrics", text: metricsList },
+  { file: "metrics.md", name: "drops", text: () => reasonsTable(dropReasons) },
+  { file: "metrics.md", name: "closes", text: () => reasonsTable(closeReasons) },
 ];
 
 export function documentPath(file: string): string {
@@ -80,6 +84,11 @@ function metricsList(): string {
 function label([name, values]: [string, readonly (string | number)[]]): string {
   if (values.length === 0) return `Label \`${name}\`.`;
   return `\`${name}\`: ${values.map((value) => `\`${value}\``).join(", ")}.`;
+}
+
+function reasonsTable(reasons: Readonly<Record<string, string>>): string {
+  const rows = Object.entries(reasons).map(([reason, what]) => `| \`${reason}\` | ${what} |`);
+  return ["| reason | what happened |", "| --- | --- |", ...rows].join("\n");
 }
 
 // ---- Markdown ----

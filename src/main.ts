@@ -1,4 +1,4 @@
-import { messageOf } from "./base/errors.ts";
+import { messageOf, StartError } from "./base/errors.ts";
 import { nearest } from "./base/nearest.ts";
 import { version } from "./base/version.ts";
 import { type Command, commands, defaultCommand } from "./cli/commands.ts";
@@ -55,7 +55,9 @@ async function run(command: Command, args: readonly string[], env: Env): Promise
   try {
     return await command.run(args, env);
   } catch (error) {
-    process.stderr.write(`Unexpected error: ${messageOf(error)}\n`);
+    const isExpected = error instanceof StartError;
+    process.stderr.write(`${isExpected ? "" : "Unexpected error: "}${messageOf(error)}\n`);
+    if (isExpected) return 1;
     const reading = readConfig(env, args);
     const debug = "config" in reading && ["trace", "debug"].includes(reading.config.logLevel);
     if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);

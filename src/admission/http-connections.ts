@@ -44,6 +44,7 @@ export function httpConnections({
   let refused = 0;
 
   function ended(connection: string): void {
+    if (kept.size === 0) return;
     const known = kept.get(connection);
     if (known === undefined) return;
     kept.delete(connection);

@@ -52,7 +52,7 @@ export function rfc3339(ms: number): string {
 const pool = new Uint32Array(256);
 let drawn = pool.length;
 
-/** Cryptographic and without modulo bias: draws past the last whole multiple of `below` are thrown away. */
+/** Cryptographic and without modulo bias: draws past the last whole multiple of `below` are discarded. */
 export const cryptoRandom: Random = (below) => {
   const limit = 2 ** 32 - (2 ** 32 % below);
   for (;;) {

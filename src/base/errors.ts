@@ -1,6 +1,6 @@
 /**
  * Why the server cannot start, when the operator can fix it. Only the message is shown, without a
- * stack: one line with the problem and the remedy.
+ * stack: the problem and the remedy.
  */
 export class StartError extends Error {
   override readonly name = "StartError";

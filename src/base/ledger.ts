@@ -11,7 +11,7 @@ export class Ledger {
   constructor(
     /** What there is for all. An account may use its share of it (account.ts). */
     readonly most: number,
-    /** No account's share is less. Infinite where accounts have none. */
+    /** The lowest share of an account. Infinity: accounts have no shares. */
     private readonly leastShare = 1,
     /** One client may use no more than this, however large its share is; a site 16 times as much. */
     private readonly perClient = Number.POSITIVE_INFINITY,
@@ -21,7 +21,7 @@ export class Ledger {
     return this.leastShare < Number.POSITIVE_INFINITY;
   }
 
-  /** Counts more, or with an `amount` below 0 less, of what a client uses. Refuses nothing. */
+  /** Adds to what a client uses; a negative amount releases. Never refuses. */
   add(accounts: readonly Account[], amount: number): void {
     this.used += amount;
     for (const account of accounts) {
@@ -33,18 +33,18 @@ export class Ledger {
     }
   }
 
-  /** The first of a client's accounts that may not use so much more. */
+  /** The first of a client's accounts that may not use this much more. */
   full(accounts: readonly Account[], more: number): Account | undefined {
     return accounts.find((account) => this.of(account) + more > this.mostOf(account));
   }
 
-  /** Which bound a client meets that uses so much more, 0 to ask whether it is past one now. */
+  /** Which bound a client would exceed with this much more. 0 asks whether it exceeds one now. */
   bound(accounts: readonly Account[], more: number): "client" | "all" | undefined {
     if (this.full(accounts, more) !== undefined) return "client";
     return this.used + more > this.most ? "all" : undefined;
   }
 
-  /** What an account uses, as a part of what it may use. */
+  /** Which part of its limit an account uses: 1 is all. */
   partUsed(account: Account): number {
     return this.of(account) / this.mostOf(account);
   }

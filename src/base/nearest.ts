@@ -1,10 +1,14 @@
 /**
- * The candidate that a mistyped word most likely means: at most two changes away, or a third of the
- * word. Undefined when there is no such candidate.
+ * The candidate that a mistyped word most likely means: at most `reach` changes away, by default two,
+ * or a third of a long word. Undefined if there is no such candidate.
  */
-export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+export function nearest(
+  word: string,
+  candidates: Iterable<string>,
+  reach = Math.max(2, Math.floor(word.length / 3)),
+): string | undefined {
   let best: string | undefined;
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let least = reach + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word, candidate);
     if (distance < least) [best, least] = [candidate, distance];
@@ -13,7 +17,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 }
 
 /** Letters to insert, remove, replace, or swap with their neighbour (optimal string alignment). */
-export function editDistance(from: string, to: string): number {
+function editDistance(from: string, to: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let row = 1; row <= from.length; row++) {

@@ -1,10 +1,10 @@
 import { formatDuration } from "../base/duration.ts";
 import { inUrl, isAnyAddress } from "../base/network.ts";
+import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import { inUnits } from "../config/formats.ts";
 
 export interface BannerFacts {
-  readonly version: string;
   /** `http:` or `https:` */
   readonly protocol: string;
   /** The port it listens on: never 0. */
@@ -25,7 +25,7 @@ export function banner(facts: BannerFacts): string {
   const { codeDigits, codeDigitsMax } = config;
   const digits = codeDigits === codeDigitsMax ? codeDigits : `${codeDigits} to ${codeDigitsMax}`;
   return [
-    `nt-signal ${facts.version}`,
+    `nt-signal ${version}`,
     "",
     ...urlLines(facts),
     "",
@@ -42,7 +42,7 @@ export function banner(facts: BannerFacts): string {
   ].join("\n");
 }
 
-/** A browser that is asked to trust it shows the same. */
+/** A browser shows the same fingerprint when it asks whether to trust the certificate. */
 function certificate(fingerprint: string): readonly string[] {
   const half = Math.ceil(fingerprint.length / 2);
   return [
@@ -69,7 +69,10 @@ function hosts({ config, lanAddresses }: BannerFacts): readonly string[] {
   return isAnyAddress(config.host) ? ["localhost", ...lanAddresses] : [config.host];
 }
 
-/** The page at one of the addresses. */
-export function pageUrl(host: string, { protocol, config, port }: Omit<BannerFacts, "qr">): string {
+/** The page at one of the addresses, without a slash at its end. */
+export function pageUrl(
+  host: string,
+  { protocol, config, port }: Pick<BannerFacts, "protocol" | "config" | "port">,
+): string {
   return `${protocol}//${inUrl(host)}:${port}${config.basePath}`;
 }

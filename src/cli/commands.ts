@@ -17,7 +17,8 @@ export interface Command {
   readonly takesSettings: boolean;
   /**
    * `args` are those after the command's name. Answers the exit code: 0 done, 1 failed, 2 wrong
-   * arguments. Anything thrown is a bug.
+   * arguments. Throws a `StartError` whose message is shown, with exit code 1; anything else that is
+   * thrown is a bug.
    */
   readonly run: (args: readonly string[], env: Env) => Promise<number>;
 }

@@ -1,6 +1,6 @@
 import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
-import { type Config, problemList, readConfig, type Setting, settings } from "../config/config.ts";
+import { type Config, requireConfig, type Setting, settings } from "../config/config.ts";
 import type { Command } from "./commands.ts";
 import { columns } from "./help.ts";
 
@@ -10,20 +10,15 @@ export const config: Command = {
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const reading = readConfig(env, args);
-    if ("problems" in reading) {
-      const heading = "The server cannot start with these settings:";
-      process.stderr.write(problemList(heading, reading.problems));
-      return 1;
-    }
+    const { config, sources, warnings } = requireConfig(env, args);
     const rows = settings.map((setting) => [
       setting.variable,
-      effective(setting, reading.config),
-      reading.sources.get(setting.variable) ?? "",
+      effective(setting, config),
+      sources.get(setting.variable) ?? "",
     ]);
-    const lines = [...columns(rows, ""), "", memoryBounds(reading.config), ""];
+    const lines = [...columns(rows, ""), "", memoryBounds(config), ""];
     process.stdout.write(lines.join("\n"));
-    for (const warning of reading.warnings) process.stderr.write(`Warning: ${warning}\n`);
+    for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
     return 0;
   },
 };
@@ -40,8 +35,8 @@ function effective(setting: Setting, config: Config): string {
 }
 
 /**
- * The budgets, of which the process holds up to twice as much, and what the runtime keeps without
- * showing it: for each socket a buffer as large as its largest message, complete or not.
+ * How much memory the settings allow. Bytes not yet sent and frames not yet handled may each use
+ * WS_BUFFER_TOTAL. The runtime also keeps a buffer for each socket, as large as its largest message.
  */
 function memoryBounds(values: Config): string {
   const { mailTotalBytes, wsBufferTotalBytes, wsMaxMsgBytes, maxSockets } = values;

@@ -2,8 +2,8 @@ import { rename, rm } from "node:fs/promises";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { messageOf, StartError } from "../base/errors.ts";
-import { inUrl, isAnyAddress, lanAddresses } from "../base/network.ts";
-import type { Config, Env } from "../config/config.ts";
+import { isAnyAddress, lanAddresses } from "../base/network.ts";
+import type { Env } from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 
 // Makes a server on a developer's machine easy to reach: from other programs, and from a phone.
@@ -50,12 +50,7 @@ export function cacheFolder(env: Env): string {
 }
 
 /** Opens the page in the browser, or logs why that is not possible. */
-export async function openPage(
-  { host, basePath }: Pick<Config, "host" | "basePath">,
-  { protocol, port }: Pick<URL, "protocol" | "port">,
-  log: Log,
-): Promise<void> {
-  const url = `${protocol}//${isAnyAddress(host) ? "localhost" : inUrl(host)}:${port}${basePath}/`;
+export async function openPage(url: string, log: Log): Promise<void> {
   const openers: Readonly<Record<string, readonly string[]>> = {
     darwin: ["open"],
     win32: ["rundll32", "url.dll,FileProtocolHandler"],
@@ -71,8 +66,8 @@ export async function openPage(
 }
 
 /**
- * A QR code (ISO/IEC 18004) in half lines, black on white whatever the terminal's own colours are: not
- * every phone reads it the other way round.
+ * A QR code (ISO/IEC 18004), two rows of it in one line. It is black on white in every terminal, because
+ * some phones cannot read inverted codes.
  */
 export async function qrLines(text: string): Promise<readonly string[]> {
   const { generate } = await import("lean-qr");

@@ -44,9 +44,10 @@ function decode(bytes: Uint8Array): string {
 }
 
 /**
- * What systemd's EnvironmentFile, Docker and dotenv agree on: a `VARIABLE=value` a line, quotes around
- * a whole value taken off, `export` before it ignored, lines that begin with `#` or `;` left out,
- * lines ended as on Unix or Windows. Answers the number of the first line that cannot be read.
+ * What systemd's EnvironmentFile, Docker and dotenv agree on: one `VARIABLE=value` a line. Quotes around
+ * the whole value and `export` before the name are removed, lines that begin with `#` or `;` skipped.
+ * (`parseEnv` of node:util would cut a secret at its first `#`.) Answers the number of the first line
+ * that cannot be read.
  */
 function parseEnvFile(text: string): Readonly<Record<string, string>> | number {
   const variables: Record<string, string> = {};

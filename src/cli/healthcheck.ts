@@ -1,7 +1,7 @@
 import { codeOf, messageOf } from "../base/errors.ts";
 import { isLoopback, ownAddress } from "../base/network.ts";
 import { terminalText } from "../base/terminal-text.ts";
-import { type Config, problemList, readConfig } from "../config/config.ts";
+import { type Config, requireConfig } from "../config/config.ts";
 import type { Command } from "./commands.ts";
 
 const timeoutMs = 3_000;
@@ -15,16 +15,11 @@ export const healthcheck: Command = {
   takesSettings: true,
   async run(args, env) {
     connectDirectly();
-    const reading = readConfig(
-      env,
-      args.filter((arg) => arg !== "--ready"),
-    );
-    const fault =
-      "problems" in reading
-        ? problemList("The server cannot be asked with these settings:", reading.problems)
-        : await unhealthy(reading.config, args.includes("--ready") ? "/readyz" : "/healthz");
+    const ofSettings = args.filter((arg) => arg !== "--ready");
+    const path = args.includes("--ready") ? "/readyz" : "/healthz";
+    const fault = await unhealthy(requireConfig(env, ofSettings).config, path);
     if (fault === undefined) return 0;
-    process.stderr.write(`${fault.trimEnd()}\n`);
+    process.stderr.write(`${fault}\n`);
     return 1;
   },
 };

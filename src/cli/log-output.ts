@@ -10,7 +10,7 @@ interface LineStream {
   on(event: "drain" | "error", listener: () => void): unknown;
 }
 
-/** Lines wait for a slow reader up to this many characters, then they are lost and counted. */
+/** Lines wait for a slow reader up to this many characters. Then they are lost and counted. */
 const maxWaiting = 4 * 1_024 * 1_024;
 
 /**
@@ -21,67 +21,65 @@ const maxWaiting = 4 * 1_024 * 1_024;
  * A write that fails loses its lines and those that wait, and nothing else: the next line is tried
  * again, so that a log on a full disk continues when there is space.
  */
-export function logOutput(stream: LineStream, clock: Pick<Clock, "after">) {
-  const waiting: string[] = [];
-  let waitingLength = 0;
-  let isFull = false;
+export class LogOutput {
+  /** Lines lost since the start: to a slow reader, a full disk, a reader that is gone. */
+  lost = 0;
+  private waiting: string[] = [];
+  private waitingLength = 0;
+  private isFull = false;
   /** A write that failed may have left half a line. */
-  let isCut = false;
-  let lost = 0;
-  let settled: () => void = () => {};
+  private isCut = false;
+  private settled: () => void = () => {};
 
-  function put(text: string, lines: number): void {
-    const whole = isCut ? `\n${text}` : text;
-    isCut = false;
-    const isTaken = stream.write(whole, (error) => {
-      if (error) failed(lines);
+  constructor(
+    private readonly stream: LineStream,
+    private readonly clock: Pick<Clock, "after">,
+  ) {
+    stream.on("drain", () => {
+      this.isFull = false;
+      const lines = this.takeWaiting();
+      if (lines.length > 0) this.put(lines.join(""), lines.length);
+      if (!this.isFull) this.settled();
     });
-    if (!isTaken) isFull = true;
+    // `done` gets the same error. Without a listener here the process would end.
+    stream.on("error", () => {});
   }
 
-  function failed(lines: number): void {
-    lost += lines + takeWaiting().length;
-    isCut = true;
-    isFull = false;
-    settled();
-  }
-
-  function takeWaiting(): readonly string[] {
-    waitingLength = 0;
-    return waiting.splice(0);
-  }
-
-  stream.on("drain", () => {
-    isFull = false;
-    const lines = takeWaiting();
-    if (lines.length > 0) put(lines.join(""), lines.length);
-    if (!isFull) settled();
-  });
-  // `done` gets the same error; without a listener here the process would end.
-  stream.on("error", () => {});
-
-  return {
-    /** Takes a whole line. Never waits: a reader that is slow must not hold up the server. */
-    write(line: string): void {
-      if (!isFull) return put(line, 1);
-      if (waitingLength + line.length > maxWaiting) lost++;
-      else {
-        waiting.push(line);
-        waitingLength += line.length;
-      }
-    },
-    /** Resolves when all is written or lost, or after `withinMs`. */
-    flush(withinMs: number): Promise<void> {
-      if (!isFull) return Promise.resolve();
-      return new Promise((resolve) => {
-        const cancel = clock.after(withinMs, resolve);
-        settled = () => {
-          cancel();
-          resolve();
-        };
-      });
-    },
-    /** Lines lost since the start: to a slow reader, a full disk, a reader that is gone. */
-    lost: () => lost,
+  /** Takes a whole line. Never waits: a reader that is slow must not hold up the server. */
+  readonly write = (line: string): void => {
+    if (!this.isFull) this.put(line, 1);
+    else if (this.waitingLength + line.length > maxWaiting) this.lost++;
+    else {
+      this.waiting.push(line);
+      this.waitingLength += line.length;
+    }
   };
+
+  /** Resolves when all is written or lost, or after `withinMs`. */
+  flush(withinMs: number): Promise<void> {
+    if (!this.isFull) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.settled = resolve;
+    return promise.finally(this.clock.after(withinMs, resolve));
+  }
+
+  private put(text: string, lines: number): void {
+    const whole = this.isCut ? `\n${text}` : text;
+    this.isCut = false;
+    const isTaken = this.stream.write(whole, (error) => {
+      if (!error) return;
+      this.lost += lines + this.takeWaiting().length;
+      this.isCut = true;
+      this.isFull = false;
+      this.settled();
+    });
+    if (!isTaken) this.isFull = true;
+  }
+
+  private takeWaiting(): readonly string[] {
+    const lines = this.waiting;
+    this.waiting = [];
+    this.waitingLength = 0;
+    return lines;
+  }
 }

@@ -1,22 +1,21 @@
 import { networkInterfaces } from "node:os";
 import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
-import { messageOf, StartError } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
-import { lanAddresses } from "../base/network.ts";
-import { version } from "../base/version.ts";
-import { type Config, type Env, problemList, readConfig } from "../config/config.ts";
+import { isAnyAddress, lanAddresses } from "../base/network.ts";
+import { type Config, type Env, requireConfig } from "../config/config.ts";
 import type { SelfSigned } from "../server/self-signed.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
 import { banner, pageUrl } from "./banner.ts";
 import type { Command } from "./commands.ts";
 import { cacheFolder, openPage, ownNames, qrLines, removePortFile, writePortFile } from "./desk.ts";
-import { logOutput } from "./log-output.ts";
+import { LogOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
 const flushMs = 1_000;
-/** How often lost lines are reported. The report also tries a log again that failed. */
+/** How often lost lines are reported. The report also tests whether a log that failed works again. */
 const reportLostEveryMs = 1_000;
 /** How often the self-signed certificate is compared with the machine's addresses. */
 const renewEveryMs = 60_000;
@@ -31,17 +30,11 @@ export const serve: Command = {
   usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
-    const reading = readConfig(env, args);
-    if ("problems" in reading) {
-      const heading = "The server cannot start with these settings:";
-      process.stderr.write(problemList(heading, reading.problems));
-      return 1;
-    }
-    const { config } = reading;
-    const warnings = [...reading.warnings, fewOpenFiles() ?? []].flat();
+    const { config, warnings: ofSettings } = requireConfig(env, args);
+    const warnings = [...ofSettings, fewOpenFiles() ?? []].flat();
     const isTerminal = process.stdout.isTTY === true;
     const render = lineRenderer(config.logFormat, isTerminal, env["NO_COLOR"]);
-    const output = logOutput(process.stdout, systemClock);
+    const output = new LogOutput(process.stdout, systemClock);
     const node = config.redisUrl === "" ? undefined : newNodeId();
     const logAt = (level: Config["logLevel"]) =>
       createLog({ node, level, write: output.write, now: systemClock.now, render });
@@ -55,10 +48,14 @@ export const serve: Command = {
     const stopped = stopSignal();
     const unwanted = new AbortController();
     void stopped.then(() => unwanted.abort());
-    const running = await startOrExplain(config, env, { log, node, unwanted: unwanted.signal });
-    if (running === undefined) {
+    let running: Running;
+    try {
+      running = await start(config, env, { log, node, unwanted: unwanted.signal });
+    } catch (error) {
       await output.flush(flushMs);
-      return unwanted.signal.aborted ? 0 : 1;
+      if (!unwanted.signal.aborted) throw error;
+      process.stderr.write(`${messageOf(error)}\n`);
+      return 0;
     }
     // The executable starts with a higher threshold: code that runs once is not worth compiling. A
     // second later, or the first answer would wait for the compiler.
@@ -69,7 +66,11 @@ export const serve: Command = {
       const isAsked = isTerminal || config.port === 0;
       announce(config, running, isAsked ? logAt("info") : log);
     }
-    if (config.open && config.demo) void openPage(config, running.url, log);
+    if (config.open && config.demo) {
+      const host = isAnyAddress(config.host) ? "localhost" : config.host;
+      const { url, port } = running;
+      void openPage(`${pageUrl(host, { protocol: url.protocol, port, config })}/`, log);
+    }
 
     process.on("SIGHUP", () => void running.reloadTls());
     log.info("stopping", { signal: await stopped });
@@ -80,10 +81,10 @@ export const serve: Command = {
   },
 };
 
-function reportLost(output: ReturnType<typeof logOutput>, log: Log): void {
+function reportLost(output: LogOutput, log: Log): void {
   let reported = 0;
   systemClock.every(reportLostEveryMs, () => {
-    const lost = output.lost();
+    const { lost } = output;
     // This line may be lost as well, and is counted in the next report then.
     if (lost > reported) log.warn("log lines lost", { lines: lost - reported, sinceStart: lost });
     reported = lost;
@@ -95,15 +96,14 @@ type Running = RunningServer & { readonly fingerprint?: string | undefined };
 
 async function greeting(
   config: Config,
-  { port, url, fingerprint }: Running,
+  { port, url: { protocol }, fingerprint }: Running,
   warnings: readonly string[],
   env: Env,
 ): Promise<string> {
   const addresses = lanAddresses(config.host, networkInterfaces());
-  const { protocol } = url;
-  const facts = { version, protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
+  const facts = { protocol, port, lanAddresses: addresses, config, warnings, fingerprint };
   const [lan] = addresses;
-  // Without colours a terminal's own may be the wrong way round.
+  // Without colours the code could be inverted, which some phones cannot read.
   const hasQr = config.demo && lan !== undefined && !env["NO_COLOR"];
   const qr = hasQr ? await qrLines(pageUrl(lan, facts)) : [];
   return `${banner({ ...facts, qr })}\n`;
@@ -114,29 +114,19 @@ function announce({ host, basePath }: Config, { url, port, fingerprint }: Runnin
   log.info("listening", { url: new URL(`${basePath}/`, url).href, host, port, fingerprint });
 }
 
-/** Undefined when the server cannot start and the operator was shown why. */
-async function startOrExplain(
-  config: Config,
-  env: Env,
-  options: ServerOptions,
-): Promise<Running | undefined> {
+/** Throws a `StartError` if the server cannot start and the operator can fix it. */
+async function start(config: Config, env: Env, options: ServerOptions): Promise<Running> {
   const { tlsSelfSigned, portFile } = config;
+  const own = tlsSelfSigned ? await ownCertificate(config, env, options.log) : undefined;
+  const { fingerprint, ...files }: Partial<SelfSigned> = own ?? {};
+  const server = await startServer({ ...config, ...files }, options);
   try {
-    const own = tlsSelfSigned ? await ownCertificate(config, env, options.log) : undefined;
-    const { fingerprint, ...files }: Partial<SelfSigned> = own ?? {};
-    const server = await startServer({ ...config, ...files }, options);
-    try {
-      if (portFile !== "") await writePortFile(portFile, server.port);
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
-    return { ...server, fingerprint };
+    if (portFile !== "") await writePortFile(portFile, server.port);
   } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return undefined;
+    await server.stop();
+    throw error;
   }
+  return { ...server, fingerprint };
 }
 
 /** A self-signed certificate; renewed before it expires and when the machine's addresses change. */
@@ -173,7 +163,7 @@ function stopSignal(): Promise<NodeJS.Signals | "disconnect"> {
   });
 }
 
-/** An error in one event must not end all connections. */
+/** An error in one event must not end all connections, so it is only logged. */
 function logUncaught(log: Log): void {
   process.on("uncaughtException", (error) => log.error("uncaught exception", describe(error)));
   process.on("unhandledRejection", (reason) => log.error("unhandled rejection", describe(reason)));

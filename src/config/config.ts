@@ -1,18 +1,19 @@
-import { editDistance } from "../base/nearest.ts";
-import { readFlags } from "./flags.ts";
+import { StartError } from "../base/errors.ts";
+import { nearest } from "../base/nearest.ts";
+import { type Given, readFlags } from "./flags.ts";
 import { applyRules, type Draft, problemLine } from "./rules.ts";
 import { type Config, type Setting, settings, withoutEffect } from "./settings.ts";
 
 export { flagOf, isSwitch } from "./flags.ts";
 export { type Config, type Setting, settingGroups, settings, withoutEffect } from "./settings.ts";
 
-/** Environment variables by name; what it holds beside the settings is ignored. */
+/** Environment variables by name. Those that are not settings are ignored. */
 export type Env = Readonly<Record<string, string | undefined>>;
 
 type ConfigReading =
   | {
       readonly config: Config;
-      /** Sentences for the log of a server that starts all the same. */
+      /** Sentences for the log. They do not keep the server from starting. */
       readonly warnings: readonly string[];
       /**
        * By variable: `flag --port`, `environment PORT` or `default`. A default that another setting
@@ -34,49 +35,48 @@ export function readConfig(env: Env, args: readonly string[] = []): ConfigReadin
   const flags = readFlags(args);
   const problems = [...flags.problems];
   const warnings: string[] = [];
-  const draft = { values: {} as Record<string, unknown>, given: new Set<keyof Config>() };
+  const values: Draft["values"] = {};
+  const given = new Set<keyof Config>();
   const sources = new Map<string, string>();
-  const valuesOf = (variable: string, aliases: readonly string[] = []): Given[] => {
-    const given = flags.given.get(variable);
-    if (given) return [{ name: given.flag, text: given.text, source: `flag ${given.flag}` }];
+  const givenFor = (variable: string, aliases: readonly string[] = []): Given[] => {
+    const flag = flags.given.get(variable);
+    if (flag) return [flag];
     return [variable, ...aliases]
       .map((name) => ({ name, text: env[name]?.trim() ?? "", source: `environment ${name}` }))
       .filter(({ text }) => text !== "");
   };
 
   for (const setting of settings) {
-    const values = valuesOf(setting.variable, setting.aliases);
-    sources.set(setting.variable, values[0]?.source ?? "default");
-    if (values[0] !== undefined && values[0].text !== "") draft.given.add(setting.key);
-    const { value, faults } = read(setting, values);
-    draft.values[setting.key] = value;
+    const all = givenFor(setting.variable, setting.aliases);
+    const [first] = all;
+    sources.set(setting.variable, first?.source ?? "default");
+    if (first !== undefined && first.text !== "") given.add(setting.key);
+    const { value, faults } = read(setting, all);
+    Object.assign(values, { [setting.key]: value });
     problems.push(...faults);
   }
-  for (const finding of applyRules(draft as Draft)) {
-    if ("problem" in finding) problems.push(finding.problem);
-    else warnings.push(finding.warning);
-  }
+  applyRules({ values, given, problems, warnings });
   if (problems.length > 0) return { problems };
 
   const idle = withoutEffect.flatMap(({ variables, why }) =>
-    variables.flatMap((variable) => valuesOf(variable).map(({ name }) => `${name} (${why})`)),
+    variables.flatMap((variable) => givenFor(variable).map(({ name }) => `${name} (${why})`)),
   );
   warnings.push(...mistyped(env));
   if (idle.length > 0) {
     warnings.push(`These settings have no effect and can be removed: ${idle.join(", ")}.`);
   }
-  return { config: Object.freeze(draft.values) as Config, warnings, sources };
+  return { config: Object.freeze(values) as Config, warnings, sources };
 }
 
-/** A value that the operator gave, and the name by which it was given. */
-interface Given {
-  readonly name: string;
-  readonly source: string;
-  /** Empty only from a flag. */
-  readonly text: string;
+/** As `readConfig`. Throws a `StartError` with a line for each problem. */
+export function requireConfig(env: Env, args: readonly string[]) {
+  const reading = readConfig(env, args);
+  if ("config" in reading) return reading;
+  const lines = reading.problems.map((problem) => `\n  ${problem}`);
+  throw new StartError(`The server cannot start with these settings:${lines.join("")}`);
 }
 
-/** The setting's value, undefined if it is wrong, from the first of those that were given. */
+/** The first value that was given, else the default; undefined if it is wrong. */
 function read(setting: Setting, [chosen, ...others]: readonly Given[]) {
   const { variable, schema, secret } = setting;
   const line = (given: Given | undefined, allowed: string) =>
@@ -99,7 +99,7 @@ const withoutQuotes =
   "without the quotes around it; a list in a Compose file (- NAME=value) and docker's --env-file " +
   "make them a part of the value";
 
-/** No value needs quotes, and around a secret or a path they would be found much later. */
+/** No value needs quotes. Around a secret or a path they would be noticed much later. */
 function isQuoted(text: string): boolean {
   return /^(?:".*"|'.*'|`.*`|\u201c.*\u201d|\u2018.*\u2019)$/s.test(text);
 }
@@ -110,24 +110,14 @@ const knownNames = new Set([
 ]);
 
 /**
- * Variables that are not settings but nearly: by one change, two in names of eight letters and
- * more. The first letter has to agree, and three letters are too few to tell.
+ * Warns of variables that are probably misspelt settings: the first letter agrees, and one change, or
+ * two in names of eight letters and more, makes a setting of it. Names of three letters are too short.
  */
 function mistyped(env: Env): string[] {
   return Object.entries(env).flatMap(([name, value = ""]) => {
     if (value === "" || name.length < 4 || knownNames.has(name)) return [];
-    const reach = name.length < 8 ? 1 : 2;
-    const meant = [...knownNames].find(
-      (candidate) =>
-        candidate[0] === name[0] &&
-        Math.abs(candidate.length - name.length) <= reach &&
-        editDistance(name, candidate) <= reach,
-    );
+    const candidates = [...knownNames].filter((candidate) => candidate[0] === name[0]);
+    const meant = nearest(name, candidates, name.length < 8 ? 1 : 2);
     return meant ? `${name} is not a setting and is ignored. Did you mean ${meant}?` : [];
   });
-}
-
-/** The problems under a heading, for a person to read, the last line break included. */
-export function problemList(heading: string, problems: readonly string[]): string {
-  return `${heading}\n${problems.map((problem) => `  ${problem}\n`).join("")}`;
 }

@@ -2,19 +2,21 @@ import { nearest } from "../base/nearest.ts";
 import { boolean } from "./formats.ts";
 import { type Setting, settings, withoutEffect } from "./settings.ts";
 
-/** A flag on the command line. */
-export interface GivenFlag {
-  /** As it was written: `--port`, `--no-dev`. */
-  readonly flag: string;
-  /** Without space around it. Empty only if the setting's default is. */
+/** A value that the operator gave. */
+export interface Given {
+  /** The name by which it was given: `PORT`, `--port`, `--no-dev`. */
+  readonly name: string;
+  /** Without space around it. Empty only from a flag of a setting whose default is empty. */
   readonly text: string;
+  /** `flag --port`, `environment PORT`. */
+  readonly source: string;
 }
 
 interface KnownFlag {
   readonly variable: string;
   /** Undefined for a variable without effect. */
   readonly setting?: Setting;
-  /** Its value when no other is given: true for `--dev`. */
+  /** Its value if it is given alone: true for `--dev`. */
   readonly alone?: string;
   /** It cannot be given a value: `--no-dev`, `--quiet`. */
   readonly isFixed?: boolean;
@@ -25,7 +27,7 @@ export function flagOf(variable: string): string {
   return `--${variable.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** Whether its flag stands alone: `--dev`, and `--no-dev` for the opposite. */
+/** Whether its flag needs no value: `--dev`, and `--no-dev` for the opposite. */
 export function isSwitch(setting: Setting): boolean {
   return setting.schema === boolean;
 }
@@ -52,10 +54,10 @@ for (const variable of withoutEffect.flatMap(({ variables }) => variables)) {
  */
 export function readFlags(args: readonly string[]): {
   /** By variable. */
-  readonly given: ReadonlyMap<string, GivenFlag>;
+  readonly given: ReadonlyMap<string, Given>;
   readonly problems: readonly string[];
 } {
-  const given = new Map<string, GivenFlag>();
+  const given = new Map<string, Given>();
   const problems: string[] = [];
   const waiting = [...args];
   for (let word = waiting.shift(); word !== undefined; word = waiting.shift()) {
@@ -63,20 +65,21 @@ export function readFlags(args: readonly string[]): {
     const meant = known.get(flag);
     const takesNext = attached === undefined && isValueOf(flag, meant, waiting[0] ?? "--");
     const text = (takesNext ? waiting.shift() : attached)?.trim() ?? meant?.alone;
-    const earlier = given.get(meant?.variable ?? "")?.flag;
+    const earlier = given.get(meant?.variable ?? "")?.name;
     if (meant === undefined) problems.push(`${flag}: ${unknown(flag)}`);
     else if (meant.isFixed && attached !== undefined) {
       problems.push(`${flag}: takes no value; write ${flagOf(meant.variable)}=${attached}`);
     } else if (text === undefined || (text === "" && meant.setting?.default !== "")) {
       problems.push(`${flag}: needs a value: ${meant.setting?.schema.description ?? "any text"}`);
-    } else if (earlier === undefined) given.set(meant.variable, { flag, text });
+    } else if (earlier === undefined)
+      given.set(meant.variable, { name: flag, text, source: `flag ${flag}` });
     else if (earlier === flag) problems.push(`${flag}: is given twice; keep one of them`);
     else problems.push(`${flag}: sets the same as ${earlier}; keep one of them`);
   }
   return { given, problems };
 }
 
-/** Whether `next` is the value of the flag before it. That of an unknown flag may be a secret. */
+/** Whether `next` is the value of `flag`. The value of an unknown flag may be a secret: it is skipped too. */
 function isValueOf(flag: string, meant: KnownFlag | undefined, next: string): boolean {
   if (meant === undefined) return flag.startsWith("--") && !next.startsWith("-");
   if (meant.alone !== undefined) return !meant.isFixed && boolean.safeParse(next).success;

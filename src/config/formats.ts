@@ -8,7 +8,7 @@ import { formatDuration, parseDuration } from "../base/duration.ts";
  */
 export type Format<T> = z.ZodType<T, string>;
 
-/** Levels of the log: each lets itself and all that follow it through. */
+/** Levels of the log. A level writes its own lines and those of all levels after it. */
 export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 export const kib = 1_024;
@@ -16,22 +16,23 @@ export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
 export const tib = 1_024 * gib;
 
-/**
- * A format from a function that answers undefined for text it cannot take. `hint` adds to the problem
- * what is wrong with such text: it must not repeat the text, which may be a secret.
- */
+/** What is wrong with a text, beside what is allowed. It must not repeat the text, which may be a secret. */
+export class Fault {
+  constructor(readonly hint: string) {}
+}
+
+/** A format from a function that answers undefined, or a fault, for text it cannot take. */
 export function format<T>(
   allowed: string,
-  read: (text: string) => T | undefined,
-  hint?: (text: string) => string | undefined,
+  read: (text: string) => T | Fault | undefined,
 ): Format<T> {
   return z
     .string()
     .transform((text, context) => {
       const value = read(text);
-      if (value !== undefined) return Object.freeze(value) as T;
-      const message = [allowed, hint?.(text) ?? []].flat().join("; ");
-      context.issues.push({ code: "custom", message, input: "" });
+      if (value !== undefined && !(value instanceof Fault)) return Object.freeze(value) as T;
+      const hint = value instanceof Fault ? `; ${value.hint}` : "";
+      context.issues.push({ code: "custom", message: allowed + hint, input: "" });
       return z.NEVER;
     })
     .describe(allowed);
@@ -60,7 +61,7 @@ function number(min: number, max: number): (text: string) => number | undefined 
   };
 }
 
-/** `10 million` of 10,000,000; all digits where a million does not divide it. */
+/** Whole millions and billions in words: `10 million`. */
 function inWords(value: number): string {
   if (value > 0 && value % 1e9 === 0) return `${value / 1e9} billion`;
   return value > 0 && value % 1e6 === 0 ? `${value / 1e6} million` : String(value);
@@ -76,16 +77,16 @@ export function inUnits(bytes: number): string {
   return `${value} TiB`;
 }
 
-/** ms, rounded up to whole ones. The bounds are durations too, and allowed values. */
+/** In ms, rounded up to a whole number. Both bounds, written as durations, are allowed values. */
 export function duration(min: string, max: string): Format<number> {
   const [lowest = Number.NaN, highest = Number.NaN] = [min, max].map(parseDuration);
   return format(
     `a duration from ${formatDuration(lowest)} to ${formatDuration(highest)}`,
     (text) => {
       const ms = parseDuration(text) ?? Number.NaN;
-      return ms >= lowest && ms <= highest ? Math.ceil(ms) : undefined;
+      if (ms >= lowest && ms <= highest) return Math.ceil(ms);
+      return /^\d+$/.test(text) ? new Fault(`with its unit: ${text}s, ${text}m`) : undefined;
     },
-    (text) => (/^\d+$/.test(text) ? `with its unit: ${text}s, ${text}m` : undefined),
   );
 }
 
@@ -122,15 +123,18 @@ export const listenHost = text(
 
 export const filePath = text(/^/, "the path of a file");
 
-/** A path other than those `taken`, without dot segments and the signs of a router's patterns. */
-export function route(taken: readonly string[]): Format<string> {
+/**
+ * A path other than those `taken` and those that start with `prefix`; without dot segments, and without
+ * characters of a router's patterns.
+ */
+export function route(taken: readonly string[], prefix: string): Format<string> {
   return format(
     'a path that starts with "/", of letters, digits and . _ ~ - / only, ' +
-      `other than ${taken.join(", ")}`,
+      `other than ${taken.join(", ")} and paths that start with ${prefix}`,
     (text) => {
-      // Dot segments never arrive: they are resolved before.
+      // No request has dot segments: URL parsers resolve them.
       const isPath = /^\/[\w.~/-]*$/.test(text) && !/\/\.\.?(?:\/|$)/.test(text);
-      return isPath && !taken.includes(text) ? text : undefined;
+      return isPath && !taken.includes(text) && !text.startsWith(prefix) ? text : undefined;
     },
   );
 }
@@ -148,7 +152,7 @@ export const proxies: Format<string> = format(
 /** A field name (RFC 9110 section 5.1), or empty. */
 export const headerName = text(/^[\w!#$%&'*+.^`|~-]*$/, "the name of a header");
 
-/** 0 stands for "auto". */
+/** 0 for "auto". */
 export const socketCount: Format<number> = format(
   "auto, or a whole number from 1 to 10 million",
   (text) => (text.toLowerCase() === "auto" ? 0 : number(1, 10_000_000)(text)),
@@ -166,8 +170,10 @@ export const basePath: Format<string> = format(
 /** A bearer token (RFC 6750 section 2.1), or empty. */
 export const token: Format<string> = format(
   "letters, digits and - . _ ~ + / only, with = at the end where it needs padding",
-  (text) => (/^(?:[\w.~+/-]+=*)?$/.test(text) ? text : undefined),
-  (text) => `character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`,
+  (text) => {
+    if (/^(?:[\w.~+/-]+=*)?$/.test(text)) return text;
+    return new Fault(`character ${text.search(/[^\w.~+/-]/) + 1} is not allowed`);
+  },
 );
 
 // ---- Web origins and host names ----
@@ -180,11 +186,11 @@ export const origins: Format<readonly string[]> = format(
   "a comma-separated list of origins (https://app.example.com, capacitor://localhost), host names " +
     "(app.example.com), wildcards (*.example.com), app:// for all pages of an app's scheme, file:// " +
     "for pages opened from a file, or * for all",
-  (text) => listOf(text, parseOriginEntry),
   (text) => {
     const wrong = splitList(text).filter((entry) => parseOriginEntry(entry) === undefined);
+    if (wrong.length === 0) return listOf(text, parseOriginEntry);
     const hints = wrong.map((entry) => JSON.stringify(entry) + hintAbout(entry.toLowerCase()));
-    return wrong.length === 0 ? undefined : `wrong: ${hints.join(", ")}`;
+    return new Fault(`wrong: ${hints.join(", ")}`);
   },
 );
 
@@ -202,7 +208,7 @@ export function splitList(text: string): readonly string[] {
     .filter((entry) => entry !== "");
 }
 
-/** Undefined when an entry is wrong, and for a list of nothing but commas. */
+/** Undefined if an entry is wrong, or if there are only commas. */
 export function listOf(
   text: string,
   read: (entry: string) => string | undefined,
@@ -224,10 +230,10 @@ function parseOriginEntry(text: string): string | undefined {
   return entry.includes("://") ? parseOrigin(entry) : parseHost(entry);
 }
 
-/** No page has an origin of these schemes: such an entry would never match. */
+/** No page has an origin of these schemes, so such an entry would never match. */
 const neverOrigins = /^(?:wss?|ftp|data|blob|about|javascript|view-source)$/;
 
-/** A slash at the end is forgiven; anything more of a path, a query or a user name is not. */
+/** A slash at the end is ignored. A longer path, a query and a user name are errors. */
 function parseOrigin(entry: string): string | undefined {
   const [, scheme, authority] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@*\s\\]*)\/?$/.exec(entry) ?? [];
   if (scheme === undefined || neverOrigins.test(scheme)) return undefined;
@@ -243,7 +249,7 @@ function hintAbout(entry: string): string {
   return /^wss?:/.test(entry) ? " (the page's own origin is needed: https://…)" : "";
 }
 
-/** Undefined for a host with a port: a port belongs to one scheme, which has to be named. */
+/** Undefined for a host with a port: that needs a scheme too. */
 function parseHost(text: string): string | undefined {
   const host = text.toLowerCase();
   if (!/^(?:[^/?#@*:\s\\[\]]+|\[[0-9a-f:.]+\])$/.test(host)) return undefined;
@@ -256,20 +262,19 @@ function parseHost(text: string): string | undefined {
 export const redisUrl: Format<string> = format(
   "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS; special characters of a " +
     "password written as %40",
-  (text) => (text === "" || redisUrlFault(text) === undefined ? text : undefined),
-  redisUrlFault,
+  (text) => {
+    if (text === "") return text;
+    if (!/^rediss?:\/\//.test(text))
+      return new Fault("it does not begin with redis:// or rediss://");
+    const url = URL.parse(text);
+    if (url === null || url.hostname === "") {
+      return new Fault("there is no host, or a character of the password must be written as %40");
+    }
+    if (url.search !== "" || url.hash !== "") return new Fault("nothing may follow ? or #");
+    if (/^(\/\d{0,5})?$/.test(url.pathname)) return text;
+    return new Fault("what follows the port is not a database number");
+  },
 );
-
-function redisUrlFault(text: string): string | undefined {
-  if (!/^rediss?:\/\//.test(text)) return "it does not begin with redis:// or rediss://";
-  const url = URL.parse(text);
-  if (url === null || url.hostname === "") {
-    return "it names no host, or a password has a character that must be written as %40";
-  }
-  if (url.search !== "" || url.hash !== "") return "what follows ? or # is not understood";
-  if (/^(\/\d{0,5})?$/.test(url.pathname)) return undefined;
-  return "what follows the port is not a database number";
-}
 
 /** `host:port` of each; the port is 26379 unless one is given. */
 export const redisHosts: Format<readonly string[]> = format(

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Format, format, listOf, splitList } from "./formats.ts";
+import { Fault, type Format, format, listOf, splitList } from "./formats.ts";
 
 /** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
 export interface IceServer {
@@ -15,61 +15,54 @@ const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;
 const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
 const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
 
-const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), {
-  message: "has a URL that is not a stun: or turn: URL",
-});
-
-const credential = (name: string) =>
-  z.string(`has a ${name} that is not a string`).min(1, `has an empty ${name}`).optional();
-
-const server = z.strictObject(
-  {
-    urls: z.union([url, z.array(url).min(1, "has no urls")], "has no urls"),
-    username: credential("username"),
-    credential: credential("credential"),
-  },
-  {
-    error: ({ code }) =>
-      code === "unrecognized_keys"
-        ? "has other fields than urls, username and credential"
-        : "is not an object",
-  },
-);
+const urlAllowed = "has to be a stun: or turn: URL, or a list of them";
+const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), urlAllowed);
+const nonEmpty = z.string().min(1).optional();
 
 const serverList = z.array(
-  server.refine(
-    ({ urls, username, credential }) => {
-      const hasTurn = [urls].flat().some((text) => turnUrl.test(text));
-      return !hasTurn || (username !== undefined && credential !== undefined);
-    },
-    { message: "has turn: URLs without username and credential" },
-  ),
-  "it is not an array",
+  z
+    .strictObject({
+      urls: z.union([url, z.array(url).min(1)], urlAllowed),
+      username: nonEmpty,
+      credential: nonEmpty,
+    })
+    .refine(
+      ({ urls, username, credential }) =>
+        (username !== undefined && credential !== undefined) ||
+        ![urls].flat().some((text) => turnUrl.test(text)),
+      "turn: URLs need username and credential",
+    ),
 );
 
 export const iceServers: Format<readonly IceServer[]> = format(
   "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
     '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
-  (text) => [readServers(text)].find((read) => typeof read !== "string"),
-  (text) => [readServers(text)].find((read) => typeof read === "string"),
+  (text) => (/^[[{]/.test(text) ? readServers(text) : readUrls(text)),
 );
 
-/** The servers, or what is wrong with them. */
-function readServers(text: string): readonly IceServer[] | string {
-  if (!/^[[{]/.test(text)) return readUrls(text);
-  const json = parseJson(text);
-  if (json === undefined) return "it is not valid JSON";
+function readServers(text: string): readonly IceServer[] | Fault {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return new Fault("it is not valid JSON");
+  }
   const parsed = serverList.safeParse(json);
   if (parsed.success) return parsed.data as IceServer[];
-  const [fault] = parsed.error.issues;
-  const [at] = fault?.path ?? [];
-  return typeof at === "number" ? `entry ${at + 1} ${fault?.message}` : `${fault?.message}`;
+  const [
+    {
+      path: [at, ...field],
+      message,
+    } = { path: [], message: "" },
+  ] = parsed.error.issues;
+  const where = at === undefined ? "" : `${["entry", Number(at) + 1, ...field].join(" ")}: `;
+  return new Fault(`${where}${message}`);
 }
 
-function readUrls(text: string): readonly IceServer[] | string {
+function readUrls(text: string): readonly IceServer[] | Fault {
   const urls = splitList(text);
   const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
-  if (wrong !== -1) return `entry ${wrong + 1} is not a stun: URL`;
+  if (wrong !== -1) return new Fault(`entry ${wrong + 1} is not a stun: URL`);
   return urls.map((entry) => ({ urls: entry }));
 }
 
@@ -82,11 +75,3 @@ export const secretList: Format<readonly string[]> = format(
   "a comma-separated list of secrets",
   (text) => listOf(text, (entry) => entry),
 );
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

@@ -31,7 +31,7 @@ interface Marks {
   readonly aliases?: readonly string[];
   /** Its value is never shown. */
   readonly secret?: true;
-  /** Nodes that share a Redis have to agree on it; a node that does not is warned of. */
+  /** All nodes that share a Redis need the same value; a difference is logged. */
   readonly sameOnAllNodes?: true;
 }
 
@@ -45,7 +45,7 @@ interface Row<T> extends Marks {
   readonly help: string;
 }
 
-/** One thing an operator can set. Everything said about it anywhere derives from here. */
+/** One thing an operator can set. Flags, help and documentation are made from this. */
 export interface Setting extends Row<unknown> {
   readonly key: keyof Config;
 }
@@ -59,20 +59,19 @@ function setting<T>(variable: string, schema: Format<T>, byDefault: string, mark
 const secret = { secret: true } as const;
 const shared = { sameOnAllNodes: true } as const;
 
-/** The greatest number of anything counted, for those that have no natural bound. */
+/** The highest value of limits that have no natural bound. */
 const maxCount = 1_000_000_000;
 
-/** At least the smallest bound on a message that the reference server accepts. */
+/** A bound on messages: the lowest one is that of the reference server. */
 const messageBytes = (max: number) => byteCount(1_025, max);
 
-/** Every path the server answers at, with or without `BASE_PATH`: the metrics need another one. */
+/** Every path the server answers at, except those below `/rendezvous/`: the metrics need another one. */
 const otherRoutes = [
   ...["/", "/client.js", "/peer.js", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz"],
-  ...["/rendezvous/code", "/rendezvous/redeem", "/rendezvous/whoami", "/rendezvous/ice"],
   ...["/ws", "/ws/"],
 ];
 
-/** The one table, in the order in which it is shown: everything an operator can set, by its name in `Config`. */
+/** Everything an operator can set, by its name in `Config`, in the order in which it is shown. */
 const groups = {
   "Listening, metrics and log": {
     host: setting("HOST", listenHost, "0.0.0.0").help("Address to listen on"),
@@ -106,7 +105,7 @@ const groups = {
     stateFile: setting("STATE_FILE", filePath, "").help(
       "File that keeps codes, rooms and mail over a restart; empty: a restart loses them",
     ),
-    metricsRoute: setting("METRICS_ROUTE", route(otherRoutes), "/metrics").help(
+    metricsRoute: setting("METRICS_ROUTE", route(otherRoutes, "/rendezvous/"), "/metrics").help(
       "Path of the metrics, for Prometheus",
     ),
     metricsToken: setting("METRICS_TOKEN", token, "", secret).help(
@@ -127,10 +126,10 @@ const groups = {
       "How long a code can be redeemed, and how long mail waits in an empty room. A mint may ask for less; more is cut to `ROOM_TTL`",
     ),
     codeDigits: setting("CODE_DIGITS", wholeNumber(4, 8), "4", shared).help(
-      "Least digits of a code. Codes grow when many are live, or when clients try to guess them",
+      "Digits of the shortest codes. Codes grow when many are live, or when clients try to guess them",
     ),
     codeDigitsMax: setting("CODE_DIGITS_MAX", wholeNumber(4, 8), "8", shared).help(
-      "Most digits of a code",
+      "Digits of the longest codes",
     ),
     codesPerClient: setting("CODES_PER_CLIENT", wholeNumber(0, maxCount), "100", shared).help(
       "Codes that one client may hold at a time; used and expired codes count for another `ROOM_TTL`. A customer may hold 4 times as many, a site 16 times. Of `MAX_CODES` a client may hold at most an eighth, a customer a quarter, a site half. 0 removes all these limits",
@@ -273,7 +272,7 @@ const groups = {
   },
 };
 
-/** Settings of the reference server that do nothing here: accepted with any value, and warned of. */
+/** Settings of the reference server without effect here: any value is accepted, with a warning. */
 export const withoutEffect = [
   {
     variables: ["WS_READ_BUF", "WS_READ_BUFFER", "WS_WRITE_BUF", "WS_WRITE_BUFFER"],

@@ -51,8 +51,6 @@ export interface Host {
   ): MaybePromise<unknown>;
   /** Sends a message to another node, in order; it may get lost with the store. */
   send(node: string, message: Message): void;
-  /** Lets so many empty rooms give way, the oldest first. */
-  makeSpace(rooms: number): MaybePromise<void>;
   /** Forgets what is over, unless that was done a moment ago. */
   sweepIfDue(): MaybePromise<void>;
   after(ms: number, run: () => void): () => void;
@@ -101,6 +99,7 @@ class FarKnown implements Known {
   constructor(
     readonly sid: string,
     readonly accounts: readonly Account[],
+    readonly redeemed: boolean,
   ) {}
 }
 
@@ -380,8 +379,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   // ---- seats come and go ----
 
   private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
-    const { appId, side, accounts, startsRelay } = newcomer;
-    const taker = { side, sid: storable(newcomer.sid), accounts, startsRelay };
+    const { appId, side, accounts } = newcomer;
+    const taker = { side, sid: storable(newcomer.sid), accounts };
     const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
     this.arriving.set(appId, arriving);
     arriving.takes++;
@@ -408,10 +407,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     { appId, side, sid, accounts, listener }: Newcomer,
     answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
     early: Arriving["early"] = [],
-  ): MaybePromise<Taken> {
-    const { token, peer, firstPair, held, started, lastSeq, mailWaits } = answer;
-    const seat = new LocalSeat(appId, side, token, listener, started);
-    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts);
+  ): Taken {
+    const { token, peer, firstPair, held, lastSeq, mailWaits } = answer;
+    const seat = new LocalSeat(appId, side, token, listener, held === 0);
+    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts, answer.redeemed);
     const before = this.find(appId, side);
     if (before) this.giveWay(before, storable(sid));
     this.add(seat);
@@ -421,22 +420,9 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     // With other nodes the taker has its answer a few promises later.
     if (this.host.isAlone) this.open(seat);
     else this.host.after(0, () => this.open(seat));
-    const taken: Taken = {
-      outcome: "taken",
-      seat,
-      peer: peer !== undefined,
-      firstPair,
-      held,
-      started,
-      lastSeq,
-      mailWaits,
-    };
-    if (answer.crowds === 0) return taken;
-    return andThen(
-      this.host.makeSpace(answer.crowds),
-      () => taken,
-      () => taken,
-    );
+    const outcome = "taken";
+    const isTwo = peer !== undefined;
+    return { outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits };
   }
 
   /** There is a newer seat in its place. What it was told of that may be under way still. */
@@ -571,8 +557,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private peerLeft(seat: LocalSeat, token: number): void {
-    const { known } = seat;
+    const { known, peerHere } = seat;
     if (known && token < known.lastPeer) return;
+    // The lease of this node had ended, and the store gave up a seat that is held: it learns better.
+    if (peerHere?.isHeld && peerHere.token === token) return unheard(this.recheck(peerHere));
     if (known) known.lastPeer = token;
     if (seat.peer === undefined) return;
     this.part(seat);

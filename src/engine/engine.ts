@@ -208,8 +208,6 @@ export interface Newcomer {
   readonly sid: string;
   /** What this newcomer makes the engine hold counts to these. Empty: to none. */
   readonly accounts: readonly Account[];
-  /** Relay to it begins as it takes the seat, if nothing is held for it. */
-  readonly startsRelay: boolean;
   readonly listener: SeatListener;
 }
 
@@ -287,10 +285,8 @@ export interface Taken {
   readonly peer: boolean;
   /** This made the room two for the first time. */
   readonly firstPair: boolean;
-  /** Frames held for this side. */
+  /** Frames held for this side. Unless there are none, nothing is relayed to it before `relay.start`. */
   readonly held: number;
-  /** Relay to this side has begun: if not, nothing is relayed to it before `relay.start`. */
-  readonly started: boolean;
   /** Highest seq this side's mailbox has given out, 0 for none. */
   readonly lastSeq: number;
   /** Mail is stored for this side. */

@@ -1,13 +1,7 @@
+import type { Config } from "../config/config.ts";
 import type { MissAllowance } from "../engine/engine.ts";
 
-export interface CodeLengthOptions {
-  /** Digits of the shortest codes: 4 or more. */
-  readonly minDigits: number;
-  /** Digits of the longest codes: `minDigits` to 8. */
-  readonly maxDigits: number;
-  /** Live and resting codes together never exceed this. */
-  readonly maxCodes: number;
-}
+export type CodeLengthOptions = Pick<Config, "codeDigits" | "codeDigitsMax" | "maxCodes">;
 
 /** One length and its bounds. Both count all codes: the new one and longer ones too. */
 export interface CodeLength {
@@ -41,12 +35,12 @@ const oneInDuring = 100;
  * 1 % even of the longest codes, the chance is 1 in 20.
  */
 export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
-  const { minDigits, maxDigits, maxCodes } = options;
+  const { codeDigits, codeDigitsMax, maxCodes } = options;
   const calm = calmMisses(options);
   const lengths: CodeLength[] = [];
-  for (let digits = minDigits; digits <= maxDigits; digits++) {
+  for (let digits = codeDigits; digits <= codeDigitsMax; digits++) {
     const space = 10 ** digits;
-    const isLast = digits === maxDigits;
+    const isLast = digits === codeDigitsMax;
     const maxUsed = Math.min(space / 2, maxCodes);
     const maxLive = isLast ? maxUsed : space / 100;
     const before = Math.floor(space / 2 / oneInBefore);
@@ -61,8 +55,8 @@ export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
 }
 
 /** More recent misses than this are an attack; up to here people mistype codes. */
-export function calmMisses({ minDigits }: Pick<CodeLengthOptions, "minDigits">): number {
-  return 10 ** minDigits / 100;
+export function calmMisses({ codeDigits }: Pick<CodeLengthOptions, "codeDigits">): number {
+  return 10 ** codeDigits / 100;
 }
 
 /** Whether codes of this length may be minted after this many recent misses. */

@@ -2,21 +2,15 @@ import type { Client } from "../admission/clients.ts";
 import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import type { Config } from "../config/config.ts";
 import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
 
-export interface IceOptions {
+export interface IceOptions
+  extends Pick<Config, "iceServers" | "turnUrls" | "turnSecrets" | "turnTtlMs" | "turnRooms"> {
   readonly rooms: Pick<Rooms, "allowsIce">;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** As the operator lists them. */
-  readonly iceServers: readonly IceServer[];
-  /** TURN servers for which this server makes credentials. */
-  readonly turnUrls: readonly string[];
-  /** The first one signs. At least one if `turnUrls` is not empty. */
-  readonly turnSecrets: readonly string[];
-  readonly turnTtlMs: number;
-  readonly turnRooms: "redeemed" | "any";
   /** How many grants one client may have. */
   readonly limiter: RateLimiter;
   /** How many of them for one side of a room. */
@@ -85,7 +79,7 @@ export function iceSource(options: IceOptions): IceSource {
 
   function granted(appId: AppId, side: Side): IceAnswer {
     if (secret === undefined) return { outcome: "granted", iceServers, expiresAt: undefined };
-    const made = turnCredentials(secret, { appId, side, now: now(), ttlMs: turnTtlMs });
+    const made = turnCredentials(secret, appId, side, now() + turnTtlMs);
     const { username, credential, expiresAt } = made;
     const turn = { urls: turnUrls, username, credential };
     return { outcome: "granted", iceServers: [...iceServers, turn], expiresAt };
@@ -104,20 +98,13 @@ export function iceSource(options: IceOptions): IceSource {
 
 /**
  * Credentials that a TURN server checks with only the secret that it shares with this server
- * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). Until `expiresAt`, a whole
- * second, they allow new TURN allocations. The username is that time and a hash, which shows an operator
- * in the TURN server's log which allocations belong to the same side of a room, but not which room.
+ * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). They allow new TURN
+ * allocations until `expiresAt`, which is `until` rounded up to a second. The username is that time and a
+ * hash, which shows an operator in the TURN server's log which allocations belong to the same side of a
+ * room, but not which room.
  */
-export function turnCredentials(
-  secret: string,
-  {
-    appId,
-    side,
-    now,
-    ttlMs,
-  }: { readonly appId: AppId; readonly side: Side; readonly now: number; readonly ttlMs: number },
-) {
-  const expirySeconds = Math.ceil((now + ttlMs) / 1000);
+export function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
+  const expirySeconds = Math.ceil(until / 1000);
   // 128 bits in hex, which has no colon: colons separate the parts of a username.
   const hash = new Bun.CryptoHasher("sha256").update(`${appId}/${side}`).digest("hex").slice(0, 32);
   const username = `${expirySeconds}:${hash}`;

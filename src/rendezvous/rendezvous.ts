@@ -2,6 +2,7 @@ import { type Account, type AccountKind, accountKinds, limitOf, shareOf } from "
 import type { Random } from "../base/clock.ts";
 import { type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
+import type { Config } from "../config/config.ts";
 import type { CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { RoomRefusal } from "../protocol/frames.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -14,15 +15,12 @@ import {
   serves,
 } from "./code-length.ts";
 
-export interface RendezvousOptions extends CodeLengthOptions {
+/** The settings are those of one server; `redeemFailures` count within the engine's `redeemWindowMs`. */
+export interface RendezvousOptions
+  extends CodeLengthOptions,
+    Pick<Config, "roomTtlMs" | "codesPerClient" | "redeemFailures"> {
   readonly codes: Codes;
   readonly random: Random;
-  /** How long a code lives unless the client asks for less, and how long it rests afterwards. */
-  readonly roomTtlMs: number;
-  /** Live and resting codes that one client may hold. 0: no limit, also not by its share. */
-  readonly maxPerClient: number;
-  /** Misses of one client within the engine's `redeemWindowMs` at which it is locked; 0: no limit. */
-  readonly redeemFailures: number;
   readonly tally: Pick<Tally, "codesMinted" | "codesRedeemed" | "codeMisses">;
 }
 
@@ -142,7 +140,7 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
     guessing() {
       const recentMisses = codes.recentMisses();
       const shows = recentMisses > calmMisses(options);
-      const digits = lengths[firstServing(0)]?.digits ?? options.maxDigits;
+      const digits = lengths[firstServing(0)]?.digits ?? options.codeDigitsMax;
       return { recentMisses, shows, digits };
     },
   };
@@ -150,10 +148,10 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
 
 /** How many codes an account may hold: its limit, or its share of all codes if that is less. */
 function quotaOf(kind: AccountKind, options: RendezvousOptions): number {
-  const { maxDigits, maxCodes, maxPerClient } = options;
-  if (maxPerClient === 0) return Number.MAX_SAFE_INTEGER;
-  const share = shareOf({ kind }, Math.min(maxCodes, 10 ** maxDigits / 2));
-  return Math.min(share, limitOf({ kind }, maxPerClient));
+  const { codeDigitsMax, maxCodes, codesPerClient } = options;
+  if (codesPerClient === 0) return Number.MAX_SAFE_INTEGER;
+  const share = shareOf({ kind }, Math.min(maxCodes, 10 ** codeDigitsMax / 2));
+  return Math.min(share, limitOf({ kind }, codesPerClient));
 }
 
 /** The metric's reason, the problem, and when to try again if that is known. */

@@ -25,7 +25,7 @@ export async function checkHost(host: string): Promise<void> {
  * The server's listening sockets: one, and one more after each change of certificate, because Bun
  * cannot change it on a listening socket. Older ones end with their last connection.
  * `serve` opens a server; with `reusePort` another one may listen on the same port. Throws a
- * `StartError` if a setting can cure it.
+ * `StartError` if a setting can fix it.
  */
 export function listen<Data>(
   { host, port }: Pick<Config, "host" | "port">,
@@ -76,7 +76,7 @@ export function listen<Data>(
   };
 }
 
-/** What an error from listening means to the operator. Undefined if no setting can cure it. */
+/** What an error from listening means to the operator. Undefined if no setting can fix it. */
 export function listenFault(
   error: unknown,
   { host, port }: Pick<Config, "host" | "port">,

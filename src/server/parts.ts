@@ -11,7 +11,6 @@ import { Ledger } from "../base/ledger.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { lanAddresses } from "../base/network.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
-import { version } from "../base/version.ts";
 import type { Config } from "../config/config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createApp, pathOf, probePaths } from "../http/app.ts";
@@ -30,13 +29,17 @@ import { Sockets } from "../ws/sockets.ts";
 import { createUpgrade } from "../ws/upgrade.ts";
 import { limitLog, maxReported, requestHandler } from "./requests.ts";
 
-/** What a server is made of before anything is put together. */
-export interface Core {
+/** What a server has before its engine. */
+export interface Base {
   readonly config: Config;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
   readonly tally: Tally;
+}
+
+/** What a server is made of before its parts are put together. */
+export interface Core extends Base {
   readonly engine: Engine;
   /** Which of several nodes this is; undefined for a server alone. */
   readonly node: string | undefined;
@@ -63,14 +66,12 @@ export interface Parts {
 const originRefused =
   "Pages of this origin may not use this server. If it is yours, list it in CORS_ORIGINS.";
 const clientUnknown =
-  "A trusted proxy does not tell who its client is: all such clients count as one, with the limits of " +
+  "A trusted proxy does not name its client: all such clients count as one, with the limits of " +
   "a site. Let it send their addresses in CLIENT_IP_HEADER, or in X-Forwarded-For if that is not set.";
 const behindUnknownProxy =
   "An untrusted proxy forwards for its clients: they all count as one, with the limits of a site. " +
   "Name it in TRUST_PROXY if it is yours.";
-/** How often one client gets ICE servers that cost their operator traffic. */
-const iceGrants = { perWindow: 30, windowMs: 3_600_000 };
-const iceGrantsOfSide = { perWindow: maxGrantsPerSide, windowMs: 3_600_000 };
+const hourMs = 3_600_000;
 /** Clients and sites that a limiter counts in one window; later ones pass without being counted. */
 const limiterKeys = 100_000;
 
@@ -82,23 +83,28 @@ const loadPage = async () => (await import("../page/page.ts")).page;
 /** Puts a server together, from limits to answers. */
 export function buildParts(core: Core): Parts {
   const shared = share(core);
-  const { config, engine, log, httpLimit } = shared;
+  const { config, engine, log, limiters } = shared;
   const context = signalingContext(shared);
   const flow = new Flow(config, bytesLedger(config, config.wsBufferBytes), core.tally, core.clock);
   const sockets = new Sockets(context, flow, shared.socketLedger, core.onError);
-  const upgrade = guard(
-    { ...shared, limiter: shared.wsLimit },
-    createUpgrade({ ...shared, sockets }),
-  );
+  const upgrade = guard({ ...shared, limiter: limiters.ws }, createUpgrade({ ...shared, sockets }));
   const app = createApp({
     ...config,
     ...shared,
-    limiter: httpLimit,
+    limiter: limiters.http,
     loadPage: config.demo ? loadPage : undefined,
     lanAddress: () => lanAddresses(config.host, networkInterfaces())[0],
     ready: () => (core.draining ? "The server is shutting down." : engine.ready()),
     warning: () => engine.warning(),
-    loadMetrics: async () => (await loadMetrics())(metricSources(shared, context)),
+    loadMetrics: async () => {
+      const metrics = await loadMetrics();
+      const isKnown = () => core.node === undefined || core.tally.store.isUp;
+      return metrics({
+        ...shared,
+        fairQueue: context.fairQueue,
+        sizes: () => (isKnown() ? engine.sizes() : undefined),
+      });
+    },
   });
   return {
     sockets,
@@ -114,8 +120,13 @@ function share(core: Core) {
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const max = config.maxSockets || socketsWithinOpenFiles();
   const sockets = socketLedger(max, config.socketsPerClient);
-  const iceLimit = limiter(iceGrants);
-  const iceSideLimit = limiter(iceGrantsOfSide);
+  const limiters = {
+    http: limiter({ perWindow: config.httpRatePerMin }),
+    ws: limiter({ perWindow: config.wsRatePerMin }),
+    // ICE servers that cost their operator traffic, for one client and for one side of a room.
+    ice: limiter({ perWindow: 30, windowMs: hourMs }),
+    ice_side: limiter({ perWindow: maxGrantsPerSide, windowMs: hourMs }),
+  };
   return {
     ...core,
     ...clientFinder(core),
@@ -123,10 +134,7 @@ function share(core: Core) {
     allowsOrigin: reportingRule(originRule(config), clock.monotonicMs, (origin) =>
       log.warn(originRefused, { origin }),
     ),
-    httpLimit: limiter({ perWindow: config.httpRatePerMin }),
-    wsLimit: limiter({ perWindow: config.wsRatePerMin }),
-    iceLimit,
-    iceSideLimit,
+    limiters,
     socketLedger: sockets,
     connections: httpConnections({
       max,
@@ -142,20 +150,10 @@ function share(core: Core) {
       ...config,
       rooms: engine.rooms,
       now: engine.now,
-      limiter: iceLimit,
-      sideLimiter: iceSideLimit,
+      limiter: limiters.ice,
+      sideLimiter: limiters.ice_side,
     }),
-    rendezvous: rendezvous({
-      codes: engine.codes,
-      random: core.random,
-      tally: core.tally,
-      roomTtlMs: config.roomTtlMs,
-      minDigits: config.codeDigits,
-      maxDigits: config.codeDigitsMax,
-      maxPerClient: config.codesPerClient,
-      maxCodes: config.maxCodes,
-      redeemFailures: config.redeemFailures,
-    }),
+    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes }),
   };
 }
 
@@ -200,41 +198,9 @@ function signalingContext(shared: Shared): SignalingContext {
     heartbeatMs: config.heartbeatMs,
     wsMaxMsgBytes: config.wsMaxMsgBytes,
     roomTtlMs: config.roomTtlMs,
-    ...createEntrance({ ...shared, limiter: shared.httpLimit, now: engine.now }),
+    ...createEntrance({ ...shared, limiter: shared.limiters.http, now: engine.now }),
     framesPerSec: config.framesPerSec,
     fairQueue: new FairQueue(clock, bytesLedger(config, config.wsMaxMsgBytes)),
     iceServers: shared.ice.offer,
-  };
-}
-
-/** Where the metrics are read from. */
-function metricSources(shared: Shared, { fairQueue }: SignalingContext) {
-  const { engine, tally, node, clock, socketLedger, connections } = shared;
-  return {
-    tally,
-    sizes: () => (node === undefined || tally.store.isUp ? engine.sizes() : undefined),
-    limiters: () => ({
-      http: shared.httpLimit,
-      ws: shared.wsLimit,
-      ice: shared.iceLimit,
-      ice_side: shared.iceSideLimit,
-    }),
-    deferredRequests: shared.requests.deferred,
-    monotonicMs: clock.monotonicMs,
-    maxAgeMs: shared.metricsAgeMs,
-    queuedBytes: () => fairQueue.queued.used,
-    fairQueue,
-    process: {
-      version,
-      bun: Bun.version,
-      engine: node === undefined ? ("memory" as const) : ("redis" as const),
-      node,
-      maxSockets: socketLedger.most,
-      sockets: () => socketLedger.used,
-      socketClients: () => socketLedger.clients,
-      sharedClients: shared.sharedClients,
-      httpConnections: connections,
-      guessing: shared.rendezvous.guessing,
-    },
   };
 }

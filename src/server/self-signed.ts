@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createPrivateKey, KeyObject, X509Certificate } from "node:crypto";
 import { chmod, mkdir, rename, rm, stat } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -47,15 +47,15 @@ export async function selfSigned(
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await chmod(folder, 0o700);
     // The key first: a start that finds the old certificate beside it makes both again.
-    await put(tlsKeyFile, key);
-    await put(tlsCertFile, cert);
+    await put(tlsKeyFile, `${key}`);
+    await put(tlsCertFile, cert.toString());
   } catch (error) {
     throw new StartError(
       `TLS_SELF_SIGNED cannot keep its certificate in ${folder} (${messageOf(error)}). ` +
         "Make that folder writable, or name another one with XDG_CACHE_HOME.",
     );
   }
-  return { tlsCertFile, tlsKeyFile, fingerprint: new X509Certificate(cert).fingerprint256 };
+  return { tlsCertFile, tlsKeyFile, fingerprint: cert.fingerprint256 };
 }
 
 /** The certificate, if its key is there and only this user may read it. */
@@ -89,7 +89,7 @@ async function put(path: string, text: string): Promise<void> {
   await rename(fresh, path);
 }
 
-/** Both as PEM. An ECDSA key on P-256, for a server alone (RFC 5280). */
+/** With its key as PEM. An ECDSA key on P-256, for a server alone (RFC 5280). */
 async function newCertificate(names: readonly string[], now: number) {
   const curve = { name: "ECDSA", namedCurve: "P-256" };
   const keys = await crypto.subtle.generateKey(curve, true, ["sign", "verify"]);
@@ -114,8 +114,8 @@ async function newCertificate(names: readonly string[], now: number) {
   await certificate.subjectPublicKeyInfo.importKey(keys.publicKey);
   await certificate.sign(keys.privateKey, "SHA-256");
   return {
-    cert: pem("CERTIFICATE", certificate.toSchema(true).toBER(false)),
-    key: pem("PRIVATE KEY", await crypto.subtle.exportKey("pkcs8", keys.privateKey)),
+    cert: new X509Certificate(Buffer.from(certificate.toSchema(true).toBER(false))),
+    key: KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" }),
   };
 }
 
@@ -129,21 +129,8 @@ function extension(
 /** An address in bytes, or a host name (RFC 5280 section 4.2.1.6). */
 function generalName(name: string): pkijs.GeneralName {
   if (isIP(name) === 0) return new pkijs.GeneralName({ type: 2, value: name });
+  const hex = name.split(":").map((group) => group.padStart(4, "0"));
   const bytes =
-    isIP(name) === 4
-      ? name.split(".").map(Number)
-      : name
-          .split(":")
-          .map((group) => Number.parseInt(group, 16))
-          .flatMap((word) => [word >> 8, word & 255]);
-  const value = new OctetString({ valueHex: Uint8Array.from(bytes).buffer });
-  return new pkijs.GeneralName({ type: 7, value });
-}
-
-function pem(label: string, der: ArrayBuffer): string {
-  const lines =
-    Buffer.from(der)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
-  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ""].join("\n");
+    isIP(name) === 4 ? Uint8Array.from(name.split("."), Number) : Uint8Array.fromHex(hex.join(""));
+  return new pkijs.GeneralName({ type: 7, value: new OctetString({ valueHex: bytes.buffer }) });
 }

@@ -3,15 +3,15 @@ import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from ".
 import { newNodeId } from "../base/ids.ts";
 import { andThen } from "../base/maybe-promise.ts";
 import type { Config } from "../config/config.ts";
-import type { Engine, EngineLimits } from "../engine/engine.ts";
+import type { EngineLimits } from "../engine/engine.ts";
 import { memoryEngine } from "../engine/memory/memory.ts";
 import type { Log } from "../telemetry/log.ts";
-import { Tally } from "../telemetry/tally.ts";
+import { type DropReason, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
 import { checkHost, listen } from "./listeners.ts";
-import { buildParts, type Core, type Parts } from "./parts.ts";
+import { type Base, buildParts, type Core, type Parts } from "./parts.ts";
 import type { Tls } from "./tls.ts";
 
 export interface ServerOptions {
@@ -53,13 +53,13 @@ const certificates = () => import("./tls.ts");
 
 /**
  * The composition root: the only `Bun.serve` and the only place that picks an engine.
- * Throws a `StartError` if the operator can cure it.
+ * Throws a `StartError` if the operator can fix it.
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { log, clock = systemClock, random = cryptoRandom } = options;
   const tls = config.tlsCertFile === "" ? undefined : await (await certificates()).loadTls(config);
   await checkHost(config.host);
-  const base = { config, log, clock, random, tally: new Tally() };
+  const base: Base = { config, log, clock, random, tally: new Tally() };
   const { engine, node, restored } = await openEngine(base, options);
   const core: Core = {
     ...base,
@@ -73,30 +73,19 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 }
 
 /** A memory engine has the state that the predecessor saved. Redis knows this node by its name. */
-async function openEngine(
-  base: Pick<Core, "config" | "log" | "clock" | "random" | "tally">,
-  { unwanted, node = newNodeId() }: ServerOptions,
-): Promise<{ engine: Engine; node: string | undefined; restored: Restored | undefined }> {
+async function openEngine(base: Base, { unwanted, node = newNodeId() }: ServerOptions) {
   const { config, log, clock, tally } = base;
   const limits: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+  const dropped = (reason: DropReason, count: number) => {
+    tally.drops[reason] += count;
+  };
   if (config.redisUrl !== "") {
     const { sharedEngine } = await import("./shared-engine.ts");
-    return {
-      engine: await sharedEngine(config, { ...base, node, limits }),
-      node,
-      restored: undefined,
-    };
+    return { engine: await sharedEngine(base, { node, limits, dropped }), node };
   }
-  const newEngine = () =>
-    memoryEngine({
-      now: steadyNow(clock),
-      limits,
-      dropped(reason, count) {
-        tally.drops[reason] += count;
-      },
-    });
+  const newEngine = () => memoryEngine({ now: steadyNow(clock), limits, dropped });
   const restored = await restoreState(config, newEngine, clock, log, unwanted);
-  return { engine: restored.engine, node: undefined, restored };
+  return { engine: restored.engine, restored };
 }
 
 /** Opens a server of Bun's, as often as a certificate changes. */

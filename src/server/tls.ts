@@ -5,7 +5,7 @@ import { codeOf, messageOf, StartError } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 
-/** Paths of the certificate and its private key; both or neither are empty. */
+/** Paths of the certificate and its private key. */
 type TlsFiles = Pick<Config, "tlsCertFile" | "tlsKeyFile">;
 
 /** Certificate chain (the server's own first) and private key, both as PEM text. */
@@ -16,13 +16,11 @@ export interface Tls {
 
 /**
  * Reads and checks both files before anything listens: with an unusable key, a listener would start
- * and fail every handshake. Undefined if no files are named: plain HTTP.
+ * and fail every handshake.
  * Throws `StartError` for a file that cannot be read or is not PEM, an encrypted key, and a certificate
  * of another key.
  */
-export async function loadTls(files: TlsFiles): Promise<Tls | undefined> {
-  const { tlsCertFile, tlsKeyFile } = files;
-  if (tlsCertFile === "" && tlsKeyFile === "") return undefined;
+export async function loadTls({ tlsCertFile, tlsKeyFile }: TlsFiles): Promise<Tls> {
   const cert = await readPem("TLS_CERT_FILE", tlsCertFile);
   const key = await readPem("TLS_KEY_FILE", tlsKeyFile);
   const certificate = parseChain(tlsCertFile, cert);
@@ -128,7 +126,7 @@ export async function watchTls(
   async function read(): Promise<void> {
     try {
       const tls = await loadTls(files);
-      if (stopped || tls === undefined || isSame(tls, loaded)) return;
+      if (stopped || Bun.deepEquals(tls, loaded)) return;
       use(tls);
       loaded = tls;
       log.info("certificate renewed");
@@ -159,16 +157,10 @@ export async function watchTls(
   };
 }
 
-function isSame(one: Tls, other: Tls): boolean {
-  return one.cert === other.cert && one.key === other.key;
-}
-
 /** Changes whenever the file does, also if it is replaced. */
-async function stamp(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs}-${size}-${ino}`;
-  } catch {
-    return "missing";
-  }
+function stamp(path: string): Promise<string> {
+  return stat(path).then(
+    ({ mtimeMs, size, ino }) => `${mtimeMs}-${size}-${ino}`,
+    () => "missing",
+  );
 }

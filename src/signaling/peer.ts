@@ -73,7 +73,7 @@ export class Peer implements SeatListener {
 
   private newArrival({ appId, side, sid }: PeerIdentity): Arrival {
     const { accounts } = this.client;
-    const newcomer = { appId, side, sid, accounts, startsRelay: true, listener: this };
+    const newcomer = { appId, side, sid, accounts, listener: this };
     return new Arrival(newcomer, this.context, this);
   }
 

@@ -1,4 +1,7 @@
 import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
+import type { Clock } from "../base/clock.ts";
+import type { Ledger } from "../base/ledger.ts";
+import { version } from "../base/version.ts";
 import type { Sizes } from "../engine/engine.ts";
 import { closeReasons } from "../protocol/closes.ts";
 import { frameTypes } from "../protocol/frames.ts";
@@ -8,6 +11,7 @@ import {
   dropReasons,
   iceFailures,
   iceModes,
+  namesOf,
   refusals,
   storeRefusals,
   type Tally,
@@ -23,45 +27,39 @@ const meaningless =
 
 /** Where numbers come from that the tally does not hold. */
 interface Sources {
-  /** Undefined while a shared store is unreachable: its series are left out then. */
+  /** Which of several nodes this is; undefined for a server without Redis. */
+  readonly node: string | undefined;
+  /** Undefined while Redis is unreachable: its series are left out then. */
   readonly sizes: () => Sizes | undefined;
-  /** How many accounts each limiter counts, and how many requests it could not count so far. */
-  readonly limiters: () => Readonly<Record<string, { size(): number; uncounted(): number }>>;
-  /** Bytes of frames that wait to be handled. */
-  readonly queuedBytes: () => number;
-  /** Clients and sites that wait for their share of the work; ms that large frames took so far. */
+  readonly limiters: Readonly<Record<(typeof limiter)[number], Limiter>>;
   readonly fairQueue: {
+    /** Clients and sites that wait for their share of the work. */
     waiting(kind?: "large"): number;
+    /** Time that large frames took so far. */
     readonly largeMs: number;
+    /** Bytes of frames that wait to be handled. */
+    readonly queued: Pick<Ledger, "used">;
   };
+  readonly socketLedger: Pick<Ledger, "used" | "clients" | "most">;
+  /** HTTP connections that are kept, and answers that ended theirs because of a limit. */
+  readonly connections: { size(): number; refused(): number };
   /** Requests that waited for the next turn of the event loop. */
-  readonly deferredRequests: () => number;
-  /** Monotonic, ms. */
-  readonly monotonicMs: () => number;
-  /** How old a text may be that is served again, ms. */
-  readonly maxAgeMs: number;
-  /** What the process is and how much it may hold. */
-  readonly process: {
-    readonly version: string;
-    readonly bun: string;
-    readonly engine: "memory" | "redis";
-    /** Which of several nodes this is; undefined for a server alone. */
-    readonly node?: string | undefined;
-    /** Sockets that may be open at a time. */
-    readonly maxSockets: number;
-    readonly sockets: () => number;
-    readonly socketClients: () => number;
-    /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
-    readonly sharedClients: () => number;
-    /** HTTP connections that are kept, and answers that ended theirs because of a limit. */
-    readonly httpConnections: { readonly size: () => number; readonly refused: () => number };
+  readonly requests: { deferred(): number };
+  /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
+  readonly sharedClients: () => number;
+  readonly rendezvous: {
     /** What follows from recent wrong codes. */
-    readonly guessing: () => {
-      readonly recentMisses: number;
-      readonly shows: boolean;
-      readonly digits: number;
-    };
+    guessing(): { readonly recentMisses: number; readonly shows: boolean; readonly digits: number };
   };
+  readonly clock: Pick<Clock, "monotonicMs">;
+  /** How old a text may be that is served again, ms. */
+  readonly metricsAgeMs: number;
+}
+
+/** How many accounts a rate limit counts, and how many requests it could not count so far. */
+interface Limiter {
+  size(): number;
+  uncounted(): number;
 }
 
 /** A number, or one for each value of the first label, and so on. Undefined: not known right now. */
@@ -86,7 +84,7 @@ const size = (help: string, part: keyof Sizes) => gauge(help, (_, { held }) => h
 
 const dir = ["in", "out"];
 const type = frameTypes;
-const limiter = ["http", "ws", "ice", "ice_side"];
+const limiter = ["http", "ws", "ice", "ice_side"] as const;
 
 /**
  * The reference server's metrics under their names, and more. Nothing is counted here: each number
@@ -110,10 +108,10 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_drops_total: counter(
     "Frames and mails from clients that were dropped, by reason",
     (t) => t.drops,
-    { reason: dropReasons },
+    { reason: namesOf(dropReasons) },
   ),
   nt_closes_total: counter("Connections ended, by reason", (t) => t.closes, {
-    reason: closeReasons,
+    reason: namesOf(closeReasons),
   }),
   nt_refusals_total: counter("Requests and upgrades refused, by reason", (t) => t.refusals, {
     reason: refusals,
@@ -122,8 +120,9 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     reason: takeoverReasons,
   }),
   nt_ws_buffered_bytes: gauge("Unsent bytes in all sockets", (t) => t.bufferedBytes),
-  nt_ws_queued_bytes: gauge("Bytes of frames that wait to be handled", (_, now) =>
-    now.queuedBytes(),
+  nt_ws_queued_bytes: gauge(
+    "Bytes of frames that wait to be handled",
+    (_, now) => now.fairQueue.queued.used,
   ),
   nt_ws_share_waiting: gauge(
     "Clients and sites whose frames wait for their share of the work",
@@ -160,14 +159,14 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_code_misses_recent: gauge(
     "Failed redeems in this REDEEM_WINDOW and the one before",
-    (_, now) => now.process.guessing().recentMisses,
+    (_, now) => now.rendezvous.guessing().recentMisses,
   ),
   nt_codes_guessed: gauge("1 while failed redeems are too many for mistyped codes", (_, now) =>
-    now.process.guessing().shows ? 1 : 0,
+    now.rendezvous.guessing().shows ? 1 : 0,
   ),
   nt_code_digits: gauge(
     "Digits of the shortest new code, given recent failed redeems",
-    (_, now) => now.process.guessing().digits,
+    (_, now) => now.rendezvous.guessing().digits,
   ),
   nt_pairs_total: counter("Times that both sides of a room came together", (t) => t.pairs),
   nt_codes_live: size("Codes that can be redeemed", "codesLive"),
@@ -190,16 +189,16 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     "guessers",
   ),
   nt_join_seconds: histogram("From a newcomer's upgrade to its seat", (t) => t.joinSeconds),
-  nt_ws_open: gauge("Sockets open", (_, now) => now.process.sockets()),
-  nt_ws_max: gauge("Sockets that may be open", (_, now) => now.process.maxSockets),
-  nt_ws_clients: gauge("Clients with a socket", (_, now) => now.process.socketClients()),
+  nt_ws_open: gauge("Sockets open", (_, now) => now.socketLedger.used),
+  nt_ws_max: gauge("Sockets that may be open", (_, now) => now.socketLedger.most),
+  nt_ws_clients: gauge("Clients with a socket", (_, now) => now.socketLedger.clients),
   nt_http_connections: gauge(
     "HTTP connections kept for a next request; some may have ended",
-    (_, now) => now.process.httpConnections.size(),
+    (_, now) => now.connections.size(),
   ),
   nt_http_unkept_total: counter(
     "Answers that ended their connection because of the limit for a client or for all",
-    (_, now) => now.process.httpConnections.refused(),
+    (_, now) => now.connections.refused(),
   ),
   nt_http_idle_closed_total: counter(
     "Idle HTTP connections closed to get descriptors back",
@@ -207,7 +206,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_shared_clients: gauge(
     "Proxies that send a client address and are not in TRUST_PROXY",
-    (_, now) => now.process.sharedClients(),
+    (_, now) => now.sharedClients(),
   ),
   nt_unknown_clients_total: counter(
     "Requests of trusted proxies that do not name the client, by what is wrong with the header",
@@ -216,24 +215,24 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_build_info: gauge(
     "Version, runtime, engine and node",
-    (_, { process: { version, bun, engine, node } }) => ({
-      [version]: { [bun]: { [engine]: node === undefined ? 1 : { [node]: 1 } } },
+    (_, { node }) => ({
+      [version]: { [Bun.version]: node === undefined ? { memory: 1 } : { redis: { [node]: 1 } } },
     }),
     { version: [], bun: [], engine: [], node: [] },
   ),
   nt_limiter_keys: gauge(
     "Clients and sites that a rate limit counts",
-    (_, { limiters }) => mapped(limiters(), (each) => each.size()),
+    (_, { limiters }) => mapped(limiters, (each) => each.size()),
     { limiter },
   ),
   nt_limiter_uncounted_total: counter(
     "Requests and upgrades not counted, because the rate limit counts too many clients already",
-    (_, { limiters }) => mapped(limiters(), (each) => each.uncounted()),
+    (_, { limiters }) => mapped(limiters, (each) => each.uncounted()),
     { limiter },
   ),
   nt_http_deferred_total: counter(
     "Requests that waited for the next turn of the event loop",
-    (_, now) => now.deferredRequests(),
+    (_, now) => now.requests.deferred(),
   ),
 };
 
@@ -252,7 +251,7 @@ export const storeMetrics: Readonly<Record<string, Row>> = {
 };
 
 export function metrics({ tally, ...sources }: Sources & { readonly tally: Tally }) {
-  const { sizes, process, monotonicMs, maxAgeMs } = sources;
+  const { node, sizes, clock, metricsAgeMs } = sources;
   const registry = new Registry();
   // Samples the event loop every 100 ms; the default of 10 ms costs 0.6 % of a core while idle.
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
@@ -261,7 +260,7 @@ export function metrics({ tally, ...sources }: Sources & { readonly tally: Tally
   }
   /** Taken once a scrape: it may walk all rooms. */
   let held = sizes();
-  const rows = process.engine === "redis" ? { ...ownMetrics, ...storeMetrics } : ownMetrics;
+  const rows = node === undefined ? ownMetrics : { ...ownMetrics, ...storeMetrics };
   for (const [name, row] of Object.entries(rows)) {
     publish(registry, name, row, () => row.read(tally, { ...sources, held }));
   }
@@ -269,11 +268,11 @@ export function metrics({ tally, ...sources }: Sources & { readonly tally: Tally
   let kept: Promise<string> | undefined;
   let keptSince = 0;
   return {
-    /** The Prometheus text format, at most `maxAgeMs` old: it takes milliseconds to make. */
+    /** The Prometheus text format, at most `metricsAgeMs` old: it takes milliseconds to make. */
     text(): Promise<string> {
-      if (kept !== undefined && monotonicMs() - keptSince < maxAgeMs) return kept;
+      if (kept !== undefined && clock.monotonicMs() - keptSince < metricsAgeMs) return kept;
       held = sizes();
-      keptSince = monotonicMs();
+      keptSince = clock.monotonicMs();
       kept = registry.metrics();
       return kept;
     },

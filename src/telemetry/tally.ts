@@ -6,38 +6,24 @@ import { frameTypes } from "../protocol/frames.ts";
  * plain numbers: the code that does the work adds to them, and a scrape copies them into metrics.
  */
 
-/** Why something that a client sent was dropped. */
-export const dropReasons = [
-  /** Not one JSON object, or not UTF-8. */
-  "malformed",
-  /** A field of the wrong type or range. */
-  "bad_field",
-  /** The other side is not there and did not leave recently. */
-  "no_peer",
-  /** The hold for an absent side is full. */
-  "hold_full",
-  /** The sender has used its share of all that is held. */
-  "hold_share",
-  /** Held for a side that did not come back in time. */
-  "hold_expired",
-  /** Held, but the negotiation was started again. */
-  "stale",
-  /** The mailbox, or the space for all mail, is full. */
-  "mailbox_full",
-  /** The sender has used its share of the space for mail. */
-  "mail_share",
-  /** Mail that was still stored when its room was forgotten. */
-  "room_forgotten",
-  /** Another connection had taken the sender's seat. */
-  "replaced",
-  /** Unsent to a connection that was closed for not reading. */
-  "slow_peer",
-  /** Sent by a newcomer that did not get a seat. */
-  "parked",
-  /** The runtime refused to queue a frame: a bug, must stay 0. */
-  "overrun",
-] as const;
-export type DropReason = (typeof dropReasons)[number];
+/** What happened to something that a client sent and that was dropped; in Markdown. */
+export const dropReasons = {
+  malformed: "a frame that is not one JSON object, or not UTF-8",
+  bad_field: "a field of the wrong type or range",
+  no_peer: "the other side is not there, and did not leave recently",
+  hold_full: "the limit of frames held for the absent side is reached",
+  hold_share: "the sender has used its share of all that is held",
+  hold_expired: "held, but the side did not come back in time",
+  stale: "held, but the negotiation was started again",
+  mailbox_full: "the mailbox, or the space for all mail, is full",
+  mail_share: "the sender has used its share of the space for all mail",
+  room_forgotten: "mail that was still stored when its room was forgotten",
+  replaced: "another connection had taken the sender's seat",
+  slow_peer: "not sent to a connection that was closed because it did not read",
+  parked: "sent by a newcomer that did not get a seat",
+  overrun: "the runtime refused to queue a frame: a bug, must stay 0",
+} as const;
+export type DropReason = keyof typeof dropReasons;
 
 /** How a connection path ended, as `telemetry` frames report it. */
 export const iceModes = [
@@ -130,6 +116,11 @@ export class Distribution {
   }
 }
 
+/** The names of a closed set, in its order. */
+export function namesOf<K extends string>(set: Readonly<Record<K, unknown>>): readonly K[] {
+  return Object.keys(set) as K[];
+}
+
 function zeroes<const K extends string | number>(keys: readonly K[]): Record<K, number> {
   return Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 }
@@ -144,8 +135,8 @@ export class Tally {
   readonly frameSizeOut = new Distribution(frameSizeBounds);
   readonly joinSeconds = new Distribution(roundTripBounds);
   readonly roundTripSeconds = new Distribution(roundTripBounds);
-  readonly drops = zeroes(dropReasons);
-  readonly closes = zeroes(closeReasons);
+  readonly drops = zeroes(namesOf(dropReasons));
+  readonly closes = zeroes(namesOf(closeReasons));
   readonly refusals = zeroes(refusals);
   /** Requests of a trusted proxy that did not name the client. */
   readonly unknownClients = zeroes(unknownClientFaults);

@@ -36,6 +36,7 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
 
   const stop = clock.every(roundMs / slots, () => {
     at = (at + 1) % slots;
+    if (wheel[at]?.size === 0) return;
     const monotonicMs = clock.monotonicMs();
     const ping = `beat-${monotonicMs}`;
     for (const socket of wheel[at] ?? []) {

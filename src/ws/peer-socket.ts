@@ -131,9 +131,12 @@ export class PeerSocket implements Connection {
 
   private endQuiet(quiet: Quiet): void {
     this.quiet = undefined;
-    this.ws?.cork(() => {
-      for (const text of quiet.known()) this.write(text);
-    });
+    const known = quiet.known();
+    const sendAll = () => {
+      for (const text of known) this.write(text);
+    };
+    if (known.length === 1) sendAll();
+    else this.ws?.cork(sendAll);
     if (quiet.close !== undefined) this.flow.close(this, quiet.close);
     else this.flow.drained(this);
   }

@@ -54,11 +54,9 @@ export class Quiet {
   }
 
   /** What can be sent in order. */
-  *known(): Generator<string> {
-    for (const text of this.texts) {
-      if (text === undefined) return;
-      yield text;
-    }
+  known(): readonly string[] {
+    const end = this.texts.indexOf(undefined);
+    return (end === -1 ? this.texts : this.texts.slice(0, end)) as string[];
   }
 }
 

@@ -42,7 +42,7 @@ export function createUpgrade(options: {
     const { headers } = request;
     if (headers.get("upgrade")?.toLowerCase() !== "websocket") return upgradeRequired();
     if (draining()) return refuse("draining", "draining");
-    const identity = comesWithoutRoom(request) ? undefined : readIdentity(request);
+    const identity = readIdentity(request);
     if (identity && "detail" in identity) return refuse("bad_request", "malformed", identity);
     const bound = socketLedger.bound(client.accounts, 1);
     if (bound === "all") return refuse("sockets_full", "sockets_full");
@@ -102,12 +102,15 @@ function namesUpgrade(answer: Response): Response {
 
 /**
  * Reads room, side and client from `appID`, `side`, `sid` and the offered subprotocols; or says what is
- * wrong with them, for the client.
+ * wrong with them, for the client. Undefined: a client of `nt.v2` whose URL names no room, which asks
+ * for one by its first frame.
  */
-export function readIdentity(request: Request): PeerIdentity | { readonly detail: string } {
-  const { url } = request;
+function readIdentity({ url, headers }: Request): PeerIdentity | Wrong | undefined {
   const query = url.slice(url.indexOf("?") + 1);
-  const appId = parseAppId(keptPart(parameter(query, appIdParameter) ?? "", url));
+  const room = parameter(query, appIdParameter);
+  const wantsV2 = offers(headers.get("sec-websocket-protocol"), v2);
+  if (room === undefined && wantsV2) return undefined;
+  const appId = parseAppId(keptPart(room ?? "", url));
   if (appId === undefined) return { detail: "appID must be a UUID." };
   const side = parseSide(parameter(query, sideParameter) ?? "");
   if (side === undefined) return { detail: "side must be A or B." };
@@ -117,7 +120,6 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   }
   // Invalid UTF-8 was decoded to this character: two different sids would be one client.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
-  const wantsV2 = offers(request.headers.get("sec-websocket-protocol"), v2);
   return {
     appId,
     side,
@@ -127,10 +129,8 @@ export function readIdentity(request: Request): PeerIdentity | { readonly detail
   };
 }
 
-/** A client of `nt.v2` whose URL names no room asks for one by its first frame. */
-function comesWithoutRoom({ url, headers }: Request): boolean {
-  const query = url.slice(url.indexOf("?") + 1);
-  return !appIdParameter.test(query) && offers(headers.get("sec-websocket-protocol"), v2);
+interface Wrong {
+  readonly detail: string;
 }
 
 /** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */

@@ -130,7 +130,7 @@ async function unreadableHeader(): Promise<Verdict> {
     1 / 20,
   );
   const isTold = (target.program.stdout + target.program.stderr).includes(
-    "does not tell who its client is",
+    "does not name its client",
   );
   return {
     measured: `${measured}; ${isTold ? "told of" : "not told of"} in the log`,

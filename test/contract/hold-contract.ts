@@ -38,12 +38,12 @@ export function holdContract(make: MakeEngine): void {
       await b.listener.hears(...relayed("one", "two", "three", "four"));
     });
 
-    test("nothing is relayed to a seat before start, and all of it after", async () => {
+    test("nothing is relayed to a seat that frames are held for before start, and all of it after", async () => {
       await using under = await make();
-      const appId = newAppId();
-      const a = await join(under.engine, appId, "A");
+      const { appId, a } = await left(under);
+      expect(await publish(under, a, "one")).toEqual(["held"]);
       const b = await sit(under.engine, appId, "B");
-      expect(await publish(under, a, "one", "two")).toEqual(["held", "held"]);
+      expect(await publish(under, a, "two")).toEqual(["held"]);
       expect(b.listener.unheard).toEqual([]);
       await under.engine.relay.start(b.seat, false);
       await publish(under, a, "three");
@@ -181,10 +181,10 @@ export function holdContract(make: MakeEngine): void {
     test("a seated side started by a full hold may ask the sender to wait", async () => {
       await using under = await make({ holdMaxFrames: 1 });
       const { appId, a } = await left(under);
+      expect(await publish(under, a, "1")).toEqual(["held"]);
       const b = await sit(under.engine, appId, "B");
       b.listener.congested = true;
       await a.listener.hears("peerJoined");
-      expect(await publish(under, a, "1")).toEqual(["held"]);
       await publishCongested(under.engine, a, "2");
       await b.listener.hears(...relayed("1", "2"));
     });

@@ -102,7 +102,7 @@ test("memory: a verb that throws half-way changes nothing, and tells nobody anyt
   const nothing = undefined as unknown as string;
   expect(() => engine.mailboxes.append(later.seat, "A", mail(nothing, "id"))).toThrow(TypeError);
   expect(() => engine.relay.publish(later.seat, nothing, "offer")).toThrow(TypeError);
-  const nobody = { ...{ sid: "", startsRelay: true }, listener: later.listener };
+  const nobody = { sid: "", listener: later.listener };
   const accounts = null as unknown as [];
   const newcomer = { appId: newAppId(), side: "A", accounts, ...nobody } as const;
   expect(() => engine.seats.take(newcomer, "free")).toThrow(TypeError);

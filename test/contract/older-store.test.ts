@@ -54,7 +54,7 @@ class Client {
     const socket = new Socket();
     const dead = this.store.occupant(this.side)?.token ?? 0;
     const { side } = this;
-    const newcomer = { appId, side, sid: side, accounts: [], startsRelay: true, listener: socket };
+    const newcomer = { appId, side, sid: side, accounts: [], listener: socket };
     const taken = await node.seats.take(newcomer, { dead });
     if (taken.outcome !== "taken") return;
     if (this.socket) this.socket.isOpen = false;
@@ -63,7 +63,7 @@ class Client {
     const { seat } = taken;
     const pump = new Pump(node.mailboxes, seat, socket.fake, "deliver", new Tally());
     Object.assign(socket, { seat, pump, node });
-    if (!taken.started) await node.relay.start(seat, false);
+    if (taken.held > 0) await node.relay.start(seat, false);
     if (taken.mailWaits) pump.mailStored();
     await sayHello(node.mailboxes, seat, pump, this.seen);
   }

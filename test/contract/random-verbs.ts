@@ -69,7 +69,7 @@ export const verbsWith = (text: fc.Arbitrary<string>) =>
     {
       weight: 5,
       arbitrary: verb("sit", {
-        ...{ ...at, sid: fc.constantFrom(...sids), client, startsRelay: fc.boolean() },
+        ...{ ...at, sid: fc.constantFrom(...sids), client },
         how: fc.constantFrom<"free" | "same_sid" | "dead">("free", "free", "same_sid", "dead"),
       }),
     },
@@ -170,12 +170,12 @@ export class Life<E extends Engine = Engine> {
   }
 
   private async sit(step: RandomVerb & { do: "sit" }) {
-    const { side, sid, startsRelay, how } = step;
+    const { side, sid, how } = step;
     const all = this.seats.get(keyOf(step)) ?? [];
     const listener = new RecordingListener();
     this.heard.push(listener);
     const newcomer = {
-      ...{ appId: this.appIdOf(step), side, sid, startsRelay, listener },
+      ...{ appId: this.appIdOf(step), side, sid, listener },
       accounts: accountsOf(step),
     };
     const claim: Claimable = how === "dead" ? { dead: all.at(-1)?.token ?? 0 } : how;

@@ -175,6 +175,26 @@ describe("a Redis that is full", () => {
   });
 });
 
+test("a pair whose room a full Redis has lost is whole as soon as there is space", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 2, {}, { leaseMs: 600 });
+  const [one, two = one] = nodes.engines;
+  const appId = newAppId();
+  const a = await join(one, appId, "A");
+  const b = await join(two, appId, "B");
+  await a.listener.until("peerJoined");
+  await own.ask("CONFIG", "SET", "maxmemory", "1");
+  await own.ask("FLUSHALL");
+  await until(
+    "both to be refused",
+    () => one.warning() !== undefined && two.warning() !== undefined,
+  );
+  await own.ask("CONFIG", "SET", "maxmemory", "0");
+  await Promise.all([a, b].map(({ listener }) => listener.until("peerJoined")));
+  expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+  await b.listener.until("relayed frame");
+});
+
 test("what was held for a seat whose lease had ended comes when the seat is taken anew", async () => {
   // Nothing is renewed, as on a node that was stopped for a while.
   const clock = { ...systemClock, every: () => () => {} };
@@ -193,6 +213,20 @@ test("what was held for a seat whose lease had ended comes when the seat is take
   await a.listener.until("peerJoined");
   expect(await one.relay.publish(a.seat, "next", "ice")).toBe("delivered");
   expect(await b.listener.until("relayed next")).toContain("relayed held");
+});
+
+test("a pair on one node goes on as a pair, though its lease had ended", async () => {
+  const clock = { ...systemClock, every: () => () => {} };
+  await using slow = await redisNodes(redis, 1, {}, { leaseMs: 100, clock });
+  await using sound = await redisNodes(redis, 1, {}, { prefix: slow.prefix });
+  const [[one], [two]] = [sound.engines, slow.engines];
+  const { appId, a, b } = await pair(two);
+  const isThere = async () => (await one.rooms.allowsIce(appId, "A", false)) === "granted";
+  await until("the end of the lease", async () => !(await isThere()));
+  await until("its seat again", isThere);
+  expect(await two.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+  expect(b.listener.unheard).toContain("relayed frame");
+  expect([...a.listener.unheard, ...b.listener.unheard]).not.toContain("peerLeft");
 });
 
 describe("connections to two servers behind one name", () => {

@@ -187,6 +187,25 @@ describe("a Redis that comes back older than it was", () => {
   });
 });
 
+test("an emptied Redis counts the rooms that come back, and knows that they were redeemed", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1, { maxRooms: 4 });
+  const [engine] = nodes.engines;
+  const appId = await mint(engine, "0000");
+  const a = await join(engine, appId, "A");
+  await take(engine, "0000");
+  const b = await join(engine, appId, "B");
+  await own.ask("FLUSHALL");
+  for (const text of ["1111", "2222", "3333", "4444"]) {
+    const { seat } = await join(engine, await mint(engine, text), "A");
+    await engine.seats.leave(seat);
+  }
+  for (const { seat } of [a, b]) await engine.mailboxes.read(seat, 0, 1);
+  await engine.sweep();
+  expect(engine.sizes().rooms).toBeLessThanOrEqual(4);
+  expect(await engine.rooms.allowsIce(appId, "A", true)).toBe("granted");
+});
+
 test("an ack that found no store is made up for", async () => {
   await using nodes = await twoNodes();
   const { one, two } = nodes;

@@ -23,7 +23,6 @@ export interface SitOptions {
   readonly sid?: string;
   readonly how?: Claimable;
   readonly accounts?: readonly Account[];
-  readonly startsRelay?: boolean;
 }
 
 /** What `take` answers, with a listener of its own. */
@@ -31,15 +30,15 @@ export async function tryToSit(
   engine: Engine,
   appId: AppId,
   side: Side,
-  { sid = "", how = "free", accounts = [], startsRelay = false }: SitOptions = {},
+  { sid = "", how = "free", accounts = [] }: SitOptions = {},
 ) {
   const listener = new RecordingListener();
-  const newcomer = { appId, side, sid, accounts, startsRelay, listener };
+  const newcomer = { appId, side, sid, accounts, listener };
   const answer = await engine.seats.take(newcomer, how);
   return { answer, listener };
 }
 
-/** Takes the seat, without starting the relay to it. */
+/** Takes the seat. Where frames are held for it, the relay to it has not begun. */
 export async function sit(
   engine: Engine,
   appId: AppId,
@@ -58,8 +57,8 @@ export async function join(
   side: Side,
   options: SitOptions = {},
 ): Promise<Seated> {
-  const seated = await sit(engine, appId, side, { ...options, startsRelay: true });
-  if (!seated.taken.started) await engine.relay.start(seated.seat, false);
+  const seated = await sit(engine, appId, side, options);
+  if (seated.taken.held > 0) await engine.relay.start(seated.seat, false);
   return seated;
 }
 

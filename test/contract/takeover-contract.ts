@@ -175,12 +175,18 @@ export function takeoverContract(make: MakeEngine): void {
 
     test("relays nothing of its old holder's, and is not started by it", async () => {
       await using under = await make();
-      const { old, now, b } = await takenOver(under);
-      expect(await under.engine.relay.publish(old.seat, "late", "ice")).toBe("replaced");
-      await under.engine.relay.start(old.seat, true);
-      expect(await under.engine.relay.publish(b.seat, "for the new one", "ice")).toBe("held");
-      await under.engine.relay.publish(now.seat, "first", "ice");
-      await b.listener.hears("relayed first");
+      const { relay, seats } = under.engine;
+      const { appId, a, b } = await pair(under.engine);
+      await seats.leave(a.seat);
+      expect(await relay.publish(b.seat, "for the new one", "ice")).toBe("held");
+      const old = await sit(under.engine, appId, "A");
+      const now = await sit(under.engine, appId, "A", { how: { dead: old.seat.token } });
+      expect(await relay.publish(old.seat, "late", "ice")).toBe("replaced");
+      await relay.start(old.seat, true);
+      await relay.publish(now.seat, "first", "ice");
+      await b.listener.until("relayed first");
+      await relay.start(now.seat, false);
+      await now.listener.hears("relayed for the new one");
     });
 
     test("drains nothing for its old holder", async () => {

@@ -104,6 +104,13 @@ const broken: readonly BrokenSetup[] = [
     remedy: "headers Upgrade and Connection",
   },
   {
+    name: "nginx drops the subprotocol",
+    nginx: { "location / {": `location / {\n proxy_set_header Sec-WebSocket-Protocol "";` },
+    step: "One socket",
+    found: "without appID is refused (400)",
+    remedy: "Sec-WebSocket-Protocol",
+  },
+  {
     name: "nginx does not send the client's address",
     nginx: { "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;": "" },
     step: "Address",

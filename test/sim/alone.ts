@@ -3,7 +3,7 @@ import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.
 import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import type { Chance } from "../support/chance.ts";
 import { type Arrangement, Base, type Ground, type Machine, Node, notZero } from "./nodes.ts";
-import { epoch, newProcess } from "./time.ts";
+import { newProcess } from "./time.ts";
 
 /** One node with everything in its memory, and a state file. */
 export class Alone implements Arrangement {
@@ -61,14 +61,8 @@ export class Alone implements Arrangement {
 
   private comesBackIn(ms: number, state: readonly string[]): void {
     const { time, checks } = this.ground;
-    const savedAt = this.engine.now() - epoch - time.now;
     checks.disturb(ms + 8_000);
-    const start = () => {
-      // What was saved in a future of the clock would live longer by that.
-      this.machine.clockOffset = Math.max(savedAt, this.machine.clockOffset);
-      this.start(state);
-    };
-    time.after(ms, start, newProcess());
+    time.after(ms, () => this.start(state), newProcess());
   }
 
   leftovers(): string[] {

@@ -242,6 +242,7 @@ export class Checks implements Wiretap {
 
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
+    // Who has gone is not let in; a node that stops, or has just lost its store, may say so.
     if (facts === undefined || conn.hasGone || (status === 503 && this.mayRefuse(conn.host)))
       return;
     this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
@@ -284,6 +285,7 @@ export class Checks implements Wiretap {
     if (frame !== undefined) {
       frame.readAt = this.time.now;
       frame.conn = conn;
+      // Whoever asks for a seat still may be refused it: what it sends goes with it.
       if (facts.seated) facts.unreceived.push(frame);
       return;
     }
@@ -321,6 +323,7 @@ export class Checks implements Wiretap {
     const facts = this.saw(conn, "loses", text);
     const mail = facts?.room.mails.get(String(parsed(text)["payload"]));
     if (mail) mail.mayBeLost = true;
+    // After a stall, or a sleep of the client, all that came meanwhile is read in one go.
     const asleepUntil = facts?.party.process.stoppedUntil ?? 0;
     if (conn.disturbedUntil > 0 || asleepUntil >= conn.openedAt) return;
     this.fail("told too early", `${conn.id} cannot hear ${text.slice(0, 40)} yet`, facts?.room);
@@ -369,6 +372,7 @@ export class Checks implements Wiretap {
 
   serverCuts(conn: Conn): void {
     const facts = this.saw(conn, "cuts", "");
+    // A node that stops cuts whom it cannot close in time.
     if (facts === undefined || conn.host.isDraining) return;
     const isWell = this.isSettled(conn, settledMs, facts.room);
     if (isWell) this.fail("cut for nothing", conn.id, facts.room);
@@ -377,6 +381,7 @@ export class Checks implements Wiretap {
   serverClosed(conn: Conn, code: number, reason: string): void {
     const facts = this.saw(conn, "closes", `${code} ${reason}`);
     if (facts === undefined) return;
+    // What waits for a client's first sign goes unnamed where it closes before: so many frames at most.
     if (this.time.now - conn.openedAt < 100) this.lossesOf(conn.host).excused += 32;
     if (facts.seated) this.subscribed(conn, "", false);
   }
@@ -436,6 +441,7 @@ export class Checks implements Wiretap {
 
   /** Between two frames that came from one connection to another, none is lost. */
   private noGap(conn: Conn, sender: Facts, before: Frame, frame: Frame, what: string): void {
+    // What was sent before both knew of each other may be lost. A full store takes no frame for another node.
     const toldAt = Math.max(conn.openedAt + 2_000, sender.roomFullAt);
     const lost = sender.unreceived.find(
       ({ n, readAt }) => n > before.n && n < frame.n && readAt > toldAt && !this.wasFull(readAt),
@@ -534,6 +540,7 @@ export class Checks implements Wiretap {
   /** Someone asks for the code. */
   redeems(code: string, who: string): (status: number, appId: string) => void {
     const before = this.codes.get(code);
+    // Only the first who asks is surely given it: the answer may be lost on its way.
     if (before) before.asked++;
     const askedAt = this.time.now;
     return (status, appId) => {
@@ -661,6 +668,7 @@ export class Checks implements Wiretap {
     }
     const stuckSince = Math.max(server.pausedAt, facts.progressAt);
     if (server.paused && now - stuckSince > settledMs && this.isSettled(conn, settledMs)) {
+      // It waits for a peer that does not read, as it should.
       const peers = [...this.facts].filter(([, other]) => other.room === room);
       const slow = peers.some(([peer]) => peer !== conn && !this.isSettled(peer, settledMs));
       if (!slow) this.fail("paused for ever", conn.id, room);
@@ -672,6 +680,7 @@ export class Checks implements Wiretap {
     let found: [Conn, Facts] | undefined;
     for (const party of room.parties) {
       if (party.side !== side) continue;
+      // A zombie and its successor take the seat from each other.
       if (isZombie(party) && !party.hasLeft) return undefined;
       for (const conn of party.conns) {
         const isThere = conn.server?.readyState === 1 || conn.client.readyState < 2;
@@ -698,6 +707,7 @@ export class Checks implements Wiretap {
     const seatedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
     for (const [conn, { roomFullAt, unreceived, progressAt }] of [a, b]) {
       if (roomFullAt < since) this.fail("no room_full", `${conn.id} since ${clock(since)}`, room);
+      // Frames that are delivered come in order: `noGap` looks at these.
       if (progressAt > this.time.now - deliveredMs) continue;
       const before = this.time.now - deliveredMs;
       const pairedAt = Math.max(seatedAt, roomFullAt);

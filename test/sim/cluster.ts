@@ -208,7 +208,6 @@ export class Cluster implements Arrangement {
       this.disturb(ms);
     },
     "redis emptied": () => {
-      if (this.primary.isFull) return;
       this.primary.data.flush();
       this.ground.checks.stateLost();
       this.disturb(this.ground.config.heartbeatMs);

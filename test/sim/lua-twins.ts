@@ -3,7 +3,7 @@ import type { Reply } from "./redis-data.ts";
 
 // What Lua has and TypeScript has not, as src/engine/redis/inside/lua.ts declares it.
 
-export function call(command: string, ...args: readonly (string | number)[]): Reply {
+export function call(command: string, ...args: (string | number)[]): Reply {
   if (redis.data === undefined) throw new Error("This is not inside of Redis");
   return redis.data.run(command, args);
 }
@@ -17,19 +17,13 @@ export function quote(text: string | boolean): string {
   return typeof text === "string" && /^[\w :./-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-export function format(pattern: string, ...numbers: number[]): string {
-  if (numbers.length === 1) return String(Math.round(numbers[0] as number));
-  let next = 0;
-  return pattern.replaceAll("%.0f", () => String(Math.round(numbers[next++] ?? 0)));
+export function format(_: "%.0f", whole: number): string {
+  return String(Math.round(whole));
 }
 
 export function number(text: Reply | undefined): number | undefined {
   if (typeof text === "number") return text;
-  if (typeof text !== "string" || text.trim() === "") return undefined;
+  if (typeof text !== "string") return undefined;
   const value = Number(text);
-  return Number.isNaN(value) ? undefined : value;
-}
-
-export function match(text: string, pattern: string): string | undefined {
-  return new RegExp(pattern.replaceAll("%d", "\\d")).exec(text)?.[0];
+  return Number.isNaN(value) || (value === 0 && text.trim() === "") ? undefined : value;
 }

@@ -173,8 +173,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "what waited for a client's first frame is lost",
     "ws/peer-socket.ts",
-    "for (const text of quiet.known()) this.write(text);",
-    'for (const text of quiet.known()) if (!text.includes("ice")) this.write(text);',
+    "for (const text of known) this.write(text);",
+    'for (const text of known) if (!text.includes("ice")) this.write(text);',
   ),
   memory(
     "a socket that is gone still counts",

@@ -48,6 +48,7 @@ process.on("unhandledRejection", (reason) => unhandled.push(reason));
 async function search(plan: Plan, hours: number, seconds: number): Promise<Found | undefined> {
   const startedAt = performance.now();
   let simulatedMs = 0;
+  let saidAtS = 0;
   for (let seed = plan.seed; ; seed++) {
     const found = simulateHours({ ...plan, seed }, 0.001, (_, outcome) => {
       simulatedMs += outcome.simulatedMs;
@@ -58,7 +59,8 @@ async function search(plan: Plan, hours: number, seconds: number): Promise<Found
     const realS = (performance.now() - startedAt) / 1_000;
     const simulatedH = simulatedMs / 3_600_000;
     const isOver = found !== undefined || simulatedH >= hours || realS >= seconds;
-    if (isOver || (seed - plan.seed) % 100 === 99) {
+    if (isOver || realS - saidAtS >= 60) {
+      saidAtS = realS;
       say(`${simulatedH.toFixed(1)} h in ${realS.toFixed(0)} s, up to seed ${seed}`);
     }
     if (isOver) return found;

@@ -92,13 +92,14 @@ export class Time {
     this.current = nature;
   }
 
-  /** Runs something in the turn of another process. */
+  /** Runs something as another process, with all that it makes due at once. */
   as<T>(of: Process, run: () => T): T {
     const before = this.current;
     this.current = of;
     try {
       return run();
     } finally {
+      drainMicrotasks();
       this.current = before;
     }
   }

@@ -75,7 +75,6 @@ export class OlderStore {
         return throughText(answer);
       },
       send: (to, message) => void this.queues.push([to, message]),
-      makeSpace() {},
       sweepIfDue() {},
       after(_, later) {
         queueMicrotask(later);
@@ -183,6 +182,7 @@ class PlainTurn implements Turn {
     this.state.room = room;
   }
   code(): undefined {}
+  makeSpace(): void {}
   isAlive(): boolean {
     return true;
   }

@@ -87,7 +87,6 @@ describe("a newcomer at an engine that takes its time", () => {
       side: "A",
       sid: "s",
       accounts: [],
-      startsRelay: true,
       listener,
     } as const;
     const arrived = arrive(newcomer, slow.engine, fakeClock());
@@ -129,7 +128,6 @@ describe("a newcomer at an engine that takes its time", () => {
       peer: false,
       firstPair: false,
       held: 0,
-      started: true,
       lastSeq: 0,
       mailWaits: false,
     });

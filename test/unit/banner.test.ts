@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { NetworkInterfaceInfo } from "node:os";
 import { lanAddresses } from "../../src/base/network.ts";
+import { version } from "../../src/base/version.ts";
 import { type BannerFacts, banner } from "../../src/cli/banner.ts";
 import { type Env, readConfig } from "../../src/config/config.ts";
 
@@ -8,12 +9,12 @@ function facts(env: Env = {}, rest: Partial<BannerFacts> = {}): BannerFacts {
   const reading = readConfig({ DEV: "false", ...env });
   if ("problems" in reading) throw new Error(JSON.stringify(reading.problems));
   const { config, warnings } = reading;
-  const defaults = { version: "1.2.3", protocol: "http:", port: 1234, lanAddresses: [] };
+  const defaults = { protocol: "http:", port: 1234, lanAddresses: [] };
   return { ...defaults, config, warnings, ...rest };
 }
 
 test("it tells version, URLs, engine and limits, and nothing else", () => {
-  expect(banner(facts({}, { lanAddresses: ["192.0.2.7"] }))).toBe(`nt-signal 1.2.3
+  expect(banner(facts({}, { lanAddresses: ["192.0.2.7"] }))).toBe(`nt-signal ${version}
 
   http://localhost:1234  ws://localhost:1234/ws
   http://192.0.2.7:1234  ws://192.0.2.7:1234/ws

@@ -4,9 +4,8 @@ import { dirname, join } from "node:path";
 import { documentPath, sections, withSection } from "../../docs/generate.ts";
 import { settings } from "../../src/config/config.ts";
 import { problemCodes, statusOf } from "../../src/http/problem.ts";
-import { closeReasons, closes, closeText } from "../../src/protocol/closes.ts";
+import { closes, closeText } from "../../src/protocol/closes.ts";
 import { clientFrames, serverFrames } from "../../src/protocol/frames.ts";
-import { dropReasons } from "../../src/telemetry/tally.ts";
 
 const project = join(import.meta.dir, "../..");
 const read = (path: string) => Bun.file(join(project, path)).text();
@@ -88,12 +87,6 @@ describe("docs/protocol.md", () => {
       expect(rows).toEqual([expect.stringMatching(new RegExp(`\\| ${retry}\\b`))]);
     }
   });
-});
-
-test("docs/metrics.md tells what each reason means", async () => {
-  const [, drops = "", closes = ""] = (await read("docs/metrics.md")).split("\n## ");
-  for (const reason of dropReasons) expect(drops).toMatch(new RegExp(`^\\|.*\`${reason}\``, "m"));
-  for (const reason of closeReasons) expect(closes).toMatch(new RegExp(`^\\|.*\`${reason}\``, "m"));
 });
 
 test("no file has the marks of an unresolved merge", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { logOutput } from "../../src/cli/log-output.ts";
+import { LogOutput } from "../../src/cli/log-output.ts";
 import { logClient } from "../../src/telemetry/connection-log.ts";
 import { createLog, lineRenderer, type RenderLine } from "../../src/telemetry/log.ts";
 import { fakeClock } from "../support/clock.ts";
@@ -75,7 +75,7 @@ describe("what is written while nobody reads", () => {
     let takes = true;
     let fails = false;
     let done: (error?: Error) => void = () => {};
-    const output = logOutput(
+    const output = new LogOutput(
       {
         write: (text, heard) => {
           done = heard;
@@ -126,7 +126,7 @@ describe("what is written while nobody reads", () => {
     const { output, stall } = slowReader();
     stall();
     for (let line = 0; line < 5; line++) output.write("x".repeat(1_048_576));
-    expect(output.lost()).toBe(1);
+    expect(output.lost).toBe(1);
   });
 
   test("does not keep the program from ending", async () => {
@@ -147,7 +147,7 @@ describe("what is written while nobody reads", () => {
     output.write("to nobody\n");
     await output.flush(1_000);
     expect(written).toEqual(["last that fits\n"]);
-    expect(output.lost()).toBe(3);
+    expect(output.lost).toBe(3);
   });
 
   test("goes on with a line of its own once writes succeed again", async () => {
@@ -160,6 +160,6 @@ describe("what is written while nobody reads", () => {
     output.write("1\n");
     output.write("2\n");
     expect(written.slice(1).join("")).toBe("\n1\n2\n");
-    expect(output.lost()).toBe(2);
+    expect(output.lost).toBe(2);
   });
 });

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { version } from "../../src/base/version.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
 import { metrics, ownMetrics } from "../../src/telemetry/metrics.ts";
 import { Distribution, Tally } from "../../src/telemetry/tally.ts";
@@ -12,24 +13,17 @@ function server(engine: "memory" | "redis" = "memory") {
   const limiter = { size: () => 0, uncounted: () => 0 };
   const { text, contentType } = metrics({
     tally,
+    node: engine === "redis" ? "n" : undefined,
     sizes,
-    limiters: () => ({ http: limiter, ws: limiter, ice: limiter, ice_side: limiter }),
-    deferredRequests: () => 0,
-    queuedBytes: () => 0,
-    fairQueue: { waiting: () => 0, largeMs: 0 },
-    monotonicMs: () => monotonicMs,
-    maxAgeMs: 1_000,
-    process: {
-      version: "0",
-      bun: "0",
-      engine,
-      maxSockets: 1,
-      sockets: () => 0,
-      socketClients: () => 0,
-      sharedClients: () => 0,
-      httpConnections: { size: () => 0, refused: () => 0 },
-      guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }),
-    },
+    limiters: { http: limiter, ws: limiter, ice: limiter, ice_side: limiter },
+    fairQueue: { waiting: () => 0, largeMs: 0, queued: { used: 0 } },
+    socketLedger: { used: 0, clients: 0, most: 1 },
+    connections: { size: () => 0, refused: () => 0 },
+    requests: { deferred: () => 0 },
+    sharedClients: () => 0,
+    rendezvous: { guessing: () => ({ recentMisses: 0, shows: false, digits: 4 }) },
+    clock: { monotonicMs: () => monotonicMs },
+    metricsAgeMs: 1_000,
   });
   /** The value of one series, such as `nt_mails` or `nt_drops_total{reason="stale"}`. */
   async function value(series: string): Promise<number> {
@@ -47,7 +41,9 @@ test("every series is there from the start, at 0, with the documented labels and
   const names = lines.map((line) => line.slice(0, line.lastIndexOf(" ")));
   const facts = /^nt_(build_info\{|ws_max |code_digits )/;
   expect(lines.filter((line) => !line.endsWith(" 0") && !facts.test(line))).toEqual([]);
-  expect(lines).toContain('nt_build_info{version="0",bun="0",engine="memory"} 1');
+  expect(lines).toContain(
+    `nt_build_info{version="${version}",bun="${Bun.version}",engine="memory"} 1`,
+  );
   const documented = Object.entries(ownMetrics).flatMap(([name, { kind, labels }]) =>
     seriesOf(kind === "histogram" ? `${name}_sum` : name, Object.entries(labels)),
   );

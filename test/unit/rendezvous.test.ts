@@ -34,9 +34,9 @@ function meetingPoint(options: Partial<RendezvousOptions> = {}) {
     codes: engine.codes,
     random: cryptoRandom,
     roomTtlMs,
-    minDigits: 4,
-    maxDigits: 8,
-    maxPerClient: 0,
+    codeDigits: 4,
+    codeDigitsMax: 8,
+    codesPerClient: 0,
     maxCodes: 1_000_000,
     redeemFailures: 0,
     tally: new Tally(),
@@ -107,7 +107,7 @@ test("no more candidates are drawn than needed", async () => {
 });
 
 test("where codes cannot be longer, those behind an unknown proxy are as long as any", async () => {
-  const { minted } = meetingPoint({ maxDigits: 5 });
+  const { minted } = meetingPoint({ codeDigitsMax: 5 });
   expect((await minted(undefined, client("10.0.0.1", true))).code).toHaveLength(5);
 });
 
@@ -117,7 +117,7 @@ test("sixty clients that do so at once cost the others a digit, and neither code
     draws++;
     return cryptoRandom(below);
   };
-  const { mint, redeem, engine } = meetingPoint({ maxPerClient: 100, random });
+  const { mint, redeem, engine } = meetingPoint({ codesPerClient: 100, random });
   for (let i = 0; i < 60 * 110; i++) {
     const looping = client(`loop ${i % 60}`);
     const answer = await mint({ ttlMs: undefined, client: looping });
@@ -175,7 +175,7 @@ test("codes minted while an attack shows are taken with 1 in 100 at most, also i
   let stolen = 0;
   let minted = 0;
   for (let round = 0; round < 100; round++) {
-    const place = meetingPoint({ redeemFailures: 10, maxDigits: 5 });
+    const place = meetingPoint({ redeemFailures: 10, codeDigitsMax: 5 });
     await attack(place, 101, 4);
     for (let i = 0; i < 100; i++) {
       expect((await place.minted()).code).toHaveLength(5);
@@ -190,7 +190,7 @@ test("codes minted while an attack shows are taken with 1 in 100 at most, also i
 test("when half of a length is in use and known to the guesser, 1 in 20 still holds", async () => {
   let stolen = 0;
   for (let round = 0; round < 40; round++) {
-    const place = meetingPoint({ maxDigits: 4 });
+    const place = meetingPoint({ codeDigitsMax: 4 });
     const known = new Set<string>();
     // Near the half 16 draws in a row meet taken codes now and then: who is refused asks again.
     while (known.size < 4_950) {

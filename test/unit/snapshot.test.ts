@@ -39,7 +39,7 @@ const verbs = fc
 /** Everybody comes, and reads what there is. */
 const all: readonly RandomVerb[] = [0, 1, 2].flatMap((room) =>
   (["A", "B"] as const).flatMap((side): RandomVerb[] => [
-    { do: "sit", room, side, sid: "s", client: 0, startsRelay: true, how: "free" },
+    { do: "sit", room, side, sid: "s", client: 0, how: "free" },
     { do: "read", room, side, isOld: false, after: 0, maxBytes: 10_000 },
   ]),
 );
@@ -91,7 +91,7 @@ test("a snapshot of a restored engine is the same text", async () => {
 
 function sit(engine: MemoryEngine, appId: AppId, side: Side, keys: readonly string[] = []): Seat {
   const newcomer = {
-    ...{ appId, side, sid: "s", startsRelay: false, listener: new RecordingListener() },
+    ...{ appId, side, sid: "s", listener: new RecordingListener() },
     accounts: keys.map((key) => ({ key, kind: "client" as const })),
   };
   const taken = engine.seats.take(newcomer, "free");

@@ -7,7 +7,7 @@ const now = 1_700_000_000_000;
 const appId = newAppId();
 
 function made(secret = "north", side: Side = "A", ttlMs = 600_000) {
-  return turnCredentials(secret, { appId, side, now, ttlMs });
+  return turnCredentials(secret, appId, side, now + ttlMs);
 }
 
 test("the name begins with the second in which the credentials end", () => {
@@ -23,7 +23,7 @@ test("the credential is the name signed with HMAC-SHA1, in base64", () => {
 });
 
 test("sides and rooms have names of their own, without the room's in them", () => {
-  const other = turnCredentials("north", { appId: newAppId(), side: "A", now, ttlMs: 600_000 });
+  const other = turnCredentials("north", newAppId(), "A", now + 600_000);
   const names = [made("north", "A"), made("north", "B"), other].map(({ username }) => username);
   expect(new Set(names).size).toBe(3);
   expect(names.join()).not.toContain(appId);

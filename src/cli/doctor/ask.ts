@@ -1,9 +1,10 @@
 import { codeOf, messageOf } from "../../base/errors.ts";
 import { inUrl } from "../../base/network.ts";
+import { parseObject } from "../../protocol/frames.ts";
 import { failed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";
 
-/** For one answer, or for one frame. */
+/** How long to wait for one answer or one frame. */
 export const timeoutMs = 10_000;
 
 export interface Answer {
@@ -55,7 +56,7 @@ export async function ask(
     });
     const { status } = answer;
     const text = status === 101 ? "" : await answer.text();
-    return { status, headers: answer.headers, text, json: parseObject(text) };
+    return { status, headers: answer.headers, text, json: parseObject(text) ?? {} };
   } catch (error) {
     throw new NoAnswer(connectionFault(error, target));
   } finally {
@@ -74,15 +75,15 @@ export function post(target: Target, path: string, body: unknown): Promise<Answe
 export async function upgradeStatus(
   target: Target,
   path: string,
-  origin?: string,
+  own: Readonly<Record<string, string>> = {},
 ): Promise<number | undefined> {
   const headers = {
+    ...own,
     connection: "Upgrade",
     upgrade: "websocket",
     "sec-websocket-version": "13",
     // Any 16 bytes: a key that is used again could only confuse caches.
     "sec-websocket-key": "bnQtc2lnbmFsIGRvYy4uLg==",
-    ...(origin && { origin }),
   };
   try {
     return (await ask(target, `${target.http}${path}`, { headers })).status;
@@ -91,21 +92,12 @@ export async function upgradeStatus(
   }
 }
 
-/** Empty unless `text` is a JSON object. */
-export function parseObject(text: string): Readonly<Record<string, unknown>> {
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null ? { ...json } : {};
-  } catch {
-    return {};
-  }
-}
-
 /** Why no answer came. */
 export function connectionFault(error: unknown, { host, port, secure }: Target): Verdict {
   const where = `${host}, port ${port}`;
-  const code = error instanceof Error && error.name === "TimeoutError" ? error.name : codeOf(error);
-  if (code === "TimeoutError" || code === "ETIMEDOUT") {
+  const code = codeOf(error);
+  const isLate = error instanceof Error && /^(?:Timeout|Abort)Error$/.test(error.name);
+  if (isLate || code === "ETIMEDOUT") {
     return failed(
       `nothing came from ${where} in time`,
       "A firewall may drop packets to this port, or the machine is down. Open the port, and try from another network.",
@@ -133,6 +125,8 @@ export function connectionFault(error: unknown, { host, port, secure }: Target):
   );
 }
 
+export const severalServers =
+  "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
 export const seeLogs = "See the log of the server, and that of any proxy in front of it.";
 
 /** For an answer that the server itself does not give here. */

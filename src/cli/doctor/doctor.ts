@@ -22,9 +22,13 @@ export const doctor: Command = {
   ],
   takesSettings: false,
   async run(args) {
-    const call = readCall(args);
-    if (typeof call === "string") {
-      process.stderr.write(`${call} Use it like: nt-signal doctor https://signal.example.com\n`);
+    let call: ReturnType<typeof readCall>;
+    try {
+      call = readCall(args);
+    } catch (error) {
+      // parseArgs adds a sentence about arguments that start with a dash.
+      const fault = messageOf(error).replace(/\. To specify .*$/s, "");
+      process.stderr.write(`${fault}. Use it like: nt-signal doctor https://signal.example.com\n`);
       return 2;
     }
     connectDirectly();
@@ -40,40 +44,31 @@ export const doctor: Command = {
   },
 };
 
-/** What to do, or what is wrong with the arguments. */
-function readCall(args: readonly string[]): (OptionalSteps & { readonly target: Target }) | string {
-  let given: ReturnType<typeof parse>;
-  try {
-    given = parse(args);
-  } catch (error) {
-    // Only the first sentence: the second is about arguments that start with a dash.
-    return `${messageOf(error).split(". ", 1)}.`;
-  }
-  const { insecure = false, origin: page, idle } = given.values;
-  const [url, more] = given.positionals;
-  if (url === undefined) return "The URL of the server is missing.";
-  if (more !== undefined) return `Unknown argument ${JSON.stringify(more)}.`;
-  const target = parseTarget(url, insecure);
-  if (target === undefined) return `${JSON.stringify(url)} is not the URL of a server.`;
-
-  const origin = page === undefined ? undefined : URL.parse(page)?.origin;
-  if (page !== undefined && (origin === undefined || origin === "null")) {
-    return `--origin ${JSON.stringify(page)} is not an origin such as https://app.example.com.`;
-  }
-  const idleMs = idle === undefined ? undefined : (parseDuration(idle) ?? 0);
-  if (idleMs !== undefined && !(idleMs > 0 && idleMs <= maxIdleMs)) {
-    return `--idle ${JSON.stringify(idle)} is not a duration up to 1h, such as 60s.`;
-  }
-  return { target, origin, idleMs };
-}
-
-function parse(args: readonly string[]) {
+/** Throws an error that says what is wrong with the arguments, without a full stop. */
+function readCall(args: readonly string[]): OptionalSteps & { readonly target: Target } {
   const options = {
     insecure: { type: "boolean" },
     origin: { type: "string" },
     idle: { type: "string" },
   } as const;
-  return parseArgs({ args: [...args], options, allowPositionals: true });
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+  const [url, more] = positionals;
+  if (url === undefined) throw new Error("The URL of the server is missing");
+  if (more !== undefined) throw new Error(`Unknown argument ${JSON.stringify(more)}`);
+  const target = parseTarget(url, values.insecure ?? false);
+  if (target === undefined) throw new Error(`${JSON.stringify(url)} is not the URL of a server`);
+
+  const origin = values.origin && URL.parse(values.origin)?.origin;
+  if (values.origin !== undefined && (!origin || origin === "null")) {
+    const given = JSON.stringify(values.origin);
+    throw new Error(`--origin ${given} is not an origin such as https://app.example.com`);
+  }
+  const idleMs = values.idle === undefined ? undefined : (parseDuration(values.idle) ?? 0);
+  if (idleMs !== undefined && !(idleMs > 0 && idleMs <= maxIdleMs)) {
+    const given = JSON.stringify(values.idle);
+    throw new Error(`--idle ${given} is not a duration up to 1h, such as 60s`);
+  }
+  return { target, origin, idleMs };
 }
 
 /** The texts may quote the examined server, which must not control the terminal. */

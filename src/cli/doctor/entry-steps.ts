@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
+import { once } from "node:events";
 import { connect, type TLSSocket } from "node:tls";
-import type { Clock } from "../../base/clock.ts";
 import { isLoopback } from "../../base/network.ts";
 import { ask, connectionFault, NoAnswer, timeoutMs, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
@@ -40,9 +40,10 @@ export async function checksCertificate({
   clock,
 }: Examination): Promise<Verdict | readonly []> {
   if (!target.secure) return [];
-  const socket = await shakeHands(target, clock);
+  const socket = await shakeHands(target);
   const { valid_to } = socket.getPeerCertificate();
-  const objection = objectionTo(socket.authorizationError);
+  // A code of OpenSSL. Empty: clients accept the certificate.
+  const objection = String(socket.authorizationError ?? "");
   const protocol = socket.getProtocol() ?? "TLS";
   socket.destroy();
   const leftMs = Date.parse(valid_to) - clock.now();
@@ -54,10 +55,10 @@ export async function checksCertificate({
       "Renew it. The server has to read the new files; a restart makes sure of that.",
     );
   }
-  if (objection !== undefined && !target.insecure) return untrusted(objection, target);
+  if (objection !== "" && !target.insecure) return untrusted(objection, target);
   const soon = `It expires in ${days} days: see why it has not been renewed.`;
   const unchecked = `Other clients would refuse it (${objection}): accepted here because of --insecure.`;
-  const warning = objection !== undefined ? unchecked : days < warnDays ? soon : undefined;
+  const warning = objection !== "" ? unchecked : days < warnDays ? soon : undefined;
   return passed(`${protocol}, certificate valid until ${until} (${days} days)`, warning);
 }
 
@@ -80,36 +81,26 @@ function untrusted(objection: string, { host }: Target): Verdict {
   );
 }
 
-/** As a code of OpenSSL; undefined when clients would accept the certificate. */
-function objectionTo(error: Error | string | null | undefined): string | undefined {
-  if (error === null || error === undefined) return undefined;
-  if (typeof error === "string") return error;
-  return "code" in error ? String(error.code) : error.message;
-}
-
-/** Accepts any certificate, to tell a bad one apart from a server without TLS. Throws NoAnswer. */
-function shakeHands(target: Target, clock: Clock): Promise<TLSSocket> {
+/** Accepts any certificate, so that a bad one differs from a server without TLS. Throws NoAnswer. */
+async function shakeHands(target: Target): Promise<TLSSocket> {
   const { host, port, isAddress } = target;
   const name = isAddress ? {} : { servername: host };
-  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const socket = connect({ host, port, ...name, rejectUnauthorized: false });
-  const fail = (error: object) => {
-    reject(new NoAnswer(connectionFault(Object.assign(new Error(), error), target)));
+  try {
+    await once(socket, "secureConnect", { signal: AbortSignal.timeout(timeoutMs) });
+    return socket;
+  } catch (error) {
     socket.destroy();
-  };
-  const cancel = clock.after(timeoutMs, () => fail({ code: "ETIMEDOUT" }));
-  socket.on("secureConnect", () => resolve(socket));
-  socket.on("error", fail);
-  socket.on("close", () => fail({ code: "ECONNRESET" }));
-  return promise.finally(cancel);
+    throw new NoAnswer(connectionFault(error, target));
+  }
 }
 
 /** Whether the server accepts clients. */
-export async function isReady({ target, clock }: Examination): Promise<Verdict> {
+export async function isReady({ target }: Examination): Promise<Verdict> {
   const ready = await readiness(target);
   if (ready.ok || target.secure) return ready;
   try {
-    (await shakeHands(target, clock)).destroy();
+    (await shakeHands(target)).destroy();
   } catch {
     return ready;
   }

@@ -1,4 +1,6 @@
+import type { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
+import type { iceServer } from "../../protocol/frames.ts";
 import type { DoctorSocket } from "./socket-steps.ts";
 import type { Target } from "./target.ts";
 
@@ -11,37 +13,28 @@ export interface OptionalSteps {
 }
 
 /** What the steps know, and what earlier steps leave for later ones. */
-export class Examination implements OptionalSteps {
+export class Examination {
   /** Set by Name. */
   addresses: readonly string[] = [];
   /** Set by Mint. Both are secrets: never shown. */
   room = { code: "", appId: "" };
-  /** Set by Socket A and Socket B; closed when the examination ends. */
+  /** Set by Socket A and Socket B. */
   declare a: DoctorSocket;
   declare b: DoctorSocket;
-  /** Set by ICE servers. */
+  /** Set by ICE servers. User names and credentials are secrets: never shown. */
   iceServers: readonly IceServer[] = [];
-
-  readonly origin: string | undefined;
-  readonly idleMs: number | undefined;
+  /** All that were opened; closed before the last steps. */
+  readonly sockets: DoctorSocket[] = [];
 
   constructor(
     readonly target: Target,
-    { origin, idleMs }: OptionalSteps,
+    readonly optional: OptionalSteps,
     readonly clock: Clock,
     readonly resolve: (host: string) => Promise<readonly string[]>,
-  ) {
-    this.origin = origin;
-    this.idleMs = idleMs;
-  }
+  ) {}
 }
 
-export interface IceServer {
-  readonly urls: readonly string[];
-  /** Both are secrets: never shown. */
-  readonly username: string | undefined;
-  readonly credential: string | undefined;
-}
+export type IceServer = z.output<typeof iceServer>;
 
 /** What one step found. */
 export type Verdict =

@@ -32,6 +32,7 @@ const socketSteps: readonly Step[] = [
   { name: "Room", take: socket.announcesRoom, isVital: true },
   { name: "Relay", take: socket.relaysBytes, isVital: true },
   { name: "Round trip", take: socket.measuresRoundTrip, isVital: true },
+  { name: "One socket", take: socket.pairsByFrames },
   { name: "ICE servers", take: ice.givesIceServers },
   { name: "STUN", take: (it) => ice.servesIce(it, "stun") },
   { name: "TURN", take: (it) => ice.servesIce(it, "turn") },
@@ -47,7 +48,7 @@ const proxySteps: readonly Step[] = [
 
 /**
  * Does what two clients do, step by step, and reports each step as it ends. Answers whether all
- * passed. Mints one code for a minute; no step counts as a failed redeem.
+ * passed. Mints two codes for a minute; no step counts as a failed redeem.
  */
 export async function examine(
   target: Target,
@@ -75,8 +76,7 @@ export async function examine(
     if (!(await take(entrySteps))) return false;
     await take(socketSteps);
   } finally {
-    it.a?.close();
-    it.b?.close();
+    for (const socket of it.sockets) socket.close();
   }
   await take(proxySteps);
   return allPassed;

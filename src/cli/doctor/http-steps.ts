@@ -1,11 +1,7 @@
-import { isPrivate, parseAddress } from "../../base/address.ts";
 import { inUrl, isLoopback } from "../../base/network.ts";
-import { type Answer, ask, post, upgradeStatus, wrongAnswer } from "./ask.ts";
+import { type Answer, ask, post, severalServers, upgradeStatus, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
-import type { Target } from "./target.ts";
-
-const severalServers =
-  "Several servers may share this address without sharing what they know: run one, or give all of them the same store.";
+import { isNear, type Target } from "./target.ts";
 
 export async function mints(it: Examination): Promise<Verdict> {
   const answer = await post(it.target, "/rendezvous/code", { ttl: 60 });
@@ -78,9 +74,7 @@ export async function seesClient({ target }: Examination): Promise<Verdict> {
 
 /** A header shows it, or a server on a public address sees a loopback one. */
 function comesThroughProxy({ host }: Target, answer: Answer, address: string): boolean {
-  const ip = parseAddress(host);
-  const isNear = isLoopback(host) || (ip !== undefined && isPrivate(ip));
-  return isMarked(answer) || (!isNear && isLoopback(address));
+  return isMarked(answer) || (!isNear(host) && isLoopback(address));
 }
 
 const hostRemedy =
@@ -110,7 +104,8 @@ export async function seesHost({ target, room }: Examination): Promise<Verdict> 
 
 /** Whether pages of the origin may mint and redeem codes, and open WebSockets. */
 export async function admitsOrigin(it: Examination): Promise<Verdict | readonly []> {
-  const { target, room, origin } = it;
+  const { target, room } = it;
+  const { origin } = it.optional;
   if (origin === undefined) return [];
   const answer = await ask(target, `${target.http}/rendezvous/redeem`, {
     method: "OPTIONS",
@@ -144,7 +139,7 @@ function isOriginRefused({ status, json }: Answer): boolean {
 
 /** A proxy may treat headers differently on its route for WebSockets. */
 async function upgradeAdmits(target: Target, appId: string, origin: string): Promise<boolean> {
-  return (await upgradeStatus(target, `/ws?appID=${appId}&side=A`, origin)) !== 403;
+  return (await upgradeStatus(target, `/ws?appID=${appId}&side=A`, { origin })) !== 403;
 }
 
 /** Whether everybody can read the metrics, at their usual path. */

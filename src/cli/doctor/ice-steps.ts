@@ -1,23 +1,19 @@
+import { z } from "zod";
 import { isPrivate } from "../../base/address.ts";
+import { iceServer } from "../../protocol/frames.ts";
 import { post, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, type IceServer, passed, type Verdict } from "./examination.ts";
 import { allocate, bind, type IceUrl, parseIceUrl } from "./stun.ts";
+import { isNear } from "./target.ts";
 
 /** The ICE servers that side A gets, whose socket is open. */
 export async function givesIceServers(it: Examination): Promise<Verdict> {
   const answer = await post(it.target, "/rendezvous/ice", { appID: it.room.appId, side: "A" });
   if (answer.status === 404) return passed("this server has none");
-  const { iceServers } = answer.json;
-  if (answer.status !== 200 || !Array.isArray(iceServers)) return wrongAnswer(answer, it.target);
-  it.iceServers = iceServers.map((entry): IceServer => {
-    const { urls, username, credential } = Object(entry) as Readonly<Record<string, unknown>>;
-    return {
-      urls: [urls].flat().filter((one) => typeof one === "string"),
-      username: typeof username === "string" ? username : undefined,
-      credential: typeof credential === "string" ? credential : undefined,
-    };
-  });
-  const urls = it.iceServers.flatMap((server) => server.urls);
+  const { data } = z.array(iceServer.strip()).safeParse(answer.json["iceServers"]);
+  if (answer.status !== 200 || data === undefined) return wrongAnswer(answer, it.target);
+  it.iceServers = data;
+  const urls = data.flatMap((server) => server.urls);
   const found = urls.length === 0 ? "none are set" : urls.join(", ");
   const hasTurn = urls.some((text) => /^turns?:/i.test(text));
   return passed(
@@ -29,7 +25,8 @@ export async function givesIceServers(it: Examination): Promise<Verdict> {
 /** Whether each STUN server answers with an address, and each TURN server relays, as for a peer. */
 export function servesIce(it: Examination, scheme: "stun" | "turn"): Promise<readonly Verdict[]> {
   const asked = it.iceServers.flatMap((server) =>
-    server.urls
+    [server.urls]
+      .flat()
       .filter((text) => /^turn/i.test(text) === (scheme === "turn"))
       .map((text) => serves(it, text, server)),
   );
@@ -39,13 +36,11 @@ export function servesIce(it: Examination, scheme: "stun" | "turn"): Promise<rea
 async function serves(it: Examination, text: string, server: IceServer): Promise<Verdict> {
   const url = parseIceUrl(text);
   if (url === undefined) return passed(`${text} is not tried`);
-  const { username, credential } = server;
-  if (url.isTurn && (username === undefined || credential === undefined)) {
+  const { username = "", credential = "" } = server;
+  if (url.isTurn && (username === "" || credential === "")) {
     return failed(`${text} comes without a credential`, "Give it one in ICE_SERVERS.");
   }
-  const answer = url.isTurn
-    ? await allocate(url, it, { username: username ?? "", credential: credential ?? "" })
-    : await bind(url, it);
+  const answer = url.isTurn ? await allocate(url, it, username, credential) : await bind(url, it);
   if (answer === undefined) return silent(text, url);
   if ("code" in answer) return failed(`${text} refuses with ${answer.code}`, remedyOf(answer.code));
   if (!url.isTurn) return passed(`${text} answers with an address`);
@@ -57,10 +52,6 @@ async function serves(it: Examination, text: string, server: IceServer): Promise
       ? `It relays at ${address}, which cannot be reached from outside: set its public address (coturn: external-ip).`
       : undefined,
   );
-}
-
-function isNear(host: string): boolean {
-  return host === "localhost" || isPrivate(host);
 }
 
 function silent(text: string, { transport, port }: IceUrl): Verdict {

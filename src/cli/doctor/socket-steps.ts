@@ -1,15 +1,14 @@
-import type { Clock } from "../../base/clock.ts";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
-import { parseObject, seeLogs, timeoutMs, upgradeStatus } from "./ask.ts";
+import { parseObject, v2 } from "../../protocol/frames.ts";
+import { seeLogs, severalServers, timeoutMs, upgradeStatus } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import type { Target } from "./target.ts";
 
-/** One side of the room. */
 export interface DoctorSocket {
   send(text: string): void;
-  /** The next frame of this type; others are skipped. Undefined when it is late: then no more is read. */
-  next(type: string): Promise<string | undefined>;
+  /** The next frame of one of these types. Undefined when it is late; then no more is read. */
+  next(...types: string[]): Promise<string | undefined>;
   readonly closed: Promise<void>;
   close(): void;
 }
@@ -19,7 +18,7 @@ const roundTrips = 5;
 /** Opens one side of the room, or finds out why it does not open. */
 export async function opensSocket(it: Examination, side: Side): Promise<Verdict> {
   const path = `/ws?appID=${it.room.appId}&side=${side}`;
-  const socket = await openSocket(it.target, path, it.clock);
+  const socket = await openSocket(it, path);
   if (socket === undefined) return refusedUpgrade(await upgradeStatus(it.target, path), it.target);
   it[side === "A" ? "a" : "b"] = socket;
   return passed(`side ${side} is open`);
@@ -27,19 +26,15 @@ export async function opensSocket(it: Examination, side: Side): Promise<Verdict>
 
 /** Undefined when the socket does not open in time. */
 async function openSocket(
-  target: Target,
+  { target, clock, sockets }: Examination,
   path: string,
-  clock: Clock,
+  protocols: string[] = [],
 ): Promise<DoctorSocket | undefined> {
-  const options = { tls: { rejectUnauthorized: !target.insecure } };
+  const options = { protocols, tls: { rejectUnauthorized: !target.insecure } };
   const socket = new WebSocket(`${target.ws}${path}`, options as never);
-  const opened = new Promise<boolean>((resolve) => {
-    socket.addEventListener("open", () => resolve(true));
-    socket.addEventListener("close", () => resolve(false));
-  });
-  const closed = new Promise<void>((resolve) => {
-    socket.addEventListener("close", () => resolve());
-  });
+  const event = (name: "open" | "close") =>
+    new Promise<string>((resolve) => socket.addEventListener(name, () => resolve(name)));
+  const closed = event("close");
   const frames = new ReadableStream<string>({
     start(controller) {
       socket.addEventListener("message", ({ data }) => controller.enqueue(String(data)));
@@ -48,23 +43,27 @@ async function openSocket(
   }).getReader();
 
   const cancel = clock.after(timeoutMs, () => socket.close());
-  if (!(await opened.finally(cancel))) return undefined;
-  return {
+  const first = await Promise.race([event("open"), closed]).finally(cancel);
+  if (first === "close") return undefined;
+  const opened: DoctorSocket = {
     send: (text) => socket.send(text),
-    async next(type) {
+    async next(...types) {
       const cancel = clock.after(timeoutMs, () => socket.terminate());
       try {
         for (;;) {
           const { value } = await frames.read();
-          if (value === undefined || parseObject(value)["type"] === type) return value;
+          if (value === undefined || types.includes(String(parseObject(value)?.["type"])))
+            return value;
         }
       } finally {
         cancel();
       }
     },
-    closed,
+    closed: closed.then(() => {}),
     close: () => socket.close(1000),
   };
+  sockets.push(opened);
+  return opened;
 }
 
 function refusedUpgrade(status: number | undefined, { basePath }: Target): Verdict {
@@ -107,56 +106,95 @@ const upgradeRemedies: Readonly<Record<number, string>> = {
 export async function announcesRoom({ a, b }: Examination): Promise<Verdict> {
   const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
   if (!frames.includes(undefined)) return passed("each side hears that the other is there");
-  return failed(
-    "the sides do not hear of each other",
-    "Both sockets may have reached different servers: run one behind this address, or give all of them the same store.",
-  );
+  return failed("the sides do not hear of each other", severalServers);
 }
+
+const messagesAreInspected =
+  "Something between the peers and the server inspects WebSocket messages. Switch that off for this route.";
 
 /** Odd spacing, order and escapes: parsing and serialising it would change something. */
 const odd = '{ "sdp":"v=0\\r\\n\\u00e9 \u00e9",  "type":"offer","n":1.0 }';
 
-export async function relaysBytes({ a, b }: Examination): Promise<Verdict> {
+/** Sends a frame from A to B and then from B to A. Answers what came instead, unless both came as sent. */
+async function exchange({ a, b }: Examination, frame: string, type: string) {
   for (const [from, to] of [
     [a, b],
     [b, a],
   ] as const) {
-    from.send(odd);
-    const got = await to.next("offer");
-    if (got === odd) continue;
-    return failed(
-      got === undefined ? "a frame does not arrive" : "a frame is changed on its way",
-      "Something between the peers and the server inspects WebSocket messages. Switch that off for this route.",
-    );
+    from.send(frame);
+    const got = await to.next(type);
+    if (got !== frame) return got === undefined ? "nothing" : "another frame";
   }
-  return passed("frames arrive byte for byte, both ways");
+  return undefined;
+}
+
+export async function relaysBytes(it: Examination): Promise<Verdict> {
+  const wrong = await exchange(it, odd, "offer");
+  if (wrong === undefined) return passed("frames arrive byte for byte, both ways");
+  return failed(
+    wrong === "nothing" ? "a frame does not arrive" : "a frame is changed on its way",
+    messagesAreInspected,
+  );
 }
 
 /** From A to B and back: both ways through the server. */
-export async function measuresRoundTrip({ a, b, clock }: Examination): Promise<Verdict> {
+export async function measuresRoundTrip(it: Examination): Promise<Verdict> {
   const times: number[] = [];
   for (let trip = 0; trip < roundTrips; trip++) {
-    const startedAt = clock.monotonicMs();
-    for (const [from, to] of [
-      [a, b],
-      [b, a],
-    ] as const) {
-      from.send(`{"type":"ice","trip":${trip}}`);
-      if ((await to.next("ice")) !== undefined) continue;
+    const startedAt = it.clock.monotonicMs();
+    if ((await exchange(it, `{"type":"ice","trip":${trip}}`, "ice")) !== undefined) {
       return failed(
         "frames stop arriving",
         "Something between the peers and the server ends or delays the connection: see its limits.",
       );
     }
-    times.push(clock.monotonicMs() - startedAt);
+    times.push(it.clock.monotonicMs() - startedAt);
   }
   const median = times.toSorted((x, y) => x - y)[Math.floor(roundTrips / 2)] ?? 0;
   return passed(`${median.toFixed(1)} ms from side to side and back (median of ${roundTrips})`);
 }
 
+/** Whether two clients meet that ask for their room by a frame of `nt.v2`, not by their URL. */
+export async function pairsByFrames(it: Examination): Promise<Verdict> {
+  const [a, b] = [await openSocket(it, "/ws", [v2]), await openSocket(it, "/ws", [v2])];
+  if (a === undefined || b === undefined) {
+    const status = await upgradeStatus(it.target, "/ws", { "sec-websocket-protocol": v2 });
+    if (status !== 400) return refusedUpgrade(status, it.target);
+    return failed(
+      `a WebSocket with the subprotocol ${v2} and without appID is refused (400)`,
+      "A proxy in between drops the header Sec-WebSocket-Protocol: let it pass it on. Only clients that name their room in the URL work without it.",
+    );
+  }
+  a.send('{"type":"mint","ttl":60}');
+  const minted = parseObject((await a.next("minted", "error")) ?? "");
+  if (minted?.["type"] !== "minted") return refusedRoom("mint", minted);
+  b.send(JSON.stringify({ type: "redeem", code: minted["code"] }));
+  const redeemed = parseObject((await b.next("redeemed", "error")) ?? "");
+  if (redeemed?.["type"] !== "redeemed") return refusedRoom("redeem", redeemed);
+  const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
+  if (frames.includes(undefined))
+    return failed("the sides do not hear of each other", severalServers);
+  return passed("a socket each is enough, from code to room");
+}
+
+/** `error` is undefined if nothing came. */
+function refusedRoom(
+  request: string,
+  error: Readonly<Record<string, unknown>> | undefined,
+): Verdict {
+  const { code, detail } = error ?? {};
+  if (error === undefined)
+    return failed(`the frame ${request} is not answered`, messagesAreInspected);
+  return failed(
+    `the frame ${request} is refused (${code})`,
+    code === "code_gone" ? severalServers : String(detail),
+  );
+}
+
 /** Whether a connection without any frame stays open. */
 export async function staysOpen(it: Examination): Promise<Verdict | readonly []> {
-  const { a, b, clock, idleMs } = it;
+  const { a, b, clock } = it;
+  const { idleMs } = it.optional;
   if (idleMs === undefined) return [];
   const startedAt = clock.monotonicMs();
   const { promise, resolve } = Promise.withResolvers<boolean>();

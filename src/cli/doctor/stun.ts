@@ -1,8 +1,9 @@
 import { createHash, createHmac } from "node:crypto";
 import { createSocket } from "node:dgram";
+import { type EventEmitter, on } from "node:events";
 import { connect as connectTcp, isIP, isIPv6 } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { cryptoRandom } from "../../base/clock.ts";
+import { type Clock, cryptoRandom } from "../../base/clock.ts";
 import type { Examination } from "./examination.ts";
 
 /** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
@@ -31,15 +32,13 @@ export function parseIceUrl(text: string): IceUrl | undefined {
   };
 }
 
-type Asking = Pick<Examination, "clock" | "target">;
-
 /** An address, or the code of an error response. Undefined without an answer in time. */
 type StunAnswer = { readonly address: string } | { readonly code: number } | undefined;
 
 /** Asks for this machine's address: a Binding request (RFC 8489 section 12). */
-export async function bind(url: IceUrl, asking: Asking): Promise<StunAnswer> {
-  using wire = openWire(url, asking);
-  return outcomeOf(await wire.ask(message(types.binding, [])), attributes.xorMapped);
+export async function bind(url: IceUrl, it: Examination): Promise<StunAnswer> {
+  using wire = openWire(url, it.target.insecure);
+  return outcomeOf(await ask(wire, message(types.binding, []), it.clock), attributes.xorMapped);
 }
 
 /**
@@ -48,25 +47,25 @@ export async function bind(url: IceUrl, asking: Asking): Promise<StunAnswer> {
  */
 export async function allocate(
   url: IceUrl,
-  asking: Asking,
-  { username, credential }: { readonly username: string; readonly credential: string },
+  it: Examination,
+  username: string,
+  credential: string,
 ): Promise<StunAnswer> {
-  using wire = openWire(url, asking);
+  using wire = openWire(url, it.target.insecure);
   const udpRelay: Attribute = [attributes.requestedTransport, Buffer.of(17, 0, 0, 0)];
-  const first = await wire.ask(message(types.allocate, [udpRelay]));
+  const first = await ask(wire, message(types.allocate, [udpRelay]), it.clock);
   const [realm, nonce] = [first?.get(attributes.realm), first?.get(attributes.nonce)];
   if (realm === undefined || nonce === undefined) return outcomeOf(first, attributes.xorRelayed);
 
   const key = createHash("md5").update(`${username}:${realm}:${credential}`).digest();
   const user: Attribute = [attributes.username, Buffer.from(username)];
-  const signed = (type: number, own: Attribute) =>
-    message(type, [own, user, [attributes.realm, realm], [attributes.nonce, nonce]], key);
-  const outcome = outcomeOf(
-    await wire.ask(signed(types.allocate, udpRelay)),
-    attributes.xorRelayed,
-  );
+  const askSigned = (type: number, own: Attribute) => {
+    const list = [own, user, [attributes.realm, realm], [attributes.nonce, nonce]] as const;
+    return ask(wire, message(type, list, key), it.clock);
+  };
+  const outcome = outcomeOf(await askSigned(types.allocate, udpRelay), attributes.xorRelayed);
   if (outcome !== undefined && "address" in outcome) {
-    await wire.ask(signed(types.refresh, [attributes.lifetime, Buffer.alloc(4)]));
+    await askSigned(types.refresh, [attributes.lifetime, Buffer.alloc(4)]);
   }
   return outcome;
 }
@@ -151,63 +150,57 @@ function parseAnswer(bytes: Buffer, request: Buffer): Answer | undefined {
   return found;
 }
 
-/** For one answer. */
+/** How long to wait for one answer. */
 const timeoutMs = 5_000;
-/** A lost datagram is sent again so often (RFC 8489 section 6.2.1 waits longer each time). */
+/** A datagram is sent again this often (RFC 8489 section 6.2.1 waits longer each time). */
 const retransmitMs = 500;
 
+/** A connection to the server: datagrams, or a stream of messages that begin with their length. */
 interface Wire extends Disposable {
-  /** The answer to this request; undefined when it does not come in time. One request at a time. */
-  ask(request: Buffer): Promise<Answer | undefined>;
+  readonly socket: EventEmitter;
+  readonly isUdp: boolean;
+  send(bytes: Buffer): void;
 }
 
-/** A connection to the server: datagrams, or a stream of messages that begin with their length. */
-function openWire(url: IceUrl, { clock, target }: Asking): Wire {
-  const isUdp = url.transport === "udp";
-  const { promise: failed, resolve: fail } = Promise.withResolvers<undefined>();
-  let take: (bytes: Buffer) => void = () => {};
-  const { send, close } = isUdp ? datagrams(url) : stream(url, target.insecure);
-
-  return {
-    ask(request) {
-      const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
-      let received: Buffer = Buffer.alloc(0);
-      take = (bytes) => {
-        received = isUdp ? bytes : Buffer.concat([received, bytes]);
-        const answer = parseAnswer(received, request);
-        if (answer !== undefined) resolve(answer);
-      };
-      const cancels = [clock.after(timeoutMs, () => resolve(undefined))];
-      if (isUdp) cancels.push(clock.every(retransmitMs, () => send(request)));
-      send(request);
-      return Promise.race([promise, failed]).finally(() => {
-        for (const cancel of cancels) cancel();
-      });
-    },
-    [Symbol.dispose]: close,
-  };
-
-  function datagrams({ host, port }: IceUrl) {
+function openWire({ transport, host, port }: IceUrl, insecure: boolean): Wire {
+  if (transport === "udp") {
     const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-    socket.on("message", (bytes) => take(bytes));
-    socket.on("error", () => fail(undefined));
-    return {
-      send: (bytes: Buffer) => socket.send(bytes, port, host, (error) => error && fail(undefined)),
-      close: () => void socket.close(),
-    };
+    // `ask` hears of errors. Without a listener, one that comes later would end the process.
+    socket.on("error", () => {});
+    const send = (bytes: Buffer) => socket.send(bytes, port, host);
+    return { socket, isUdp: true, send, [Symbol.dispose]: () => socket.close() };
   }
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const socket =
+    transport === "tls"
+      ? connectTls({ host, port, ...name, rejectUnauthorized: !insecure })
+      : connectTcp({ host, port });
+  socket.on("error", () => {});
+  const send = (bytes: Buffer) => socket.write(bytes);
+  return { socket, isUdp: false, send, [Symbol.dispose]: () => socket.destroy() };
+}
 
-  function stream({ transport, host, port }: IceUrl, insecure: boolean) {
-    const name = isIP(host) === 0 ? { servername: host } : {};
-    const socket =
-      transport === "tls"
-        ? connectTls({ host, port, ...name, rejectUnauthorized: !insecure })
-        : connectTcp({ host, port });
-    socket.on("data", (bytes: Buffer) => take(bytes));
-    for (const end of ["error", "close"]) socket.on(end, () => fail(undefined));
-    return {
-      send: (bytes: Buffer) => void socket.write(bytes),
-      close: () => void socket.destroy(),
-    };
+/** The answer to this request; undefined when it does not come in time. One request at a time. */
+async function ask(
+  { socket, isUdp, send }: Wire,
+  request: Buffer,
+  clock: Clock,
+): Promise<Answer | undefined> {
+  const until = { signal: AbortSignal.timeout(timeoutMs), close: ["close"] };
+  const stopSending = isUdp ? clock.every(retransmitMs, () => send(request)) : () => {};
+  let received = Buffer.alloc(0);
+  try {
+    const answers = on(socket, isUdp ? "message" : "data", until);
+    send(request);
+    for await (const [bytes] of answers) {
+      received = isUdp ? bytes : Buffer.concat([received, bytes]);
+      const answer = parseAnswer(received, request);
+      if (answer !== undefined) return answer;
+    }
+  } catch {
+    // It took too long, or the connection failed.
+  } finally {
+    stopSending();
   }
+  return undefined;
 }

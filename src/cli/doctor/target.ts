@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
-import { isPrivate, parseAddress } from "../../base/address.ts";
-import { isLoopback } from "../../base/network.ts";
+import { isPrivate } from "../../base/address.ts";
 
 /** The server to examine, by the URL that its clients use. */
 export interface Target {
@@ -23,9 +22,9 @@ export interface Target {
 }
 
 /**
- * Reads the URL of a server: http, https, ws or wss, with or without a base path; a path that ends
- * with `/ws`, as clients use it, loses that. Without a scheme it is http for this machine and
- * private addresses, https for all others. Undefined when `text` is not the URL of a server.
+ * Reads the URL of a server: http, https, ws or wss, with or without a base path. `/ws` at its end, as
+ * clients use it, is removed. Without a scheme it is http for this machine and private addresses, https
+ * for all others. Undefined if `text` is not the URL of a server.
  */
 export function parseTarget(text: string, insecure: boolean): Target | undefined {
   const url = parseUrl(text);
@@ -53,11 +52,12 @@ function parseUrl(text: string): URL | undefined {
   }
   if (!/^[\w[]/.test(text)) return undefined;
   const url = URL.parse(`http://${text}`);
-  if (url === null) return undefined;
-  const host = hostOf(url);
-  const address = parseAddress(host);
-  const isNear = isLoopback(host) || (address !== undefined && isPrivate(address));
-  return isNear ? url : new URL(`https://${text}`);
+  return url === null || isNear(hostOf(url)) ? (url ?? undefined) : new URL(`https://${text}`);
+}
+
+/** This machine, or an address in a private network. */
+export function isNear(host: string): boolean {
+  return host === "localhost" || isPrivate(host);
 }
 
 function hostOf({ hostname }: URL): string {

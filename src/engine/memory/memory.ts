@@ -1,7 +1,7 @@
 import { Connections } from "../connections.ts";
 import type { Engine } from "../engine.ts";
 import { MemoryCodes } from "./codes.ts";
-import { restoreRecord, type StateRecord, takeSnapshot } from "./snapshot.ts";
+import { restorer, type StateRecord, takeSnapshot } from "./snapshot.ts";
 import { Turns, type TurnsOptions } from "./turns.ts";
 
 export interface MemoryEngine extends Engine {
@@ -37,7 +37,6 @@ export function memoryEngine({
     seats: turns.seats,
     turn: (appId, verb, holder, first, second) => turns.take(appId, verb, holder, first, second),
     send() {},
-    makeSpace: (rooms) => turns.makeSpace(rooms),
     sweepIfDue() {
       if (now() - sweptAt >= sweptAgainAfterMs || now() < sweptAt) sweepRooms();
     },
@@ -66,6 +65,6 @@ export function memoryEngine({
     },
     close: () => Promise.resolve(),
     snapshot: () => takeSnapshot(turns, codes, now),
-    restore: (record) => restoreRecord(record, turns, codes),
+    restore: restorer(turns, codes, now),
   };
 }

@@ -41,6 +41,7 @@ const placeSchema = z.looseObject({
   sid: z.string(),
   accounts,
   leftAt: ms.optional(),
+  guard: z.looseObject({ until: ms }).optional(),
   box: z.looseObject({ before: count, last: count, sent: count, refusing: z.boolean() }).optional(),
 });
 
@@ -62,22 +63,22 @@ const besideSchema = z.object({
 
 export const recordSchema = z.union([
   z.object({ code: codeSchema }),
-  /** Misses by the number of digits: `withdrawAt` goes by them. */
-  z.object({ misses: z.record(z.string(), count) }),
+  /** Misses by the number of digits: `withdrawAt` goes by them. `at`: when all was saved. */
+  z.object({ misses: z.record(z.string(), count), at: ms.optional() }),
   z.object({ room: roomSchema, A: besideSchema, B: besideSchema }),
 ]);
 
-/** All that is held, codes first, made one by one as they are asked for. */
+/** All that is held, codes before rooms, made one by one as they are asked for. */
 export function* takeSnapshot(
   turns: Turns,
   codes: MemoryCodes,
   now: () => number,
 ): Iterable<StateRecord> {
   const at = now();
+  yield { misses: { ...codes.misses().byDigits }, at };
   for (const record of codes.records()) {
     yield { code: { ...record, accounts: [...record.accounts] } };
   }
-  yield { misses: { ...codes.misses().byDigits } };
   for (const kept of turns.kept.values()) {
     const { room } = kept;
     if (room === undefined) continue;
@@ -107,17 +108,43 @@ function savedBeside({ mail, ids }: Partial<Beside> = {}) {
 }
 
 /**
- * Puts a record into an engine that is not in use yet. What has expired meanwhile is left out. Codes
- * come before rooms.
+ * Puts records, in their order, into an engine that is not in use yet. What has expired meanwhile is left
+ * out. Where the clock was set back since they were saved, all their times are: nothing lasts longer by that.
  */
-export function restoreRecord(record: StateRecord, turns: Turns, codes: MemoryCodes): void {
-  if ("code" in record) return codes.restore(record.code);
-  if ("misses" in record) return codes.setMisses({ ...codes.misses(), byDigits: record.misses });
-  // Written by this very version: what the schema does not name is as the rules left it.
-  const room = record.room as unknown as Room;
-  turns.restore(room, () => {
-    for (const side of sides) restoreBeside(turns, side, room[side], record[side]);
-  });
+export function restorer(turns: Turns, codes: MemoryCodes, now: () => number) {
+  let setBackMs = 0;
+  return (record: StateRecord): void => {
+    if ("misses" in record) {
+      setBackMs = Math.max(0, (record.at ?? 0) - now());
+      return codes.setMisses({ ...codes.misses(), byDigits: record.misses });
+    }
+    if ("code" in record) {
+      const { code } = record;
+      setBack(code, setBackMs);
+      return codes.restore(code);
+    }
+    const { room: saved } = record;
+    for (const part of [saved, saved.A, saved.B]) setBack(part, setBackMs);
+    // Written by this very version: what the schema does not name is as the rules left it.
+    const room = saved as unknown as Room;
+    turns.restore(room, () => {
+      for (const side of sides) restoreBeside(turns, side, room[side], record[side]);
+    });
+  };
+}
+
+/** All times of records, by their names. */
+const times = ["expiresAt", "freeAt", "dueAt", "startedAt", "emptyAt", "leftAt"] as const;
+
+function setBack(
+  record: Partial<Record<(typeof times)[number], number | undefined>> & {
+    guard?: { until: number } | undefined;
+  },
+  byMs: number,
+): void {
+  if (byMs === 0) return;
+  for (const name of times) if (record[name] !== undefined) record[name] -= byMs;
+  if (record.guard) record.guard.until -= byMs;
 }
 
 /** What is kept beside a room is put back as it came in, and so counts again. */

@@ -71,9 +71,12 @@ export class Turns implements Turn {
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
+  /** The room's code, once it was asked for; false: it has none. */
+  private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
   private counter = 0;
+  private crowding = 0;
   private readonly bytesOf = new Map<string, number>();
   private readonly roomsOf = new Map<string, number>();
   /** Empty rooms without mail, in the order in which they were left. */
@@ -97,13 +100,21 @@ export class Turns implements Turn {
     this.appId = appId;
     this.room = at.room;
     this.time = undefined;
+    this.knownCode = undefined;
     // What a verb told that threw is told to nobody.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);
     if (this.told.length > 0) this.hearAll();
+    if (this.crowding > 0) this.giveWay();
     return answer;
+  }
+
+  private giveWay(): void {
+    const oldest = [...this.bare.keys().take(this.crowding)];
+    this.crowding = 0;
+    for (const appId of oldest) this.take(appId, "giveWay");
   }
 
   private hearAll(): void {
@@ -116,13 +127,6 @@ export class Turns implements Turn {
     }
     this.told = [];
     for (const message of told) this.options.hear(message);
-  }
-
-  /** Lets so many bare rooms give way, the oldest first. */
-  makeSpace(rooms: number): void {
-    for (const appId of [...this.bare].slice(0, rooms)) {
-      this.take(appId, "giveWay");
-    }
   }
 
   /** Forgets what is over. */
@@ -192,7 +196,8 @@ export class Turns implements Turn {
   }
 
   code(): RoomCode | undefined {
-    return this.options.codeOf(this.appId);
+    this.knownCode ??= this.options.codeOf(this.appId) ?? false;
+    return this.knownCode || undefined;
   }
 
   isAlive(): boolean {
@@ -238,6 +243,10 @@ export class Turns implements Turn {
     const { at } = this;
     at[side] ??= new Beside();
     return at[side];
+  }
+
+  makeSpace(rooms: number): void {
+    this.crowding = rooms;
   }
 
   tell(side: Side, { token }: Occupant, event: SeatEvent): void {

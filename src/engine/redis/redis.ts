@@ -9,7 +9,7 @@ import {
 } from "../engine.ts";
 import type { Holder, Message } from "../rules/turn.ts";
 import { redisCodes } from "./codes.ts";
-import type { Spaced, Swept } from "./inside/inside.ts";
+import type { Swept } from "./inside/inside.ts";
 import type { Asked, TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
 import { type Agreement, compareNodes } from "./node-settings.ts";
@@ -105,7 +105,10 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   });
   const settings =
     options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
-  /** Rooms of calls without an answer: what those told this node is lost, if they were carried out. */
+  /**
+   * Rooms of calls without an answer: what those told this node is lost, if they were carried out. And those
+   * that a full Redis could not be asked about.
+   */
   const doubtful = new Set<AppId>();
   /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
   const owed = new Set<Asker>();
@@ -126,7 +129,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     try {
       return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
     } catch (error) {
-      if (!(error instanceof EngineFull)) doubtful.add(appId);
+      if (!(error instanceof EngineFull) || verb === "check") doubtful.add(appId);
       if (verb === "leave" && holder) owed.add(holder);
       throw error;
     }
@@ -214,11 +217,6 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     isAlone: false,
     turn,
     send: (to, message) => void store.call("post", [to, JSON.stringify([message])]).catch(() => {}),
-    async makeSpace(rooms) {
-      const { turns } = JSON.parse(await store.call("space", [String(rooms)])) as Spaced;
-      // Lua does not tell an empty list from an empty object.
-      if (Array.isArray(turns)) for (const reply of turns as TurnReply[]) heard(reply);
-    },
     async sweepIfDue() {
       if (clock.monotonicMs() - sweptAt >= sweptAgainAfterMs || options.offsetMs) await sweep();
     },
@@ -260,7 +258,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 /** Of all that a node has about a seat, what goes to Redis. */
 function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
   if (known === undefined) return { side, token, isStarted, peer };
-  const { sid, accounts, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
+  const { sid, accounts, redeemed, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
   const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
-  return { side, token, isStarted, peer, known: { sid, accounts, ...ofMail } };
+  return { side, token, isStarted, peer, known: { sid, accounts, redeemed, ...ofMail } };
 }

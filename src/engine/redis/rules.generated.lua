@@ -107,163 +107,6 @@ local function __TS__New(target, ...)
     return instance
 end
 
-local function __TS__StringIncludes(self, searchString, position)
-    if not position then
-        position = 1
-    else
-        position = position + 1
-    end
-    local index = string.find(self, searchString, position, true)
-    return index ~= nil
-end
-
-local function __TS__ClassExtends(target, base)
-    target.____super = base
-    local staticMetatable = setmetatable({__index = base}, base)
-    setmetatable(target, staticMetatable)
-    local baseMetatable = getmetatable(base)
-    if baseMetatable then
-        if type(baseMetatable.__index) == "function" then
-            staticMetatable.__index = baseMetatable.__index
-        end
-        if type(baseMetatable.__newindex) == "function" then
-            staticMetatable.__newindex = baseMetatable.__newindex
-        end
-    end
-    setmetatable(target.prototype, base.prototype)
-    if type(base.prototype.__index) == "function" then
-        target.prototype.__index = base.prototype.__index
-    end
-    if type(base.prototype.__newindex) == "function" then
-        target.prototype.__newindex = base.prototype.__newindex
-    end
-    if type(base.prototype.__tostring) == "function" then
-        target.prototype.__tostring = base.prototype.__tostring
-    end
-end
-
-local Error, RangeError, ReferenceError, SyntaxError, TypeError, URIError
-do
-    local function getErrorStack(self, constructor)
-        if debug == nil then
-            return nil
-        end
-        local level = 1
-        while true do
-            local info = debug.getinfo(level, "f")
-            level = level + 1
-            if not info then
-                level = 1
-                break
-            elseif info.func == constructor then
-                break
-            end
-        end
-        if __TS__StringIncludes(_VERSION, "Lua 5.0") then
-            return debug.traceback(("[Level " .. tostring(level)) .. "]")
-        elseif _VERSION == "Lua 5.1" then
-            return string.sub(
-                debug.traceback("", level),
-                2
-            )
-        else
-            return debug.traceback(nil, level)
-        end
-    end
-    local function wrapErrorToString(self, getDescription)
-        return function(self)
-            local description = getDescription(self)
-            local caller = debug.getinfo(3, "f")
-            local isClassicLua = __TS__StringIncludes(_VERSION, "Lua 5.0")
-            if isClassicLua or caller and caller.func ~= error then
-                return description
-            else
-                return (description .. "\n") .. tostring(self.stack)
-            end
-        end
-    end
-    local function initErrorClass(self, Type, name)
-        Type.name = name
-        return setmetatable(
-            Type,
-            {__call = function(____, _self, message) return __TS__New(Type, message) end}
-        )
-    end
-    local ____initErrorClass_1 = initErrorClass
-    local ____class_0 = __TS__Class()
-    ____class_0.name = ""
-    function ____class_0.prototype.____constructor(self, message)
-        if message == nil then
-            message = ""
-        end
-        self.message = message
-        self.name = "Error"
-        self.stack = getErrorStack(nil, __TS__New)
-        local metatable = getmetatable(self)
-        if metatable and not metatable.__errorToStringPatched then
-            metatable.__errorToStringPatched = true
-            metatable.__tostring = wrapErrorToString(nil, metatable.__tostring)
-        end
-    end
-    function ____class_0.prototype.__tostring(self)
-        return self.message ~= "" and (self.name .. ": ") .. self.message or self.name
-    end
-    Error = ____initErrorClass_1(nil, ____class_0, "Error")
-    local function createErrorClass(self, name)
-        local ____initErrorClass_3 = initErrorClass
-        local ____class_2 = __TS__Class()
-        ____class_2.name = ____class_2.name
-        __TS__ClassExtends(____class_2, Error)
-        function ____class_2.prototype.____constructor(self, ...)
-            ____class_2.____super.prototype.____constructor(self, ...)
-            self.name = name
-        end
-        return ____initErrorClass_3(nil, ____class_2, name)
-    end
-    RangeError = createErrorClass(nil, "RangeError")
-    ReferenceError = createErrorClass(nil, "ReferenceError")
-    SyntaxError = createErrorClass(nil, "SyntaxError")
-    TypeError = createErrorClass(nil, "TypeError")
-    URIError = createErrorClass(nil, "URIError")
-end
-
-local function __TS__ObjectGetOwnPropertyDescriptors(object)
-    local metatable = getmetatable(object)
-    if not metatable then
-        return {}
-    end
-    return rawget(metatable, "_descriptors") or ({})
-end
-
-local function __TS__Delete(target, key)
-    local descriptors = __TS__ObjectGetOwnPropertyDescriptors(target)
-    local descriptor = descriptors[key]
-    if descriptor then
-        if not descriptor.configurable then
-            error(
-                __TS__New(
-                    TypeError,
-                    ((("Cannot delete property " .. tostring(key)) .. " of ") .. tostring(target)) .. "."
-                ),
-                0
-            )
-        end
-        descriptors[key] = nil
-        return true
-    end
-    target[key] = nil
-    return true
-end
-
-local function __TS__ArraySome(self, callbackfn, thisArg)
-    for i = 1, #self do
-        if callbackfn(thisArg, self[i], i - 1, self) then
-            return true
-        end
-    end
-    return false
-end
-
 local function __TS__ArrayIncludes(self, searchElement, fromIndex)
     if fromIndex == nil then
         fromIndex = 0
@@ -278,6 +121,15 @@ local function __TS__ArrayIncludes(self, searchElement, fromIndex)
     end
     for i = k + 1, len do
         if self[i] == searchElement then
+            return true
+        end
+    end
+    return false
+end
+
+local function __TS__ArraySome(self, callbackfn, thisArg)
+    for i = 1, #self do
+        if callbackfn(thisArg, self[i], i - 1, self) then
             return true
         end
     end
@@ -334,6 +186,16 @@ local function __TS__SparseArraySpread(sparseArray)
     return _unpack(sparseArray, 1, sparseArray.sparseLength)
 end
 
+local function __TS__StringIncludes(self, searchString, position)
+    if not position then
+        position = 1
+    else
+        position = position + 1
+    end
+    local index = string.find(self, searchString, position, true)
+    return index ~= nil
+end
+
 local function __TS__ArraySlice(self, first, last)
     local len = #self
     first = first or 0
@@ -380,9 +242,8 @@ return {
   __TS__ObjectAssign = __TS__ObjectAssign,
   __TS__Class = __TS__Class,
   __TS__New = __TS__New,
-  __TS__Delete = __TS__Delete,
-  __TS__ArraySome = __TS__ArraySome,
   __TS__ArrayIncludes = __TS__ArrayIncludes,
+  __TS__ArraySome = __TS__ArraySome,
   __TS__ArrayIndexOf = __TS__ArrayIndexOf,
   __TS__SparseArrayNew = __TS__SparseArrayNew,
   __TS__SparseArrayPush = __TS__SparseArrayPush,
@@ -1396,7 +1257,7 @@ return ____exports
  end,
 ["src.engine.rules.room"] = function(...) 
 local ____exports = {}
-local newPlace, mailWaits, overAt, settleSide
+local newPlace, roomBound, mailWaits, overAt, settleSide
 local ____counting_2Ets = require("src.engine.rules.counting")
 local isPastShare = ____counting_2Ets.isPastShare
 local ____mail_2Ets = require("src.engine.rules.mail")
@@ -1414,6 +1275,7 @@ function newPlace()
     return {
         seat = nil,
         started = false,
+        vouched = nil,
         lastToken = 0,
         sid = "",
         accounts = nobody,
@@ -1425,8 +1287,7 @@ function newPlace()
         ids = nil
     }
 end
---- Rooms of minted codes are let in up to the end, others up to half.
-function ____exports.roomBound(____bindingPattern0, minted)
+function roomBound(____bindingPattern0, minted)
     local limits
     limits = ____bindingPattern0.limits
     return minted and limits.maxRooms or math.floor(limits.maxRooms / 2)
@@ -1520,6 +1381,8 @@ function ____exports.tellOther(turn, room, side, event)
         turn:tell(other, seat, event)
     end
 end
+--- Empty rooms that give way to one that comes into being, at most.
+local giveWayAtOnce = 64
 --- A new room, empty for a moment: somebody sits down in this very turn.
 function ____exports.newRoom(turn, accounts)
     local code = turn:code()
@@ -1532,12 +1395,17 @@ function ____exports.newRoom(turn, accounts)
         minted = code ~= nil,
         redeemed = code ~= nil and code.state == "used",
         owner = code == nil and accounts or nobody,
+        emptyAt = nil,
         A = newPlace(),
         B = newPlace()
     }
     turn.room = room
     turn:count("rooms", 1)
     turn:charge("rooms", room.owner, 1)
+    local crowding = turn:counted("rooms") - roomBound(turn, room.minted)
+    if crowding > 0 then
+        turn:makeSpace(math.min(crowding, giveWayAtOnce))
+    end
     return room
 end
 --- Whether there is a room, or space for one more. Those that stand bare give way.
@@ -1546,7 +1414,7 @@ function ____exports.admission(turn, accounts)
         return "admitted"
     end
     local minted = turn:code() ~= nil
-    local max = ____exports.roomBound(turn, minted)
+    local max = roomBound(turn, minted)
     if turn:counted("rooms") - turn:counted("bareRooms") >= max then
         return "full"
     end
@@ -1569,20 +1437,20 @@ function ____exports.lookAt(turn, room)
     local at = ____temp_4
     for ____, side in ipairs(sides) do
         do
-            local __continue13
+            local __continue14
             repeat
                 local ____room_side_5 = room[side]
                 local hold = ____room_side_5.hold
                 local leftAt = ____room_side_5.leftAt
                 if hold == nil or leftAt == nil then
-                    __continue13 = true
+                    __continue14 = true
                     break
                 end
                 local over = leftAt + turn.limits.relayHoldMs
                 at = at == nil and over or math.min(at, over)
-                __continue13 = true
+                __continue14 = true
             until true
-            if not __continue13 then
+            if not __continue14 then
                 break
             end
         end
@@ -1642,7 +1510,6 @@ local ____room_2Ets = require("src.engine.rules.room")
 local admission = ____room_2Ets.admission
 local forgetIfOver = ____room_2Ets.forgetIfOver
 local newRoom = ____room_2Ets.newRoom
-local roomBound = ____room_2Ets.roomBound
 local sit = ____room_2Ets.sit
 local tellOther = ____room_2Ets.tellOther
 local vacate = ____room_2Ets.vacate
@@ -1663,8 +1530,8 @@ function takeover(____bindingPattern0, place, occupant, sid, how)
     if sid == "" or sid ~= place.sid then
         return nil
     end
-    local ____place_11 = place
-    local guard = ____place_11.guard
+    local ____place_9 = place
+    local guard = ____place_9.guard
     if guard ~= nil and now < guard["until"] then
         guard.contested = true
         return nil
@@ -1694,9 +1561,9 @@ function sitAgain(turn, holder, ____bindingPattern0)
     local sid
     sid = ____bindingPattern0.sid
     accounts = ____bindingPattern0.accounts
-    local ____holder_39 = holder
-    local side = ____holder_39.side
-    local token = ____holder_39.token
+    local ____holder_37 = holder
+    local side = ____holder_37.side
+    local token = ____holder_37.token
     local room = turn.room or newRoom(turn, accounts)
     local place = room[side]
     local me = {token = token, node = turn.node}
@@ -1758,21 +1625,11 @@ function ____exports.take(turn, taker, how)
     local side = ____taker_0.side
     local sid = ____taker_0.sid
     local accounts = ____taker_0.accounts
-    local startsRelay = ____taker_0.startsRelay
     local space = admission(turn, accounts)
     if space ~= "admitted" then
         return {outcome = space}
     end
-    local crowds = 0
-    if turn.room == nil then
-        local ____newRoom_result_1 = newRoom(turn, accounts)
-        local minted = ____newRoom_result_1.minted
-        crowds = math.max(
-            0,
-            turn:counted("rooms") - roomBound(turn, minted)
-        )
-    end
-    local room = turn.room
+    local room = turn.room or newRoom(turn, accounts)
     local place = room[side]
     if place.seat ~= nil then
         local why = takeover(
@@ -1793,36 +1650,34 @@ function ____exports.take(turn, taker, how)
     end
     local token = math.max(room.tokens + 1, turn.fresh)
     sit(turn, room, side, {token = token, node = turn.node, sid = sid, accounts = accounts})
-    place.started = startsRelay and place.hold == nil
+    place.started = place.hold == nil
     local peer = room[otherSide(side)].seat
     local firstPair = peer ~= nil and not room.paired
     if firstPair then
         room.paired = true
     end
     tellOther(turn, room, side, {kind = "joined", peer = place.seat})
-    local ____token_6 = token
-    local ____peer_7 = peer
-    local ____firstPair_8 = firstPair
-    local ____opt_2 = place.hold
-    local ____temp_9 = ____opt_2 and ____opt_2.count or 0
-    local ____place_started_10 = place.started
-    local ____opt_4 = place.box
+    local ____token_5 = token
+    local ____peer_6 = peer
+    local ____firstPair_7 = firstPair
+    local ____opt_1 = place.hold
+    local ____temp_8 = ____opt_1 and ____opt_1.count or 0
+    local ____opt_3 = place.box
     return {
         outcome = "taken",
-        token = ____token_6,
-        peer = ____peer_7,
-        firstPair = ____firstPair_8,
-        held = ____temp_9,
-        started = ____place_started_10,
-        lastSeq = ____opt_4 and ____opt_4.last or 0,
+        token = ____token_5,
+        peer = ____peer_6,
+        firstPair = ____firstPair_7,
+        held = ____temp_8,
+        lastSeq = ____opt_3 and ____opt_3.last or 0,
         mailWaits = mailsIn(place) > 0,
-        crowds = crowds
+        redeemed = room.redeemed
     }
 end
 --- False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`.
 function ____exports.leave(turn, seat)
-    local ____turn_14 = turn
-    local room = ____turn_14.room
+    local ____turn_12 = turn
+    local room = ____turn_12.room
     local place = placeOf(turn, seat)
     if room == nil or place == nil then
         return false
@@ -1836,14 +1691,14 @@ function ____exports.leave(turn, seat)
 end
 --- How many have waited for this occupant; 0 when the seat is free.
 function ____exports.park(turn, side, waiter)
-    local ____opt_15 = turn.room
-    local place = ____opt_15 and ____opt_15[side]
+    local ____opt_13 = turn.room
+    local place = ____opt_13 and ____opt_13[side]
     if (place and place.seat) == nil then
         return 0
     end
-    local ____temp_19 = place.parked or ({times = 0})
-    local times = ____temp_19.times
-    local earlier = ____temp_19.waiter
+    local ____temp_17 = place.parked or ({times = 0})
+    local times = ____temp_17.times
+    local earlier = ____temp_17.waiter
     if earlier ~= nil then
         turn:tellWaiter(earlier, "displaced")
     end
@@ -1854,15 +1709,15 @@ function ____exports.unpark(____bindingPattern0, side, waiter)
     local room
     room = ____bindingPattern0.room
     local parked = room and room[side].parked
-    local ____opt_22 = parked and parked.waiter
-    if (____opt_22 and ____opt_22.name) == waiter.name and parked.waiter.node == waiter.node then
+    local ____opt_20 = parked and parked.waiter
+    if (____opt_20 and ____opt_20.name) == waiter.name and parked.waiter.node == waiter.node then
         parked.waiter = nil
     end
 end
 --- Asks the occupant with this token for a sign of life; the answer goes to the asking node.
 function ____exports.probe(turn, seat, question)
-    local ____opt_26 = turn.room
-    local occupant = ____opt_26 and ____opt_26[seat.side].seat
+    local ____opt_24 = turn.room
+    local occupant = ____opt_24 and ____opt_24[seat.side].seat
     if (occupant and occupant.token) ~= seat.token then
         return "gone"
     end
@@ -1871,8 +1726,8 @@ function ____exports.probe(turn, seat, question)
 end
 --- The first call answers the room's age in ms, every later one nothing.
 function ____exports.establish(turn, seat)
-    local ____turn_30 = turn
-    local room = ____turn_30.room
+    local ____turn_28 = turn
+    local room = ____turn_28.room
     if room == nil or placeOf(turn, seat) == nil then
         return nil
     end
@@ -1894,12 +1749,12 @@ end
 -- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
 -- hold one seat the newer stays; the other is told that it was replaced.
 function ____exports.reclaim(turn, holder, known)
-    local ____holder_33 = holder
-    local side = ____holder_33.side
-    local token = ____holder_33.token
+    local ____holder_31 = holder
+    local side = ____holder_31.side
+    local token = ____holder_31.token
     local me = {token = token, node = turn.node}
-    local ____opt_34 = turn.room
-    local before = ____opt_34 and ____opt_34[side]
+    local ____opt_32 = turn.room
+    local before = ____opt_32 and ____opt_32[side]
     if before ~= nil and isTakenFrom(before, me) then
         return turn:tell(
             side,
@@ -1914,10 +1769,13 @@ function ____exports.reclaim(turn, holder, known)
     if not isSeated then
         sitAgain(turn, holder, known)
     end
-    local ____turn_36 = turn
-    local room = ____turn_36.room
+    local ____turn_34 = turn
+    local room = ____turn_34.room
     if room == nil then
         return
+    end
+    if known.redeemed then
+        room.redeemed = true
     end
     local place = room[side]
     if place.vouched == true then
@@ -1939,14 +1797,14 @@ function ____exports.look(____bindingPattern0, side)
     local room
     room = ____bindingPattern0.room
     local place = room and room[side]
-    local ____temp_53 = place and place.seat
-    local ____temp_46 = place and place.started
-    if ____temp_46 == nil then
-        ____temp_46 = false
+    local ____temp_51 = place and place.seat
+    local ____temp_44 = place and place.started
+    if ____temp_44 == nil then
+        ____temp_44 = false
     end
-    local ____temp_54 = room and room[otherSide(side)].seat
-    local ____opt_49 = place and place.box
-    return {occupant = ____temp_53, started = ____temp_46, peer = ____temp_54, lastSeq = ____opt_49 and ____opt_49.last or 0}
+    local ____temp_52 = room and room[otherSide(side)].seat
+    local ____opt_47 = place and place.box
+    return {occupant = ____temp_51, started = ____temp_44, peer = ____temp_52, lastSeq = ____opt_47 and ____opt_47.last or 0}
 end
 return ____exports
  end,
@@ -2042,12 +1900,11 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__Class = ____lualib.__TS__Class
 local __TS__New = ____lualib.__TS__New
-local __TS__Delete = ____lualib.__TS__Delete
-local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
+local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, enter, setScore, leastStreamBytes
+local shareName, isCheck, leastStreamBytes
 local ____rules_2Ets = require("src.engine.rules.rules")
 local isBare = ____rules_2Ets.isBare
 local lookAt = ____rules_2Ets.lookAt
@@ -2131,85 +1988,6 @@ end
 function isCheck(message)
     return message.to == "seat" and message.event.kind == "check"
 end
-function enter(turn, known)
-    local ____turn_21 = turn
-    local appId = ____turn_21.appId
-    local room = ____turn_21.room
-    local nodes = {}
-    for ____, place in ipairs(room == nil and ({}) or ({room.A, room.B})) do
-        if place.seat ~= nil and not __TS__ArrayIncludes(nodes, place.seat.node) then
-            nodes[#nodes + 1] = place.seat.node
-        end
-    end
-    local ____temp_22
-    if room == nil then
-        ____temp_22 = nil
-    else
-        ____temp_22 = lookAt(turn, room)
-    end
-    local due = ____temp_22
-    local ____temp_23
-    if room ~= nil and isBare(room) then
-        ____temp_23 = room.emptyAt
-    else
-        ____temp_23 = nil
-    end
-    local bare = ____temp_23
-    setScore("due", known.due, due, appId)
-    setScore("bare", known.bare, bare, appId)
-    for ____, node in ipairs(known.nodes) do
-        if not __TS__ArrayIncludes(nodes, node) then
-            call(
-                "SREM",
-                keyOf("seats:" .. node),
-                appId
-            )
-        end
-    end
-    for ____, node in ipairs(nodes) do
-        do
-            local __continue110
-            repeat
-                if __TS__ArrayIncludes(known.nodes, node) then
-                    __continue110 = true
-                    break
-                end
-                call(
-                    "SADD",
-                    keyOf("seats:" .. node),
-                    appId
-                )
-                if node == turn.node then
-                    turn.seatsOwn = true
-                end
-                __continue110 = true
-            until true
-            if not __continue110 then
-                break
-            end
-        end
-    end
-    return {due = due, bare = bare, nodes = nodes}
-end
-function setScore(name, before, after, appId)
-    if after == before then
-        return
-    end
-    if after == nil then
-        call(
-            "ZREM",
-            keyOf(name),
-            appId
-        )
-    else
-        call(
-            "ZADD",
-            keyOf(name),
-            after,
-            appId
-        )
-    end
-end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
 local RedisList = __TS__Class()
 RedisList.name = "RedisList"
@@ -2254,9 +2032,6 @@ function RedisList.prototype.replace(self, items)
     self.dropped = self.size
     self.pushed = {unpack(items)}
 end
-function RedisList.prototype.adds(self)
-    return #self.pushed > 0
-end
 function RedisList.prototype.write(self)
     if self.dropped > 0 and self.size > 0 then
         call("LTRIM", self.key, self.dropped, -1)
@@ -2269,98 +2044,92 @@ function RedisList.prototype.write(self)
                 self.key,
                 pack(self.pushed[at + 1])
             )
+            call("PEXPIRE", self.key, present.common.keptMs)
             at = at + 1
         end
     end
-    if #self.pushed > 0 then
-        call("PEXPIRE", self.key, present.common.keptMs)
-    end
 end
---- Ids in a hash, and their order in a list.
+--- Ids in a hash, and their order in a list. What this turn puts there is not read again in it.
 local RedisIds = __TS__Class()
 RedisIds.name = "RedisIds"
 function RedisIds.prototype.____constructor(self, key)
     self.key = key
-    self.seqs = {}
-    self.gone = {}
+    self.writes = {}
     self.order = __TS__New(RedisList, key .. ":order")
 end
 function RedisIds.prototype.seqOf(self, id)
-    local seq = self.seqs[id]
-    if seq ~= nil or self.gone[id] ~= nil then
-        return seq
-    end
-    local known = call("HGET", self.key, id)
+    local seq = call("HGET", self.key, id)
     local ____temp_1
-    if known == false then
+    if seq == false then
         ____temp_1 = nil
     else
-        ____temp_1 = numberAt(known)
+        ____temp_1 = numberAt(seq)
     end
     return ____temp_1
 end
 function RedisIds.prototype.put(self, id, seq)
-    self.seqs[id] = seq
     self.order:push(id)
+    local ____self_writes_2 = self.writes
+    ____self_writes_2[#____self_writes_2 + 1] = function()
+        call("HSET", self.key, id, seq)
+        call("PEXPIRE", self.key, present.common.keptMs)
+    end
 end
 function RedisIds.prototype.dropOldest(self)
     local oldest = self.order:slice(0, 1)[1]
     self.order:drop(1)
-    __TS__Delete(self.seqs, oldest)
-    self.gone[oldest] = true
+    local ____self_writes_3 = self.writes
+    ____self_writes_3[#____self_writes_3 + 1] = function() return call("HDEL", self.key, oldest) end
     return oldest
 end
 function RedisIds.prototype.clear(self)
-    local stored = self.order.size - self.order.dropped
-    for ____, id in ipairs(self.order:slice(0, stored)) do
-        self.gone[id] = true
-    end
-    for id in pairs(self.seqs) do
-        __TS__Delete(self.seqs, id)
-    end
     self.order:replace({})
-end
-function RedisIds.prototype.adds(self)
-    return self.order:adds()
+    local ____self_writes_4 = self.writes
+    ____self_writes_4[#____self_writes_4 + 1] = function() return call("DEL", self.key) end
 end
 function RedisIds.prototype.write(self)
-    for id in pairs(self.gone) do
-        call("HDEL", self.key, id)
-    end
-    for id in pairs(self.seqs) do
-        call("HSET", self.key, id, self.seqs[id])
-        call("PEXPIRE", self.key, present.common.keptMs)
+    for ____, write in ipairs(self.writes) do
+        write()
     end
     self.order:write()
 end
 local RedisTurn = __TS__Class()
 RedisTurn.name = "RedisTurn"
-function RedisTurn.prototype.____constructor(self, appId, room, fresh)
+function RedisTurn.prototype.____constructor(self, appId, fresh)
     self.appId = appId
-    self.room = room
     self.fresh = fresh
-    self.counts = {}
-    self.told = {}
-    self.drops = {}
-    self.lists = {}
-    self.idsOf = {}
-    self.seatsOwn = false
-    self.key = keyOf(("{" .. appId) .. "}")
     self.now = present.now
     self.node = present.node
     self.limits = present.common.limits
+    self.told = {}
+    self.drops = {}
+    self.seatsOwn = false
+    self.counts = {}
+    self.beside = {}
+    self.crowding = 0
+    self.changes = false
+    self.sendsFrame = false
+    self.key = keyOf(("{" .. appId) .. "}")
+    self.before = call("GET", self.key)
+    local room, entered = unpack(
+        self.before == false and ({}) or ____unpack(self.before),
+        1,
+        2
+    )
+    self.room = room
+    self.entered = entered or ({nodes = {}})
 end
 function RedisTurn.prototype.code(self)
     if self.knownCode == nil then
         self.knownCode = self:findCode() or false
     end
-    local ____temp_2
+    local ____temp_5
     if self.knownCode == false then
-        ____temp_2 = nil
+        ____temp_5 = nil
     else
-        ____temp_2 = self.knownCode
+        ____temp_5 = self.knownCode
     end
-    return ____temp_2
+    return ____temp_5
 end
 function RedisTurn.prototype.findCode(self)
     local code = call(
@@ -2374,11 +2143,11 @@ function RedisTurn.prototype.findCode(self)
     if text == false then
         return nil
     end
-    local ____unpack_result_3 = ____unpack(text)
-    local appId = ____unpack_result_3.appId
-    local freeAt = ____unpack_result_3.freeAt
-    local isUsed = ____unpack_result_3.isUsed
-    local expiresAt = ____unpack_result_3.expiresAt
+    local ____unpack_result_6 = ____unpack(text)
+    local appId = ____unpack_result_6.appId
+    local freeAt = ____unpack_result_6.freeAt
+    local isUsed = ____unpack_result_6.isUsed
+    local expiresAt = ____unpack_result_6.expiresAt
     if appId ~= self.appId or self.now >= freeAt then
         return nil
     end
@@ -2398,21 +2167,19 @@ function RedisTurn.prototype.counted(self, sum)
     )) + (self.counts[sum] or 0)
 end
 function RedisTurn.prototype.count(self, sum, amount)
-    self:add(sum, amount)
+    self.changes = true
+    self.counts[sum] = (self.counts[sum] or 0) + amount
 end
 function RedisTurn.prototype.charged(self, what, account)
     return self:counted(shareName(what, account))
 end
 function RedisTurn.prototype.charge(self, what, accounts, amount)
     for ____, account in ipairs(accounts) do
-        self:add(
+        self:count(
             shareName(what, account),
             amount
         )
     end
-end
-function RedisTurn.prototype.add(self, name, amount)
-    self.counts[name] = (self.counts[name] or 0) + amount
 end
 function RedisTurn.prototype.mail(self, side)
     return self:list(":mail" .. side)
@@ -2421,24 +2188,32 @@ function RedisTurn.prototype.held(self, side)
     return self:list(":held" .. side)
 end
 function RedisTurn.prototype.list(self, name)
-    local ____self_lists_4, ____name_5 = self.lists, name
-    if ____self_lists_4[____name_5] == nil then
-        ____self_lists_4[____name_5] = __TS__New(RedisList, self.key .. name)
+    local ____self_beside_7, ____name_8 = self.beside, name
+    if ____self_beside_7[____name_8] == nil then
+        ____self_beside_7[____name_8] = __TS__New(RedisList, self.key .. name)
     end
-    return self.lists[name]
+    return self.beside[name]
 end
 function RedisTurn.prototype.ids(self, side)
-    local ____self_idsOf_6, ____side_7 = self.idsOf, side
-    if ____self_idsOf_6[____side_7] == nil then
-        ____self_idsOf_6[____side_7] = __TS__New(RedisIds, (self.key .. ":ids") .. side)
+    local ____self_beside_9, ____side_10 = self.beside, side
+    if ____self_beside_9[____side_10] == nil then
+        ____self_beside_9[____side_10] = __TS__New(RedisIds, (self.key .. ":ids") .. side)
     end
-    return self.idsOf[side]
+    return self.beside[side]
+end
+function RedisTurn.prototype.makeSpace(self, rooms)
+    self.crowding = rooms
 end
 function RedisTurn.prototype.tell(self, side, ____bindingPattern0, event)
     local token
     local node
     node = ____bindingPattern0.node
     token = ____bindingPattern0.token
+    if event.kind ~= "frame" then
+        self.changes = true
+    elseif node ~= self.node then
+        self.sendsFrame = true
+    end
     self:send(node, {
         to = "seat",
         appId = self.appId,
@@ -2452,90 +2227,55 @@ function RedisTurn.prototype.tellWaiter(self, ____bindingPattern0, event)
     local node
     node = ____bindingPattern0.node
     name = ____bindingPattern0.name
+    self.changes = true
     self:send(node, {to = "waiter", name = name, event = event})
 end
 function RedisTurn.prototype.send(self, node, message)
-    local ____self_told_8, ____node_9 = self.told, node
-    if ____self_told_8[____node_9] == nil then
-        ____self_told_8[____node_9] = {}
+    local ____self_told_11, ____node_12 = self.told, node
+    if ____self_told_11[____node_12] == nil then
+        ____self_told_11[____node_12] = {}
     end
-    local ____opt_10 = self.told[node]
-    if ____opt_10 ~= nil then
-        local ____self_told_node_11 = self.told[node]
-        ____self_told_node_11[#____self_told_node_11 + 1] = message
+    local ____opt_13 = self.told[node]
+    if ____opt_13 ~= nil then
+        local ____self_told_node_14 = self.told[node]
+        ____self_told_node_14[#____self_told_node_14 + 1] = message
     end
 end
 function RedisTurn.prototype.dropped(self, reason, count)
     self.drops[reason] = (self.drops[reason] or 0) + count
 end
-function RedisTurn.prototype.adds(self, isNew)
-    if isNew and self.room ~= nil then
-        return true
-    end
-    for name in pairs(self.lists) do
-        local ____opt_13 = self.lists[name]
-        if (____opt_13 and ____opt_13:adds()) == true then
+function RedisTurn.prototype.adds(self)
+    for ____, sum in ipairs({"rooms", "mails", "heldFrames"}) do
+        if (self.counts[sum] or 0) > 0 then
             return true
         end
     end
-    for side in pairs(self.idsOf) do
-        local ____opt_15 = self.idsOf[side]
-        if (____opt_15 and ____opt_15:adds()) == true then
-            return true
-        end
+    return self.sendsFrame
+end
+function RedisTurn.prototype.write(self, verb)
+    if self.changes or verb ~= "publish" then
+        self:writeRoom()
     end
     for node in pairs(self.told) do
-        do
-            local __continue65
-            repeat
-                if node == self.node then
-                    __continue65 = true
-                    break
-                end
-                for ____, message in ipairs(self.told[node] or ({})) do
-                    if message.to == "seat" and message.event.kind == "frame" then
-                        return true
-                    end
-                end
-                __continue65 = true
-            until true
-            if not __continue65 then
-                break
-            end
+        if node ~= self.node then
+            ____exports.post(node, self.told[node] or ({}))
         end
     end
-    return false
+    if self.crowding > 0 then
+        self:giveWay()
+    end
 end
-function RedisTurn.prototype.onlyRelays(self)
-    for _ in pairs(self.counts) do
-        return false
-    end
-    for node in pairs(self.told) do
-        for ____, message in ipairs(self.told[node] or ({})) do
-            if message.to ~= "seat" or message.event.kind ~= "frame" then
-                return false
-            end
+function RedisTurn.prototype.writeRoom(self)
+    for name in pairs(self.beside) do
+        local ____opt_16 = self.beside[name]
+        if ____opt_16 ~= nil then
+            ____opt_16:write()
         end
     end
-    return true
-end
-function RedisTurn.prototype.write(self, before, known)
-    for name in pairs(self.lists) do
-        local ____opt_17 = self.lists[name]
-        if ____opt_17 ~= nil then
-            ____opt_17:write()
-        end
-    end
-    for side in pairs(self.idsOf) do
-        local ____opt_19 = self.idsOf[side]
-        if ____opt_19 ~= nil then
-            ____opt_19:write()
-        end
-    end
-    local entered = enter(self, known)
+    local entered = self:enter()
     if self.room ~= nil then
         local text = pack({self.room, entered})
-        if text ~= before then
+        if text ~= self.before then
             call(
                 "SET",
                 self.key,
@@ -2544,7 +2284,7 @@ function RedisTurn.prototype.write(self, before, known)
                 present.common.keptMs
             )
         end
-    elseif before ~= false then
+    elseif self.before ~= false then
         call("DEL", self.key)
     end
     local sums = keyOf("sums")
@@ -2554,12 +2294,102 @@ function RedisTurn.prototype.write(self, before, known)
             call("HDEL", sums, name)
         end
     end
-    self:tellOthers()
 end
-function RedisTurn.prototype.tellOthers(self)
-    for node in pairs(self.told) do
-        if node ~= self.node then
-            ____exports.post(node, self.told[node] or ({}))
+function RedisTurn.prototype.enter(self)
+    local appId = self.appId
+    local room = self.room
+    local entered = self.entered
+    local ____temp_18
+    if room == nil then
+        ____temp_18 = nil
+    else
+        ____temp_18 = lookAt(self, room)
+    end
+    local due = ____temp_18
+    local ____temp_19
+    if room ~= nil and isBare(room) then
+        ____temp_19 = room.emptyAt
+    else
+        ____temp_19 = nil
+    end
+    local bare = ____temp_19
+    self:score("due", entered.due, due)
+    self:score("bare", entered.bare, bare)
+    local nodes = {}
+    for ____, ____value in ipairs(room == nil and ({}) or ({room.A, room.B})) do
+        local seat = ____value.seat
+        if seat ~= nil and not __TS__ArrayIncludes(nodes, seat.node) then
+            nodes[#nodes + 1] = seat.node
+        end
+    end
+    for ____, node in ipairs(entered.nodes) do
+        if not __TS__ArrayIncludes(nodes, node) then
+            call(
+                "SREM",
+                keyOf("seats:" .. node),
+                appId
+            )
+        end
+    end
+    for ____, node in ipairs(nodes) do
+        do
+            local __continue78
+            repeat
+                if __TS__ArrayIncludes(entered.nodes, node) then
+                    __continue78 = true
+                    break
+                end
+                call(
+                    "SADD",
+                    keyOf("seats:" .. node),
+                    appId
+                )
+                if node == self.node then
+                    self.seatsOwn = true
+                end
+                __continue78 = true
+            until true
+            if not __continue78 then
+                break
+            end
+        end
+    end
+    return {due = due, bare = bare, nodes = nodes}
+end
+function RedisTurn.prototype.score(self, name, before, after)
+    if after == before then
+        return
+    end
+    if after == nil then
+        call(
+            "ZREM",
+            keyOf(name),
+            self.appId
+        )
+    else
+        call(
+            "ZADD",
+            keyOf(name),
+            after,
+            self.appId
+        )
+    end
+end
+function RedisTurn.prototype.giveWay(self)
+    for ____, appId in ipairs(call(
+        "ZRANGE",
+        keyOf("bare"),
+        0,
+        self.crowding - 1
+    )) do
+        if appId == "" then
+            return
+        end
+        local turn = __TS__New(RedisTurn, appId, self.fresh)
+        run(turn, "giveWay", nil)
+        turn:write("giveWay")
+        for reason in pairs(turn.drops) do
+            self:dropped(reason, turn.drops[reason])
         end
     end
 end
@@ -2580,8 +2410,8 @@ function ____exports.seatsOf(appId, node)
         1
     )
     for ____, side in ipairs(sides) do
-        local ____room_side_24 = room[side]
-        local seat = ____room_side_24.seat
+        local ____room_side_20 = room[side]
+        local seat = ____room_side_20.seat
         if (seat and seat.node) == node then
             found[#found + 1] = {appId = appId, side = side, token = seat.token}
         end
@@ -2598,18 +2428,7 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
     holder = ____bindingPattern0.holder
     args = ____bindingPattern0.args
     fresh = ____bindingPattern0.fresh
-    local before = call(
-        "GET",
-        keyOf(("{" .. appId) .. "}")
-    )
-    local ____temp_27
-    if before == false then
-        ____temp_27 = nil
-    else
-        ____temp_27 = ____unpack(before)
-    end
-    local kept = ____temp_27
-    local turn = __TS__New(RedisTurn, appId, kept and kept[1], fresh)
+    local turn = __TS__New(RedisTurn, appId, fresh)
     local answer = run(
         turn,
         verb,
@@ -2617,24 +2436,24 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
         args[1],
         args[2]
     )
-    if isFull and turn:adds(before == false) then
+    if isFull and turn:adds() then
         return nil
     end
-    if verb == "publish" and turn:onlyRelays() then
-        turn:tellOthers()
-    else
-        turn:write(before, kept and kept[2] or ({nodes = {}}))
-    end
-    local hasNoLease = turn.seatsOwn and ____exports.leaseOf(present.node) <= present.real
+    turn:write(verb)
+    local ____present_23 = present
+    local node = ____present_23.node
+    local real = ____present_23.real
+    local common = ____present_23.common
+    local hasNoLease = turn.seatsOwn and ____exports.leaseOf(node) <= real
     if hasNoLease then
         call(
             "ZADD",
             keyOf("nodes"),
-            present.real + present.common.leaseMs,
-            present.node
+            real + common.leaseMs,
+            node
         )
     end
-    local reply = {answer = answer, here = turn.told[present.node], drops = turn.drops}
+    local reply = {answer = answer, here = turn.told[node], drops = turn.drops}
     return hasNoLease and __TS__ObjectAssign({}, reply, {hasNoLease = hasNoLease}) or reply
 end
 return ____exports
@@ -2932,11 +2751,10 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local isBefore, msOf, seqOf, sortedSets
+local streamBytes, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -2945,9 +2763,6 @@ local runClaim = ____codes_2Ets.runClaim
 local runGuess = ____codes_2Ets.runGuess
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
-local format = ____lua_2Ets.format
-local match = ____lua_2Ets.match
-local number = ____lua_2Ets.number
 local pack = ____lua_2Ets.pack
 local parse = ____lua_2Ets.parse
 local ____present_2Ets = require("src.engine.redis.inside.present")
@@ -2962,18 +2777,51 @@ local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
 local seatsOf = ____turn_2Ets.seatsOf
-function isBefore(one, other)
-    local ms, otherMs = msOf(one), msOf(other)
-    return ms < otherMs or ms == otherMs and seqOf(one) < seqOf(other)
+function streamBytes()
+    local streams = call(
+        "HGETALL",
+        keyOf("streams")
+    )
+    local sum = 0
+    do
+        local i = 0
+        while i < #streams do
+            do
+                local __continue42
+                repeat
+                    local node = streams[i + 1]
+                    if node == "" then
+                        __continue42 = true
+                        break
+                    end
+                    if call(
+                        "EXISTS",
+                        keyOf("node:" .. node)
+                    ) == 1 then
+                        sum = sum + math.max(
+                            0,
+                            numberAt(streams[i + 1 + 1])
+                        )
+                    else
+                        call(
+                            "HDEL",
+                            keyOf("streams"),
+                            node
+                        )
+                    end
+                    __continue42 = true
+                until true
+                if not __continue42 then
+                    break
+                end
+            end
+            i = i + 2
+        end
+    end
+    return sum
 end
-function msOf(id)
-    return number(match(id, "^%d+")) or 0
-end
-function seqOf(id)
-    return number(match(id, "%d+$")) or 0
-end
---- This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet.
-local function ownStream(read)
+--- The last id of this node's stream, and whether it was there already.
+local function ownStream()
     local stream = keyOf("node:" .. present.node)
     if call("EXISTS", stream) == 0 then
         call(
@@ -2982,27 +2830,24 @@ local function ownStream(read)
             present.node,
             0
         )
-        local id = read == "" and "*" or read
         return {
             last = call(
                 "XADD",
                 stream,
                 "MAXLEN",
                 0,
-                id,
+                "*",
                 "m",
                 ""
             ),
-            isMoved = true
+            isNew = true
         }
     end
     local facts = call("XINFO", "STREAM", stream)
-    local last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1]
-    if read == "" or not isBefore(last, read) then
-        return {last = last, isMoved = false}
-    end
-    call("XSETID", stream, read)
-    return {last = read, isMoved = true}
+    return {
+        last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1],
+        isNew = false
+    }
 end
 --- Forgets what the node has read: entries up to `read`, with so many bytes.
 local function trim(read, bytes)
@@ -3010,16 +2855,8 @@ local function trim(read, bytes)
         return
     end
     local stream = keyOf("node:" .. present.node)
-    call(
-        "XTRIM",
-        stream,
-        "MINID",
-        format(
-            "%.0f-%.0f",
-            msOf(read),
-            seqOf(read) + 1
-        )
-    )
+    call("XTRIM", stream, "MINID", read)
+    call("XDEL", stream, read)
     if call("XLEN", stream) == 0 then
         call(
             "HSET",
@@ -3219,9 +3056,9 @@ local function renew(read, bytes, cursor, fresh)
         real + common.leaseMs,
         node
     )
-    local ____ownStream_result_4 = ownStream(read)
+    local ____ownStream_result_4 = ownStream()
     local last = ____ownStream_result_4.last
-    local isMoved = ____ownStream_result_4.isMoved
+    local isNew = ____ownStream_result_4.isNew
     trim(read, bytes)
     local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
@@ -3238,10 +3075,10 @@ local function renew(read, bytes, cursor, fresh)
     local seats = {}
     for ____, appId in ipairs(rooms) do
         do
-            local __continue33
+            local __continue29
             repeat
                 if appId == "" then
-                    __continue33 = true
+                    __continue29 = true
                     break
                 end
                 for ____, part in ipairs(partsOfRooms) do
@@ -3254,21 +3091,23 @@ local function renew(read, bytes, cursor, fresh)
                 for ____, seat in ipairs(seatsOf(appId, node)) do
                     seats[#seats + 1] = seat
                 end
-                __continue33 = true
+                __continue29 = true
             until true
-            if not __continue33 then
+            if not __continue29 then
                 break
             end
         end
     end
     keepShared()
-    local wentOn = wasAlive and not isMoved
-    local known = {
+    local wentOn = wasAlive and not isNew
+    return {
+        last = last,
+        wentOn = wentOn,
+        cursor = next,
         fresh = highest(fresh),
         seats = seats,
         gone = roomsOfTheGone()
     }
-    return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
@@ -3288,17 +3127,7 @@ local function sweep(read, bytes)
             i = i + 2
         end
     end
-    local streamBytes = 0
-    for ____, bytes in ipairs(call(
-        "HVALS",
-        keyOf("streams")
-    )) do
-        streamBytes = streamBytes + math.max(
-            0,
-            numberAt(bytes)
-        )
-    end
-    sizes.streamBytes = streamBytes
+    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),
@@ -3313,25 +3142,6 @@ local function sweep(read, bytes)
         recentMisses = recentMissesNow(),
         due = due
     }
-end
---- So many rooms give way, those first that have stood empty the longest.
-local function makeSpace(count, isFull)
-    local turns = {}
-    for ____, appId in ipairs(call(
-        "ZRANGE",
-        keyOf("bare"),
-        0,
-        count - 1
-    )) do
-        if appId == "" then
-            break
-        end
-        local turn = runTurn(appId, {verb = "giveWay", args = {}, fresh = 0}, isFull)
-        if turn ~= nil then
-            turns[#turns + 1] = turn
-        end
-    end
-    return {turns = turns}
 end
 --- What each kind of call does with what it needs. Undefined where a full Redis has no space for it.
 local calls = {
@@ -3353,10 +3163,6 @@ local calls = {
         numberAt(fresh)
     ) end,
     leave = leave,
-    space = function(isFull, count) return makeSpace(
-        numberAt(count),
-        isFull
-    ) end,
     sweep = function(_, read, bytes) return sweep(
         read,
         numberAt(bytes)

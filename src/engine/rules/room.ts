@@ -17,6 +17,9 @@ import {
 
 // How long there is a room, and who sits in it.
 
+/** Empty rooms that give way to one that comes into being, at most. */
+const giveWayAtOnce = 64;
+
 /** A new room, empty for a moment: somebody sits down in this very turn. */
 export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
   const code = turn.code();
@@ -29,12 +32,15 @@ export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
     minted: code !== undefined,
     redeemed: code !== undefined && code.state === "used",
     owner: code === undefined ? accounts : nobody,
+    emptyAt: undefined,
     A: newPlace(),
     B: newPlace(),
   };
   turn.room = room;
   turn.count("rooms", 1);
   turn.charge("rooms", room.owner, 1);
+  const crowding = turn.counted("rooms") - roomBound(turn, room.minted);
+  if (crowding > 0) turn.makeSpace(Math.min(crowding, giveWayAtOnce));
   return room;
 }
 
@@ -42,6 +48,7 @@ function newPlace(): Place {
   return {
     seat: undefined,
     started: false,
+    vouched: undefined,
     lastToken: 0,
     sid: "",
     accounts: nobody,
@@ -67,7 +74,7 @@ export function admission(
 }
 
 /** Rooms of minted codes are let in up to the end, others up to half. */
-export function roomBound({ limits }: Turn, minted: boolean): number {
+function roomBound({ limits }: Turn, minted: boolean): number {
   return minted ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
 }
 

@@ -3,7 +3,7 @@ import type { Side } from "../../base/ids.ts";
 import type { Busy, Claimable, IceGrant, NoSpace } from "../engine.ts";
 import { catchUp, mailsIn } from "./mail.ts";
 import { begin, clearHold } from "./relay.ts";
-import { admission, forgetIfOver, newRoom, roomBound, sit, tellOther, vacate } from "./room.ts";
+import { admission, forgetIfOver, newRoom, sit, tellOther, vacate } from "./room.ts";
 import {
   type Holder,
   type Known,
@@ -23,7 +23,6 @@ export interface Taker {
   readonly side: Side;
   readonly sid: string;
   readonly accounts: readonly Account[];
-  readonly startsRelay: boolean;
 }
 
 export interface SeatTaken {
@@ -32,24 +31,17 @@ export interface SeatTaken {
   readonly peer?: Occupant | undefined;
   readonly firstPair: boolean;
   readonly held: number;
-  readonly started: boolean;
   readonly lastSeq: number;
   readonly mailWaits: boolean;
-  /** So many rooms should give way to the one that came into being. */
-  readonly crowds: number;
+  readonly redeemed: boolean;
 }
 
 /** Takes a seat, in a new room if there is space for one. */
 export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy | NoSpace {
-  const { side, sid, accounts, startsRelay } = taker;
+  const { side, sid, accounts } = taker;
   const space = admission(turn, accounts);
   if (space !== "admitted") return { outcome: space };
-  let crowds = 0;
-  if (turn.room === undefined) {
-    const { minted } = newRoom(turn, accounts);
-    crowds = Math.max(0, turn.counted("rooms") - roomBound(turn, minted));
-  }
-  const room = turn.room as Room;
+  const room = turn.room ?? newRoom(turn, accounts);
   const place = room[side];
   if (place.seat !== undefined) {
     const why = takeover(turn, place, place.seat, sid, how);
@@ -60,7 +52,7 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
   if (place.sid !== sid) clearHold(turn, side, place, "stale");
   const token = Math.max(room.tokens + 1, turn.fresh);
   sit(turn, room, side, { token, node: turn.node, sid, accounts });
-  place.started = startsRelay && place.hold === undefined;
+  place.started = place.hold === undefined;
   const peer = room[otherSide(side)].seat;
   const firstPair = peer !== undefined && !room.paired;
   if (firstPair) room.paired = true;
@@ -71,10 +63,9 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
     peer,
     firstPair,
     held: place.hold?.count ?? 0,
-    started: place.started,
     lastSeq: place.box?.last ?? 0,
     mailWaits: mailsIn(place) > 0,
-    crowds,
+    redeemed: room.redeemed,
   };
 }
 
@@ -176,6 +167,7 @@ export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   if (!isSeated) sitAgain(turn, holder, known);
   const { room } = turn;
   if (room === undefined) return;
+  if (known.redeemed) room.redeemed = true;
   const place = room[side];
   if (place.vouched === true) {
     sit(turn, room, side, { ...me, sid: known.sid, accounts: known.accounts });

@@ -216,6 +216,8 @@ export interface Turn {
   held(side: Side): HeldList;
   ids(side: Side): IdMemory;
 
+  /** So many bare rooms, the oldest first, give way once this turn is over. */
+  makeSpace(rooms: number): void;
   tell(side: Side, to: Occupant, event: SeatEvent): void;
   tellWaiter(waiter: WaiterRef, event: WaiterEvent): void;
   /** So much was accepted and is given up now. */
@@ -279,6 +281,8 @@ export interface Holder extends SeatRef {
 export interface Known {
   readonly sid: string;
   readonly accounts: readonly Account[];
+  /** The room's code was redeemed before it sat down. */
+  readonly redeemed: boolean;
   /** What it has read goes up to this seq, by the present numbers, and this stamp. */
   readonly readSeq: number;
   readonly readStamp: number;

@@ -1,53 +1,30 @@
 import type { AppId } from "../../../base/ids.ts";
 import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
-import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
+import { call, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
-import { type Asked, leaseOf, post, runTurn, seatsOf, type TurnReply } from "./turn.ts";
+import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
 
-/** Where a stream stands. */
-interface Stream {
-  readonly last: string;
-  /** It was moved to above what the node had read: Redis had forgotten it, or was older than it was. */
-  readonly isMoved: boolean;
-}
-
-/** This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet. */
-function ownStream(read: string): Stream {
+/** The last id of this node's stream, and whether it was there already. */
+function ownStream(): { readonly last: string; readonly isNew: boolean } {
   const stream = keyOf(`node:${present.node}`);
   if (call<number>("EXISTS", stream) === 0) {
     call("HSET", keyOf("streams"), present.node, 0);
-    const id = read === "" ? "*" : read;
-    return { last: call<string>("XADD", stream, "MAXLEN", 0, id, "m", ""), isMoved: true };
+    return { last: call<string>("XADD", stream, "MAXLEN", 0, "*", "m", ""), isNew: true };
   }
   const facts = call<string[]>("XINFO", "STREAM", stream);
-  const last = facts[facts.indexOf("last-generated-id") + 1] as string;
-  if (read === "" || !isBefore(last, read)) return { last, isMoved: false };
-  call("XSETID", stream, read);
-  return { last: read, isMoved: true };
-}
-
-function isBefore(one: string, other: string): boolean {
-  const [ms, otherMs] = [msOf(one), msOf(other)];
-  return ms < otherMs || (ms === otherMs && seqOf(one) < seqOf(other));
-}
-
-function msOf(id: string): number {
-  return number(match(id, "^%d+")) ?? 0;
-}
-
-function seqOf(id: string): number {
-  return number(match(id, "%d+$")) ?? 0;
+  return { last: facts[facts.indexOf("last-generated-id") + 1] as string, isNew: false };
 }
 
 /** Forgets what the node has read: entries up to `read`, with so many bytes. */
 function trim(read: string, bytes: number): void {
   if (read === "") return;
   const stream = keyOf(`node:${present.node}`);
-  call("XTRIM", stream, "MINID", format("%.0f-%.0f", msOf(read), seqOf(read) + 1));
+  call("XTRIM", stream, "MINID", read);
+  call("XDEL", stream, read);
   if (call<number>("XLEN", stream) === 0) call("HSET", keyOf("streams"), present.node, 0);
   else call("HINCRBY", keyOf("streams"), present.node, 0 - bytes);
 }
@@ -110,8 +87,8 @@ const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", "
 
 export interface Renewed {
   /** The last id of the stream. */
-  readonly from: string;
-  /** The lease had not ended, and the stream is the one that was read from. */
+  readonly last: string;
+  /** The lease had not ended, and there was a stream. */
   readonly wentOn: boolean;
   readonly cursor: string;
   /** Above all tokens and stamps that any node has told of. */
@@ -130,7 +107,7 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   const { node, real, common } = present;
   const wasAlive = leaseOf(node) > real;
   call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
-  const { last, isMoved } = ownStream(read);
+  const { last, isNew } = ownStream();
   trim(read, bytes);
   const seatsKey = keyOf(`seats:${node}`);
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
@@ -141,9 +118,8 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
     for (const seat of seatsOf(appId, node)) seats.push(seat);
   }
   keepShared();
-  const wentOn = wasAlive && !isMoved;
-  const known = { fresh: highest(fresh), seats, gone: roomsOfTheGone() };
-  return { ...known, from: last, wentOn, cursor: next };
+  const wentOn = wasAlive && !isNew;
+  return { last, wentOn, cursor: next, fresh: highest(fresh), seats, gone: roomsOfTheGone() };
 }
 
 export interface Swept {
@@ -162,27 +138,25 @@ function sweep(read: string, bytes: number): Swept {
     const name = sums[i] as string;
     if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
   }
-  let streamBytes = 0;
-  for (const bytes of call<string[]>("HVALS", keyOf("streams")))
-    streamBytes += Math.max(0, numberAt(bytes));
-  sizes["streamBytes"] = streamBytes;
+  sizes["streamBytes"] = streamBytes();
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
 }
 
-export interface Spaced {
-  readonly turns: readonly TurnReply[];
-}
-
-/** So many rooms give way, those first that have stood empty the longest. */
-function makeSpace(count: number, isFull: boolean): Spaced {
-  const turns: TurnReply[] = [];
-  for (const appId of call<AppId[]>("ZRANGE", keyOf("bare"), 0, count - 1)) {
-    if (appId === ("" as AppId)) break;
-    const turn = runTurn(appId, { verb: "giveWay", args: [], fresh: 0 }, isFull);
-    if (turn !== undefined) turns.push(turn);
+/** What nodes have not read yet. A node that was forgotten, and then told to look, has a stream for a while only. */
+function streamBytes(): number {
+  const streams = call<string[]>("HGETALL", keyOf("streams"));
+  let sum = 0;
+  for (let i = 0; i < streams.length; i += 2) {
+    const node = streams[i] as string;
+    if (node === "") continue;
+    if (call<number>("EXISTS", keyOf(`node:${node}`)) === 1) {
+      sum += Math.max(0, numberAt(streams[i + 1]));
+    } else {
+      call("HDEL", keyOf("streams"), node);
+    }
   }
-  return { turns };
+  return sum;
 }
 
 /** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
@@ -197,7 +171,6 @@ const calls = {
   renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
     renew(read, numberAt(bytes), cursor, numberAt(fresh)),
   leave,
-  space: (isFull: boolean, count: string) => makeSpace(numberAt(count), isFull),
   sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
 export type CallKind = keyof typeof calls;

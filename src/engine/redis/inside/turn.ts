@@ -1,6 +1,5 @@
 import type { Account } from "../../../base/account.ts";
 import type { AppId, Side } from "../../../base/ids.ts";
-import type { EngineLimits } from "../../engine.ts";
 import type { CodeRecord } from "../../rules/codes.ts";
 import { isBare, lookAt, run } from "../../rules/rules.ts";
 import type {
@@ -17,7 +16,6 @@ import type {
   SeatEvent,
   Shared,
   Stored,
-  Sum,
   Turn,
   WaiterEvent,
   WaiterRef,
@@ -33,9 +31,9 @@ import { json, keyOf, numberAt, present } from "./present.ts";
 
 /** A list: what Redis has, less the first `dropped`, and what this turn has pushed. */
 class RedisList<T> implements List<T> {
-  readonly size: number;
-  dropped = 0;
-  pushed: T[] = [];
+  private readonly size: number;
+  private dropped = 0;
+  private pushed: T[] = [];
 
   constructor(private readonly key: string) {
     this.size = call<number>("LLEN", key);
@@ -68,66 +66,51 @@ class RedisList<T> implements List<T> {
     this.pushed = [...items];
   }
 
-  adds(): boolean {
-    return this.pushed.length > 0;
-  }
-
   write(): void {
     if (this.dropped > 0 && this.size > 0) call("LTRIM", this.key, this.dropped, -1);
     for (let at = Math.max(0, this.dropped - this.size); at < this.pushed.length; at++) {
       call("RPUSH", this.key, pack(this.pushed[at]));
+      call("PEXPIRE", this.key, present.common.keptMs);
     }
-    if (this.pushed.length > 0) call("PEXPIRE", this.key, present.common.keptMs);
   }
 }
 
-/** Ids in a hash, and their order in a list. */
+/** Ids in a hash, and their order in a list. What this turn puts there is not read again in it. */
 class RedisIds implements IdMemory {
   private readonly order: RedisList<string>;
-  private readonly seqs: Record<string, number> = {};
-  private readonly gone: Record<string, true> = {};
+  private readonly writes: (() => void)[] = [];
 
   constructor(private readonly key: string) {
     this.order = new RedisList(`${key}:order`);
   }
 
   seqOf(id: string): number | undefined {
-    const seq = this.seqs[id];
-    if (seq !== undefined || this.gone[id] !== undefined) return seq;
-    const known = call<Value>("HGET", this.key, id);
-    return known === false ? undefined : numberAt(known);
+    const seq = call<Value>("HGET", this.key, id);
+    return seq === false ? undefined : numberAt(seq);
   }
 
   put(id: string, seq: number): void {
-    this.seqs[id] = seq;
     this.order.push(id);
+    this.writes.push(() => {
+      call("HSET", this.key, id, seq);
+      call("PEXPIRE", this.key, present.common.keptMs);
+    });
   }
 
   dropOldest(): string {
     const oldest = this.order.slice(0, 1)[0] as string;
     this.order.drop(1);
-    delete this.seqs[oldest];
-    this.gone[oldest] = true;
+    this.writes.push(() => call("HDEL", this.key, oldest));
     return oldest;
   }
 
   clear(): void {
-    const stored = this.order.size - this.order.dropped;
-    for (const id of this.order.slice(0, stored)) this.gone[id] = true;
-    for (const id in this.seqs) delete this.seqs[id];
     this.order.replace([]);
-  }
-
-  adds(): boolean {
-    return this.order.adds();
+    this.writes.push(() => call("DEL", this.key));
   }
 
   write(): void {
-    for (const id in this.gone) call("HDEL", this.key, id);
-    for (const id in this.seqs) {
-      call("HSET", this.key, id, this.seqs[id] as number);
-      call("PEXPIRE", this.key, present.common.keptMs);
-    }
+    for (const write of this.writes) write();
     this.order.write();
   }
 }
@@ -136,29 +119,47 @@ class RedisIds implements IdMemory {
 
 type DropReason = Parameters<Turn["dropped"]>[0];
 
+/** Where a room stands among all rooms. */
+interface Entered {
+  /** When it has to be looked at. */
+  readonly due?: number | undefined;
+  /** Since when it has stood empty without mail. */
+  readonly bare?: number | undefined;
+  /** The nodes of its seats. */
+  readonly nodes: readonly string[];
+}
+
 class RedisTurn implements Turn {
-  readonly key: string;
-  readonly now: number;
-  readonly node: string;
-  readonly limits: EngineLimits;
-  readonly counts: Record<string, number> = {};
+  readonly now = present.now;
+  readonly node = present.node;
+  readonly limits = present.common.limits;
+  room: Room | undefined;
   readonly told: Record<string, Message[]> = {};
   readonly drops: Partial<Record<DropReason, number>> = {};
-  private readonly lists: Record<string, RedisList<unknown>> = {};
-  private readonly idsOf: Record<string, RedisIds> = {};
   /** Somebody sits down for the asking node, which has to be alive then. */
   seatsOwn = false;
+  private readonly key: string;
+  /** The room as it was. */
+  private readonly before: string | false;
+  private readonly entered: Entered;
+  private readonly counts: Record<string, number> = {};
+  private readonly beside: Record<string, RedisList<unknown> | RedisIds> = {};
+  private crowding = 0;
+  /** It does more than to relay frames, which change nothing in a room. */
+  private changes = false;
+  /** The stream of another node grows by a frame. */
+  private sendsFrame = false;
   private knownCode: RoomCode | false | undefined;
 
   constructor(
     readonly appId: AppId,
-    public room: Room | undefined,
     readonly fresh: number,
   ) {
     this.key = keyOf(`{${appId}}`);
-    this.now = present.now;
-    this.node = present.node;
-    this.limits = present.common.limits;
+    this.before = call<string | false>("GET", this.key);
+    const [room, entered] = this.before === false ? [] : unpack<[Room, Entered]>(this.before);
+    this.room = room;
+    this.entered = entered ?? { nodes: [] };
   }
 
   code(): RoomCode | undefined {
@@ -184,8 +185,9 @@ class RedisTurn implements Turn {
     return numberAt(call<Value>("HGET", keyOf("sums"), sum)) + (this.counts[sum] ?? 0);
   }
 
-  count(sum: Sum, amount: number): void {
-    this.add(sum, amount);
+  count(sum: string, amount: number): void {
+    this.changes = true;
+    this.counts[sum] = (this.counts[sum] ?? 0) + amount;
   }
 
   charged(what: Shared, account: Account): number {
@@ -193,11 +195,7 @@ class RedisTurn implements Turn {
   }
 
   charge(what: Shared, accounts: readonly Account[], amount: number): void {
-    for (const account of accounts) this.add(shareName(what, account), amount);
-  }
-
-  private add(name: string, amount: number): void {
-    this.counts[name] = (this.counts[name] ?? 0) + amount;
+    for (const account of accounts) this.count(shareName(what, account), amount);
   }
 
   mail(side: Side): List<Stored> {
@@ -209,20 +207,27 @@ class RedisTurn implements Turn {
   }
 
   private list(name: string): RedisList<unknown> {
-    this.lists[name] ??= new RedisList(this.key + name);
-    return this.lists[name] as RedisList<unknown>;
+    this.beside[name] ??= new RedisList(this.key + name);
+    return this.beside[name] as RedisList<unknown>;
   }
 
   ids(side: Side): IdMemory {
-    this.idsOf[side] ??= new RedisIds(`${this.key}:ids${side}`);
-    return this.idsOf[side] as RedisIds;
+    this.beside[side] ??= new RedisIds(`${this.key}:ids${side}`);
+    return this.beside[side] as RedisIds;
+  }
+
+  makeSpace(rooms: number): void {
+    this.crowding = rooms;
   }
 
   tell(side: Side, { node, token }: Occupant, event: SeatEvent): void {
+    if (event.kind !== "frame") this.changes = true;
+    else if (node !== this.node) this.sendsFrame = true;
     this.send(node, { to: "seat", appId: this.appId, side, token, event });
   }
 
   tellWaiter({ node, name }: WaiterRef, event: WaiterEvent): void {
+    this.changes = true;
     this.send(node, { to: "waiter", name, event });
   }
 
@@ -238,38 +243,26 @@ class RedisTurn implements Turn {
   // ---- carrying out ----
 
   /** Whether it adds to what Redis keeps. A full Redis refuses such a turn as a whole. */
-  adds(isNew: boolean): boolean {
-    if (isNew && this.room !== undefined) return true;
-    for (const name in this.lists) if (this.lists[name]?.adds() === true) return true;
-    for (const side in this.idsOf) if (this.idsOf[side]?.adds() === true) return true;
-    for (const node in this.told) {
-      if (node === this.node) continue;
-      for (const message of this.told[node] ?? []) {
-        if (message.to === "seat" && message.event.kind === "frame") return true;
-      }
+  adds(): boolean {
+    for (const sum of ["rooms", "mails", "heldFrames"]) {
+      if ((this.counts[sum] ?? 0) > 0) return true;
     }
-    return false;
+    return this.sendsFrame;
   }
 
-  /** Nothing but frames for the other side. They change nothing in a room. */
-  onlyRelays(): boolean {
-    for (const _ in this.counts) return false;
-    for (const node in this.told) {
-      for (const message of this.told[node] ?? []) {
-        if (message.to !== "seat" || message.event.kind !== "frame") return false;
-      }
-    }
-    return true;
+  write(verb: string): void {
+    if (this.changes || verb !== "publish") this.writeRoom();
+    for (const node in this.told) if (node !== this.node) post(node, this.told[node] ?? []);
+    if (this.crowding > 0) this.giveWay();
   }
 
-  write(before: string | false, known: Entered): void {
-    for (const name in this.lists) this.lists[name]?.write();
-    for (const side in this.idsOf) this.idsOf[side]?.write();
-    const entered = enter(this, known);
+  private writeRoom(): void {
+    for (const name in this.beside) this.beside[name]?.write();
+    const entered = this.enter();
     if (this.room !== undefined) {
       const text = pack([this.room, entered]);
-      if (text !== before) call("SET", this.key, text, "PX", present.common.keptMs);
-    } else if (before !== false) {
+      if (text !== this.before) call("SET", this.key, text, "PX", present.common.keptMs);
+    } else if (this.before !== false) {
       call("DEL", this.key);
     }
     const sums = keyOf("sums");
@@ -278,11 +271,46 @@ class RedisTurn implements Turn {
       if (amount !== 0 && call<number>("HINCRBY", sums, name, amount) <= 0)
         call("HDEL", sums, name);
     }
-    this.tellOthers();
   }
 
-  tellOthers(): void {
-    for (const node in this.told) if (node !== this.node) post(node, this.told[node] ?? []);
+  /** Enters where the room stands, where that is not known yet. */
+  private enter(): Entered {
+    const { appId, room, entered } = this;
+    const due = room === undefined ? undefined : lookAt(this, room);
+    const bare = room !== undefined && isBare(room) ? room.emptyAt : undefined;
+    this.score("due", entered.due, due);
+    this.score("bare", entered.bare, bare);
+    const nodes: string[] = [];
+    for (const { seat } of room === undefined ? [] : [room.A, room.B]) {
+      if (seat !== undefined && !nodes.includes(seat.node)) nodes.push(seat.node);
+    }
+    for (const node of entered.nodes) {
+      if (!nodes.includes(node)) call("SREM", keyOf(`seats:${node}`), appId);
+    }
+    for (const node of nodes) {
+      if (entered.nodes.includes(node)) continue;
+      call("SADD", keyOf(`seats:${node}`), appId);
+      if (node === this.node) this.seatsOwn = true;
+    }
+    return { due, bare, nodes };
+  }
+
+  private score(name: string, before: number | undefined, after: number | undefined): void {
+    if (after === before) return;
+    if (after === undefined) call("ZREM", keyOf(name), this.appId);
+    else call("ZADD", keyOf(name), after, this.appId);
+  }
+
+  private giveWay(): void {
+    for (const appId of call<AppId[]>("ZRANGE", keyOf("bare"), 0, this.crowding - 1)) {
+      if (appId === ("" as AppId)) return;
+      const turn = new RedisTurn(appId, this.fresh);
+      run(turn, "giveWay", undefined);
+      turn.write("giveWay");
+      for (const reason in turn.drops) {
+        this.dropped(reason as DropReason, turn.drops[reason as DropReason] as number);
+      }
+    }
   }
 }
 
@@ -324,49 +352,6 @@ function isCheck(message: Message): boolean {
   return message.to === "seat" && message.event.kind === "check";
 }
 
-/** Where a room stands among all rooms. */
-interface Entered {
-  /** When it has to be looked at. */
-  readonly due?: number | undefined;
-  /** Since when it has stood empty without mail. */
-  readonly bare?: number | undefined;
-  /** The nodes of its seats. */
-  readonly nodes: readonly string[];
-}
-
-/** Enters where a room stands, where that is not known yet. */
-function enter(turn: RedisTurn, known: Entered): Entered {
-  const { appId, room } = turn;
-  const nodes: string[] = [];
-  for (const place of room === undefined ? [] : [room.A, room.B]) {
-    if (place.seat !== undefined && !nodes.includes(place.seat.node)) nodes.push(place.seat.node);
-  }
-  const due = room === undefined ? undefined : lookAt(turn, room);
-  const bare = room !== undefined && isBare(room) ? room.emptyAt : undefined;
-  setScore("due", known.due, due, appId);
-  setScore("bare", known.bare, bare, appId);
-  for (const node of known.nodes) {
-    if (!nodes.includes(node)) call("SREM", keyOf(`seats:${node}`), appId);
-  }
-  for (const node of nodes) {
-    if (known.nodes.includes(node)) continue;
-    call("SADD", keyOf(`seats:${node}`), appId);
-    if (node === turn.node) turn.seatsOwn = true;
-  }
-  return { due, bare, nodes };
-}
-
-function setScore(
-  name: string,
-  before: number | undefined,
-  after: number | undefined,
-  appId: AppId,
-) {
-  if (after === before) return;
-  if (after === undefined) call("ZREM", keyOf(name), appId);
-  else call("ZADD", keyOf(name), after, appId);
-}
-
 /** The seats of a room that a node has. */
 export function seatsOf(appId: AppId, node: string): readonly SeatAddress[] {
   const text = call<string | false>("GET", keyOf(`{${appId}}`));
@@ -405,15 +390,13 @@ export function runTurn(
   { verb, holder, args, fresh }: Asked,
   isFull: boolean,
 ): TurnReply | undefined {
-  const before = call<string | false>("GET", keyOf(`{${appId}}`));
-  const kept = before === false ? undefined : unpack<readonly [Room, Entered]>(before);
-  const turn = new RedisTurn(appId, kept?.[0], fresh);
+  const turn = new RedisTurn(appId, fresh);
   const answer = run(turn, verb, holder, args[0], args[1]);
-  if (isFull && turn.adds(before === false)) return undefined;
-  if (verb === "publish" && turn.onlyRelays()) turn.tellOthers();
-  else turn.write(before, kept?.[1] ?? { nodes: [] });
-  const hasNoLease = turn.seatsOwn && leaseOf(present.node) <= present.real;
-  if (hasNoLease) call("ZADD", keyOf("nodes"), present.real + present.common.leaseMs, present.node);
-  const reply = { answer, here: turn.told[present.node], drops: turn.drops };
+  if (isFull && turn.adds()) return undefined;
+  turn.write(verb);
+  const { node, real, common } = present;
+  const hasNoLease = turn.seatsOwn && leaseOf(node) <= real;
+  if (hasNoLease) call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
+  const reply = { answer, here: turn.told[node], drops: turn.drops };
   return hasNoLease ? { ...reply, hasNoLease } : reply;
 }
