@@ -1,6 +1,6 @@
 import { element } from "./elements.ts";
 
-/** A message of this side that went directly: it counts as undelivered until the other side has it. */
+/** A message of this side that was sent directly, until the other side confirms it. */
 export interface Sent {
   delivered(isDelivered: boolean): void;
 }
@@ -11,9 +11,9 @@ export class Chat {
   private readonly form = element("say", HTMLFormElement);
   private readonly field = element("text", HTMLInputElement);
 
-  /** `send` answers which way a message takes; `sent` is there when the way is direct. */
+  /** `send` returns how the message is sent, and calls `sent` later. */
   constructor(send: (text: string, sent: Sent) => "direct" | "mail") {
-    // So that the arrow keys scroll it.
+    // So that the arrow keys can scroll it.
     this.messages.tabIndex = 0;
     this.form.onsubmit = (event) => {
       event.preventDefault();

@@ -11,13 +11,13 @@ export interface Session {
   readonly code?: string;
   /** When the code ends, RFC 3339. */
   readonly expiresAt?: string;
-  /** How far this device's clock is ahead of the server's; missing in what an older page saved. */
+  /** How far this device's clock is ahead of the server's; missing if an older page saved it. */
   readonly clockAheadMs?: number;
 }
 
 const key = "nt-signal";
 
-/** This tab's session; undefined when it has none, or may not keep any. */
+/** This tab's session; undefined when it has none, or the browser forbids to keep one. */
 export function savedSession(): Session | undefined {
   try {
     const text = sessionStorage.getItem(key);
@@ -27,7 +27,7 @@ export function savedSession(): Session | undefined {
   }
 }
 
-/** Keeps the session for a reload, or forgets it. A browser that forbids it just starts anew. */
+/** Keeps the session for a reload, or forgets it. If the browser forbids that, a reload starts anew. */
 export function saveSession(session: Session | undefined): void {
   try {
     if (session === undefined) sessionStorage.removeItem(key);

@@ -5,7 +5,7 @@ import { type FileHeader, type Progress, receiveFile, sendFile } from "./file-ch
 /** How often numbers change on the screen. */
 const showEveryMs = 200;
 
-/** The list of files that go and come. */
+/** The list of files that are sent and received. */
 export class Transfers {
   private readonly list = element("transfers", HTMLUListElement);
   private readonly empty = element("no-files", HTMLParagraphElement);
@@ -38,7 +38,7 @@ export class Transfers {
   }
 }
 
-/** One file: how much of it is there, how fast it goes, and how it ended. */
+/** One file: how much has arrived, how fast, and how it ended. */
 class Row implements Progress {
   private readonly startedAt = performance.now();
   private shownAt = 0;
