@@ -6,7 +6,6 @@ import { type Command, columns } from "./help.ts";
 export const config: Command = {
   name: "config",
   summary: "Print the settings in effect, and where each value comes from",
-  usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
     const { config, sources, warnings } = requireConfig(env, args);

@@ -10,7 +10,6 @@ const timeoutMs = 3_000;
 export const healthcheck: Command = {
   name: "healthcheck",
   summary: "Ask the server with the same settings whether it is healthy",
-  usage: "[--ready] [FLAGS]",
   options: [["--ready", "Ask whether it accepts new clients, not only whether it runs"]],
   takesSettings: true,
   async run(args, env) {

@@ -12,8 +12,8 @@ export interface Command {
   readonly name: string;
   /** One line, without a full stop. */
   readonly summary: string;
-  /** What may follow the command's name: `URL [--insecure]`. Empty for nothing. */
-  readonly usage: string;
+  /** What has to follow the command's name. */
+  readonly argument?: string;
   /** Its own options, beside the settings' flags; each with one line on what it does. */
   readonly options?: readonly (readonly [option: string, help: string])[];
   /** It takes a flag for every setting. */
@@ -75,11 +75,14 @@ export function programHelp(commands: readonly Command[], byDefault: Command): s
   );
 }
 
-export function commandHelp({ name, summary, usage, options, takesSettings }: Command): string {
+export function commandHelp(command: Command): string {
+  const { name, summary, argument = [], options = [], takesSettings } = command;
+  const optional = [...options.map(([option]) => option), ...(takesSettings ? ["FLAGS"] : [])];
+  const usage = [argument, optional.map((option) => `[${option}]`)].flat();
   return page(
-    [`Usage: nt-signal ${name} ${usage}`.trimEnd()],
+    [["Usage: nt-signal", name, ...usage].join(" ")],
     [`${summary}.`],
-    ...(options === undefined ? [] : [["Options:", ...columns(options)]]),
+    ...(options.length === 0 ? [] : [["Options:", ...columns(options)]]),
     ...(takesSettings ? usualSettings() : []),
   );
 }

@@ -28,7 +28,6 @@ const renewEveryMs = 60_000;
 export const serve: Command = {
   name: "serve",
   summary: "Run the server",
-  usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
     const { config, warnings: ofSettings } = requireConfig(env, args);

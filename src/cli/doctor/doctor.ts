@@ -14,7 +14,7 @@ const maxIdleMs = 3_600_000;
 export const doctor: Command = {
   name: "doctor",
   summary: "Check a server as its clients see it, and explain what is wrong",
-  usage: "URL [--origin URL] [--idle 60s] [--insecure]",
+  argument: "URL",
   options: [
     ["--origin URL", "Check that pages of this origin may connect"],
     ["--idle 60s", "Check that a silent connection stays open that long"],
