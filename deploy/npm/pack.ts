@@ -119,8 +119,8 @@ async function check(): Promise<void> {
     // npm 12 and pnpm do not run the script that puts Bun into its package.
     await run([...install, "--ignore-scripts", ...tarballs], folder);
     await run([...install, ...others], folder);
-    const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
-    if (told.trim() !== version) throw new Error(`It says version ${told}`);
+    const printed = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
+    if (printed.trim() !== version) throw new Error(`It says version ${printed}`);
     await serves(folder);
     await endsWithNpx(folder);
   } finally {
