@@ -11,7 +11,7 @@ plugin({
   name: "inside of Redis",
   setup(build) {
     build.onLoad({ filter: /\/engine\/redis\/inside\/lua\.ts$/ }, () => ({
-      contents: `export { call, pack, unpack, parse, quote, format, number } from ${JSON.stringify(`${import.meta.dir}/lua-twins.ts`)};`,
+      contents: `export { call, pack, unpack, parse, quote, format, number, match } from ${JSON.stringify(`${import.meta.dir}/lua-twins.ts`)};`,
       loader: "ts",
     }));
   },

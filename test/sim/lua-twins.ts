@@ -17,8 +17,10 @@ export function quote(text: string | boolean): string {
   return typeof text === "string" && /^[\w :./-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-export function format(_: "%.0f", whole: number): string {
-  return String(Math.round(whole));
+export function format(pattern: string, ...numbers: number[]): string {
+  if (numbers.length === 1) return String(Math.round(numbers[0] as number));
+  let next = 0;
+  return pattern.replaceAll("%.0f", () => String(Math.round(numbers[next++] ?? 0)));
 }
 
 export function number(text: Reply | undefined): number | undefined {
@@ -26,4 +28,8 @@ export function number(text: Reply | undefined): number | undefined {
   if (typeof text !== "string") return undefined;
   const value = Number(text);
   return Number.isNaN(value) || (value === 0 && text.trim() === "") ? undefined : value;
+}
+
+export function match(text: string, pattern: string): string | undefined {
+  return new RegExp(pattern.replaceAll("%d", "\\d")).exec(text)?.[0];
 }

@@ -440,12 +440,9 @@ const commands = {
   XLEN(key) {
     return this.read(key, Stream)?.entries.length ?? 0;
   },
-  XDEL(key, id) {
-    const known = this.read(key, Stream);
-    if (!known?.entries.some(([at]) => idText(at) === id)) return 0;
-    const stream = this.change(key, Stream);
-    stream.entries = stream.entries.filter(([at]) => idText(at) !== id);
-    return 1;
+  XSETID(key, id) {
+    this.change(key, Stream).last = streamId(id);
+    return "OK";
   },
   XINFO(_, key) {
     const { last } = this.read(key, Stream) ?? new Stream();

@@ -10,8 +10,8 @@ const trimAfterBytes = 262_144;
 
 /**
  * A node among the others: the lease of all of its seats, and the stream of what it is told. An entry is
- * read once and in order, also over several connections. Where Redis has forgotten the stream, or is older
- * than it was, the node reads on from the last entry that there is.
+ * read once and in order, also over several connections. A Redis that has forgotten the stream, or is
+ * older than it was, goes on above what was read: nothing that comes later is taken for something old.
  */
 export class Membership {
   /** The last id read; "" before the first renewal. */
@@ -47,12 +47,11 @@ export class Membership {
     fresh(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
-    const wentBack = this.read !== "" && isBefore(renewed.last, this.read);
-    if (this.read === "" || wentBack) this.read = renewed.last;
+    if (this.read === "") this.read = renewed.from;
     // Lua does not tell an empty list from an empty object.
     if (Array.isArray(renewed.gone)) gone(renewed.gone as readonly AppId[]);
     if (Array.isArray(renewed.seats)) kept(renewed.seats as readonly SeatAddress[]);
-    if (wentBack || !renewed.wentOn) lapsed();
+    if (!renewed.wentOn) lapsed();
   }
 
   /** Renews the lease until Redis has been asked for all seats of this node. */
@@ -89,9 +88,4 @@ export class Membership {
   stopReading(): void {
     this.readers++;
   }
-}
-
-/** Of two ids of a stream, `ms-number`. */
-function isBefore(one: string, other: string): boolean {
-  return one.localeCompare(other, "en", { numeric: true }) < 0;
 }

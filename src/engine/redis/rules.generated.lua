@@ -2751,10 +2751,11 @@ local __TS__ArrayIndexOf = ____lualib.__TS__ArrayIndexOf
 local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
+local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
-local streamBytes, sortedSets
+local isBefore, msOf, seqOf, streamBytes, sortedSets
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -2763,6 +2764,9 @@ local runClaim = ____codes_2Ets.runClaim
 local runGuess = ____codes_2Ets.runGuess
 local ____lua_2Ets = require("./lua.ts")
 local call = ____lua_2Ets.call
+local format = ____lua_2Ets.format
+local match = ____lua_2Ets.match
+local number = ____lua_2Ets.number
 local pack = ____lua_2Ets.pack
 local parse = ____lua_2Ets.parse
 local ____present_2Ets = require("src.engine.redis.inside.present")
@@ -2777,6 +2781,16 @@ local leaseOf = ____turn_2Ets.leaseOf
 local post = ____turn_2Ets.post
 local runTurn = ____turn_2Ets.runTurn
 local seatsOf = ____turn_2Ets.seatsOf
+function isBefore(one, other)
+    local ms, otherMs = msOf(one), msOf(other)
+    return ms < otherMs or ms == otherMs and seqOf(one) < seqOf(other)
+end
+function msOf(id)
+    return number(match(id, "^%d+")) or 0
+end
+function seqOf(id)
+    return number(match(id, "%d+$")) or 0
+end
 function streamBytes()
     local streams = call(
         "HGETALL",
@@ -2787,11 +2801,11 @@ function streamBytes()
         local i = 0
         while i < #streams do
             do
-                local __continue42
+                local __continue46
                 repeat
                     local node = streams[i + 1]
                     if node == "" then
-                        __continue42 = true
+                        __continue46 = true
                         break
                     end
                     if call(
@@ -2809,9 +2823,9 @@ function streamBytes()
                             node
                         )
                     end
-                    __continue42 = true
+                    __continue46 = true
                 until true
-                if not __continue42 then
+                if not __continue46 then
                     break
                 end
             end
@@ -2820,8 +2834,8 @@ function streamBytes()
     end
     return sum
 end
---- The last id of this node's stream, and whether it was there already.
-local function ownStream()
+--- This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet.
+local function ownStream(read)
     local stream = keyOf("node:" .. present.node)
     if call("EXISTS", stream) == 0 then
         call(
@@ -2830,24 +2844,27 @@ local function ownStream()
             present.node,
             0
         )
+        local id = read == "" and "*" or read
         return {
             last = call(
                 "XADD",
                 stream,
                 "MAXLEN",
                 0,
-                "*",
+                id,
                 "m",
                 ""
             ),
-            isNew = true
+            isMoved = true
         }
     end
     local facts = call("XINFO", "STREAM", stream)
-    return {
-        last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1],
-        isNew = false
-    }
+    local last = facts[__TS__ArrayIndexOf(facts, "last-generated-id") + 1 + 1]
+    if read == "" or not isBefore(last, read) then
+        return {last = last, isMoved = false}
+    end
+    call("XSETID", stream, read)
+    return {last = read, isMoved = true}
 end
 --- Forgets what the node has read: entries up to `read`, with so many bytes.
 local function trim(read, bytes)
@@ -2855,8 +2872,16 @@ local function trim(read, bytes)
         return
     end
     local stream = keyOf("node:" .. present.node)
-    call("XTRIM", stream, "MINID", read)
-    call("XDEL", stream, read)
+    call(
+        "XTRIM",
+        stream,
+        "MINID",
+        format(
+            "%.0f-%.0f",
+            msOf(read),
+            seqOf(read) + 1
+        )
+    )
     if call("XLEN", stream) == 0 then
         call(
             "HSET",
@@ -3056,9 +3081,9 @@ local function renew(read, bytes, cursor, fresh)
         real + common.leaseMs,
         node
     )
-    local ____ownStream_result_4 = ownStream()
+    local ____ownStream_result_4 = ownStream(read)
     local last = ____ownStream_result_4.last
-    local isNew = ____ownStream_result_4.isNew
+    local isMoved = ____ownStream_result_4.isMoved
     trim(read, bytes)
     local seatsKey = keyOf("seats:" .. node)
     local next, rooms = unpack(
@@ -3075,10 +3100,10 @@ local function renew(read, bytes, cursor, fresh)
     local seats = {}
     for ____, appId in ipairs(rooms) do
         do
-            local __continue29
+            local __continue33
             repeat
                 if appId == "" then
-                    __continue29 = true
+                    __continue33 = true
                     break
                 end
                 for ____, part in ipairs(partsOfRooms) do
@@ -3091,23 +3116,21 @@ local function renew(read, bytes, cursor, fresh)
                 for ____, seat in ipairs(seatsOf(appId, node)) do
                     seats[#seats + 1] = seat
                 end
-                __continue29 = true
+                __continue33 = true
             until true
-            if not __continue29 then
+            if not __continue33 then
                 break
             end
         end
     end
     keepShared()
-    local wentOn = wasAlive and not isNew
-    return {
-        last = last,
-        wentOn = wentOn,
-        cursor = next,
+    local wentOn = wasAlive and not isMoved
+    local known = {
         fresh = highest(fresh),
         seats = seats,
         gone = roomsOfTheGone()
     }
+    return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)

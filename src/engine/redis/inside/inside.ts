@@ -1,30 +1,53 @@
 import type { AppId } from "../../../base/ids.ts";
 import type { Message, SeatAddress } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
-import { call, pack, parse, type Value } from "./lua.ts";
+import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
 import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
 // nodes: its lease, its stream, and what is due.
 
-/** The last id of this node's stream, and whether it was there already. */
-function ownStream(): { readonly last: string; readonly isNew: boolean } {
+/** Where a stream stands. */
+interface Stream {
+  readonly last: string;
+  /** It was moved to above what the node had read: Redis had forgotten it, or was older than it was. */
+  readonly isMoved: boolean;
+}
+
+/** This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet. */
+function ownStream(read: string): Stream {
   const stream = keyOf(`node:${present.node}`);
   if (call<number>("EXISTS", stream) === 0) {
     call("HSET", keyOf("streams"), present.node, 0);
-    return { last: call<string>("XADD", stream, "MAXLEN", 0, "*", "m", ""), isNew: true };
+    const id = read === "" ? "*" : read;
+    return { last: call<string>("XADD", stream, "MAXLEN", 0, id, "m", ""), isMoved: true };
   }
   const facts = call<string[]>("XINFO", "STREAM", stream);
-  return { last: facts[facts.indexOf("last-generated-id") + 1] as string, isNew: false };
+  const last = facts[facts.indexOf("last-generated-id") + 1] as string;
+  if (read === "" || !isBefore(last, read)) return { last, isMoved: false };
+  call("XSETID", stream, read);
+  return { last: read, isMoved: true };
+}
+
+function isBefore(one: string, other: string): boolean {
+  const [ms, otherMs] = [msOf(one), msOf(other)];
+  return ms < otherMs || (ms === otherMs && seqOf(one) < seqOf(other));
+}
+
+function msOf(id: string): number {
+  return number(match(id, "^%d+")) ?? 0;
+}
+
+function seqOf(id: string): number {
+  return number(match(id, "%d+$")) ?? 0;
 }
 
 /** Forgets what the node has read: entries up to `read`, with so many bytes. */
 function trim(read: string, bytes: number): void {
   if (read === "") return;
   const stream = keyOf(`node:${present.node}`);
-  call("XTRIM", stream, "MINID", read);
-  call("XDEL", stream, read);
+  call("XTRIM", stream, "MINID", format("%.0f-%.0f", msOf(read), seqOf(read) + 1));
   if (call<number>("XLEN", stream) === 0) call("HSET", keyOf("streams"), present.node, 0);
   else call("HINCRBY", keyOf("streams"), present.node, 0 - bytes);
 }
@@ -87,8 +110,8 @@ const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", "
 
 export interface Renewed {
   /** The last id of the stream. */
-  readonly last: string;
-  /** The lease had not ended, and there was a stream. */
+  readonly from: string;
+  /** The lease had not ended, and the stream is the one that was read from. */
   readonly wentOn: boolean;
   readonly cursor: string;
   /** Above all tokens and stamps that any node has told of. */
@@ -107,7 +130,7 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   const { node, real, common } = present;
   const wasAlive = leaseOf(node) > real;
   call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
-  const { last, isNew } = ownStream();
+  const { last, isMoved } = ownStream(read);
   trim(read, bytes);
   const seatsKey = keyOf(`seats:${node}`);
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
@@ -118,8 +141,9 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
     for (const seat of seatsOf(appId, node)) seats.push(seat);
   }
   keepShared();
-  const wentOn = wasAlive && !isNew;
-  return { last, wentOn, cursor: next, fresh: highest(fresh), seats, gone: roomsOfTheGone() };
+  const wentOn = wasAlive && !isMoved;
+  const known = { fresh: highest(fresh), seats, gone: roomsOfTheGone() };
+  return { ...known, from: last, wentOn, cursor: next };
 }
 
 export interface Swept {

@@ -12,6 +12,7 @@ local twins = {
       quote = cjson.encode,
       format = string.format,
       number = tonumber,
+      match = string.match,
     }
   end,
   -- The measures of a text, in bytes of UTF-8 and in units of UTF-16.

@@ -20,7 +20,12 @@ export declare const parse: <T>(this: void, text: string) => T;
 export declare const quote: (this: void, text: string | boolean) => string;
 
 /** `%.0f` writes all digits of a whole number, which `tostring` does not. */
-export declare const format: (this: void, pattern: "%.0f", whole: number) => string;
+export declare const format: (
+  this: void,
+  pattern: "%.0f" | "%.0f-%.0f",
+  ...numbers: number[]
+) => string;
 
-/** The number that a text stands for. */
+/** The number that a text, or the first part of it that matches a pattern, stands for. */
 export declare const number: (this: void, text: Value | undefined) => number | undefined;
+export declare const match: (this: void, text: string, pattern: string) => string | undefined;
