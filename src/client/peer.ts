@@ -193,7 +193,7 @@ export class Peer {
     return this.client.side ?? "A";
   }
 
-  /** A data channel of this name; both sides ask for it. It lives on where the connection is made anew. */
+  /** A data channel of this name; both sides ask for it. It opens again on a new connection. */
   channel(label: string): Channel {
     let channel = this.channels.get(label);
     if (channel === undefined) {

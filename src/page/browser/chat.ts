@@ -1,9 +1,7 @@
 import { element } from "./elements.ts";
 
-/** A message of this side that was sent directly, until the other side confirms it. */
-export interface Sent {
-  delivered(isDelivered: boolean): void;
-}
+/** Puts a note below a message; an empty text removes it. */
+export type Mark = (note: string) => void;
 
 /** The messages of both sides. */
 export class Chat {
@@ -11,8 +9,7 @@ export class Chat {
   private readonly form = element("say", HTMLFormElement);
   private readonly field = element("text", HTMLInputElement);
 
-  /** `send` returns how the message is sent, and calls `sent` later. */
-  constructor(send: (text: string, sent: Sent) => "direct" | "mail") {
+  constructor(send: (text: string, mark: Mark) => void) {
     // So that the arrow keys can scroll it.
     this.messages.tabIndex = 0;
     this.form.onsubmit = (event) => {
@@ -21,10 +18,7 @@ export class Chat {
       if (text === "") return;
       this.field.value = "";
       const item = this.add(text, true);
-      const sent: Sent = {
-        delivered: (isDelivered) => note(item, isDelivered ? "" : "Not delivered"),
-      };
-      if (send(text, sent) === "mail") note(item, "Left in their mailbox");
+      send(text, (words) => note(item, words));
     };
   }
 

@@ -12,11 +12,12 @@ export interface FileHeader {
   readonly size: number;
 }
 
-/** Is told how a transfer proceeds; the last call is `done` or `failed`. */
+/** Hears how a transfer proceeds; the last call is `done` or `failed`. */
 export interface Progress {
   /** Bytes so far, of the header's `size`. */
   moved(bytes: number): void;
-  done(): void;
+  /** With the file, if it was received. */
+  done(file?: Blob): void;
   /** The channel closed before the end: cancelled, or lost. */
   failed(): void;
 }
@@ -28,7 +29,7 @@ const readBytes = 1_048_576;
 /** Reading waits above `highMark` unsent bytes, and goes on at `lowMark`. */
 const highMark = 4_194_304;
 const lowMark = 1_048_576;
-/** So many received bytes are made a Blob, which the browser may keep on disk. */
+/** Every 8 MiB that were received become a Blob, which the browser may keep on disk. */
 const blobBytes = 8_388_608;
 
 /** Sends the file. Progress ends with `done` when the receiver has all of it. */
@@ -71,13 +72,13 @@ function drained(channel: RTCDataChannel): Promise<void> {
   });
 }
 
-/** Receives a file. `begin` gets its header, and returns what is told of the progress. */
+/** Receives a file. `begin` gets its header, and returns who hears of the progress. */
 export function receiveFile(
   channel: RTCDataChannel,
-  begin: (header: FileHeader) => Progress & { received(file: Blob): void },
+  begin: (header: FileHeader) => Progress,
 ): void {
   channel.binaryType = "arraybuffer";
-  let progress: ReturnType<typeof begin> | undefined;
+  let progress: Progress | undefined;
   let header: FileHeader | undefined;
   let parts: BlobPart[] = [];
   let loose = 0;
@@ -103,8 +104,7 @@ export function receiveFile(
     // Never of the sender's type: the blob's URL is of this page's origin, where a document would run.
     const file = new Blob(parts, { type: "application/octet-stream" });
     channel.send("done");
-    progress?.received(file);
-    progress?.done();
+    progress?.done(file);
     progress = undefined;
   };
   channel.onclose = () => progress?.failed();

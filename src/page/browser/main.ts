@@ -79,16 +79,14 @@ async function enter(entrance: Entrance): Promise<void> {
 /** The room, or the code of one that waits for the other side. */
 function show(session: Session): void {
   saveSession(session);
-  const { code, expiresAt, side, clockAheadMs = 0 } = session;
-  if (code === undefined || expiresAt === undefined) {
+  const { code, expiresAtMs, side } = session;
+  if (code === undefined || expiresAtMs === undefined) {
     codeStep("done", side === "A" ? "Used" : "Redeemed here");
     return view("room");
   }
   codeStep("done", "Made here");
   const link = `${url}/${relayOnly ? "?relay" : ""}#${code}`;
-  showCode(code, link, Date.parse(expiresAt) + clockAheadMs, () =>
-    start("Your code has expired. Create a new one."),
-  );
+  showCode(code, link, expiresAtMs, () => start("Your code has expired. Create a new one."));
   view("waiting");
 }
 
@@ -96,7 +94,7 @@ function paired(): void {
   const session = savedSession();
   if (session?.code === undefined) return;
   hideCode();
-  const { code: _, expiresAt: __, ...rest } = session;
+  const { code: _, expiresAtMs: __, ...rest } = session;
   show(rest);
   codeStep("done", "Redeemed there");
 }

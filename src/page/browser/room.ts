@@ -1,7 +1,7 @@
 import type { ClientState } from "../../client/client.ts";
 import { type Closed, connect, type Path, type Peer, pathOf } from "../../client/peer.ts";
 import { type Attempt, advice, type CandidateCounts, noCandidates, total } from "./advice.ts";
-import { Chat, type Sent } from "./chat.ts";
+import { Chat, type Mark } from "./chat.ts";
 import { element, setHidden } from "./elements.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
 import { type Step, type Steps, showSteps } from "./steps.ts";
@@ -10,6 +10,7 @@ import { Transfers } from "./transfers.ts";
 /** How long the other side may be away before the page offers to start anew; longer than a reload. */
 const awayMs = 5_000;
 const pathEveryMs = 2_000;
+const notDelivered = "Not delivered";
 
 /** What is known of a room, and all that the page shows of it. */
 interface View {
@@ -39,9 +40,9 @@ export class Room {
   private peer: Peer | undefined;
   private view = atFirst;
   private errors: { url: string; code: number }[] = [];
-  private readonly chat = new Chat((text, sent) => this.say(text, sent));
-  /** Messages that the other side has not acknowledged. */
-  private unacknowledged: Sent[] = [];
+  private readonly chat = new Chat((text, mark) => this.say(text, mark));
+  /** Of messages that the other side has not acknowledged. */
+  private unacknowledged: Mark[] = [];
   private readonly transfers = new Transfers();
   private readonly title = element("room-title", HTMLHeadingElement);
   private awayTimer: ReturnType<typeof setTimeout> | undefined;
@@ -87,7 +88,7 @@ export class Room {
       peer.channel("ack").send("");
       this.chat.received(String(text), false);
     };
-    peer.channel("ack").onmessage = () => this.unacknowledged.shift()?.delivered(true);
+    peer.channel("ack").onmessage = () => this.unacknowledged.shift()?.("");
     void peer.closed.then((closed) => this.closed(closed));
     this.chat.enabled = true;
     this.update({ server: peer.client.state, peer: peer.state });
@@ -131,7 +132,7 @@ export class Room {
     clearInterval(this.pathTimer);
     if (peer === "reconnecting") {
       // What was sent last may not have arrived.
-      for (const sent of this.unacknowledged) sent.delivered(false);
+      for (const mark of this.unacknowledged) mark(notDelivered);
     }
     this.update({ peer, path: undefined });
   }
@@ -166,13 +167,13 @@ export class Room {
     if (typeof payload === "string") this.chat.received(payload, true);
   }
 
-  private say(text: string, sent: Sent): "direct" | "mail" {
+  private say(text: string, mark: Mark): void {
     if (this.view.peer === "connected" && this.peer?.channel("chat").send(text)) {
-      this.unacknowledged.push(sent);
-      return "direct";
+      this.unacknowledged.push(mark);
+      return;
     }
-    this.peer?.send(text).catch(() => sent.delivered(false));
-    return "mail";
+    mark("Left in their mailbox");
+    this.peer?.send(text).catch(() => mark(notDelivered));
   }
 
   // ---- the connection ----
@@ -180,7 +181,7 @@ export class Room {
   private watch(connection: RTCPeerConnection): void {
     const isCurrent = () => this.peer === undefined || this.peer.connection === connection;
     this.errors = [];
-    for (const sent of this.unacknowledged.splice(0)) sent.delivered(false);
+    for (const mark of this.unacknowledged.splice(0)) mark(notDelivered);
     const { server, other, peer } = this.view;
     this.view = { ...atFirst, server, other, peer };
     connection.ondatachannel = ({ channel }) => this.transfers.receive(channel);
@@ -332,9 +333,9 @@ function headlineOf({ other, peer, path, failed }: View): [string, string, strin
 /** What the tab has to keep to be the same client after a reload. */
 function newSession({ client, code, expiresAt }: Peer): Session {
   const { appId = "", side = "A", sid, deliveredUpTo } = client;
-  const clockAheadMs = Date.now() - client.serverNow();
-  const own = { appId, side, sid, deliveredUpTo, clockAheadMs };
-  return code === "" ? own : { ...own, code, expiresAt };
+  const own = { appId, side, sid, deliveredUpTo };
+  const expiresAtMs = Date.parse(expiresAt) + Date.now() - client.serverNow();
+  return code === "" ? own : { ...own, code, expiresAtMs };
 }
 
 /** The candidates of both sides, as the connection's statistics have them. */

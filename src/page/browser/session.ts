@@ -7,12 +7,10 @@ export interface Session {
   readonly sid: string;
   /** The last mail shown. */
   readonly deliveredUpTo: number;
-  /** The code to tell the other side, until it is there. */
+  /** The code for the other side, until it is there. */
   readonly code?: string;
-  /** When the code ends, RFC 3339. */
-  readonly expiresAt?: string;
-  /** How far this device's clock is ahead of the server's; missing if an older page saved it. */
-  readonly clockAheadMs?: number;
+  /** When the code ends, by this device's clock. */
+  readonly expiresAtMs?: number;
 }
 
 const key = "nt-signal";

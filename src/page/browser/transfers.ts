@@ -12,11 +12,8 @@ export class Transfers {
   private readonly template = element("transfer", HTMLTemplateElement);
 
   send(file: File, channel: RTCDataChannel): void {
-    sendFile(
-      channel,
-      file,
-      this.add(file, "Sending", () => channel.close()),
-    );
+    const row = this.add(file, "Sending", () => channel.close());
+    sendFile(channel, file, row);
   }
 
   receive(channel: RTCDataChannel): void {
@@ -72,15 +69,8 @@ class Row implements Progress {
     this.show(bytes, words, `${size(bytes)} of ${size(this.header.size)}`);
   }
 
-  received(file: Blob): void {
-    const save = within(this.item, ".save", HTMLAnchorElement);
-    save.href = URL.createObjectURL(file);
-    save.download = this.header.name;
-    save.setAttribute("aria-label", `Save ${this.header.name}`);
-    save.hidden = false;
-  }
-
-  done(): void {
+  done(file?: Blob): void {
+    if (file) this.offer(file);
     const ms = performance.now() - this.startedAt;
     const speed = size((this.header.size / Math.max(1, ms)) * 1000);
     const done = this.doing === "Sending" ? "Sent" : "Received";
@@ -93,6 +83,14 @@ class Row implements Progress {
       "failed",
       this.cancelled ? "Cancelled" : "Cancelled there, or the connection was lost",
     );
+  }
+
+  private offer(file: Blob): void {
+    const save = within(this.item, ".save", HTMLAnchorElement);
+    save.href = URL.createObjectURL(file);
+    save.download = this.header.name;
+    save.setAttribute("aria-label", `Save ${this.header.name}`);
+    save.hidden = false;
   }
 
   private end(state: "done" | "failed", words: string): void {

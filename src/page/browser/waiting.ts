@@ -6,10 +6,15 @@ import { element } from "./elements.ts";
 let timer: ReturnType<typeof setInterval> | undefined;
 
 /**
- * Shows the code for the other side, with its link and the time it has left. `expiresAt` is by this
+ * Shows the code for the other side, with its link and the time it has left. `expiresAtMs` is by this
  * device's clock; `expired` is called once, at that time.
  */
-export function showCode(code: string, link: string, expiresAt: number, expired: () => void): void {
+export function showCode(
+  code: string,
+  link: string,
+  expiresAtMs: number,
+  expired: () => void,
+): void {
   const output = element("code", HTMLOutputElement);
   output.textContent = code;
   output.classList.toggle("long", code.length > 5);
@@ -39,7 +44,7 @@ export function showCode(code: string, link: string, expiresAt: number, expired:
   };
   hideCode();
   const tick = () => {
-    const leftMs = expiresAt - Date.now();
+    const leftMs = expiresAtMs - Date.now();
     const words = `Expires in ${minutes(leftMs)}. Works once.`;
     element("time-left", HTMLSpanElement).textContent = words;
     if (leftMs > 0) return;
