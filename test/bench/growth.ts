@@ -130,4 +130,4 @@ const table = [
   }),
 ].join("\n");
 process.stdout.write(`${table}\n`);
-if (values.write) await writeSection("docs/performance.md", "growth", table);
+if (values.write) await writeSection("performance.md", "growth", table);
