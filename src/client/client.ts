@@ -358,7 +358,7 @@ export class SignalingClient {
     if (this.state === "open" || this.state === "online") this.pingIfSilent(0, checkMs);
   }
 
-  /** `lastMail` goes out at once, ahead of mail that waits; it is lost where there is no connection. */
+  /** `lastMail` is sent at once, ahead of mail that waits; without a connection it is lost. */
   close(lastMail?: unknown): void {
     if (lastMail !== undefined && this.appId !== undefined) this.transmitMail(newId(), lastMail);
     this.end("closed", "closed", "It was closed.");
@@ -398,7 +398,7 @@ export class SignalingClient {
     } else if (this.request) this.enterRoom(this.request.frame);
   }
 
-  /** The hello goes in the same flight: it is for the seat that this leads to. */
+  /** The hello for the new seat is sent in the same flight. */
   private enterRoom(frame: object): void {
     this.giveUpIn(this.options.seatMs ?? 20_000);
     this.transmitFrame({ ...frame, sid: this.sid });
