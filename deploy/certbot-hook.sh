@@ -1,10 +1,10 @@
 #!/bin/sh
-# For certbot, whose folders nobody but root may enter: puts a renewed certificate where the unit's
-# group may read it, and tells the server.
+# For certbot, whose folders only root may enter: puts a renewed certificate where the unit's group may
+# read it, and reloads the server.
 #
 #     install -m 755 certbot-hook.sh /etc/letsencrypt/renewal-hooks/deploy/nt-signal
 #     RENEWED_LINEAGE=/etc/letsencrypt/live/signal.example.com \
-#         /etc/letsencrypt/renewal-hooks/deploy/nt-signal     # once, for the one that is there
+#         /etc/letsencrypt/renewal-hooks/deploy/nt-signal     # once, for the present certificate
 #
 # Then TLS_CERT_FILE=/etc/nt-signal/fullchain.pem and TLS_KEY_FILE=/etc/nt-signal/privkey.pem.
 set -eu
@@ -17,5 +17,5 @@ for file in privkey.pem fullchain.pem; do
 	install -m 640 -g "$group" "$RENEWED_LINEAGE/$file" "$folder/$file.new"
 	mv "$folder/$file.new" "$folder/$file"
 done
-# A server that does not run needs no telling.
+# Does nothing if the server does not run.
 systemctl try-reload-or-restart nt-signal

@@ -1,10 +1,16 @@
 import { messageOf, StartError } from "./base/errors.ts";
 import { nearest } from "./base/nearest.ts";
 import { version } from "./base/version.ts";
-import { type Command, commands, defaultCommand } from "./cli/commands.ts";
+import { config } from "./cli/config-command.ts";
+import { doctor } from "./cli/doctor/doctor.ts";
 import { withEnvFile } from "./cli/env-file.ts";
-import { commandHelp, programHelp, settingsHelp } from "./cli/help.ts";
+import { healthcheck } from "./cli/healthcheck.ts";
+import { type Command, commandHelp, programHelp, settingsHelp } from "./cli/help.ts";
+import { serve } from "./cli/serve.ts";
 import { type Env, readConfig } from "./config/config.ts";
+
+/** All but help and version, in the order in which they are shown. */
+const commands: readonly Command[] = [serve, healthcheck, doctor, config];
 
 /** Runs the command that the arguments name, or serves, and answers the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
@@ -18,13 +24,13 @@ async function main(argv: readonly string[]): Promise<number> {
   const named = first !== "" && !first.startsWith("-");
   const asksHelp = args.includes("--help") || args.includes("-h");
   if (asksHelp) return help(named ? first : undefined);
-  const command = named ? find(first) : defaultCommand;
+  const command = named ? find(first) : serve;
   if (command === undefined) return unknownCommand(first);
   return run(command, named ? rest : args, env);
 }
 
 function help(name: string | undefined): number {
-  if (name === undefined) return print(programHelp(commands, defaultCommand));
+  if (name === undefined) return print(programHelp(commands, serve));
   if (name === "settings") return print(settingsHelp());
   const command = find(name);
   return command === undefined ? unknownCommand(name) : print(commandHelp(command));

@@ -4,13 +4,13 @@ import { dirname, join } from "node:path";
 
 const systems = { win32: "windows" };
 const processors = { arm64: "aarch64" };
-/** The text that stands in the program's place until its install script has run is shorter. */
+/** Until the install script has run, a short text is in the program's place. */
 const leastBytes = 1_000_000;
 
 /**
- * The program of the npm package `bun`, and its version; undefined where it is not installed. An install script
- * copies the program into that package, from one for this system. npm from 12 on and pnpm run no such script
- * unless they are told to: then the program is used where it is.
+ * The path and version of Bun as the npm package `bun`; undefined if it is not installed. Its install script
+ * copies the program there from a package for this system. By default npm from 12 on and pnpm do not run the
+ * script: then the program is used where it is.
  */
 export function installedBun() {
   try {
@@ -24,7 +24,7 @@ export function installedBun() {
   }
 }
 
-/** Package managers install the one that fits the C library alone. */
+/** Package managers install only the one that fits the C library. */
 function platformBun(from) {
   const { resolve } = createRequire(from);
   const { platform, arch } = process;

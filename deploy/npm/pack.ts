@@ -87,7 +87,7 @@ async function buildClient(): Promise<void> {
   await Bun.write(join(clientOut, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
-/** What it links to is not in the package, but in the repository. */
+/** With links into the repository, as the files are not in the package. */
 async function writeReadme(file: string, into: string): Promise<void> {
   const text = await Bun.file(join(project, file)).text();
   const home = repository.replace("github:", "https://github.com/");
@@ -98,7 +98,7 @@ async function writeReadme(file: string, into: string): Promise<void> {
   await Bun.write(join(into, "README.md"), linked);
 }
 
-/** Packs what is in the directory; answers the tarball. */
+/** Packs the directory, and returns the path of the tarball. */
 async function packed(from: string, into: string): Promise<string> {
   const file = await run(["npm", "pack", "--silent", "--pack-destination", into], from);
   const tarball = join(into, file.trim());
@@ -111,7 +111,7 @@ async function check(): Promise<void> {
   try {
     const tarballs = [await packed(out, folder), await packed(clientOut, folder)];
     await Bun.write(join(folder, "package.json"), '{"private":true,"type":"module"}\n');
-    // Traps, as for the executable: what lies in the working directory is not read.
+    // Traps, as for the executable: files in the working directory must not be read.
     await Bun.write(join(folder, ".env"), "PORT=not-a-port\n");
     await Bun.write(join(folder, "bunfig.toml"), 'preload = ["./trap.js"]\n');
     await Bun.write(join(folder, "trap.js"), "process.exit(42);\n");
@@ -119,8 +119,8 @@ async function check(): Promise<void> {
     // npm 12 and pnpm do not run the script that puts Bun into its package.
     await run([...install, "--ignore-scripts", ...tarballs], folder);
     await run([...install, ...others], folder);
-    const told = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
-    if (told.trim() !== version) throw new Error(`It says version ${told}`);
+    const printed = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
+    if (printed.trim() !== version) throw new Error(`It says version ${printed}`);
     await serves(folder);
     await endsWithNpx(folder);
   } finally {
@@ -136,7 +136,7 @@ async function serves(folder: string): Promise<void> {
   try {
     const http = await within("the listening line", listening(server.stdout));
     const pair = await walkThrough(http, report);
-    // Beside the traps: a user's own Bun heeds what lies in its working directory.
+    // Away from the traps: a user's own Bun does read its working directory.
     const home = join(folder, "user");
     await Bun.write(join(home, "user.js"), user(http));
     for (const runtime of runtimes) {
@@ -232,7 +232,7 @@ async function listening(output: ReadableStream<Uint8Array>): Promise<string> {
   throw new Error(`It ended without listening: ${text}`);
 }
 
-/** What it prints. Throws what it complains of when it fails. */
+/** Returns what it prints. Throws with its error output when it fails. */
 async function run(cmd: readonly string[], cwd: string): Promise<string> {
   const child = Bun.spawn([...cmd], { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);

@@ -1,13 +1,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** How often is looked whether npm is still there. */
+/** How often it checks that npm is still there. */
 const lookEveryMs = 250;
 
 /**
- * Runs a program in this process's place: in its terminal, with its signals, and its exit code is this
- * process's. `npm` and `npx` that are killed take it along; `endsWithMe` also makes the program notice
- * when this process is killed by a signal that cannot be passed on: it gets an IPC channel, which closes then.
+ * Runs a program in place of this process: in its terminal, with its signals and its exit code. It ends when
+ * npm or npx is killed. With `endsWithMe` it also notices when this process is killed by a signal that cannot
+ * be passed on: it gets an IPC channel, which closes then.
  */
 export function runInPlace(program, args, { endsWithMe, onError }) {
   const streams = ["inherit", "inherit", "inherit", ...(endsWithMe ? ["ipc"] : [])];
@@ -16,7 +16,7 @@ export function runInPlace(program, args, { endsWithMe, onError }) {
     // A terminal sends Ctrl+C to both by itself, and a second one would end a server at once.
     process.on(signal, () => (signal === "SIGINT" && process.stdin.isTTY) || child.kill(signal));
   }
-  // The shell between npm and this process passes no signal on, and nobody can pass SIGKILL on.
+  // The shell between npm and this process does not pass signals on, and SIGKILL cannot be passed on.
   if (process.env.npm_execpath !== undefined) endWithNpm(child);
   child.on("error", ({ message }) => {
     process.stderr.write(`Bun cannot be started (${message}). ${onError}\n`);
@@ -43,7 +43,7 @@ function isNpm(found) {
   return /^np[mx] |\bnp[mx]-cli\.js/.test(found?.command ?? "");
 }
 
-/** A process's parent and command line; undefined where the system does not say. */
+/** A process's parent and command line; undefined if the system does not show them. */
 function look(pid) {
   try {
     if (process.platform !== "linux") {

@@ -10,7 +10,7 @@ export interface TestServer {
  * connect, and no limit counts. It ends with the process that started it, also when that process is killed.
  *
  * `env` holds settings, such as `{ ROOM_TTL: "2s" }` (docs/settings.md); those in this process's environment
- * are not read. Rejects when the server cannot start; why is printed.
+ * are not read. Rejects when the server cannot start, and prints why.
  */
 export function start(options?: {
   readonly env?: Readonly<Record<string, string>>;

@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { bun, serverArgs } from "./server.mjs";
 
-/** A free port of this machine alone, no limits that a test could meet, and nothing on the screen but errors. */
+/** A free port of this machine only, no limits that a test could reach, and no output but errors. */
 const settings = {
   ...{ HOST: "127.0.0.1", PORT: "0", LOG_LEVEL: "error", LOG_FORMAT: "json" },
   ...{ CODES_PER_CLIENT: "0", REDEEM_FAILURES: "0", SOCKETS_PER_CLIENT: "0", FRAMES_PER_SEC: "0" },
 };
-/** What a program needs of its environment. Settings in it are of no concern to a test. */
+/** What a program needs of its environment. Settings in it must not change a test. */
 const kept = ["PATH", "SystemRoot", "TEMP", "TMPDIR"];
 
 /** See testing.d.mts. */
@@ -38,7 +38,7 @@ export async function start({ env = {} } = {}) {
   };
 }
 
-/** The address in the line that says so; what else the server says is an error, and shown. */
+/** The address in the line that has it. All other lines are errors, and shown. */
 function listening(output) {
   return new Promise((resolve) => {
     let text = "";

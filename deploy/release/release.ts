@@ -1,8 +1,8 @@
 /**
- * Builds what a release consists of into dist/release: for each platform an archive with the executable
- * (114 MB, 55 once compressed), the license and what docs/deployment.md installs from it, its software
- * bill of materials (CycloneDX) beside it, and SHA256SUMS over all. Each executable is checked for the platform in its header, and
- * run through what its users do where this machine can run it, unpacked from its archive.
+ * Builds a release into dist/release: for each platform an archive with the executable (114 MB, 55
+ * compressed), the license and the files that docs/deployment.md installs; its software bill of
+ * materials (CycloneDX); and SHA256SUMS over all. Each executable is checked for the platform in its
+ * header and, if this machine can run it, unpacked from its archive and tried as users would.
  *
  *     bun deploy/release/release.ts                # all platforms
  *     bun deploy/release/release.ts linux-x64      # only these
@@ -79,8 +79,8 @@ async function build(platform: Platform, file: string): Promise<void> {
 }
 
 /**
- * Tar keeps the executable's mode, and Windows has it too. Whoever packs, whenever: the same bytes come of
- * it. The compressor is Bun's, which is pinned.
+ * Tar keeps the executable's mode, and Windows has tar too. The same input gives the same bytes, on any
+ * machine and at any time. The compressor is Bun's, which is pinned.
  */
 async function pack(platform: Platform, folder: string, archive: string): Promise<void> {
   const files = archived(platform);

@@ -84,6 +84,9 @@ export function parseAddressSet(list: string): AddressSet | undefined {
 /** RFC 1918, RFC 4193, RFC 6598, link-local and loopback addresses: many clients may share one. */
 export const isPrivate: AddressSet = parseAddressSet("private") ?? (() => false);
 
+/** 127.0.0.0/8 and ::1. */
+export const isLoopbackAddress: AddressSet = parseAddressSet("loopback") ?? (() => false);
+
 function addBlock(blocks: BlockList, cidr: string): boolean {
   const [base = "", bits, more] = cidr.split("/");
   const address = parseAddress(base);

@@ -1,4 +1,5 @@
 import type { NetworkInterfaceInfo } from "node:os";
+import { isLoopbackAddress, parseAddress } from "./address.ts";
 
 /** Whether a server on `host` listens on every address of the machine. */
 export function isAnyAddress(host: string): boolean {
@@ -9,11 +10,7 @@ export function isAnyAddress(host: string): boolean {
 /** `localhost`, 127.0.0.0/8 and ::1. */
 export function isLoopback(host: string): boolean {
   const bare = withoutBrackets(host).toLowerCase();
-  return (
-    bare === "localhost" ||
-    /^(?:::1|0:0:0:0:0:0:0:1)$/.test(bare) ||
-    /^127\.\d+\.\d+\.\d+$/.test(bare)
-  );
+  return bare === "localhost" || isLoopbackAddress(parseAddress(bare) ?? "");
 }
 
 /** The host, for a URL, at which this machine reaches a server that listens on `host`. */
@@ -29,7 +26,8 @@ export function inUrl(host: string): string {
   return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }
 
-function withoutBrackets(host: string): string {
+/** `::1` of `[::1]`, as it is in a URL. */
+export function withoutBrackets(host: string): string {
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 
@@ -53,9 +51,7 @@ export function lanAddresses(
 
 /** Networks of containers, virtual machines and VPNs come last: no phone is in them. */
 function rank(name: string): number {
-  return /^(?:br-|cni|docker|lxc|podman|tailscale|tap|tun|utun|veth|vEthernet|virbr|vmnet|wg|zt)/.test(
-    name,
-  )
-    ? 1
-    : 0;
+  const last =
+    /^(?:br-|cni|docker|lxc|podman|tailscale|tap|tun|utun|veth|vEthernet|virbr|vmnet|wg|zt)/;
+  return last.test(name) ? 1 : 0;
 }

@@ -1,13 +1,11 @@
 import { socketsWithinOpenFiles } from "../admission/socket-limits.ts";
 import { formatDuration } from "../base/duration.ts";
 import { type Config, requireConfig, type Setting, settings } from "../config/config.ts";
-import type { Command } from "./commands.ts";
-import { columns } from "./help.ts";
+import { type Command, columns } from "./help.ts";
 
 export const config: Command = {
   name: "config",
   summary: "Print the settings in effect, and where each value comes from",
-  usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
     const { config, sources, warnings } = requireConfig(env, args);

@@ -1,8 +1,8 @@
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { homedir, hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { messageOf, StartError } from "../base/errors.ts";
-import { isAnyAddress, lanAddresses } from "../base/network.ts";
+import { isAnyAddress, lanAddresses, withoutBrackets } from "../base/network.ts";
 import type { Env } from "../config/config.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -21,19 +21,14 @@ export async function writePortFile(path: string, port: number): Promise<void> {
   }
 }
 
-export async function removePortFile(path: string): Promise<void> {
-  await rm(path, { force: true });
-}
-
 /** Host names and addresses under which a server on `host` is reached. */
 export function ownNames(host: string): readonly string[] {
   const own = hostname().toLowerCase();
   const machine = own.includes(".") ? [own] : [own, `${own}.local`];
-  const bare = host.replace(/^\[(.*)\]$/, "$1");
   return [
     ...["localhost", "127.0.0.1", "::1"],
     ...(/^[\w.-]+$/.test(own) ? machine : []),
-    ...(isAnyAddress(host) ? lanAddresses(host, networkInterfaces()) : [bare]),
+    ...(isAnyAddress(host) ? lanAddresses(host, networkInterfaces()) : [withoutBrackets(host)]),
   ];
 }
 

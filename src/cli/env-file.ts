@@ -22,25 +22,21 @@ export async function withEnvFile(
     return { fault: "--env-file needs the path of a file with a VARIABLE=value a line." };
   }
   const args = argv.toSpliced(given.index, given.inlineValue ? 1 : 2);
-  const text = await Bun.file(path)
+  const bytes = await Bun.file(path)
     .bytes()
-    .then(decode)
     .catch(() => undefined);
-  if (text === undefined)
+  if (bytes === undefined) {
     return { fault: `--env-file ${path} cannot be read. Check path and mode.` };
+  }
+  // PowerShell writes UTF-16. The decoder drops a byte order mark.
+  const isUtf16 = bytes[0] === 0xff && bytes[1] === 0xfe;
+  const text = new TextDecoder(isUtf16 ? "utf-16le" : "utf-8").decode(bytes);
   const variables = parseEnvFile(text);
   if (typeof variables === "number") {
     return { fault: `Line ${variables} of --env-file ${path} is not VARIABLE=value.` };
   }
   const own = Object.entries(env).filter(([, value]) => value !== undefined && value !== "");
   return { env: { ...variables, ...Object.fromEntries(own) }, args };
-}
-
-/** UTF-8, or UTF-16 as PowerShell writes it; a byte order mark is dropped. */
-function decode(bytes: Uint8Array): string {
-  return new TextDecoder(bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : "utf-8").decode(
-    bytes,
-  );
 }
 
 /**

@@ -2,7 +2,7 @@ import { codeOf, messageOf } from "../base/errors.ts";
 import { isLoopback, ownAddress } from "../base/network.ts";
 import { terminalText } from "../base/terminal-text.ts";
 import { type Config, requireConfig } from "../config/config.ts";
-import type { Command } from "./commands.ts";
+import type { Command } from "./help.ts";
 
 const timeoutMs = 3_000;
 
@@ -10,7 +10,6 @@ const timeoutMs = 3_000;
 export const healthcheck: Command = {
   name: "healthcheck",
   summary: "Ask the server with the same settings whether it is healthy",
-  usage: "[--ready] [FLAGS]",
   options: [["--ready", "Ask whether it accepts new clients, not only whether it runs"]],
   takesSettings: true,
   async run(args, env) {

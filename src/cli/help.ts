@@ -1,5 +1,30 @@
-import { flagOf, isSwitch, type Setting, settingGroups, settings } from "../config/config.ts";
-import type { Command } from "./commands.ts";
+import {
+  type Env,
+  flagOf,
+  isSwitch,
+  type Setting,
+  settingGroups,
+  settings,
+} from "../config/config.ts";
+
+/** One thing the program can do. */
+export interface Command {
+  readonly name: string;
+  /** One line, without a full stop. */
+  readonly summary: string;
+  /** What has to follow the command's name. */
+  readonly argument?: string;
+  /** Its own options, beside the settings' flags; each with one line on what it does. */
+  readonly options?: readonly (readonly [option: string, help: string])[];
+  /** It takes a flag for every setting. */
+  readonly takesSettings: boolean;
+  /**
+   * `args` are those after the command's name. Answers the exit code: 0 done, 1 failed, 2 wrong
+   * arguments. Throws a `StartError` whose message is shown, with exit code 1; anything else that is
+   * thrown is a bug.
+   */
+  readonly run: (args: readonly string[], env: Env) => Promise<number>;
+}
 
 /** The settings that `--help` shows. */
 const usual = [
@@ -50,11 +75,14 @@ export function programHelp(commands: readonly Command[], byDefault: Command): s
   );
 }
 
-export function commandHelp({ name, summary, usage, options, takesSettings }: Command): string {
+export function commandHelp(command: Command): string {
+  const { name, summary, argument = [], options = [], takesSettings } = command;
+  const optional = [...options.map(([option]) => option), ...(takesSettings ? ["FLAGS"] : [])];
+  const usage = [argument, optional.map((option) => `[${option}]`)].flat();
   return page(
-    [`Usage: nt-signal ${name} ${usage}`.trimEnd()],
+    [["Usage: nt-signal", name, ...usage].join(" ")],
     [`${summary}.`],
-    ...(options === undefined ? [] : [["Options:", ...columns(options)]]),
+    ...(options.length === 0 ? [] : [["Options:", ...columns(options)]]),
     ...(takesSettings ? usualSettings() : []),
   );
 }

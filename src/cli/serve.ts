@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
@@ -9,8 +10,8 @@ import type { SelfSigned } from "../server/self-signed.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../server/server.ts";
 import { createLog, jsonLine, type Log, lineRenderer } from "../telemetry/log.ts";
 import { banner, pageUrl } from "./banner.ts";
-import type { Command } from "./commands.ts";
-import { cacheFolder, openPage, ownNames, qrLines, removePortFile, writePortFile } from "./desk.ts";
+import { cacheFolder, openPage, ownNames, qrLines, writePortFile } from "./desk.ts";
+import type { Command } from "./help.ts";
 import { LogOutput } from "./log-output.ts";
 
 /** How long writing the last lines of the log may take. */
@@ -27,7 +28,6 @@ const renewEveryMs = 60_000;
 export const serve: Command = {
   name: "serve",
   summary: "Run the server",
-  usage: "[FLAGS]",
   takesSettings: true,
   async run(args, env) {
     const { config, warnings: ofSettings } = requireConfig(env, args);
@@ -75,7 +75,7 @@ export const serve: Command = {
     process.on("SIGHUP", () => void running.reloadTls());
     log.info("stopping", { signal: await stopped });
     const isSaved = await running.stop();
-    if (config.portFile !== "") await removePortFile(config.portFile);
+    if (config.portFile !== "") await rm(config.portFile, { force: true });
     await output.flush(flushMs);
     return isSaved ? 0 : 1;
   },

@@ -171,11 +171,11 @@ export interface ClientOptions {
   /** `http(s)://host[/base]` */
   readonly url: string;
   /** The room to join, together with `side`. Without them `mint` or `redeem` finds one. */
-  readonly appId?: string | undefined;
+  readonly appId?: string | null | undefined;
   readonly side?: Side | undefined;
   readonly on?: Partial<ClientEvents>;
   /** Identifies this client when it comes back: keep it over a reload. A new one unless given. */
-  readonly sid?: string | undefined;
+  readonly sid?: string | null | undefined;
   /** The last mail processed before a reload: what `deliveredUpTo` was. */
   readonly deliveredUpTo?: number | undefined;
   readonly minRetryMs?: number;
@@ -282,7 +282,7 @@ export class SignalingClient {
     this.on = options.on ?? {};
     this.sid = options.sid ?? newId();
     this.deliveredUpTo = options.deliveredUpTo ?? 0;
-    this.appId = options.appId;
+    this.appId = options.appId ?? undefined;
     this.side = options.side;
     this.connect();
   }
@@ -358,7 +358,7 @@ export class SignalingClient {
     if (this.state === "open" || this.state === "online") this.pingIfSilent(0, checkMs);
   }
 
-  /** `lastMail` goes out at once, ahead of mail that waits; it is lost where there is no connection. */
+  /** `lastMail` is sent at once, ahead of mail that waits; without a connection it is lost. */
   close(lastMail?: unknown): void {
     if (lastMail !== undefined && this.appId !== undefined) this.transmitMail(newId(), lastMail);
     this.end("closed", "closed", "It was closed.");
@@ -398,7 +398,7 @@ export class SignalingClient {
     } else if (this.request) this.enterRoom(this.request.frame);
   }
 
-  /** The hello goes in the same flight: it is for the seat that this leads to. */
+  /** The hello for the new seat is sent in the same flight. */
   private enterRoom(frame: object): void {
     this.giveUpIn(this.options.seatMs ?? 20_000);
     this.transmitFrame({ ...frame, sid: this.sid });
@@ -701,9 +701,9 @@ async function post(url: string, body: object): Promise<Answered> {
   );
 }
 
-/** As it was typed or pasted: in groups, or with blanks around it. */
+/** The code as it was typed or pasted: in groups, with blanks around it, in JavaScript as a number. */
 function withoutBlanks(code: string): string {
-  return code.replace(/\s/g, "");
+  return String(code).replace(/\s/g, "");
 }
 
 function withoutSlash(url: string): string {

@@ -8,9 +8,9 @@
  *     chat.onopen = () => chat.send("hello");
  *     const { why } = await peer.closed;                                      // "left", "busy", …
  *
- * Both sides use it. It negotiates as either side adds tracks and channels, restarts ICE when the
- * network changes, gets TURN from the server, survives a restart of the server and a reload of the
- * other side, and says goodbye, so that the other side can tell leaving from losing.
+ * Both sides use it. It negotiates when either side adds tracks, restarts ICE when the network
+ * changes, gets TURN from the server, survives a restart of the server and a reload of the other
+ * side, and says goodbye, so that the other side knows whether it left or was lost.
  */
 import {
   type ClientOptions,
@@ -46,17 +46,17 @@ export interface PeerEvents {
   connection(connection: RTCPeerConnection): void;
   /** How this side's connection to the server is. */
   server(state: ClientState): void;
-  /** The other side came to the server, or lost it. The connection may outlive that. */
+  /** The other side came to the server, or lost it. The peer connection may go on. */
   present(isThere: boolean): void;
-  /** What the other side has sent by `send`. */
+  /** What the other side sent by `send`. */
   mail(payload: unknown, seq: number): void;
-  /** ICE found no way, or one that worked is lost. It is tried again while the other side is there. */
+  /** ICE found no path, or lost one. It tries again while the other side is there. */
   failed(connection: RTCPeerConnection): void;
 }
 
 export interface PeerOptions extends Omit<ClientOptions, "on"> {
   /** The other side's code. Without it, and without `appId`, a code is made. */
-  readonly code?: string | undefined;
+  readonly code?: string | null | undefined;
   /** How long a code that is made lives, in seconds. */
   readonly ttl?: number | undefined;
   readonly on?: Partial<PeerEvents>;
@@ -73,14 +73,14 @@ export interface PeerOptions extends Omit<ClientOptions, "on"> {
   ) => RTCPeerConnection;
 }
 
-/** What a peer says to a peer by way of the server: one negotiation is one `session`. */
+/** What peers add to the frames between them: all frames of one negotiation have its `session`. */
 interface Signal {
   readonly session?: string | undefined;
-  /** Said by `sender_ready`: the sender leaves for ever. */
+  /** On `sender_ready`: the sender leaves for ever. */
   readonly bye?: boolean;
 }
 
-/** Data for the mailbox: the peers' own, or the application's. */
+/** What mail contains: a frame between the peers, or a value of the application. */
 type Letter = { readonly signal: RelayFrame & Signal } | { readonly mail: unknown };
 
 interface Candidate {
@@ -88,16 +88,16 @@ interface Candidate {
   readonly candidate: RTCIceCandidateInit | null;
 }
 
-/** A lost path may come back by itself within this. */
+/** How long a lost path may take to come back by itself. */
 const lostMs = 2_000;
-/** Side B waits this long for an offer in its mail before it asks for one. */
+/** How long side B waits for an offer in its mail before it asks for one. */
 const mailMs = 150;
-/** How often it asks for one. */
+/** How often it asks. */
 const askAgainMs = 4_000;
 /** How long an answer, and then a connection, may take. */
 const negotiationMs = 20_000;
 const maxEarly = 64;
-/** Without TURN it gets this long, once TURN is to be had. */
+/** How long a connection without TURN may take once there is TURN. */
 const withoutTurnMs = 1_500;
 /** Between tries of a connection that fails. */
 const againMs = 3_000;
@@ -115,7 +115,7 @@ export async function connect(options: PeerOptions): Promise<Peer> {
   const client = options.client ?? new SignalingClient(clientOptions);
   const peer = new Peer(client, options);
   try {
-    if (code !== undefined) await client.redeem(code);
+    if (code !== undefined && code !== null) await client.redeem(code);
     else if (client.appId === undefined) {
       const minted = await client.mint(ttl);
       peer.code = minted.code;
@@ -137,34 +137,33 @@ export class Peer {
   state: PeerState = "waiting";
   /** The current one. Undefined on side B until the other side has made its offer. */
   connection: RTCPeerConnection | undefined;
+  private end: (closed: Closed) => void = () => {};
   /** Resolves when it is over for ever. */
-  readonly closed: Promise<Closed>;
+  readonly closed = new Promise<Closed>((resolve) => {
+    this.end = resolve;
+  });
   readonly client: SignalingClient;
   private readonly options: PeerOptions;
-  private readonly end: (closed: Closed) => void;
-  /** For the peers' own use: it is always there, so that there is something to negotiate. */
+  /** Between the peers themselves. Always there, so that there is something to negotiate. */
   private readonly control = new Channel("", []);
   private readonly channels = new Map([["", this.control]]);
   private session = "";
-  /** It began with an offer in the mail: a later one there may take its place. */
+  /** The session began with an offer in the mail: a later offer there may replace it. */
   private isFromMail = false;
-  /** Of a session whose offer is still on its way. */
+  /** Candidates of a session whose offer is still on its way. */
   private earlyCandidates: Candidate[] = [];
   private isPeerThere = false;
   /** An offer is being made: the other side's has to wait (W3C WebRTC, section 10.7). */
   private makesOffer = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private reported = false;
-  /** Signals are handled one after the other: most of them wait for the browser. */
+  /** Frames are handled one after the other, though most of them wait for the browser. */
   private turn: Promise<void> = Promise.resolve();
 
   /** `connect` makes one. */
   constructor(client: SignalingClient, options: PeerOptions) {
     this.client = client;
     this.options = options;
-    const { promise, resolve } = withResolvers<Closed>();
-    this.closed = promise;
-    this.end = resolve;
     client.on = {
       state: (state, why) => {
         this.emit("server", state);
@@ -194,7 +193,7 @@ export class Peer {
     return this.client.side ?? "A";
   }
 
-  /** A data channel of this name; both sides ask for it. It lives on where the connection is made anew. */
+  /** A data channel of this name; both sides ask for it. It opens again on a new connection. */
   channel(label: string): Channel {
     let channel = this.channels.get(label);
     if (channel === undefined) {
@@ -205,24 +204,24 @@ export class Peer {
     return channel;
   }
 
-  /** Mail: waits at the server until the other side has it, though it be away. */
+  /** Mail: waits at the server until the other side has it, also while that is away. */
   send(payload: unknown): Promise<number> {
     return this.client.send({ mail: payload } satisfies Letter);
   }
 
-  /** For those who know better that the network has changed: tries both connections anew. */
+  /** Tries both connections anew. Call it when you know that the network has changed. */
   reconnect(): void {
     this.client.reconnect();
     const { connection } = this;
     if (connection === undefined || this.state === "closed") return;
-    // The offer that waits in the mail names addresses that this device may not have any more.
+    // The offer that waits in the mail may have addresses of the old network.
     if (this.state === "waiting") this.open(newSession());
     else void this.restart(connection);
   }
 
   /** Says goodbye and ends everything. The other side hears it when it comes back, too. */
   close(): void {
-    // By both ways: one of them may be broken.
+    // Over both connections: one of them may be broken.
     this.control.send("bye");
     this.client.close({ signal: { type: "sender_ready", bye: true } } satisfies Letter);
   }
@@ -250,7 +249,7 @@ export class Peer {
     });
   }
 
-  /** Its page may have crashed, or only its socket broken: then the control channel answers. */
+  /** If only its socket broke, and its page did not crash, the control channel answers. */
   private peerLeft(): void {
     this.isPeerThere = false;
     this.emit("present", false);
@@ -285,7 +284,7 @@ export class Peer {
     await this.described(connection, frame);
   }
 
-  /** Side A names sessions, by its offers. What comes of an earlier one is too late. */
+  /** Side A's offers name sessions. Frames of an earlier session are too late. */
   private follows(frame: RelayFrame, session = "", isMail: boolean): boolean {
     if (this.side === "A") {
       // Side B has read an old offer: it has to learn of this one.
@@ -295,14 +294,14 @@ export class Peer {
     if (frame.type === "ice" && this.earlyCandidates.length < maxEarly) {
       this.earlyCandidates.push({ session, candidate: frame.candidate });
     }
-    // What is relayed is younger than mail.
+    // A relayed offer is newer than one in the mail.
     if (frame.type !== "offer" || (isMail && this.connection && !this.isFromMail)) return false;
     this.open(session);
     this.isFromMail = isMail;
     return true;
   }
 
-  /** Side B says which session it is in, each time it arrives. */
+  /** Side B has said which session it is in, as it does each time it arrives. */
   private peerHas(session: string | undefined): void {
     const { connection } = this;
     if (this.side === "B" || connection === undefined) return;
@@ -339,11 +338,11 @@ export class Peer {
     connection: RTCPeerConnection,
     candidate: RTCIceCandidateInit | null,
   ): Promise<void> {
-    // Of an offer that was ignored, of another ICE generation, or of a kind that cannot be used here.
+    // It fails for an offer that was ignored, another ICE generation, or a type unusable here.
     await connection.addIceCandidate(candidate ?? undefined).catch(() => {});
   }
 
-  /** Once more, when it has no answer. */
+  /** Sends the offer again if it has no answer. */
   private describeOffer(connection: RTCPeerConnection): void {
     if (connection.signalingState === "have-local-offer") this.describe(connection);
   }
@@ -354,7 +353,7 @@ export class Peer {
     this.signal({ type, sdp });
   }
 
-  /** To the other side; into its mailbox while it has not come yet. */
+  /** To the other side; into its mailbox until it has come. */
   private signal(frame: object): void {
     const signal = { ...frame, session: this.session || undefined } as unknown as RelayFrame;
     if (this.state !== "waiting") this.client.relay(signal);
@@ -382,7 +381,7 @@ export class Peer {
     this.emit("connection", connection);
   }
 
-  /** Ends it all where there is none to be had, because of what `rtc` says for example. */
+  /** Ends the peer if that is not possible, for example because `rtc` is wrong. */
   private newConnection(): RTCPeerConnection | undefined {
     const { iceServers } = this.client;
     try {
@@ -407,7 +406,7 @@ export class Peer {
       this.signal({ type: "ice", candidate: candidate.toJSON() });
     });
     connection.addEventListener("icegatheringstatechange", () => {
-      // Without an address of its own there is nothing to wait for.
+      // Without an address of its own it cannot succeed.
       const isHopeless = connection.iceGatheringState === "complete" && found === 0;
       if (isCurrent() && isHopeless) this.fails(connection);
     });
@@ -424,7 +423,7 @@ export class Peer {
       this.describe(connection);
       if (connection.connectionState === "new") this.restartIn(connection, negotiationMs);
     } catch {
-      // The other side's offer came first: it is answered, and this one is needed no more, or later.
+      // The other side's offer came first: it is answered, and this one follows later if needed.
     } finally {
       this.makesOffer = false;
     }
@@ -456,7 +455,7 @@ export class Peer {
     this.restartIn(connection, againMs);
   }
 
-  /** Looks for a way again, with fresh ICE servers; side A makes the offer where both are there. */
+  /** Looks for a path again, with fresh ICE servers, as long as there is none. */
   private restartIn(connection: RTCPeerConnection, ms: number): void {
     this.after(ms, () => {
       if (this.connection !== connection || connection.connectionState === "connected") return;
@@ -465,7 +464,7 @@ export class Peer {
     });
   }
 
-  /** In place of what was to happen before. */
+  /** Replaces what was to run before. */
   private after(ms: number, run: () => void): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(run, ms);
@@ -484,7 +483,7 @@ export class Peer {
     else connection.restartIce();
   }
 
-  /** TURN comes with the other side: it gets its turn where the direct way takes too long. */
+  /** TURN comes with the other side; it is used if the direct path takes too long. */
   private useTurn(connection: RTCPeerConnection): void {
     if (!this.client.iceServers.some(({ credential }) => credential !== undefined)) return;
     this.configure(connection);
@@ -512,7 +511,7 @@ export class Peer {
     this.emit("state", state);
   }
 
-  /** What a listener throws is its own fault: the connection goes on. */
+  /** A listener that throws does not disturb the connection. */
   private emit<E extends keyof PeerEvents>(event: E, ...said: Parameters<PeerEvents[E]>): void {
     const { on = {} } = this.options;
     apart(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
@@ -531,8 +530,8 @@ export class Peer {
 }
 
 /**
- * An RTCDataChannel that outlives its connection: when that is made anew, it opens again. The two
- * sides agree on its id by its label (RFC 8832 is not needed for it).
+ * A data channel that outlives its connection: it opens again on the next one. Both sides derive its
+ * id from its label, so it needs no open message (RFC 8832).
  */
 export class Channel {
   onopen: (() => void) | undefined;
@@ -580,7 +579,7 @@ export class Channel {
   }
 }
 
-/** The way that data takes. */
+/** The path that data takes. */
 export interface Path {
   /** Over TURN. */
   readonly relayed: boolean;
@@ -601,7 +600,7 @@ interface Stats {
   readonly state?: string;
 }
 
-/** Reads the way from the connection's statistics; undefined while there is no way. */
+/** Reads the path from the connection's statistics; undefined while there is none. */
 export async function pathOf(connection: RTCPeerConnection): Promise<Path | undefined> {
   const stats = new Map<string, Stats>();
   (await connection.getStats()).forEach((entry: Stats & { id: string }) => {
@@ -621,7 +620,7 @@ export async function pathOf(connection: RTCPeerConnection): Promise<Path | unde
   };
 }
 
-/** Firefox names no transport: there, the pair that is nominated and works. */
+/** Firefox has no transport in its statistics: there it is the nominated pair that works. */
 function chosenPair(stats: ReadonlyMap<string, Stats>): Stats | undefined {
   const all = [...stats.values()];
   const transport = all.find(({ selectedCandidatePairId: id }) => id !== undefined);
@@ -631,7 +630,7 @@ function chosenPair(stats: ReadonlyMap<string, Stats>): Stats | undefined {
   );
 }
 
-/** User names that the server makes begin with the second in which they end. */
+/** User names made by the server begin with the time at which they expire, in seconds. */
 function hasExpired(servers: readonly IceServer[], now: number): boolean {
   return servers.some(({ username = "" }) => {
     const seconds = /^(\d{9,}):/.exec(username)?.[1];
@@ -639,19 +638,19 @@ function hasExpired(servers: readonly IceServer[], now: number): boolean {
   });
 }
 
-/** In the upper half: the lower one is for channels of the application's own. */
+/** In the upper half of all ids: the lower half is for the application's own channels. */
 function idOf(label: string): number {
   let hash = 0;
   for (const character of label) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 509;
   return 512 + hash;
 }
 
-/** Tells negotiations apart. It is no secret. */
+/** Tells negotiations apart. It is not secret. */
 function newSession(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
 }
 
-/** Reported as if nobody had called it. */
+/** What it throws is reported as uncaught, and the caller goes on. */
 function apart(run: () => void): void {
   try {
     run();
@@ -660,13 +659,4 @@ function apart(run: () => void): void {
       throw error;
     });
   }
-}
-
-/** Promise.withResolvers is younger than Node 20. */
-function withResolvers<T>() {
-  let resolve: (value: T) => void = () => {};
-  const promise = new Promise<T>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

@@ -8,7 +8,7 @@ export interface IceServer {
   readonly credential?: string;
 }
 
-/** `host`, `host:port` or `[IPv6]:port` after the scheme (RFC 7064 section 3.1, RFC 7065). */
+/** A port from 1 to 65535. After the scheme: `host`, `host:port` or `[IPv6]:port` (RFC 7064, RFC 7065). */
 const port =
   "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;

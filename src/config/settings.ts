@@ -244,18 +244,18 @@ const groups = {
       "REDIS_SENTINEL_NAME",
       text(/^[\w.-]+$/, "letters, digits and . _ - only"),
       "mymaster",
-    ).help("Name of the primary at the sentinels"),
+    ).help("Name by which the sentinels know the primary"),
     redisSentinelUser: setting(
       "REDIS_SENTINEL_USER",
       text(/^\S*$/, "a user name without spaces"),
       "",
-    ).help("User at the sentinels (ACL), if it is not `default`; needs `REDIS_SENTINEL_PASSWORD`"),
+    ).help("User name for the sentinels (ACL), if not `default`; needs `REDIS_SENTINEL_PASSWORD`"),
     redisSentinelPassword: setting(
       "REDIS_SENTINEL_PASSWORD",
       text(/^/, "a password"),
       "",
       secret,
-    ).help("Password of the sentinels, if they need one"),
+    ).help("Password for the sentinels, if they need one"),
     redisCaFile: setting("REDIS_CA_FILE", filePath, "").help(
       "Certificate authorities in PEM format that a `rediss://` server is checked against; empty: the public ones",
     ),

@@ -12,9 +12,9 @@ interface Bundle {
 }
 
 /**
- * Builds the page's parts. A macro: called where sources are turned into code, so a built
- * executable holds the texts, and a run from sources builds them when the page is first asked for.
- * Both serve the same bytes. Throws what the bundler has to say when it fails.
+ * Builds the page's parts. A macro: it runs when the sources are compiled. So the executable contains
+ * the texts, and a server run from source builds them at the first request for the page. Both serve
+ * the same bytes. Throws the bundler's messages when it fails.
  */
 export function bundle(): Bundle {
   return {

@@ -3,10 +3,9 @@ import { bundle } from "./bundle.ts" with { type: "macro" };
 const { html, css, js, client, peer } = bundle();
 
 /**
- * The page in one document, and the policy under which nothing in it can load or run but these very
- * bytes: everything is forbidden, then script and style are allowed by their hash (CSP Level 3,
- * section 6.7.3.3). `connect-src 'self'` covers the server's WebSocket too. `client` and `peer` are
- * modules for pages of others to import.
+ * The page in one document. Its policy forbids everything, then allows this script and this style by
+ * their hash (CSP Level 3, section 6.7.3.3): nothing else can load or run. `connect-src 'self'` covers
+ * the server's WebSocket too. `client` and `peer` are modules that other pages can import.
  */
 export const page = {
   client,

@@ -86,14 +86,6 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
   const maxHeld = Object.fromEntries(quotas) as Record<AccountKind, number>;
   const lengths = codeLengths(options).map((length) => ({ ...length, maxHeld }));
 
-  /** The first length from `index` on that recent misses allow, or the last one. */
-  function firstServing(index: number): number {
-    const misses = codes.recentMisses();
-    if (misses === 0) return index; // The usual case, made cheap.
-    const found = lengths.findIndex((length, i) => i >= index && serves(length, misses));
-    return found === -1 ? lengths.length - 1 : found;
-  }
-
   /** Claims a code of `lengths[index]`, or of the next length if that one is too crowded. */
   function claimFrom(index: number, entry: NewCode): MaybePromise<Minted | Unminted> {
     const length = lengths[index];
@@ -123,7 +115,7 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
     mint({ ttlMs = roomTtlMs, client }) {
       const livesMs = Math.min(Math.max(Math.round(ttlMs), minTtlMs), roomTtlMs);
       const from = client.shared ? Math.min(sharedExtraDigits, lengths.length - 1) : 0;
-      return claimFrom(firstServing(from), {
+      return claimFrom(firstServing(lengths, from, codes.recentMisses()), {
         appId: newAppId(),
         ttlMs: livesMs,
         restMs: roomTtlMs,
@@ -140,10 +132,18 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
     guessing() {
       const recentMisses = codes.recentMisses();
       const shows = recentMisses > calmMisses(options);
-      const digits = lengths[firstServing(0)]?.digits ?? options.codeDigitsMax;
+      const digits =
+        lengths[firstServing(lengths, 0, recentMisses)]?.digits ?? options.codeDigitsMax;
       return { recentMisses, shows, digits };
     },
   };
+}
+
+/** The first length from `index` on that recent misses allow, or the last one. */
+function firstServing(lengths: readonly CodeLength[], index: number, misses: number): number {
+  if (misses === 0) return index; // The usual case, made cheap.
+  const found = lengths.findIndex((length, i) => i >= index && serves(length, misses));
+  return found === -1 ? lengths.length - 1 : found;
 }
 
 /** How many codes an account may hold: its limit, or its share of all codes if that is less. */

@@ -1,9 +1,9 @@
-import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { MemoryEngine } from "../engine/memory/memory.ts";
 import type { StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";
+import type { Base } from "./parts.ts";
 
 /** How long a predecessor may need to write the state, after its drain. */
 const predecessorMs = 5_000;
@@ -24,10 +24,8 @@ export interface Restored {
 
 /** A new engine with the state that the predecessor saved, before anything listens. */
 export async function restoreState(
-  config: Config,
+  { config, clock, log }: Base,
   newEngine: () => MemoryEngine,
-  clock: Clock,
-  log: Log,
   unwanted: AbortSignal | undefined,
 ): Promise<Restored> {
   const { stateFile: path, drainMs } = config;

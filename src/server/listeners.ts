@@ -21,6 +21,12 @@ export async function checkHost(host: string): Promise<void> {
   }
 }
 
+export interface Endpoint {
+  readonly port: number;
+  readonly reusePort: boolean;
+  readonly tls: Tls | undefined;
+}
+
 /**
  * The server's listening sockets: one, and one more after each change of certificate, because Bun
  * cannot change it on a listening socket. Older ones end with their last connection.
@@ -30,11 +36,7 @@ export async function checkHost(host: string): Promise<void> {
 export function listen<Data>(
   { host, port }: Pick<Config, "host" | "port">,
   tls: Tls | undefined,
-  serve: (options: {
-    readonly port: number;
-    readonly reusePort: boolean;
-    readonly tls: Tls | undefined;
-  }) => Server<Data>,
+  serve: (endpoint: Endpoint) => Server<Data>,
 ) {
   // reusePort hides that a port is in use, and the kernel would share its clients between the two.
   const rotates = tls !== undefined;

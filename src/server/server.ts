@@ -10,7 +10,7 @@ import { type DropReason, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
-import { checkHost, listen } from "./listeners.ts";
+import { checkHost, type Endpoint, listen } from "./listeners.ts";
 import { type Base, buildParts, type Core, type Parts } from "./parts.ts";
 import type { Tls } from "./tls.ts";
 
@@ -74,7 +74,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 
 /** A memory engine has the state that the predecessor saved. Redis knows this node by its name. */
 async function openEngine(base: Base, { unwanted, node = newNodeId() }: ServerOptions) {
-  const { config, log, clock, tally } = base;
+  const { config, clock, tally } = base;
   const limits: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
   const dropped = (reason: DropReason, count: number) => {
     tally.drops[reason] += count;
@@ -84,18 +84,17 @@ async function openEngine(base: Base, { unwanted, node = newNodeId() }: ServerOp
     return { engine: await sharedEngine(base, { node, limits, dropped }), node };
   }
   const newEngine = () => memoryEngine({ now: steadyNow(clock), limits, dropped });
-  const restored = await restoreState(config, newEngine, clock, log, unwanted);
+  const restored = await restoreState(base, newEngine, unwanted);
   return { engine: restored.engine, restored };
 }
 
 /** Opens a server of Bun's, as often as a certificate changes. */
 function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
-  return (socket: { port: number; reusePort: boolean; tls: Tls | undefined }) =>
+  return ({ port, reusePort, tls }: Endpoint) =>
     Bun.serve<PeerSocket>({
       hostname: core.config.host,
-      port: socket.port,
-      reusePort: socket.reusePort,
-      ...(socket.tls ? { tls: socket.tls } : {}),
+      ...{ port, reusePort },
+      ...(tls && { tls }),
       development: false,
       // Past it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
       // stops reading from the connection, and skips the rest once the answer is sent.
@@ -134,7 +133,7 @@ async function run(
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
     rotation?.stop();
-    await sockets.drain(restored ? aloneDrainMs : config.drainMs, passTime);
+    await sockets.drain(restored ? aloneDrainMs : config.drainMs, Bun.sleep);
     // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
     await answered(listeners.pendingRequests);
     await listeners.stop();
@@ -162,13 +161,8 @@ async function run(
 /** Waits for the requests in flight, but no longer than the grace for slow clients. */
 async function answered(pending: () => number): Promise<void> {
   for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
-    await passTime(requestStepMs);
+    await Bun.sleep(requestStepMs);
   }
-}
-
-/** Real time, even if a test controls the server's clock. */
-function passTime(ms: number): Promise<void> {
-  return new Promise((resolve) => systemClock.after(ms, resolve));
 }
 
 function describe(error: unknown): string {

@@ -53,13 +53,7 @@ export function createLog({
       write(render({ at: now(), level, msg, fields }));
     };
   };
-  return {
-    trace: at("trace"),
-    debug: at("debug"),
-    info: at("info"),
-    warn: at("warn"),
-    error: at("error"),
-  };
+  return Object.fromEntries(logLevels.map((level) => [level, at(level)])) as Log;
 }
 
 /**
@@ -72,7 +66,7 @@ export function lineRenderer(
   noColor: string | undefined,
 ): RenderLine {
   const isPretty = format === "pretty" || (format === "auto" && isTerminal);
-  return isPretty ? prettyLines({ colour: isTerminal && !noColor }) : jsonLine;
+  return isPretty ? prettyLines(isTerminal && !noColor) : jsonLine;
 }
 
 /** JSON escapes line breaks, so no value can look like another line. */
@@ -81,38 +75,30 @@ export function jsonLine(entry: Entry): string {
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
 }
 
-const colours: Readonly<Record<LogLevel, number>> = {
-  trace: 90,
-  debug: 90,
-  info: 32,
-  warn: 33,
-  error: 31,
-};
-const grey = 90;
+const colours = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, grey: 90 };
 
 /**
  * Lines for people: local time, level, message, then `key=value` for each field. No value can break its
  * line, or control the terminal with an escape sequence.
  */
-function prettyLines({ colour }: { readonly colour: boolean }): RenderLine {
-  const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  return ({ at, level, msg, fields }: Entry) => {
+function prettyLines(isColoured: boolean): RenderLine {
+  const paint = (colour: keyof typeof colours, text: string) =>
+    isColoured ? `\x1b[${colours[colour]}m${text}\x1b[0m` : text;
+  return ({ at, level, msg, fields }) => {
     const given = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
     const parts = [
-      paint(grey, timeOfDay(at)),
-      paint(colours[level], level.toUpperCase().padEnd(5)),
+      paint("grey", timeOfDay(new Date(at))),
+      paint(level, level.toUpperCase().padEnd(5)),
       terminalText(msg),
-      ...given.map(([key, value]) => `${paint(grey, `${key}=`)}${shown(value)}`),
+      ...given.map(([key, value]) => `${paint("grey", `${key}=`)}${shown(value)}`),
     ];
     return `${parts.join(" ")}\n`;
   };
 }
 
-function timeOfDay(at: number): string {
-  const date = new Date(at);
-  const [hours, minutes, seconds] = [date.getHours(), date.getMinutes(), date.getSeconds()];
-  const clock = [hours, minutes, seconds].map((part) => String(part).padStart(2, "0")).join(":");
-  return `${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+/** `09:05:07.042` */
+function timeOfDay(date: Date): string {
+  return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
 /** Quoted if it has spaces or quotes, so that its end can be seen. */

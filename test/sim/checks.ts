@@ -704,8 +704,9 @@ export class Checks implements Wiretap {
       this.mailArrives(room, conn, facts);
     }
     if (!a || !b) return;
-    // With a shared store the other side may hear of a seat before its socket is open.
-    const since = Math.max(a[0].openedAt, b[0].openedAt) - (this.isAlone ? 0 : 2_000);
+    // With a shared store the other side may hear of a seat before its socket is open, not before it is asked for.
+    const cameAt = ({ openedAt, askedAt }: Conn) => (this.isAlone ? openedAt : askedAt);
+    const since = Math.max(cameAt(a[0]), cameAt(b[0]));
     const seatedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
     for (const [conn, { roomFullAt, unreceived, progressAt }] of [a, b]) {
       if (roomFullAt < since) this.fail("no room_full", `${conn.id} since ${clock(since)}`, room);

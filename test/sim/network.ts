@@ -136,7 +136,8 @@ export class Conn {
   readonly up: Pipe;
   readonly down: Pipe;
   server: ServerSocket | undefined;
-  /** When the server took the request; -1 before. */
+  /** When the server read the request, and when it took it; -1 before. */
+  askedAt = -1;
   openedAt = -1;
   /** The server has seen the client's end before it was upgraded. */
   hasGone = false;
@@ -582,6 +583,7 @@ export class FakeServer {
   }
 
   private asked(conn: Conn): void {
+    conn.askedAt = conn.time.now;
     const { url, protocol, headers } = conn.dial;
     const offers = protocol === "" ? {} : { "sec-websocket-protocol": protocol };
     const request = new Request(url.replace(/^ws/, "http"), {

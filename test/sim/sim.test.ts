@@ -27,6 +27,7 @@ const found = [
   { engine: "memory", seed: 16, told: "what was saved by a clock ahead lasted longer" },
   { engine: "redis", seed: 15, told: "a stranger's replaced ended a living client" },
   { engine: "redis", seed: 20_785_000_003, told: "bytes for a node long gone counted for ever" },
+  { engine: "redis", seed: 2_005, told: "a lease that was renewed amid frames brought them again" },
 ] as const;
 test.each(found)(
   "$engine, seed $seed: $told, no longer",

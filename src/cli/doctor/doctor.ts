@@ -3,8 +3,8 @@ import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/duration.ts";
 import { messageOf } from "../../base/errors.ts";
 import { terminalText } from "../../base/terminal-text.ts";
-import type { Command } from "../commands.ts";
 import { connectDirectly } from "../healthcheck.ts";
+import type { Command } from "../help.ts";
 import type { OptionalSteps, Verdict } from "./examination.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -14,7 +14,7 @@ const maxIdleMs = 3_600_000;
 export const doctor: Command = {
   name: "doctor",
   summary: "Check a server as its clients see it, and explain what is wrong",
-  usage: "URL [--origin URL] [--idle 60s] [--insecure]",
+  argument: "URL",
   options: [
     ["--origin URL", "Check that pages of this origin may connect"],
     ["--idle 60s", "Check that a silent connection stays open that long"],

@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import type { iceServer } from "../../protocol/frames.ts";
-import type { DoctorSocket } from "./socket-steps.ts";
 import type { Target } from "./target.ts";
 
 /** Steps that are taken only when asked for. */
@@ -32,6 +31,14 @@ export class Examination {
     readonly clock: Clock,
     readonly resolve: (host: string) => Promise<readonly string[]>,
   ) {}
+}
+
+export interface DoctorSocket {
+  send(text: string): void;
+  /** The next frame of one of these types. Undefined when it is late; then no more is read. */
+  next(...types: string[]): Promise<string | undefined>;
+  readonly closed: Promise<void>;
+  close(): void;
 }
 
 export type IceServer = z.output<typeof iceServer>;

@@ -1,17 +1,16 @@
+import { on, once } from "node:events";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
 import { parseObject, v2 } from "../../protocol/frames.ts";
 import { seeLogs, severalServers, timeoutMs, upgradeStatus } from "./ask.ts";
-import { type Examination, failed, passed, type Verdict } from "./examination.ts";
+import {
+  type DoctorSocket,
+  type Examination,
+  failed,
+  passed,
+  type Verdict,
+} from "./examination.ts";
 import type { Target } from "./target.ts";
-
-export interface DoctorSocket {
-  send(text: string): void;
-  /** The next frame of one of these types. Undefined when it is late; then no more is read. */
-  next(...types: string[]): Promise<string | undefined>;
-  readonly closed: Promise<void>;
-  close(): void;
-}
 
 const roundTrips = 5;
 
@@ -32,34 +31,25 @@ async function openSocket(
 ): Promise<DoctorSocket | undefined> {
   const options = { protocols, tls: { rejectUnauthorized: !target.insecure } };
   const socket = new WebSocket(`${target.ws}${path}`, options as never);
-  const event = (name: "open" | "close") =>
-    new Promise<string>((resolve) => socket.addEventListener(name, () => resolve(name)));
-  const closed = event("close");
-  const frames = new ReadableStream<string>({
-    start(controller) {
-      socket.addEventListener("message", ({ data }) => controller.enqueue(String(data)));
-      void closed.then(() => controller.close());
-    },
-  }).getReader();
-
-  const cancel = clock.after(timeoutMs, () => socket.close());
-  const first = await Promise.race([event("open"), closed]).finally(cancel);
-  if (first === "close") return undefined;
+  const endWhenLate = () => clock.after(timeoutMs, () => socket.terminate());
+  const frames = on(socket as never, "message", { close: ["close"] });
+  const closed = once(socket, "close").then(() => {});
+  await Promise.race([once(socket, "open"), closed]).finally(endWhenLate());
+  if (socket.readyState !== WebSocket.OPEN) return undefined;
   const opened: DoctorSocket = {
     send: (text) => socket.send(text),
     async next(...types) {
-      const cancel = clock.after(timeoutMs, () => socket.terminate());
-      try {
-        for (;;) {
-          const { value } = await frames.read();
-          if (value === undefined || types.includes(String(parseObject(value)?.["type"])))
-            return value;
-        }
-      } finally {
+      const cancel = endWhenLate();
+      for (;;) {
+        const { value, done } = await frames.next();
+        const text = done ? undefined : String(value[0].data);
+        const type = parseObject(text ?? "")?.["type"];
+        if (text !== undefined && !types.includes(String(type))) continue;
         cancel();
+        return text;
       }
     },
-    closed: closed.then(() => {}),
+    closed,
     close: () => socket.close(1000),
   };
   sockets.push(opened);
@@ -67,26 +57,21 @@ async function openSocket(
 }
 
 function refusedUpgrade(status: number | undefined, { basePath }: Target): Verdict {
-  const found = `the WebSocket upgrade is answered ${status} instead of 101`;
-  switch (status) {
-    case undefined:
-      return failed(
-        "the WebSocket does not open, and nothing is answered",
-        "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
-      );
-    case 101:
-      return failed(
-        "the WebSocket opens and is closed at once",
-        "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
-      );
-    case 404:
-      return failed(
-        found,
-        `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`,
-      );
-    default:
-      return failed(found, upgradeRemedies[status] ?? seeLogs);
+  if (status === undefined) {
+    return failed(
+      "the WebSocket does not open, and nothing is answered",
+      "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
+    );
   }
+  if (status === 101) {
+    return failed(
+      "the WebSocket opens and is closed at once",
+      "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
+    );
+  }
+  const otherRoute = `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`;
+  const remedy = status === 404 ? otherRoute : (upgradeRemedies[status] ?? seeLogs);
+  return failed(`the WebSocket upgrade is answered ${status} instead of 101`, remedy);
 }
 
 const notPassedOn =
@@ -174,7 +159,7 @@ export async function pairsByFrames(it: Examination): Promise<Verdict> {
   const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
   if (frames.includes(undefined))
     return failed("the sides do not hear of each other", severalServers);
-  return passed("a socket each is enough, from code to room");
+  return passed("two clients meet by a code, with one socket each and no appID in its URL");
 }
 
 /** `error` is undefined if nothing came. */

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { isPrivate } from "../../base/address.ts";
+import { withoutBrackets } from "../../base/network.ts";
 
 /** The server to examine, by the URL that its clients use. */
 export interface Target {
@@ -32,7 +33,7 @@ export function parseTarget(text: string, insecure: boolean): Target | undefined
   const secure = url.protocol === "https:" || url.protocol === "wss:";
   const basePath = url.pathname.replace(/\/+$/, "").replace(/\/ws$/, "");
   const s = secure ? "s" : "";
-  const host = hostOf(url);
+  const host = withoutBrackets(url.hostname);
   return {
     http: `http${s}://${url.host}${basePath}`,
     ws: `ws${s}://${url.host}${basePath}`,
@@ -52,14 +53,12 @@ function parseUrl(text: string): URL | undefined {
   }
   if (!/^[\w[]/.test(text)) return undefined;
   const url = URL.parse(`http://${text}`);
-  return url === null || isNear(hostOf(url)) ? (url ?? undefined) : new URL(`https://${text}`);
+  return url === null || isNear(withoutBrackets(url.hostname))
+    ? (url ?? undefined)
+    : new URL(`https://${text}`);
 }
 
 /** This machine, or an address in a private network. */
 export function isNear(host: string): boolean {
   return host === "localhost" || isPrivate(host);
-}
-
-function hostOf({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, "$1");
 }

@@ -1,9 +1,7 @@
 import { element } from "./elements.ts";
 
-/** A message of this side that went directly: it counts as undelivered until the other side has it. */
-export interface Sent {
-  delivered(isDelivered: boolean): void;
-}
+/** Puts a note below a message; an empty text removes it. */
+export type Mark = (note: string) => void;
 
 /** The messages of both sides. */
 export class Chat {
@@ -11,9 +9,8 @@ export class Chat {
   private readonly form = element("say", HTMLFormElement);
   private readonly field = element("text", HTMLInputElement);
 
-  /** `send` answers which way a message takes; `sent` is there when the way is direct. */
-  constructor(send: (text: string, sent: Sent) => "direct" | "mail") {
-    // So that the arrow keys scroll it.
+  constructor(send: (text: string, mark: Mark) => void) {
+    // So that the arrow keys can scroll it.
     this.messages.tabIndex = 0;
     this.form.onsubmit = (event) => {
       event.preventDefault();
@@ -21,10 +18,7 @@ export class Chat {
       if (text === "") return;
       this.field.value = "";
       const item = this.add(text, true);
-      const sent: Sent = {
-        delivered: (isDelivered) => note(item, isDelivered ? "" : "Not delivered"),
-      };
-      if (send(text, sent) === "mail") note(item, "Left in their mailbox");
+      send(text, (words) => note(item, words));
     };
   }
 

@@ -5,30 +5,31 @@
  *     sender → receiver   its bytes, piece by piece        binary
  *     receiver → sender   "done"                           then the sender closes the channel
  *
- * Whoever closes it earlier has cancelled.
+ * The side that closes it earlier has cancelled.
  */
 export interface FileHeader {
   readonly name: string;
   readonly size: number;
 }
 
-/** Follows how a transfer goes; the last call is `done` or `failed`. */
+/** Hears how a transfer proceeds; the last call is `done` or `failed`. */
 export interface Progress {
-  /** Bytes so far, of those the header announced. */
+  /** Bytes so far, of the header's `size`. */
   moved(bytes: number): void;
-  done(): void;
+  /** With the file, if it was received. */
+  done(file?: Blob): void;
   /** The channel closed before the end: cancelled, or lost. */
   failed(): void;
 }
 
 /** What every browser takes in one message (RFC 8841 section 6.1 sets the default). */
 const pieceBytes = 65_536;
-/** Read from disk at once. */
+/** How much is read from disk at once. */
 const readBytes = 1_048_576;
-/** Unsent bytes past which reading waits, and at which it goes on. */
+/** Reading waits above `highMark` unsent bytes, and goes on at `lowMark`. */
 const highMark = 4_194_304;
 const lowMark = 1_048_576;
-/** Received bytes that are handed over to the browser, which may put them on disk. */
+/** Every 8 MiB that were received become a Blob, which the browser may keep on disk. */
 const blobBytes = 8_388_608;
 
 /** Sends the file. Progress ends with `done` when the receiver has all of it. */
@@ -71,13 +72,13 @@ function drained(channel: RTCDataChannel): Promise<void> {
   });
 }
 
-/** Receives a file. `begin` gets its header and answers what follows its progress. */
+/** Receives a file. `begin` gets its header, and returns who hears of the progress. */
 export function receiveFile(
   channel: RTCDataChannel,
-  begin: (header: FileHeader) => Progress & { received(file: Blob): void },
+  begin: (header: FileHeader) => Progress,
 ): void {
   channel.binaryType = "arraybuffer";
-  let progress: ReturnType<typeof begin> | undefined;
+  let progress: Progress | undefined;
   let header: FileHeader | undefined;
   let parts: BlobPart[] = [];
   let loose = 0;
@@ -103,14 +104,13 @@ export function receiveFile(
     // Never of the sender's type: the blob's URL is of this page's origin, where a document would run.
     const file = new Blob(parts, { type: "application/octet-stream" });
     channel.send("done");
-    progress?.received(file);
-    progress?.done();
+    progress?.done(file);
     progress = undefined;
   };
   channel.onclose = () => progress?.failed();
 }
 
-/** Undefined for what is no header. */
+/** Undefined if it is not a header. */
 function readHeader(data: string | ArrayBuffer): FileHeader | undefined {
   if (typeof data !== "string") return undefined;
   try {
@@ -125,8 +125,8 @@ function readHeader(data: string | ArrayBuffer): FileHeader | undefined {
 const longestName = 120;
 
 /**
- * A name as every system can have it, without a folder; its end, where the kind of a file stands, is
- * kept. What cannot be seen, or turns the direction of writing, could show another kind.
+ * A name that every system allows, without a folder. Its end is kept, as it shows the kind of file.
+ * Invisible characters, and those that change the direction of writing, could fake another kind.
  */
 function fileName(name: string): string {
   const base = name.split(/[\\/]/).at(-1) ?? "";

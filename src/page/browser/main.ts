@@ -2,23 +2,22 @@ import { faultInWords } from "./advice.ts";
 import { element } from "./elements.ts";
 import { type Entrance, Room } from "./room.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
-import { Steps } from "./steps.ts";
-import { Waiting } from "./waiting.ts";
+import { resetSteps, type Step, showSteps } from "./steps.ts";
+import { hideCode, showCode } from "./waiting.ts";
 
-/** The server that this page came from: whatever path it lies below, the page is all there is of it. */
+/** The server that this page came from, with the path that it is below. */
 const url = (location.origin + location.pathname).replace(/\/+$/, "");
 const relayOnly = new URLSearchParams(location.search).has("relay");
 
-const steps = new Steps();
-const waiting = new Waiting();
 const field = element("code-field", HTMLInputElement);
 const file = element("file", HTMLInputElement);
 const drop = element("drop", HTMLDivElement);
 let room: Room | undefined;
-/** What was begun last: what an earlier attempt comes to is of no use any more. */
+/** Counts attempts to enter a room: the result of an earlier one is ignored. */
 let latest = 0;
 
 element("where", HTMLParagraphElement).textContent = location.host;
+resetSteps();
 
 // ---- one view at a time ----
 
@@ -34,13 +33,18 @@ function start(why = ""): void {
   latest++;
   room?.close();
   room = undefined;
-  waiting.hide();
+  hideCode();
   saveSession(undefined);
-  steps.reset();
+  resetSteps();
   const notice = element("start-notice", HTMLParagraphElement);
   notice.hidden = why === "";
   notice.textContent = why;
   view("start");
+}
+
+/** The first step of the panel. */
+function codeStep(...code: Step): void {
+  showSteps({ code });
 }
 
 function fault(words: string): void {
@@ -50,15 +54,15 @@ function fault(words: string): void {
 
 // ---- from a code to a room ----
 
-/** Shows what goes wrong on the way, beside the field for a code. */
+/** A failure is shown beside the field for a code. */
 async function enter(entrance: Entrance): Promise<void> {
   fault("");
   const mine = ++latest;
   room?.close();
-  const entered = new Room({ url, steps, relayOnly, paired, ended: start });
+  const entered = new Room({ url, relayOnly, paired, ended: start });
   room = entered;
   const isNew = !("session" in entrance);
-  if (isNew) steps.set("code", "active", entrance.code ? "Redeeming it" : "Asking for one");
+  if (isNew) codeStep("active", entrance.code ? "Redeeming it" : "Asking for one");
   else show(entrance.session);
   try {
     const session = await entered.enter(entrance);
@@ -66,7 +70,7 @@ async function enter(entrance: Entrance): Promise<void> {
   } catch (error) {
     if (mine !== latest) return;
     start();
-    steps.set("code", "failed", "Refused");
+    codeStep("failed", "Refused");
     fault(faultInWords(error));
     field.focus();
   }
@@ -75,35 +79,33 @@ async function enter(entrance: Entrance): Promise<void> {
 /** The room, or the code of one that waits for the other side. */
 function show(session: Session): void {
   saveSession(session);
-  const { code, expiresAt, side, clockAheadMs = 0 } = session;
-  if (code === undefined || expiresAt === undefined) {
-    steps.set("code", "done", side === "A" ? "Used" : "Redeemed here");
+  const { code, expiresAtMs, side } = session;
+  if (code === undefined || expiresAtMs === undefined) {
+    codeStep("done", side === "A" ? "Used" : "Redeemed here");
     return view("room");
   }
-  steps.set("code", "done", "Made here");
+  codeStep("done", "Made here");
   const link = `${url}/${relayOnly ? "?relay" : ""}#${code}`;
-  waiting.show(code, link, Date.parse(expiresAt) + clockAheadMs, () =>
-    start("Your code has expired. Create a new one."),
-  );
+  showCode(code, link, expiresAtMs, () => start("Your code has expired. Create a new one."));
   view("waiting");
 }
 
 function paired(): void {
   const session = savedSession();
   if (session?.code === undefined) return;
-  waiting.hide();
-  const { code: _, expiresAt: __, ...rest } = session;
+  hideCode();
+  const { code: _, expiresAtMs: __, ...rest } = session;
   show(rest);
-  steps.set("code", "done", "Redeemed there");
+  codeStep("done", "Redeemed there");
 }
 
-/** Nothing that is seen, blanks and dashes; U+2212 is the minus, U+30FC what Japanese keyboards give. */
+/** Invisible characters, blanks and dashes; U+2212 is the minus, U+30FC is on Japanese keyboards. */
 const filler =
   /[\s\p{Cc}\p{Cf}\p{M}\p{Pd}\p{Default_Ignorable_Code_Point}\u2212\u2800\u30fc\uff70]/gu;
 
 /**
- * The code in what somebody typed or pasted: in groups, in any script's digits, or as the end of a link
- * to this page. Undefined for what is not a code: 4 to 8 digits and nothing else.
+ * The code in what somebody typed or pasted: 4 to 8 digits of any script, perhaps in groups or at the
+ * end of a link to this page. Undefined for anything else.
  */
 function readCode(text: string): string | undefined {
   const written = /^\s*\S*#([^#]*)$/u.exec(text)?.[1] ?? text;
@@ -111,7 +113,7 @@ function readCode(text: string): string | undefined {
   return /^[0-9]{4,8}$/.test(code) ? code : undefined;
 }
 
-/** Each script has its ten digits in a row, and rows that touch are whole (Unicode, section 4.6). */
+/** Each script has its ten digits in one row, also where rows touch (Unicode, section 4.6). */
 function digitValue(digit: string): string {
   const at = digit.codePointAt(0) ?? 0;
   let first = at;
@@ -155,7 +157,7 @@ drop.ondrop = (event) => {
 
 // ---- where it begins ----
 
-/** The code in the page's address, which then disappears from it. Undefined when it has none. */
+/** Takes the code out of the page's address. Undefined when it has none. */
 function linkedCode(): string | undefined {
   const { hash, pathname, search } = location;
   if (hash !== "") history.replaceState(null, "", pathname + search);
@@ -166,7 +168,7 @@ function linkedCode(): string | undefined {
   }
 }
 
-/** A link that is opened in this tab leads to another room, unless it is the one that was made here. */
+/** A link that is opened in this tab leads to another room, unless its code was made here. */
 addEventListener("hashchange", () => {
   const code = linkedCode();
   if (code === undefined || code === savedSession()?.code) return;

@@ -1,26 +1,27 @@
 import type { ClientState } from "../../client/client.ts";
 import { type Closed, connect, type Path, type Peer, pathOf } from "../../client/peer.ts";
-import { type Attempt, advice, type CandidateCounts, noCandidates } from "./advice.ts";
-import { Chat, type Sent } from "./chat.ts";
+import { type Attempt, advice, type CandidateCounts, noCandidates, total } from "./advice.ts";
+import { Chat, type Mark } from "./chat.ts";
 import { element, setHidden } from "./elements.ts";
 import { type Session, savedSession, saveSession } from "./session.ts";
-import type { StepState, Steps } from "./steps.ts";
+import { type Step, type Steps, showSteps } from "./steps.ts";
 import { Transfers } from "./transfers.ts";
 
-/** How long the other side may be away before the page offers to start anew. A reload takes less. */
+/** How long the other side may be away before the page offers to start anew; longer than a reload. */
 const awayMs = 5_000;
 const pathEveryMs = 2_000;
+const notDelivered = "Not delivered";
 
-/** What is known of a room. The page shows nothing else of it. */
+/** What is known of a room, and all that the page shows of it. */
 interface View {
   readonly server: ClientState;
-  /** `doubt`: it lost the server. `away`: for long, and there is no connection either. */
+  /** `doubt`: it lost the server. `away`: it has for long, and there is no connection either. */
   readonly other: "awaited" | "here" | "doubt" | "away" | "left";
   readonly peer: Peer["state"];
   readonly offer?: "Sent" | "Received";
   readonly answer?: "Sent" | "Received";
-  readonly local: typeof noCandidates;
-  readonly remote: typeof noCandidates;
+  readonly local: CandidateCounts;
+  readonly remote: CandidateCounts;
   readonly ice: RTCIceConnectionState;
   readonly path?: Path | undefined;
   readonly failed?: Attempt | undefined;
@@ -31,7 +32,7 @@ const atFirst: View = {
   ...{ local: noCandidates, remote: noCandidates },
 };
 
-/** How a person gets into a room: by a code, by making one, or back into the one before a reload. */
+/** Into a room by a code, by making one, or back into the one from before a reload. */
 export type Entrance = { readonly code?: string } | { readonly session: Session };
 
 /** A room that both sides are in or will be: the peer, and what the page shows of it. */
@@ -39,9 +40,9 @@ export class Room {
   private peer: Peer | undefined;
   private view = atFirst;
   private errors: { url: string; code: number }[] = [];
-  private readonly chat = new Chat((text, sent) => this.say(text, sent));
-  /** Messages that the other side has not acknowledged. */
-  private unacknowledged: Sent[] = [];
+  private readonly chat = new Chat((text, mark) => this.say(text, mark));
+  /** Of messages that the other side has not acknowledged. */
+  private unacknowledged: Mark[] = [];
   private readonly transfers = new Transfers();
   private readonly title = element("room-title", HTMLHeadingElement);
   private awayTimer: ReturnType<typeof setTimeout> | undefined;
@@ -51,7 +52,6 @@ export class Room {
     private readonly options: {
       /** `http(s)://host[/base]` */
       readonly url: string;
-      readonly steps: Steps;
       readonly relayOnly: boolean;
       /** The other side is here for the first time. */
       readonly paired: () => void;
@@ -88,7 +88,7 @@ export class Room {
       peer.channel("ack").send("");
       this.chat.received(String(text), false);
     };
-    peer.channel("ack").onmessage = () => this.unacknowledged.shift()?.delivered(true);
+    peer.channel("ack").onmessage = () => this.unacknowledged.shift()?.("");
     void peer.closed.then((closed) => this.closed(closed));
     this.chat.enabled = true;
     this.update({ server: peer.client.state, peer: peer.state });
@@ -132,7 +132,7 @@ export class Room {
     clearInterval(this.pathTimer);
     if (peer === "reconnecting") {
       // What was sent last may not have arrived.
-      for (const sent of this.unacknowledged) sent.delivered(false);
+      for (const mark of this.unacknowledged) mark(notDelivered);
     }
     this.update({ peer, path: undefined });
   }
@@ -167,13 +167,13 @@ export class Room {
     if (typeof payload === "string") this.chat.received(payload, true);
   }
 
-  private say(text: string, sent: Sent): "direct" | "mail" {
+  private say(text: string, mark: Mark): void {
     if (this.view.peer === "connected" && this.peer?.channel("chat").send(text)) {
-      this.unacknowledged.push(sent);
-      return "direct";
+      this.unacknowledged.push(mark);
+      return;
     }
-    this.peer?.send(text).catch(() => sent.delivered(false));
-    return "mail";
+    mark("Left in their mailbox");
+    this.peer?.send(text).catch(() => mark(notDelivered));
   }
 
   // ---- the connection ----
@@ -181,7 +181,7 @@ export class Room {
   private watch(connection: RTCPeerConnection): void {
     const isCurrent = () => this.peer === undefined || this.peer.connection === connection;
     this.errors = [];
-    for (const sent of this.unacknowledged.splice(0)) sent.delivered(false);
+    for (const mark of this.unacknowledged.splice(0)) mark(notDelivered);
     const { server, other, peer } = this.view;
     this.view = { ...atFirst, server, other, peer };
     connection.ondatachannel = ({ channel }) => this.transfers.receive(channel);
@@ -217,19 +217,19 @@ export class Room {
 
   private async failed(connection: RTCPeerConnection): Promise<void> {
     const found = await candidatesOf(connection);
+    const { iceServers = [] } = connection.getConfiguration();
     const { relayOnly } = this.options;
-    const used = connection.getConfiguration().iceServers ?? [];
-    const iceUrls = used.flatMap(({ urls }) => urls);
-    const failed = { iceUrls, relayOnly, ...found, errors: this.errors };
-    if (this.view.other !== "left") this.update({ ice: "failed", ...found, failed });
+    const failed = { iceUrls: iceServers.flatMap(({ urls }) => urls), relayOnly, ...found };
+    if (this.view.other === "left") return;
+    this.update({ ice: "failed", ...found, failed: { ...failed, errors: this.errors } });
   }
 
   // ---- what is seen of it ----
 
   private update(news: Partial<View>): void {
     this.view = { ...this.view, ...news };
-    this.renderSteps();
-    const { failed } = this.view;
+    const { failed, peer } = this.view;
+    showSteps(stepsOf(this.view, this.peer?.client.side));
     const [title, detail, leave = "Leave"] = headlineOf(this.view);
     this.title.textContent = title;
     element("room-detail", HTMLParagraphElement).textContent = detail;
@@ -237,48 +237,59 @@ export class Room {
     setHidden(element("advice", HTMLDivElement), failed === undefined, this.title);
     element("advice-text", HTMLParagraphElement).textContent = failed ? advice(failed) : "";
     const choose = element("choose", HTMLButtonElement);
-    choose.disabled = this.view.peer !== "connected";
+    choose.disabled = peer !== "connected";
     if (choose.disabled && document.activeElement === choose) this.title.focus();
   }
+}
 
-  private renderSteps(): void {
-    const { steps } = this.options;
-    const { server, other, offer, answer, local, remote, ice, path } = this.view;
-    const side = this.peer?.client.side ?? "";
-    if (server === "online") steps.set("seat", "done", `Side ${side}`);
-    else if (server !== "retrying") steps.set("seat", "active", "Opening the WebSocket");
-    else steps.set("seat", "active", "The server cannot be reached: trying again");
-    steps.set("peer", ...otherSides[other]);
-    steps.set("offer", offer ? "done" : "waiting", offer);
-    steps.set("answer", answer ? "done" : offer ? "active" : "waiting", answer);
-    const isFound = total(local) * total(remote) > 0;
-    const found = `Here: ${listed(local)}. There: ${listed(remote)}.`;
-    if (ice === "failed" && total(local) === 0) steps.set("candidates", "failed", "None here");
-    else if (offer) steps.set("candidates", isFound ? "done" : "active", found);
-    else steps.set("candidates", "waiting");
-    steps.set("ice", ...(offer ? iceWords[ice] : iceWords.closed));
-    if (path === undefined) {
-      steps.set("path", "waiting");
-      return steps.set("roundTrip", "waiting");
-    }
-    const ends = `${path.local} here, ${path.remote} there`;
-    steps.set("path", "done", `${path.relayed ? "Relayed by TURN" : "Direct"} (${ends})`);
-    const ms = path.roundTripMs;
-    if (ms !== undefined) {
-      steps.set("roundTrip", "done", ms < 1 ? "Under 1 ms" : `${Math.round(ms)} ms`);
-    }
-  }
+/** The panel, but for its first step. */
+function stepsOf(view: View, side = ""): Omit<Steps, "code"> {
+  const { server, other, offer, answer, ice, path } = view;
+  return {
+    seat: seatStep(server, side),
+    peer: otherSides[other],
+    offer: offer ? ["done", offer] : ["waiting"],
+    answer: answer ? ["done", answer] : [offer ? "active" : "waiting"],
+    candidates: candidatesStep(view),
+    ice: offer ? iceWords[ice] : ["waiting"],
+    path: pathStep(path),
+    roundTrip: roundTripStep(path?.roundTripMs),
+  };
+}
+
+function seatStep(server: ClientState, side: string): Step {
+  if (server === "online") return ["done", `Side ${side}`];
+  if (server !== "retrying") return ["active", "Opening the WebSocket"];
+  return ["active", "The server cannot be reached: trying again"];
+}
+
+function candidatesStep({ offer, ice, local, remote }: View): Step {
+  if (ice === "failed" && total(local) === 0) return ["failed", "None here"];
+  if (!offer) return ["waiting"];
+  const isFound = total(local) > 0 && total(remote) > 0;
+  return [isFound ? "done" : "active", `Here: ${listed(local)}. There: ${listed(remote)}.`];
+}
+
+function pathStep(path: Path | undefined): Step {
+  if (path === undefined) return ["waiting"];
+  const { relayed, local, remote } = path;
+  return ["done", `${relayed ? "Relayed by TURN" : "Direct"} (${local} here, ${remote} there)`];
+}
+
+function roundTripStep(ms: number | undefined): Step {
+  if (ms === undefined) return ["waiting"];
+  return ["done", ms < 1 ? "Under 1 ms" : `${Math.round(ms)} ms`];
 }
 
 const ends: Readonly<Record<Exclude<Closed["why"], "left">, string>> = {
   closed: "",
   replaced: "This side of the room was opened in another tab. You can close this one.",
   busy: "Somebody else has this side of the room.",
-  invalid: "The server does not know this room any more.",
+  invalid: "The server no longer knows this room.",
   refused: "The server refused a message of this page. Reload it.",
 };
 
-const otherSides: Readonly<Record<View["other"], [StepState, string]>> = {
+const otherSides: Readonly<Record<View["other"], Step>> = {
   awaited: ["active", "Not here yet"],
   here: ["done", "In the room"],
   doubt: ["active", "Lost the server, or has left"],
@@ -286,14 +297,14 @@ const otherSides: Readonly<Record<View["other"], [StepState, string]>> = {
   left: ["failed", "Has left"],
 };
 
-const iceWords: Readonly<Record<RTCIceConnectionState, [StepState, string]>> = {
+const iceWords: Readonly<Record<RTCIceConnectionState, Step>> = {
   new: ["active", "Trying pairs of addresses"],
   checking: ["active", "Trying pairs of addresses"],
   connected: ["done", "A pair works"],
   completed: ["done", "A pair works"],
   disconnected: ["active", "No answer at the moment"],
   failed: ["failed", "No pair works"],
-  closed: ["waiting", ""],
+  closed: ["waiting"],
 };
 
 /** Title, what it means, and what the button to leave says. */
@@ -322,9 +333,9 @@ function headlineOf({ other, peer, path, failed }: View): [string, string, strin
 /** What the tab has to keep to be the same client after a reload. */
 function newSession({ client, code, expiresAt }: Peer): Session {
   const { appId = "", side = "A", sid, deliveredUpTo } = client;
-  const clockAheadMs = Date.now() - client.serverNow();
-  const own = { appId, side, sid, deliveredUpTo, clockAheadMs };
-  return code === "" ? own : { ...own, code, expiresAt };
+  const own = { appId, side, sid, deliveredUpTo };
+  const expiresAtMs = Date.parse(expiresAt) + Date.now() - client.serverNow();
+  return code === "" ? own : { ...own, code, expiresAtMs };
 }
 
 /** The candidates of both sides, as the connection's statistics have them. */
@@ -338,12 +349,8 @@ async function candidatesOf(connection: RTCPeerConnection) {
   return counts;
 }
 
-function total({ host, srflx, prflx, relay }: typeof noCandidates): number {
-  return host + srflx + prflx + relay;
-}
-
 /** `2 host, 1 relay` */
-function listed(counts: typeof noCandidates): string {
-  const found = (["host", "srflx", "prflx", "relay"] as const).filter((type) => counts[type] > 0);
-  return found.map((type) => `${counts[type]} ${type}`).join(", ") || "none";
+function listed(counts: CandidateCounts): string {
+  const found = Object.entries(counts).filter(([, count]) => count > 0);
+  return found.map(([type, count]) => `${count} ${type}`).join(", ") || "none";
 }

@@ -7,17 +7,15 @@ export interface Session {
   readonly sid: string;
   /** The last mail shown. */
   readonly deliveredUpTo: number;
-  /** The code to tell the other side, until it is there. */
+  /** The code for the other side, until it is there. */
   readonly code?: string;
-  /** When the code ends, RFC 3339. */
-  readonly expiresAt?: string;
-  /** How far this device's clock is ahead of the server's; missing in what an older page saved. */
-  readonly clockAheadMs?: number;
+  /** When the code ends, by this device's clock. */
+  readonly expiresAtMs?: number;
 }
 
 const key = "nt-signal";
 
-/** This tab's session; undefined when it has none, or may not keep any. */
+/** This tab's session; undefined when it has none, or the browser forbids to keep one. */
 export function savedSession(): Session | undefined {
   try {
     const text = sessionStorage.getItem(key);
@@ -27,7 +25,7 @@ export function savedSession(): Session | undefined {
   }
 }
 
-/** Keeps the session for a reload, or forgets it. A browser that forbids it just starts anew. */
+/** Keeps the session for a reload, or forgets it. If the browser forbids that, a reload starts anew. */
 export function saveSession(session: Session | undefined): void {
   try {
     if (session === undefined) sessionStorage.removeItem(key);

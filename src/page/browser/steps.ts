@@ -1,7 +1,5 @@
 import { element } from "./elements.ts";
 
-export type StepState = "waiting" | "active" | "done" | "failed";
-
 const titles = {
   code: "Code",
   seat: "Room",
@@ -13,53 +11,48 @@ const titles = {
   path: "Path",
   roundTrip: "Round trip",
 } as const;
-type StepName = keyof typeof titles;
 
-const names = Object.keys(titles) as StepName[];
+/** Read aloud: the dots cannot be heard. */
+const words = { waiting: "not yet", active: "under way", done: "done", failed: "failed" };
 
-/** The connection panel: each step between a code and a connection, and how far it got. */
-export class Steps {
-  private readonly list = element("steps", HTMLOListElement);
-  private readonly items = new Map(names.map((name) => [name, newItem(titles[name])]));
+type Name = keyof typeof titles;
+export type Step = readonly [state: keyof typeof words, detail?: string];
+/** How far each step between a code and a connection got. */
+export type Steps = Readonly<Record<Name, Step>>;
 
-  constructor() {
-    this.list.append(...Array.from(this.items.values(), ({ item }) => item));
-    this.reset();
-  }
+const names = Object.keys(titles) as Name[];
+const items = new Map(names.map((name) => [name, newItem(titles[name])]));
+element("steps", HTMLOListElement).append(...Array.from(items.values(), ({ item }) => item));
 
-  set(name: StepName, state: StepState, detail = ""): void {
-    const found = this.items.get(name);
-    if (found === undefined) return;
+/** Shows these steps in the panel; the others stay as they are. */
+export function showSteps(steps: Partial<Steps>): void {
+  for (const name of names) {
+    const found = items.get(name);
+    const step = steps[name];
+    if (found === undefined || step === undefined) continue;
+    const [state, detail = ""] = step;
     found.item.dataset["state"] = state;
     found.state.textContent = `: ${words[state]}`;
     found.detail.textContent = detail;
     if (state === "active" || state === "failed") found.item.setAttribute("aria-current", "step");
     else found.item.removeAttribute("aria-current");
   }
-
-  reset(): void {
-    for (const name of names) this.set(name, "waiting");
-  }
 }
 
-/** For those who don't see the dots. */
-const words: Readonly<Record<StepState, string>> = {
-  waiting: "not yet",
-  active: "under way",
-  done: "done",
-  failed: "failed",
-};
+export function resetSteps(): void {
+  showSteps(Object.fromEntries(names.map((name) => [name, ["waiting"]])));
+}
 
 function newItem(title: string) {
   const item = document.createElement("li");
   item.className = "step";
-  const name = document.createElement("span");
-  name.className = "title";
-  name.textContent = title;
-  const state = document.createElement("span");
-  state.className = "hidden";
-  const detail = document.createElement("span");
-  detail.className = "detail";
-  item.append(name, state, detail);
-  return { item, state, detail };
+  const part = (className: string, text = "") => {
+    const span = document.createElement("span");
+    span.className = className;
+    span.textContent = text;
+    item.append(span);
+    return span;
+  };
+  part("title", title);
+  return { item, state: part("hidden"), detail: part("detail") };
 }

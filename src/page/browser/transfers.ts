@@ -5,18 +5,15 @@ import { type FileHeader, type Progress, receiveFile, sendFile } from "./file-ch
 /** How often numbers change on the screen. */
 const showEveryMs = 200;
 
-/** The list of files that go and come. */
+/** The list of files that are sent and received. */
 export class Transfers {
   private readonly list = element("transfers", HTMLUListElement);
   private readonly empty = element("no-files", HTMLParagraphElement);
   private readonly template = element("transfer", HTMLTemplateElement);
 
   send(file: File, channel: RTCDataChannel): void {
-    sendFile(
-      channel,
-      file,
-      this.add(file, "Sending", () => channel.close()),
-    );
+    const row = this.add(file, "Sending", () => channel.close());
+    sendFile(channel, file, row);
   }
 
   receive(channel: RTCDataChannel): void {
@@ -38,7 +35,7 @@ export class Transfers {
   }
 }
 
-/** One file: how much of it is there, how fast it goes, and how it ended. */
+/** One file: how much has arrived, how fast, and how it ended. */
 class Row implements Progress {
   private readonly startedAt = performance.now();
   private shownAt = 0;
@@ -72,15 +69,8 @@ class Row implements Progress {
     this.show(bytes, words, `${size(bytes)} of ${size(this.header.size)}`);
   }
 
-  received(file: Blob): void {
-    const save = within(this.item, ".save", HTMLAnchorElement);
-    save.href = URL.createObjectURL(file);
-    save.download = this.header.name;
-    save.setAttribute("aria-label", `Save ${this.header.name}`);
-    save.hidden = false;
-  }
-
-  done(): void {
+  done(file?: Blob): void {
+    if (file) this.offer(file);
     const ms = performance.now() - this.startedAt;
     const speed = size((this.header.size / Math.max(1, ms)) * 1000);
     const done = this.doing === "Sending" ? "Sent" : "Received";
@@ -93,6 +83,14 @@ class Row implements Progress {
       "failed",
       this.cancelled ? "Cancelled" : "Cancelled there, or the connection was lost",
     );
+  }
+
+  private offer(file: Blob): void {
+    const save = within(this.item, ".save", HTMLAnchorElement);
+    save.href = URL.createObjectURL(file);
+    save.download = this.header.name;
+    save.setAttribute("aria-label", `Save ${this.header.name}`);
+    save.hidden = false;
   }
 
   private end(state: "done" | "failed", words: string): void {
