@@ -8,7 +8,7 @@ import {
   streamTotalBytes,
 } from "../engine.ts";
 import { type Message, type SeatAddress, sums, type Turn } from "../rules/turn.ts";
-import { type RedisCodes, redisCodes } from "./codes.ts";
+import { RedisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
 import type { TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
@@ -109,7 +109,7 @@ class RedisNode implements Host {
     const common = { root, limits, leaseMs, keptMs, streamBytes, rememberedMs };
     this.store = new Store(options, common, node, this);
     this.membership = new Membership(this.store, options, `${root}node:${node}`, this);
-    this.codes = redisCodes(this.store, options, (reply) => void this.carryOut(reply));
+    this.codes = new RedisCodes(this.store, options, (reply) => void this.carryOut(reply));
     this.settings = agreement && compareNodes(this.store, options, agreement);
   }
 

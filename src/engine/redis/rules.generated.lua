@@ -1798,18 +1798,19 @@ function ____exports.reclaim(turn, holder, known)
     end
     catchUp(turn, place, side, known)
 end
-function ____exports.look(____bindingPattern0, side)
+function ____exports.check(____bindingPattern0, ____bindingPattern1)
     local room
     room = ____bindingPattern0.room
+    local side
+    side = ____bindingPattern1.side
     local place = room and room[side]
-    local ____temp_51 = place and place.seat
-    local ____temp_44 = place and place.started
-    if ____temp_44 == nil then
-        ____temp_44 = false
+    local ____temp_42 = place and place.started
+    if ____temp_42 == nil then
+        ____temp_42 = false
     end
-    local ____temp_52 = room and room[otherSide(side)].seat
-    local ____opt_47 = place and place.box
-    return {occupant = ____temp_51, started = ____temp_44, peer = ____temp_52, lastSeq = ____opt_47 and ____opt_47.last or 0}
+    local ____temp_49 = room and room[otherSide(side)].seat
+    local ____opt_45 = place and place.box
+    return {started = ____temp_42, peer = ____temp_49, lastSeq = ____opt_45 and ____opt_45.last or 0}
 end
 return ____exports
  end,
@@ -1830,9 +1831,9 @@ local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
 local allowsIce = ____seats_2Ets.allowsIce
+local check = ____seats_2Ets.check
 local establish = ____seats_2Ets.establish
 local leave = ____seats_2Ets.leave
-local look = ____seats_2Ets.look
 local park = ____seats_2Ets.park
 local probe = ____seats_2Ets.probe
 local reclaim = ____seats_2Ets.reclaim
@@ -1855,10 +1856,6 @@ end
 --- Nothing but what is due by itself.
 local function nothing(_)
 end
---- What the holder of a seat finds when it has caught up.
-local function check(turn, seat)
-    return look(turn, seat.side)
-end
 --- Verbs that anybody may ask.
 local roomVerbs = {
     take = take,
@@ -1866,7 +1863,6 @@ local roomVerbs = {
     unpark = unpark,
     probe = probe,
     allowsIce = allowsIce,
-    look = look,
     giveWay = giveWay,
     redeem = redeem,
     nothing = nothing

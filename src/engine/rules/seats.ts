@@ -211,18 +211,16 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
   place.vouched = true;
 }
 
-/** What a store knows of a seat, and of what waits for it. */
-export interface Look {
-  readonly occupant?: Occupant | undefined;
+/** What the holder of a seat finds when it has caught up. */
+export interface Checked {
   readonly started: boolean;
   readonly peer?: Occupant | undefined;
   readonly lastSeq: number;
 }
 
-export function look({ room }: Turn, side: Side): Look {
+export function check({ room }: Turn, { side }: Holder): Checked {
   const place = room?.[side];
   return {
-    occupant: place?.seat,
     started: place?.started ?? false,
     peer: room?.[otherSide(side)].seat,
     lastSeq: place?.box?.last ?? 0,
