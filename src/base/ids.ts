@@ -8,7 +8,7 @@ export type Code = string & { readonly __brand: "Code" };
 export type Side = "A" | "B";
 
 const canonical = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const bare = /^[0-9a-f]{32}$/;
+const withoutHyphens = /^[0-9a-f]{32}$/;
 
 /** A fresh room: a random UUID, version 4 (RFC 9562 section 5.4). */
 export function newAppId(): AppId {
@@ -29,7 +29,7 @@ export function parseAppId(text: string): AppId | undefined {
   if (canonical.test(lower)) return lower as AppId;
   if (lower.startsWith("urn:uuid:")) return keepCanonical(lower.slice(9));
   if (lower.startsWith("{") && lower.endsWith("}")) return keepCanonical(lower.slice(1, -1));
-  if (!bare.test(lower)) return undefined;
+  if (!withoutHyphens.test(lower)) return undefined;
   const parts = [lower.slice(0, 8), lower.slice(8, 12), lower.slice(12, 16), lower.slice(16, 20)];
   return [...parts, lower.slice(20)].join("-") as AppId;
 }

@@ -171,11 +171,11 @@ export interface ClientOptions {
   /** `http(s)://host[/base]` */
   readonly url: string;
   /** The room to join, together with `side`. Without them `mint` or `redeem` finds one. */
-  readonly appId?: string | undefined;
+  readonly appId?: string | null | undefined;
   readonly side?: Side | undefined;
   readonly on?: Partial<ClientEvents>;
   /** Identifies this client when it comes back: keep it over a reload. A new one unless given. */
-  readonly sid?: string | undefined;
+  readonly sid?: string | null | undefined;
   /** The last mail processed before a reload: what `deliveredUpTo` was. */
   readonly deliveredUpTo?: number | undefined;
   readonly minRetryMs?: number;
@@ -282,7 +282,7 @@ export class SignalingClient {
     this.on = options.on ?? {};
     this.sid = options.sid ?? newId();
     this.deliveredUpTo = options.deliveredUpTo ?? 0;
-    this.appId = options.appId;
+    this.appId = options.appId ?? undefined;
     this.side = options.side;
     this.connect();
   }
@@ -701,9 +701,9 @@ async function post(url: string, body: object): Promise<Answered> {
   );
 }
 
-/** As it was typed or pasted: in groups, or with blanks around it. */
+/** The code as it was typed or pasted: in groups, with blanks around it, in JavaScript as a number. */
 function withoutBlanks(code: string): string {
-  return code.replace(/\s/g, "");
+  return String(code).replace(/\s/g, "");
 }
 
 function withoutSlash(url: string): string {

@@ -56,7 +56,7 @@ export interface PeerEvents {
 
 export interface PeerOptions extends Omit<ClientOptions, "on"> {
   /** The other side's code. Without it, and without `appId`, a code is made. */
-  readonly code?: string | undefined;
+  readonly code?: string | null | undefined;
   /** How long a code that is made lives, in seconds. */
   readonly ttl?: number | undefined;
   readonly on?: Partial<PeerEvents>;
@@ -115,7 +115,7 @@ export async function connect(options: PeerOptions): Promise<Peer> {
   const client = options.client ?? new SignalingClient(clientOptions);
   const peer = new Peer(client, options);
   try {
-    if (code !== undefined) await client.redeem(code);
+    if (code !== undefined && code !== null) await client.redeem(code);
     else if (client.appId === undefined) {
       const minted = await client.mint(ttl);
       peer.code = minted.code;

@@ -1,4 +1,3 @@
-import type { Account } from "../base/account.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import {
@@ -15,7 +14,7 @@ import {
   type Taken,
   type Waiter,
 } from "./engine.ts";
-import type { RoomVerbs, SeatVerbs } from "./rules/rules.ts";
+import type { Verbs } from "./rules/rules.ts";
 import { whyReplaced } from "./rules/seats.ts";
 import {
   type Frame,
@@ -34,24 +33,22 @@ export type Asker = Holder & SeatAddress;
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
   readonly node: string;
-  /** Where one seat of each room is kept; its mate is the other side's. */
-  readonly seats: SeatMap;
-  /** There are no other nodes: every turn answers at once, and `send` has nobody to send to. */
+  /** There are no other nodes: every turn answers at once, and `send` is not called. */
   readonly isAlone: boolean;
   /**
-   * Gives a verb its turn at a room (see rules.ts), with at most two arguments. What the turn tells this
-   * node is heard before it answers. Rejects with `EngineUnreachable`, or with `EngineFull` where there is
+   * Gives a verb its turn at a room (see rules.ts). What the turn tells this node is heard before it
+   * answers. Rejects with `EngineUnreachable`, or with `EngineFull` where there is
    * no space for what it would have added.
    */
-  turn(
+  turn<V extends keyof Verbs>(
     appId: AppId,
-    verb: string,
+    verb: V,
     holder: Asker | undefined,
-    ...args: readonly unknown[]
-  ): MaybePromise<unknown>;
+    ...args: Verbs[V]["args"]
+  ): MaybePromise<Verbs[V]["answer"]>;
   /** Sends a message to another node, in order; it may get lost with the store. */
   send(node: string, message: Message): void;
-  /** Forgets what is over, unless that was done a moment ago. */
+  /** Forgets what is over, unless that was done within the last second. */
   sweepIfDue(): MaybePromise<void>;
   after(ms: number, run: () => void): () => void;
 }
@@ -60,7 +57,7 @@ export interface Host {
 export class LocalSeat implements Seat, Holder {
   /** False from the moment on at which it was left, replaced or cut off. */
   isHeld = true;
-  /** What was told before its taker knew that it has the seat; undefined from then on. */
+  /** Events that came before its taker knew that it has the seat; undefined from then on. */
   early: SeatEvent[] | undefined;
   peer: Occupant | undefined;
   /** The peer's, where that is on this node too: frames go straight to it once it has started. */
@@ -69,8 +66,9 @@ export class LocalSeat implements Seat, Holder {
   mate: LocalSeat | undefined;
   /** The host's own. */
   slot: unknown;
-  /** Undefined where there are no other nodes. */
-  known: FarKnown | undefined;
+  /** Both undefined where there are no other nodes. */
+  known: Known | undefined;
+  far: Far | undefined;
 
   constructor(
     readonly appId: AppId,
@@ -81,37 +79,17 @@ export class LocalSeat implements Seat, Holder {
   ) {}
 }
 
-/** What a node knows of a seat where there are others. */
-class FarKnown implements Known {
-  readSeq = 0;
-  readStamp = 0;
-  sentSeq = 0;
-  acked = 0;
-  storedA = 0;
-  storedB = 0;
+/** What a node has about a seat where there are other nodes. */
+interface Far {
   /** The newest token known to have been on the other side. */
-  lastPeer = 0;
+  lastPeer: number;
   /** Frames that came while its own `start` was under way: what was held comes before them. */
   waiting: Frame[] | undefined;
-  /** Frames that go to the store in its next call; undefined while none is under way either. */
+  /** Frames for the next call; undefined while there is no call under way. */
   outgoing: OutgoingFrame[] | undefined;
-
-  constructor(
-    readonly sid: string,
-    readonly accounts: readonly Account[],
-    readonly redeemed: boolean,
-  ) {}
 }
 
-/** Seats by room. */
-export interface SeatMap {
-  get(appId: AppId): LocalSeat | undefined;
-  set(appId: AppId, seat: LocalSeat): unknown;
-  delete(appId: AppId): unknown;
-  values(): Iterable<LocalSeat>;
-}
-
-/** What is told to a node, or straight to one of its seats. */
+/** A message for this node, or an event for one of its seats. */
 export type Heard =
   | Message
   | { readonly to: "here"; readonly seat: LocalSeat; readonly event: SeatEvent };
@@ -135,9 +113,12 @@ const silentMs = 1_500;
 /** A node that is asking answers by then: its own probe ends within 5 s. */
 const askingMs = 6_000;
 
+/** A connection has neither read nor sent mail. */
+const nothingYet = { readSeq: 0, readStamp: 0, sentSeq: 0, acked: 0, storedA: 0, storedB: 0 };
+
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
-function asStored(answer: SeatVerbs["append"]["answer"]): Appended {
+function asStored(answer: Verbs["append"]["answer"]): Appended {
   return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
 }
 /** For what the store finds out when it is asked again. */
@@ -148,24 +129,23 @@ const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(
 /** The engine's verbs about rooms, over any host, and the connections of this node. */
 export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "mailboxes"> {
   /** One seat of each room; its mate is the other side's. */
-  private readonly local: SeatMap;
+  private readonly local = new Map<AppId, LocalSeat>();
   private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
   private readonly questions = new Map<string, (answer: ProbeAnswer) => void>();
   private names = 0;
 
-  constructor(private readonly host: Host) {
-    this.local = host.seats;
-  }
+  constructor(private readonly host: Host) {}
 
   // ---- the engine's verbs ----
 
   readonly rooms: Engine["rooms"] = {
     establish: (seat) => {
       const mine = own(seat);
-      return mine.isHeld ? this.askAs(mine, "establish") : undefined;
+      return mine.isHeld ? this.host.turn(mine.appId, "establish", mine) : undefined;
     },
-    allowsIce: (appId, side, mustBeRedeemed) => this.ask(appId, "allowsIce", side, mustBeRedeemed),
+    allowsIce: (appId, side, mustBeRedeemed) =>
+      this.host.turn(appId, "allowsIce", undefined, side, mustBeRedeemed),
   };
 
   readonly seats: Engine["seats"] = {
@@ -176,7 +156,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       const { peerHere } = mine;
       this.end(mine);
       return andThen(
-        this.askAs(mine, "leave"),
+        this.host.turn(mine.appId, "leave", mine),
         (left) => left,
         () => {
           // The store finds out when it is asked again. A peer on this node hears at once.
@@ -193,7 +173,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     publish: (seat, text, type) => {
       const mine = own(seat);
       const { peerHere } = mine;
-      if (peerHere?.isStarted && !peerHere.early && !mine.known?.outgoing) {
+      if (peerHere?.isStarted && !peerHere.early && !mine.far?.outgoing) {
         return peerHere.listener.relayed(text, type) ? "delivered" : "congested";
       }
       return this.publish(mine, { type, text });
@@ -201,8 +181,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     start: (seat, discard) => {
       const mine = own(seat);
       if (!mine.isHeld || mine.isStarted) return;
-      if (mine.known) mine.known.waiting ??= [];
-      const started = this.askAs(mine, "start", discard);
+      if (mine.far) mine.far.waiting ??= [];
+      const started = this.host.turn(mine.appId, "start", mine, discard);
       if (!(started instanceof Promise)) return started;
       return this.orCutOff(mine, started, undefined).then(
         () => this.handOnWaiting(mine),
@@ -220,7 +200,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       const mine = own(seat);
       if (!mine.isHeld) return { outcome: "replaced" };
       const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
-      const answer = this.askAs(mine, "append", to, mail);
+      const answer = this.host.turn(mine.appId, "append", mine, to, mail);
       if (!(answer instanceof Promise)) return asStored(answer);
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
@@ -233,7 +213,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     read: (seat, after, maxBytes) => {
       const mine = own(seat);
       if (!mine.isHeld) return [];
-      const answer = this.askAs(mine, "read", after, maxBytes);
+      const answer = this.host.turn(mine.appId, "read", mine, after, maxBytes);
       if (!(answer instanceof Promise)) return answer?.mails ?? [];
       return answer.then((found) => {
         const { known } = mine;
@@ -249,12 +229,12 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       // Should it find no store, the next that is asked for this seat makes up for it.
       const { known } = mine;
       if (known) known.acked = Math.max(known.acked, Math.min(upTo, known.readSeq));
-      return mine.isHeld ? this.askAs(mine, "ack", upTo) : undefined;
+      return mine.isHeld ? this.host.turn(mine.appId, "ack", mine, upTo) : undefined;
     },
     hello: (seat, upTo) => {
       const mine = own(seat);
       if (!mine.isHeld) return { moved: 0, before: 0 };
-      const answer = this.askAs(mine, "hello", upTo);
+      const answer = this.host.turn(mine.appId, "hello", mine, upTo);
       if (!(answer instanceof Promise)) return answer;
       return this.orCutOff(mine, answer, { moved: 0, before: 0 }).then((found) => {
         const { known } = mine;
@@ -301,21 +281,21 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     }
   }
 
-  /** Gives a seat up: its connection had better go to another node. */
+  /** Gives a seat up: its client may reconnect to another node. */
   cutOff(seat: LocalSeat): void {
     if (!seat.isHeld) return;
     this.end(seat);
     seat.listener.cutOff();
-    unheard(this.askAs(seat, "leave"));
+    unheard(this.host.turn(seat.appId, "leave", seat));
   }
 
   /**
-   * Looks whether a seat is this connection's still, and what it has missed. `framesLost`: frames from
-   * other nodes may be among that, so that the pair should begin anew.
+   * Checks that a seat is still this connection's, and what it has missed. `framesLost`: frames from other
+   * nodes may be lost, so the pair has to negotiate again.
    */
   async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
     const { peer } = seat;
-    const found = await this.askAs(seat, "check");
+    const found = await this.host.turn(seat.appId, "check", seat);
     if (!seat.isHeld) return;
     if (found.started) this.act(seat, { kind: "started" });
     const isSame = seat.peer === peer;
@@ -349,24 +329,6 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   // ---- asking ----
 
-  private ask<V extends keyof RoomVerbs>(
-    appId: AppId,
-    verb: V,
-    ...args: RoomVerbs[V]["args"]
-  ): MaybePromise<RoomVerbs[V]["answer"]> {
-    const answer = this.host.turn(appId, verb, undefined, ...args);
-    return answer as MaybePromise<RoomVerbs[V]["answer"]>;
-  }
-
-  private askAs<V extends keyof SeatVerbs>(
-    holder: LocalSeat,
-    verb: V,
-    ...args: SeatVerbs[V]["args"]
-  ): MaybePromise<SeatVerbs[V]["answer"]> {
-    const answer = this.host.turn(holder.appId, verb, holder, ...args);
-    return answer as MaybePromise<SeatVerbs[V]["answer"]>;
-  }
-
   /** For what may not be left undone: the seat is given up when no answer comes. */
   private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
     return answer.catch((error: unknown) => {
@@ -384,7 +346,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const arriving = this.arriving.get(appId) ?? { takes: 0, early: undefined };
     this.arriving.set(appId, arriving);
     arriving.takes++;
-    const ask = () => this.ask(appId, "take", taker, how);
+    const ask = () => this.host.turn(appId, "take", undefined, taker, how);
     return andThen(
       // What is over may take the space that is missing.
       andThen(ask(), (answer) =>
@@ -405,12 +367,16 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   private arrived(
     { appId, side, sid, accounts, listener }: Newcomer,
-    answer: Extract<RoomVerbs["take"]["answer"], { outcome: "taken" }>,
+    answer: Extract<Verbs["take"]["answer"], { outcome: "taken" }>,
     early: Arriving["early"] = [],
   ): Taken {
     const { token, peer, firstPair, held, lastSeq, mailWaits } = answer;
     const seat = new LocalSeat(appId, side, token, listener, held === 0);
-    if (!this.host.isAlone) seat.known = new FarKnown(storable(sid), accounts, answer.redeemed);
+    if (!this.host.isAlone) {
+      const { redeemed } = answer;
+      seat.known = { sid: storable(sid), accounts, redeemed, ...nothingYet };
+      seat.far = { lastPeer: 0, waiting: undefined, outgoing: undefined };
+    }
     const before = this.find(appId, side);
     if (before) this.giveWay(before, storable(sid));
     this.add(seat);
@@ -425,7 +391,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     return { outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits };
   }
 
-  /** There is a newer seat in its place. What it was told of that may be under way still. */
+  /** A newer seat took its place. The event that says so may still be on its way. */
   private giveWay(seat: LocalSeat, sid: string): void {
     this.remove(seat);
     if (seat.early?.some(({ kind }) => kind === "replaced")) return;
@@ -479,7 +445,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const { token, node } = peer;
     this.part(seat);
     seat.peer = peer;
-    if (seat.known) seat.known.lastPeer = token;
+    if (seat.far) seat.far.lastPeer = token;
     const here = seat.mate;
     if (here?.token !== token || node !== this.host.node) return;
     seat.peerHere = here;
@@ -493,7 +459,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.peer = undefined;
   }
 
-  // ---- what a seat is told ----
+  // ---- events of seats ----
 
   private tell(seat: LocalSeat, event: SeatEvent): void {
     if (seat.early) seat.early.push(event);
@@ -527,7 +493,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         seat.isStarted = true;
         return this.handOnWaiting(seat);
       case "frame":
-        if (seat.known?.waiting && !seat.isStarted) return void seat.known.waiting.push(event);
+        if (seat.far?.waiting && !seat.isStarted) return void seat.far.waiting.push(event);
         if (!seat.isStarted) this.act(seat, { kind: "started" });
         return this.relayAll(seat, [event]);
       case "replaced":
@@ -546,10 +512,10 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     }
   }
 
-  /** What is known already, or older than what is known, is no news. */
+  /** Ignores what is known already, or older than what is known. */
   private peerJoined(seat: LocalSeat, peer: Occupant): void {
     const { token } = peer;
-    const lastPeer = seat.known?.lastPeer ?? 0;
+    const lastPeer = seat.far?.lastPeer ?? 0;
     if (token < lastPeer || token === seat.peer?.token) return;
     if (seat.peer) seat.listener.peerLeft();
     this.meet(seat, peer);
@@ -557,13 +523,13 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private peerLeft(seat: LocalSeat, token: number): void {
-    const { known, peerHere } = seat;
-    if (known && token < known.lastPeer) return;
+    const { far, peerHere } = seat;
+    if (far && token < far.lastPeer) return;
     // The lease of this node had ended, and the store gave up a seat that is held: it learns better.
     if (peerHere?.token === token && peerHere.isHeld && !peerHere.early) {
       return unheard(this.recheck(peerHere));
     }
-    if (known) known.lastPeer = token;
+    if (far) far.lastPeer = token;
     if (seat.peer === undefined) return;
     this.part(seat);
     seat.listener.peerLeft();
@@ -578,50 +544,52 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   private handOnWaiting(seat: LocalSeat): void {
-    const { known } = seat;
-    const waiting = known?.waiting;
-    if (known) known.waiting = undefined;
-    for (const { type, text } of waiting ?? []) this.act(seat, { kind: "frame", type, text });
+    const { far } = seat;
+    const waiting = far?.waiting ?? [];
+    if (far) far.waiting = undefined;
+    for (const { type, text } of waiting) this.act(seat, { kind: "frame", type, text });
   }
 
   // ---- frames that do not go straight to the peer ----
 
   private publish(seat: LocalSeat, frame: Frame): MaybePromise<RelayOutcome> {
-    const { peerHere, known } = seat;
+    const { peerHere, far } = seat;
     if (!seat.isHeld) return "replaced";
-    if (peerHere?.isStarted && peerHere.early && !known?.outgoing) {
+    if (peerHere?.isStarted && peerHere.early && !far?.outgoing) {
       peerHere.early.push({ kind: "frame", ...frame });
       return "delivered";
     }
-    if (known) return this.publishTogether(seat, known, frame);
-    const [outcome] = this.askAs(seat, "publish", [frame]) as readonly RelayOutcome[];
+    if (far) return this.publishTogether(seat, far, frame);
+    const [outcome] = this.host.turn(seat.appId, "publish", seat, [
+      frame,
+    ]) as readonly RelayOutcome[];
     return outcome ?? "replaced";
   }
 
   /** With the others of this turn, or with those that wait for a call under way. */
-  private publishTogether(seat: LocalSeat, known: FarKnown, frame: Frame): Promise<RelayOutcome> {
+  private publishTogether(seat: LocalSeat, far: Far, frame: Frame): Promise<RelayOutcome> {
     return new Promise((resolve, reject) => {
       const outgoing = { ...frame, resolve, reject };
-      if (known.outgoing) return void known.outgoing.push(outgoing);
-      known.outgoing = [outgoing];
-      queueMicrotask(() => void this.publishOutgoing(seat, known));
+      if (far.outgoing) return void far.outgoing.push(outgoing);
+      far.outgoing = [outgoing];
+      queueMicrotask(() => void this.publishOutgoing(seat, far));
     });
   }
 
-  private async publishOutgoing(seat: LocalSeat, known: FarKnown): Promise<void> {
-    for (let frames = known.outgoing; frames?.length; frames = known.outgoing) {
-      known.outgoing = [];
+  private async publishOutgoing(seat: LocalSeat, far: Far): Promise<void> {
+    for (let frames = far.outgoing; frames?.length; frames = far.outgoing) {
+      far.outgoing = [];
       const plain = frames.map(({ type, text }) => ({ type, text }));
       const whenFull = frames.map(() => "hold_full" as const);
       try {
-        const answer = seat.isHeld ? this.askAs(seat, "publish", plain) : [];
+        const answer = seat.isHeld ? this.host.turn(seat.appId, "publish", seat, plain) : [];
         const outcomes = await this.orCutOff(seat, Promise.resolve(answer), whenFull);
         for (const [i, { resolve }] of frames.entries()) resolve(outcomes[i] ?? "replaced");
       } catch (error) {
         for (const { reject } of frames) reject(error);
       }
     }
-    known.outgoing = undefined;
+    far.outgoing = undefined;
   }
 
   // ---- who waits for a seat, and is asked about one ----
@@ -631,10 +599,14 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const forget = () => this.waiters.delete(ref.name);
     this.waiters.set(ref.name, waiter);
     return andThen(
-      this.ask(appId, "park", side, ref),
+      this.host.turn(appId, "park", undefined, side, ref),
       (times) => {
         if (times > 0) {
-          return { times, unpark: () => forget() && unheard(this.ask(appId, "unpark", side, ref)) };
+          return {
+            times,
+            unpark: () =>
+              forget() && unheard(this.host.turn(appId, "unpark", undefined, side, ref)),
+          };
         }
         forget();
         this.host.after(0, () => waiter.vacant());
@@ -666,7 +638,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     };
     this.questions.set(id, settle);
     try {
-      if ((await this.ask(appId, "probe", { side, token }, id)) === "gone") settle("gone");
+      if ((await this.host.turn(appId, "probe", undefined, { side, token }, id)) === "gone")
+        settle("gone");
     } catch (error) {
       settle("gone");
       throw error;

@@ -39,7 +39,7 @@ export interface Engine {
 }
 
 /**
- * A shared store gave no answer in time, or none that makes sense. The change may have been made or
+ * A shared store gave no answer in time, or one that makes no sense. The change may have been made or
  * not, but is not made after this. The message is for operators and holds nothing secret.
  */
 export class EngineUnreachable extends Error {
@@ -66,7 +66,7 @@ export interface Sizes {
   /** Of remembered ids, as counted. */
   readonly idBytes: number;
   /**
-   * Of what nodes were told through a shared store and it has not forgotten: at most `streamTotalBytes`,
+   * Of events for nodes in a shared store: at most `streamTotalBytes`,
    * or 4 MiB a node. 0 from memory.
    */
   readonly streamBytes: number;
@@ -81,8 +81,8 @@ export interface Sizes {
 export interface Codes {
   /**
    * Claims the first of `candidates` that is free, for a new room. Candidates are drawn lazily and
-   * few further than needed: memory draws none that it does not need, a shared store no more at a
-   * time than it has drawn before. Of racing claims of one code exactly one succeeds.
+   * few more than needed: memory draws only those it tries, a shared store at most as many at a time as it
+   * has drawn before. Of racing claims of one code exactly one succeeds.
    */
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): MaybePromise<Claim>;
   /**
@@ -206,7 +206,7 @@ export interface Newcomer {
   readonly side: Side;
   /** The client's session id; empty when it has none. Equal non-empty ids are one client. */
   readonly sid: string;
-  /** What this newcomer makes the engine hold counts to these. Empty: to none. */
+  /** What this newcomer makes the engine hold counts to these. */
   readonly accounts: readonly Account[];
   readonly listener: SeatListener;
 }
@@ -414,7 +414,7 @@ export interface EngineLimits {
   readonly mailTotalBytes: number;
 }
 
-/** What a shared store may spend, beside `mailTotalBytes`, on what nodes were told and have not read. */
+/** What a shared store may spend, beside `mailTotalBytes`, on events that nodes have not read. */
 export function streamTotalBytes({ mailTotalBytes }: EngineLimits): number {
   return Math.floor(mailTotalBytes / 4);
 }

@@ -15,9 +15,9 @@ export interface CodeLength {
   readonly allowances: readonly MissAllowance[];
 }
 
-/** A guess hits a code with a chance of at most 1 in 20 if it was minted before an attack shows, … */
+/** Guessing hits a code that was minted before the attack shows with a chance of at most 1 in 20. */
 const oneInBefore = 20;
-/** … and of at most 1 in 100 if it was minted while one shows. */
+/** The same for a code that is minted while the attack shows: 1 in 100. */
 const oneInDuring = 100;
 
 /**

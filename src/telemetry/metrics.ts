@@ -62,13 +62,13 @@ interface Limiter {
   uncounted(): number;
 }
 
-/** A number, or one for each value of the first label, and so on. Undefined: not known right now. */
+/** A number, or one for each value of the first label, and so on. Undefined: not known right parts. */
 type Reading = number | Distribution | undefined | { readonly [value: string]: Reading };
 
 interface Row {
   readonly kind: "counter" | "gauge" | "histogram";
   readonly help: string;
-  readonly read: (tally: Tally, now: Sources & { readonly held: Sizes | undefined }) => Reading;
+  readonly read: (tally: Tally, parts: Sources & { readonly held: Sizes | undefined }) => Reading;
   /** Each label with all of its values; without values where it states a fact of the server. */
   readonly labels: Readonly<Record<string, readonly (string | number)[]>>;
 }
@@ -122,18 +122,19 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   nt_ws_buffered_bytes: gauge("Unsent bytes in all sockets", (t) => t.bufferedBytes),
   nt_ws_queued_bytes: gauge(
     "Bytes of frames that wait to be handled",
-    (_, now) => now.fairQueue.queued.used,
+    (_, parts) => parts.fairQueue.queued.used,
   ),
   nt_ws_share_waiting: gauge(
     "Clients and sites whose frames wait for their share of the work",
-    (_, now) => now.fairQueue.waiting(),
+    (_, parts) => parts.fairQueue.waiting(),
   ),
-  nt_ws_large_waiting: gauge("Clients and sites whose large frames wait for their turn", (_, now) =>
-    now.fairQueue.waiting("large"),
+  nt_ws_large_waiting: gauge(
+    "Clients and sites whose large frames wait for their turn",
+    (_, parts) => parts.fairQueue.waiting("large"),
   ),
   nt_ws_large_seconds_total: counter(
     "Time spent on frames of more than 16 KiB",
-    (_, now) => now.fairQueue.largeMs / 1000,
+    (_, parts) => parts.fairQueue.largeMs / 1000,
   ),
   nt_ws_paused: gauge("Sockets not read while their peer catches up", (t) => t.pausedSockets),
   nt_ws_without_room: gauge("Sockets that have not asked for a room yet", (t) => t.roomlessSockets),
@@ -159,14 +160,14 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_code_misses_recent: gauge(
     "Failed redeems in this REDEEM_WINDOW and the one before",
-    (_, now) => now.rendezvous.guessing().recentMisses,
+    (_, parts) => parts.rendezvous.guessing().recentMisses,
   ),
-  nt_codes_guessed: gauge("1 while failed redeems are too many for mistyped codes", (_, now) =>
-    now.rendezvous.guessing().shows ? 1 : 0,
+  nt_codes_guessed: gauge("1 while failed redeems are too many for mistyped codes", (_, parts) =>
+    parts.rendezvous.guessing().shows ? 1 : 0,
   ),
   nt_code_digits: gauge(
     "Digits of the shortest new code, given recent failed redeems",
-    (_, now) => now.rendezvous.guessing().digits,
+    (_, parts) => parts.rendezvous.guessing().digits,
   ),
   nt_pairs_total: counter("Times that both sides of a room came together", (t) => t.pairs),
   nt_codes_live: size("Codes that can be redeemed", "codesLive"),
@@ -189,16 +190,16 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
     "guessers",
   ),
   nt_join_seconds: histogram("From a newcomer's upgrade to its seat", (t) => t.joinSeconds),
-  nt_ws_open: gauge("Sockets open", (_, now) => now.socketLedger.used),
-  nt_ws_max: gauge("Sockets that may be open", (_, now) => now.socketLedger.most),
-  nt_ws_clients: gauge("Clients with a socket", (_, now) => now.socketLedger.clients),
+  nt_ws_open: gauge("Sockets open", (_, parts) => parts.socketLedger.used),
+  nt_ws_max: gauge("Sockets that may be open", (_, parts) => parts.socketLedger.most),
+  nt_ws_clients: gauge("Clients with a socket", (_, parts) => parts.socketLedger.clients),
   nt_http_connections: gauge(
     "HTTP connections kept for a next request; some may have ended",
-    (_, now) => now.connections.size(),
+    (_, parts) => parts.connections.size(),
   ),
   nt_http_unkept_total: counter(
     "Answers that ended their connection because of the limit for a client or for all",
-    (_, now) => now.connections.refused(),
+    (_, parts) => parts.connections.refused(),
   ),
   nt_http_idle_closed_total: counter(
     "Idle HTTP connections closed to get descriptors back",
@@ -206,7 +207,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_shared_clients: gauge(
     "Proxies that send a client address and are not in TRUST_PROXY",
-    (_, now) => now.sharedClients(),
+    (_, parts) => parts.sharedClients(),
   ),
   nt_unknown_clients_total: counter(
     "Requests of trusted proxies that do not name the client, by what is wrong with the header",
@@ -232,7 +233,7 @@ export const ownMetrics: Readonly<Record<string, Row>> = {
   ),
   nt_http_deferred_total: counter(
     "Requests that waited for the next turn of the event loop",
-    (_, now) => now.requests.deferred(),
+    (_, parts) => parts.requests.deferred(),
   ),
 };
 

@@ -55,7 +55,9 @@ export async function byPeer(url: string, code: string, camera: MediaStream): Pr
 export async function again(url: string, code?: string, client?: SignalingClient): Promise<Peer> {
   const { appId, side, sid } = client ?? {};
   try {
-    return await connect({ url, code, client, appId, side, sid });
+    if (client) return await connect({ url, code, client, appId, side, sid });
+    const linked = new URLSearchParams(location.search).get("code");
+    return await connect({ url, code: linked, sid: sessionStorage.getItem("sid") });
   } catch (error) {
     if (error instanceof SameError) alert(error.retryAfterMs);
     throw error;

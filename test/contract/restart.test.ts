@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
-import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { fakeClock } from "../support/clock.ts";
 import { Life, type RandomVerb, shortText, tightLimits, verbsWith } from "./random-verbs.ts";
 
@@ -38,7 +37,7 @@ test("a restored engine answers, tells and counts as one that was never stopped"
       await lived.leaveAll();
       clock.advance(passed);
       const heir = new Life(newEngine(), () => {}, lived.appIds);
-      for (const line of saved) heir.engine.restore(recordSchema.parse(JSON.parse(line)));
+      for (const line of saved) heir.engine.restore(JSON.parse(line));
       expect(await heir.sizes()).toEqual(await lived.sizes());
       lived.heard.length = 0;
       for (const step of after) {

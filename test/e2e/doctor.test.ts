@@ -249,6 +249,13 @@ test("an examination costs its client no miss, however often it is done", async 
   expect(await server.metric('nt_refusals_total{reason="gone"}')).toBe(0);
 });
 
+test("why a socket gets no room is said, with what to do", async () => {
+  await using server = await testServer({ CODES_PER_CLIENT: "1" });
+  const { failure } = await examination(server.http);
+  expect(failure).toStartWith("One socket: the frame mint is refused (client_full). ");
+  expect(failure).toContain("holds as many codes as it may");
+});
+
 test("--idle reports a connection that stays open", async () => {
   await using server = await testServer();
   const { failure, output } = await examination(server.http, false, systemClock, { idleMs: 50 });

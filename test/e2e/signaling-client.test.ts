@@ -69,7 +69,7 @@ const newRoom = (url: string) => ({ url, appId: crypto.randomUUID() });
 
 test("two strangers meet by a code and talk, over one socket each", async () => {
   await using server = await testServer();
-  using a = listen({ url: server.http });
+  using a = listen({ url: server.http, sid: null, appId: null });
   const { code, expiresAt } = await a.client.mint();
   expect(Date.parse(expiresAt)).toBeGreaterThan(a.client.serverNow());
   using b = listen({ url: `${server.http}/` });

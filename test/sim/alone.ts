@@ -1,6 +1,5 @@
 import { steadyNow } from "../../src/base/clock.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
-import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import type { Chance } from "../support/chance.ts";
 import { type Arrangement, Base, type Ground, type Machine, Node, notZero } from "./nodes.ts";
 import { newProcess } from "./time.ts";
@@ -20,7 +19,7 @@ export class Alone implements Arrangement {
     const base = new Base(this.ground, this.machine);
     const { clock, limits, dropped } = base;
     this.engine = memoryEngine({ now: steadyNow(clock), limits, dropped });
-    for (const line of state) this.engine.restore(recordSchema.parse(JSON.parse(line)));
+    for (const line of state) this.engine.restore(JSON.parse(line));
     this.nodes = [new Node(base, this.engine)];
   }
 

@@ -221,7 +221,7 @@ const mutants: readonly Mutant[] = [
   redis(
     "a replica's age is not healed",
     "engine/redis/redis.ts",
-    "if (isAnother) lookAtAll();",
+    "if (isAnother) this.lapsed();",
     "",
   ),
   redis(

@@ -336,6 +336,10 @@ const commands = {
     this.set(key, Hash, field, String(sum));
     return sum;
   },
+  HMGET(key, ...names) {
+    const hash = this.read(key, Hash);
+    return names.map((name) => hash?.get(name) ?? false);
+  },
   HGETALL(key) {
     return [...(this.read(key, Hash) ?? [])].flat();
   },

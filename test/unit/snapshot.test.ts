@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { type AppId, newAppId, otherSide, type Side } from "../../src/base/ids.ts";
 import { entryCostBytes, type Seat } from "../../src/engine/engine.ts";
 import { type MemoryEngine, memoryEngine } from "../../src/engine/memory/memory.ts";
-import { recordSchema } from "../../src/engine/memory/snapshot.ts";
 import { RecordingListener } from "../contract/listener.ts";
 import {
   Life,
@@ -24,7 +23,7 @@ function saved(engine: MemoryEngine): readonly string[] {
 }
 
 function restore(engine: MemoryEngine, lines: readonly string[]): void {
-  for (const line of lines) engine.restore(recordSchema.parse(JSON.parse(line)));
+  for (const line of lines) engine.restore(JSON.parse(line));
 }
 
 /** Not of what is not saved: held frames, and the misses of an account. */

@@ -106,14 +106,14 @@ test("a file larger than what the server may hold is kept aside unread", async (
 
 test("records longer than what is read at once come back as they were, in order", async () => {
   await using folder = await newFolder();
-  const place = { lastToken: 0, sid: "", accounts: [] };
-  const beside = { mails: [], ids: [] };
+  const place = { started: false, lastToken: 0, sid: "", accounts: [] };
+  const facts = { paired: true, established: true, minted: false, redeemed: false };
   const room = (payload: string, n: number): StateRecord => ({
     room: {
       ...{ appId: newAppId(), startedAt: n, emptyAt: n, tokens: n, owner: [] },
-      ...{ A: place, B: place, anything: { else: [n] } },
+      ...{ ...facts, A: place, B: place },
     },
-    A: beside,
+    A: { mails: [], ids: [] },
     B: { mails: [{ from: "A", payload, accounts: [] }], ids: [["\u2028\n\ud800", n]] },
   });
   const payloads = [
@@ -132,6 +132,7 @@ test("records longer than what is read at once come back as they were, in order"
 test.each([
   ["no end", (text: string) => text.slice(0, text.lastIndexOf('{"records"'))],
   ["a record less than were written", (text: string) => text.replace(/\n\{"code".*\n/, "\n")],
+  ["one character changed", (text: string) => text.replace('"key":"c"', '"key":"d"')],
   ["something after its end", (text: string) => `${text}{}`],
   ["no header", (text: string) => text.slice(text.indexOf("\n") + 1)],
 ])("a file with %s is damaged, and kept aside as it is", async (_, damage) => {

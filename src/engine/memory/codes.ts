@@ -12,7 +12,6 @@ import {
 } from "../rules/codes.ts";
 import type { RoomCode } from "../rules/turn.ts";
 import { DueQueue } from "./due-queue.ts";
-import { MemoryList } from "./lists.ts";
 import { SplitMap } from "./split-map.ts";
 
 /** A code from its claim until it is free again, and when its state changes by itself next. */
@@ -21,7 +20,7 @@ export interface KeptCode extends CodeRecord {
   dueAt: number;
 }
 
-/** Codes of one account that are looked through for the one that is free first. */
+/** At most this many codes of an account are looked through to find when the first of them is free. */
 const maxLookedThrough = 2_048;
 
 /** Codes in Maps, and the turn that each verb has at them. What is due is carried out before it. */
@@ -34,7 +33,7 @@ export class MemoryCodes implements Codes, CodesTurn {
   private readonly byRoom = new SplitMap<AppId, KeptCode>((appId) =>
     Number.parseInt(appId.slice(0, 2), 16),
   );
-  private readonly byAccount = new Map<string, MemoryList<KeptCode>>();
+  private readonly byAccount = new Map<string, Set<KeptCode>>();
   private readonly byGuesser = new Map<string, Guesser>();
   private readonly due = new DueQueue<KeptCode>();
 
@@ -48,7 +47,7 @@ export class MemoryCodes implements Codes, CodesTurn {
 
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
     this.settle();
-    // The rules only go through them: none is drawn that is not needed.
+    // The rules iterate over them once: only those that are tried are drawn.
     const answer = claim(this, candidates as readonly Code[], entry, limits);
     this.recent = recentMisses(this);
     return answer;
@@ -106,9 +105,9 @@ export class MemoryCodes implements Codes, CodesTurn {
     this.byRoom.set(record.appId, record);
     this.due.add(record, record.dueAt);
     for (const { key } of record.accounts) {
-      const held = this.byAccount.get(key) ?? new MemoryList();
-      this.byAccount.set(key, held);
-      held.push(record);
+      const held = this.byAccount.get(key);
+      if (held) held.add(record);
+      else this.byAccount.set(key, new Set([record]));
     }
   }
 
@@ -133,7 +132,7 @@ export class MemoryCodes implements Codes, CodesTurn {
     this.byRoom.delete(record.appId);
     for (const { key } of record.accounts) {
       const held = this.byAccount.get(key);
-      held?.remove(record);
+      held?.delete(record);
       if (held?.size === 0) this.byAccount.delete(key);
     }
   }
@@ -171,8 +170,8 @@ export class MemoryCodes implements Codes, CodesTurn {
   }
 
   firstFree(account: string): number {
-    const some = this.byAccount.get(account)?.slice(0, maxLookedThrough) ?? [];
-    return some.reduce((first, { freeAt }) => Math.min(first, freeAt), Number.POSITIVE_INFINITY);
+    const some = this.byAccount.get(account)?.values().take(maxLookedThrough) ?? [];
+    return Math.min(...Array.from(some, ({ freeAt }) => freeAt));
   }
 
   misses(): Misses {

@@ -1,8 +1,7 @@
-import { Connections } from "../connections.ts";
-import type { Engine } from "../engine.ts";
-import { MemoryCodes } from "./codes.ts";
+import type { Engine, EngineLimits } from "../engine.ts";
+import type { Turn } from "../rules/turn.ts";
+import { MemoryRooms } from "./rooms.ts";
 import { restorer, type StateRecord, takeSnapshot } from "./snapshot.ts";
-import { Turns, type TurnsOptions } from "./turns.ts";
 
 export interface MemoryEngine extends Engine {
   /** What a successor needs to go on, once every seat is given up; nothing may change meanwhile. */
@@ -11,41 +10,21 @@ export interface MemoryEngine extends Engine {
   restore(record: StateRecord): void;
 }
 
-/** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
-const sweptAgainAfterMs = 1_000;
-
-/** State in the Maps of one process. Every verb answers in the same turn. */
+/**
+ * State in the Maps of one process. Every verb answers in the same turn. `now`: ms since the epoch, which never
+ * goes back: the engine knows no other time. `dropped` is called for what was accepted and is given up.
+ */
 export function memoryEngine({
   now,
   limits,
   dropped,
-}: Pick<TurnsOptions, "now" | "limits" | "dropped">): MemoryEngine {
-  const codes = new MemoryCodes(now, limits.redeemWindowMs, (appId) => turns.take(appId, "redeem"));
-  const turns = new Turns({
-    ...{ now, limits, dropped },
-    codeOf: (appId) => codes.ofRoom(appId),
-    hear: (message) => connections.hear(message),
-  });
-  let sweptAt = Number.NEGATIVE_INFINITY;
-  function sweepRooms(): void {
-    sweptAt = now();
-    turns.sweep();
-  }
-  const connections: Connections = new Connections({
-    node: turns.node,
-    isAlone: true,
-    seats: turns.seats,
-    turn: (appId, verb, holder, first, second) => turns.take(appId, verb, holder, first, second),
-    send() {},
-    sweepIfDue() {
-      if (now() - sweptAt >= sweptAgainAfterMs || now() < sweptAt) sweepRooms();
-    },
-    after(_, run) {
-      queueMicrotask(run);
-      return () => {};
-    },
-  });
-
+}: {
+  readonly now: () => number;
+  readonly limits: EngineLimits;
+  readonly dropped: Turn["dropped"];
+}): MemoryEngine {
+  const rooms = new MemoryRooms(now, limits, dropped);
+  const { codes, connections } = rooms;
   return {
     codes,
     rooms: connections.rooms,
@@ -57,14 +36,14 @@ export function memoryEngine({
     warning: () => undefined,
     sweep() {
       codes.sweep();
-      sweepRooms();
+      rooms.sweep();
     },
     sizes() {
-      const { bareRooms: _, ...sums } = turns.sums;
+      const { bareRooms: _, ...sums } = rooms.sums;
       return { ...codes.sizes(), ...sums, streamBytes: 0 };
     },
     close: () => Promise.resolve(),
-    snapshot: () => takeSnapshot(turns, codes, now),
-    restore: restorer(turns, codes, now),
+    snapshot: () => takeSnapshot(rooms, codes, now),
+    restore: restorer(rooms, codes, now),
   };
 }

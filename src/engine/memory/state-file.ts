@@ -10,10 +10,9 @@ import {
 } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
 import { codeOf, StartError } from "../../base/errors.ts";
-import { recordSchema, type StateRecord } from "./snapshot.ts";
+import type { StateRecord } from "./snapshot.ts";
 
 export interface StateFileOptions {
   readonly path: string;
@@ -48,10 +47,9 @@ const maxRecordBytes = 536_870_912;
 /** Read and written at once. A record takes as much again: a room with all of its mail at most. */
 const blockBytes = 1_048_576;
 
-// The file: a header, a record a line, and how many there were, so that a part is not taken for all.
+// The file: a header, a record a line, and at its end a hash of them, so that what is read is what was saved.
 const format = 3;
-const headerSchema = z.object({ format: z.string().regex(/^nt-signal state [0-9]{1,9}$/) });
-const endSchema = z.object({ records: z.number().int() });
+const headerPattern = /^\{"format":"nt-signal state ([0-9]{1,9})"\}$/;
 
 /**
  * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
@@ -110,40 +108,25 @@ const maxLinks = 40;
 function withoutLinks(path: string): string {
   let at = resolve(path);
   for (let links = 0; links <= maxLinks; links++) {
-    const folder = folderOf(at);
-    if (folder === undefined) {
+    try {
+      at = join(realpathSync(dirname(at)), basename(at));
+    } catch {
       if (links === 0) return at;
       throw new StartError(
         `STATE_FILE ${path} is a symbolic link to ${at}, and that directory is not there or closed. ` +
           "Create it, or name a file.",
       );
     }
-    at = join(folder, basename(at));
-    const target = linkAt(at);
-    if (target === undefined) return at;
-    at = resolve(folder, target);
+    try {
+      at = resolve(dirname(at), readlinkSync(at));
+    } catch {
+      // A file, or nothing.
+      return at;
+    }
   }
   throw new StartError(
     `STATE_FILE ${path} is a symbolic link that goes round in a circle. Name a file.`,
   );
-}
-
-/** The directory that the path is in; undefined where there is none. */
-function folderOf(path: string): string | undefined {
-  try {
-    return realpathSync(dirname(path));
-  } catch {
-    return undefined;
-  }
-}
-
-/** What a symbolic link holds; undefined for anything else, and for nothing. */
-function linkAt(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
 }
 
 /** An open transaction on a SQLite file: a lock that the system frees when its holder dies. */
@@ -249,53 +232,53 @@ async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,
 ): Promise<string | undefined> {
-  let stage: "header" | "records" | "end" = "header";
-  let records = 0;
+  let hash: bigint | undefined;
+  let hasEnded = false;
   for await (const line of linesOf(file)) {
-    const value = parseJson(line);
-    if (stage === "end") return damaged;
-    if (stage === "header") {
-      const fault = headerFault(value);
+    if (hasEnded) return damaged;
+    if (hash === undefined) {
+      const fault = headerFault(line.toString());
       if (fault !== undefined) return fault;
-      stage = "records";
+      hash = 0n;
       continue;
     }
-    const record = recordSchema.safeParse(value);
-    if (record.success) {
-      restore(record.data);
-      records++;
-    } else {
-      if (endSchema.safeParse(value).data?.records !== records) return damaged;
-      stage = "end";
+    try {
+      const record = JSON.parse(line.toString()) as StateRecord | { readonly records: string };
+      hasEnded = "records" in record;
+      if (!("records" in record)) restore(record);
+      else if (record.records !== String(hash)) return damaged;
+    } catch {
+      return damaged;
     }
+    hash = Bun.hash.xxHash64(line, hash);
   }
-  return stage === "end" ? undefined : damaged;
+  return hasEnded ? undefined : damaged;
 }
 
-function headerFault(value: unknown): string | undefined {
-  const header = headerSchema.safeParse(value);
-  if (!header.success) return damaged;
-  const written = Number(header.data.format.slice("nt-signal state ".length));
-  if (written === format) return undefined;
-  const age = written < format ? "an older" : "a newer";
+function headerFault(line: string): string | undefined {
+  const written = headerPattern.exec(line)?.[1];
+  if (written === undefined) return damaged;
+  if (Number(written) === format) return undefined;
+  const age = Number(written) < format ? "an older" : "a newer";
   return `was written by ${age} nt-signal, in a form that this one does not read (${written}, not ${format})`;
 }
 
 function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
-  let count = 0;
+  let hash = 0n;
   yield JSON.stringify({ format: `nt-signal state ${format}` });
   for (const record of records) {
-    yield JSON.stringify(record);
-    count++;
+    const line = JSON.stringify(record);
+    hash = Bun.hash.xxHash64(line, hash);
+    yield line;
   }
-  yield JSON.stringify({ records: count });
+  yield JSON.stringify({ records: String(hash) });
 }
 
 /**
  * The lines of the file from where it stands, the last one with or without its line break. They end before
  * one that is longer than a record.
  */
-async function* linesOf(file: FileHandle): AsyncIterable<string> {
+async function* linesOf(file: FileHandle): AsyncIterable<Buffer> {
   const passed = garbageCollection();
   const block = Buffer.allocUnsafe(blockBytes);
   let begun: Buffer[] = [];
@@ -306,7 +289,7 @@ async function* linesOf(file: FileHandle): AsyncIterable<string> {
     for (;;) {
       const end = block.subarray(0, bytesRead).indexOf("\n", start);
       if (end === -1) break;
-      yield Buffer.concat([...begun, block.subarray(start, end)]).toString();
+      yield Buffer.concat([...begun, block.subarray(start, end)]);
       begun = [];
       start = end + 1;
     }
@@ -315,7 +298,7 @@ async function* linesOf(file: FileHandle): AsyncIterable<string> {
     begun.push(Buffer.from(block.subarray(start, bytesRead)));
     if (begun.length * blockBytes > maxRecordBytes) return;
   }
-  if (begun.length > 0) yield Buffer.concat(begun).toString();
+  if (begun.length > 0) yield Buffer.concat(begun);
 }
 
 /**
@@ -330,14 +313,6 @@ function garbageCollection(): (bytes: number) => void {
     uncollected = 0;
     Bun.gc(true);
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A new file of its owner's with these lines; it is on disk when this resolves. */

@@ -1,16 +1,21 @@
 import type { Code } from "../../base/ids.ts";
-import { type Claim, type Codes, EngineUnreachable, type Guess } from "../engine.ts";
+import { type Claim, type Codes, EngineFull, EngineUnreachable, type Guess } from "../engine.ts";
 import type { CodesReply } from "./inside/codes.ts";
 import type { TurnReply } from "./inside/turn.ts";
 import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
+
+export interface RedisCodes extends Codes {
+  /** Takes over what a sweep has read. */
+  learnRecentMisses(count: number): void;
+}
 
 /** Codes in Redis: a claim and a guess are one round trip each. */
 export function redisCodes(
   store: Store,
   { node, timeoutMs, clock }: RedisEngineOptions,
   heard: (reply: TurnReply) => void,
-) {
+): RedisCodes {
   let operations = 0;
   let recentMisses = 0;
 
@@ -25,14 +30,19 @@ export function redisCodes(
       kind === "guess"
         ? store.callCarefully(kind, args, (text) => text.includes('"outcome":"taken"'))
         : store.call(kind, args);
-    const askedFirst = await run().catch(unreachable);
-    if (typeof askedFirst === "string") return learn(askedFirst);
+    try {
+      return learn(await run());
+    } catch (error) {
+      if (!(error instanceof EngineUnreachable) || error instanceof EngineFull) throw error;
+    }
     const askedAt = clock.monotonicMs();
-    const askedAgain = await run().catch(unreachable);
-    if (typeof askedAgain === "string") return learn(askedAgain);
-    const restMs = askedAt + timeoutMs - clock.monotonicMs();
-    if (restMs > 0) await new Promise<void>((over) => clock.after(restMs, over));
-    throw askedAgain;
+    try {
+      return learn(await run());
+    } catch (error) {
+      const restMs = askedAt + timeoutMs - clock.monotonicMs();
+      if (restMs > 0) await new Promise<void>((over) => clock.after(restMs, over));
+      throw error;
+    }
   }
 
   function learn<T>(text: string): T {
@@ -58,16 +68,10 @@ export function redisCodes(
   };
   return {
     ...codes,
-    /** Takes over what a sweep has read. */
-    learnRecentMisses(count: number): void {
+    learnRecentMisses(count) {
       recentMisses = count;
     },
   };
-}
-
-function unreachable(error: unknown): EngineUnreachable {
-  if (error instanceof EngineUnreachable) return error;
-  throw error;
 }
 
 /** One, one, two, four, …: the first is free nearly always, and a round trip costs more than a draw. */

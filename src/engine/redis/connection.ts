@@ -23,7 +23,7 @@ const bunLink: MakeLink = (url, options) =>
 
 export interface RedisConnectionOptions {
   readonly makeLink?: MakeLink | undefined;
-  /** The URL of the server to connect to, asked anew for each connection. */
+  /** The URL of the server to connect to, asked again for each connection. */
   readonly find: () => Promise<string>;
   /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
   readonly ca: string | undefined;
@@ -183,7 +183,8 @@ export class RedisConnection {
     return this.client;
   }
 
-  private within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
+  /** Rejects with `EngineUnreachable` when it takes longer than `trips` times `timeoutMs`, and `blockMs`. */
+  within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
     const { clock, timeoutMs } = this.options;
     return new Promise((resolve, reject) => {
       const cancel = clock.after(timeoutMs * trips + blockMs, () =>

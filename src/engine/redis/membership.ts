@@ -1,15 +1,30 @@
 import type { AppId } from "../../base/ids.ts";
 import type { SeatAddress } from "../rules/turn.ts";
 import type { Renewed } from "./inside/inside.ts";
+import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
 
 /** What the node reads of its stream at a time, entries. */
 const readAtOnce = 500;
-/** Entries read are dropped from the stream at the next renewal, and at once when they are so many bytes. */
+/** Entries that were read are deleted at the next renewal, or at once when they are more bytes than this. */
 const trimAfterBytes = 262_144;
 
+/** What a node does with what it learns about itself and others. */
+export interface Member {
+  /** Takes over, and answers, what is above all tokens and stamps that are known. */
+  freshAbove(known: number): number;
+  /** An entry of its stream. */
+  heard(text: string): void;
+  /** The lease had ended, or events for this node may be lost. */
+  lapsed(): void;
+  /** Rooms with seats of nodes that are gone. */
+  gone(rooms: readonly AppId[]): void;
+  /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
+  kept(seats: readonly SeatAddress[]): void;
+}
+
 /**
- * A node among the others: the lease of all of its seats, and the stream of what it is told. An entry is
+ * A node among the others: one lease for all of its seats, and the stream of events for it. An entry is
  * read once and in order, also over several connections. A Redis that has forgotten the stream, or is
  * older than it was, goes on above what was read: nothing that comes later is taken for something old.
  */
@@ -24,34 +39,26 @@ export class Membership {
 
   constructor(
     private readonly store: Store,
-    private readonly options: {
-      readonly stream: string;
-      readonly leaseMs: number;
-      readonly monotonicMs: () => number;
-      /** Takes over, and answers, what is above all tokens and stamps that are known. */
-      readonly fresh: (others: number) => number;
-      readonly heard: (text: string) => void;
-      /** The lease had ended, or what the node was told may be lost. */
-      readonly lapsed: () => void;
-      readonly gone: (rooms: readonly AppId[]) => void;
-      /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
-      readonly kept: (seats: readonly SeatAddress[]) => void;
-    },
+    private readonly options: Pick<RedisEngineOptions, "clock" | "leaseMs">,
+    private readonly stream: string,
+    private readonly node: Member,
   ) {}
 
   async renew(): Promise<void> {
-    const { monotonicMs, leaseMs, fresh, gone, kept, lapsed } = this.options;
-    const askedAt = monotonicMs();
-    const args = [...this.takeRead(), this.cursor, String(fresh(0))];
+    const { node } = this;
+    const { clock, leaseMs } = this.options;
+    const askedAt = clock.monotonicMs();
+    const args = [...this.takeRead(), this.cursor, String(node.freshAbove(0))];
     const renewed = JSON.parse(await this.store.call("renew", args)) as Renewed;
-    fresh(renewed.fresh);
+    node.freshAbove(renewed.fresh);
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
     if (this.read === "") this.read = renewed.from;
     // Lua does not tell an empty list from an empty object.
-    if (Array.isArray(renewed.gone)) gone(renewed.gone as readonly AppId[]);
-    if (Array.isArray(renewed.seats)) kept(renewed.seats as readonly SeatAddress[]);
-    if (!renewed.wentOn) lapsed();
+    const gone = Object.values(renewed.gone);
+    if (gone.length > 0) node.gone(gone);
+    node.kept(Object.values(renewed.seats));
+    if (!renewed.wentOn) node.lapsed();
   }
 
   /** Renews the lease until Redis has been asked for all seats of this node. */
@@ -71,15 +78,16 @@ export class Membership {
   /** Reads the stream for as long as the connection lives. */
   async readOn(): Promise<void> {
     const reader = ++this.readers;
-    const { stream, heard, lapsed } = this.options;
     while (reader === this.readers) {
-      const entries = await this.store.read(stream, this.read, readAtOnce).catch(() => undefined);
+      const entries = await this.store
+        .read(this.stream, this.read, readAtOnce)
+        .catch(() => undefined);
       if (entries === undefined || reader !== this.readers) return;
       for (const [id, [, text = ""]] of entries) {
         this.read = id;
         this.bytes += Buffer.byteLength(text);
-        if (text === "gap") lapsed();
-        else heard(text);
+        if (text === "gap") this.node.lapsed();
+        else this.node.heard(text);
       }
       if (this.bytes > trimAfterBytes) void this.renew().catch(() => {});
     }

@@ -1,4 +1,5 @@
-import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Cancel } from "../../base/clock.ts";
+import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
 
 /** What all nodes have to agree on, by the names an operator knows; nothing that is secret. */
@@ -27,17 +28,8 @@ const shownMs = 90_000;
  * The key is that of all formats, so that nodes which share nothing else find out.
  */
 export function compareNodes(
-  {
-    store,
-    prefix,
-    node,
-    clock,
-  }: {
-    readonly store: Store;
-    readonly prefix: string;
-    readonly node: string;
-    readonly clock: Clock;
-  },
+  store: Store,
+  { prefix, node, clock }: Pick<RedisEngineOptions, "prefix" | "node" | "clock">,
   { settings, differs }: Agreement,
 ): { readonly compare: () => void; readonly stop: Cancel } {
   const key = `${prefix}{rv}:settings`;
@@ -51,8 +43,9 @@ export function compareNodes(
     if (other === undefined || other.node === node) return;
     const differences = differencesOf(settings, other.settings);
     const text = JSON.stringify(differences);
-    if (differences.length > 0 && text !== reported) differs(other.node, differences);
-    reported = differences.length > 0 ? text : reported;
+    if (differences.length === 0 || text === reported) return;
+    reported = text;
+    differs(other.node, differences);
   }
 
   return {
@@ -71,10 +64,9 @@ function differencesOf(here: NodeSettings, there: NodeSettings): readonly Differ
 /** Undefined for a text that no node writes. */
 function parse(text: string): { node: string; settings: NodeSettings } | undefined {
   try {
-    const { node, settings } = JSON.parse(text) as { node?: unknown; settings?: unknown };
-    if (typeof node !== "string" || typeof settings !== "object" || settings === null)
-      return undefined;
-    const entries = Object.entries(settings).map(([name, value]) => [name, String(value)] as const);
+    const { node, settings } = JSON.parse(text) as { node?: unknown; settings?: object | null };
+    if (typeof node !== "string" || !settings) return undefined;
+    const entries = Object.entries(settings).map(([name, value]) => [name, String(value)]);
     return { node, settings: Object.fromEntries(entries) };
   } catch {
     return undefined;

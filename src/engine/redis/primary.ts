@@ -31,7 +31,7 @@ interface Named {
 /**
  * The URL of the primary. Sentinels are all asked at once; as soon as most of them have answered (or
  * all have answered or failed) the answer of the latest failover counts: a sentinel that was cut off
- * during one names a primary that is none any more. Rejects with a `RedisFault`.
+ * during one names a former primary. Rejects with a `RedisFault`.
  */
 export async function findPrimary(target: RedisTarget, timeoutMs: number): Promise<string> {
   const { sentinels } = target;
@@ -132,7 +132,7 @@ export async function checkRedis(
   });
 }
 
-/** What stands against functions, by what Redis refused with; undefined where it was another refusal. */
+/** Why Redis cannot run functions, by its refusal; undefined for a refusal of another kind. */
 export function refusedFunctions(refusal: string): RedisFault | undefined {
   if (/^NOPERM/.test(refusal)) {
     return new RedisFault(

@@ -1,5 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
-import { type Asker, Connections, type LocalSeat } from "../connections.ts";
+import { type Asker, Connections, type Host, type LocalSeat } from "../connections.ts";
 import {
   type Engine,
   EngineFull,
@@ -7,10 +7,10 @@ import {
   type Sizes,
   streamTotalBytes,
 } from "../engine.ts";
-import type { Holder, Message } from "../rules/turn.ts";
-import { redisCodes } from "./codes.ts";
+import type { Message, SeatAddress, Turn } from "../rules/turn.ts";
+import { type RedisCodes, redisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
-import type { Asked, TurnReply } from "./inside/turn.ts";
+import type { TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
 import { type Agreement, compareNodes } from "./node-settings.ts";
 import { Store, type StoreOptions } from "./store.ts";
@@ -25,7 +25,7 @@ export interface RedisEngineOptions extends StoreOptions {
   readonly limits: EngineLimits;
   readonly agreement?: Agreement;
   /** Called for everything that was accepted and then given up. */
-  readonly dropped: (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => void;
+  readonly dropped: Turn["dropped"];
 }
 
 /**
@@ -39,18 +39,21 @@ const keptMs = 86_400_000;
 const healingMs = 1_000;
 const sweptAgainAfterMs = 1_000;
 
-const dropReasons = ["stale", "hold_expired", "room_forgotten"] as const;
+/** What is held, as long as Redis has not been asked. */
 const noSizes: Sizes = {
-  ...{ rooms: 0, peers: 0, codesLive: 0, codesResting: 0, codeClients: 0, guessers: 0 },
-  ...{
-    mailboxes: 0,
-    mails: 0,
-    mailBytes: 0,
-    heldFrames: 0,
-    heldBytes: 0,
-    idBytes: 0,
-    streamBytes: 0,
-  },
+  rooms: 0,
+  peers: 0,
+  codesLive: 0,
+  codesResting: 0,
+  codeClients: 0,
+  guessers: 0,
+  mailboxes: 0,
+  mails: 0,
+  mailBytes: 0,
+  heldFrames: 0,
+  heldBytes: 0,
+  idBytes: 0,
+  streamBytes: 0,
 };
 
 /**
@@ -60,172 +63,9 @@ const noSizes: Sizes = {
  * Resolves after the first try to connect: `ready` tells how that went.
  */
 export async function redisEngine(options: RedisEngineOptions): Promise<Engine> {
-  const { node, prefix, clock, random, limits, leaseMs } = options;
-  const root = `${prefix}${formatVersion}:`;
-  const streamBytes = streamTotalBytes(limits);
-  const store = new Store(
-    options,
-    { root, limits, leaseMs, keptMs, streamBytes, rememberedMs: options.timeoutMs * 4 },
-    node,
-    async (isAnother) => {
-      const left = [...owed];
-      owed.clear();
-      await Promise.all(left.map((seat) => turn(seat.appId, "leave", seat)));
-      await comeBack();
-      if (isAnother) lookAtAll();
-    },
-    (isUp) => {
-      if (!isUp) return membership.stopReading();
-      void membership.readOn();
-      settings?.compare();
-    },
-  );
-  const membership: Membership = new Membership(store, {
-    stream: `${root}node:${node}`,
-    leaseMs,
-    monotonicMs: clock.monotonicMs,
-    fresh(others) {
-      fresh = Math.max(fresh, others);
-      return fresh;
-    },
-    heard: (text) => {
-      for (const message of JSON.parse(text) as readonly Message[]) seats.hear(message);
-    },
-    lapsed: lookAtAll,
-    gone(rooms) {
-      // Then the rest of them.
-      const renew = () => membership.renew();
-      void settle(rooms)
-        .then(renew)
-        .catch(() => {});
-    },
-    kept(addresses) {
-      for (const seat of addresses) if (!seats.knows(seat)) seats.disown(seat);
-    },
-  });
-  const settings =
-    options.agreement && compareNodes({ store, prefix, node, clock }, options.agreement);
-  /**
-   * Rooms of calls without an answer: what those told this node is lost, if they were carried out. And those
-   * that a full Redis could not be asked about.
-   */
-  const doubtful = new Set<AppId>();
-  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
-  const owed = new Set<Asker>();
-  /** Above all tokens and stamps that nodes have seen or asked with; µs by the clock of Redis, or more. */
-  let fresh = 0;
-  let sizes = noSizes;
-  let sweptAt = Number.NEGATIVE_INFINITY;
-  let isReturning = false;
-
-  async function turn(
-    appId: AppId,
-    verb: string,
-    holder: Asker | undefined,
-    ...args: readonly unknown[]
-  ): Promise<unknown> {
-    fresh = Math.max(fresh + 1, Math.round(store.latest() * 1_000));
-    const asked: Asked = { verb, args, fresh, ...(holder && { holder: asHolder(holder) }) };
-    try {
-      return heard(JSON.parse(await store.call("turn", [appId, JSON.stringify(asked)])));
-    } catch (error) {
-      if (!(error instanceof EngineFull) || verb === "check") doubtful.add(appId);
-      if (verb === "leave" && holder) owed.add(holder);
-      throw error;
-    }
-  }
-
-  function heard({ answer, here, drops = {}, hasNoLease }: TurnReply): unknown {
-    for (const reason of dropReasons) {
-      const count = drops[reason];
-      if (count !== undefined) options.dropped(reason, count);
-    }
-    if (hasNoLease) void returned();
-    learn(answer);
-    for (const message of here ?? []) seats.hear(message);
-    return answer;
-  }
-
-  function learn(seen: unknown): void {
-    const { token, stamp } = (seen ?? {}) as { readonly token?: number; readonly stamp?: number };
-    fresh = Math.max(fresh, token ?? 0, stamp ?? 0);
-  }
-
-  /** Redis did not know this node: it may have forgotten its stream and its seats. */
-  async function returned(): Promise<void> {
-    if (isReturning) return;
-    isReturning = true;
-    // Before its seats: what they are told then has to have a stream.
-    await comeBack().then(lookAtAll, () => {});
-    isReturning = false;
-  }
-
-  /** Looks at each seat of this node, over a while. Frames of pairs apart may be lost. */
-  function lookAtAll(): void {
-    lookAt(() => true);
-  }
-
-  function lookAt(isMeant: (seat: LocalSeat) => boolean): void {
-    for (const seat of seats.held()) {
-      if (!isMeant(seat)) continue;
-      const delayMs = random(Math.min(healingMs, Math.ceil(leaseMs / 2)));
-      clock.after(delayMs, () => void Promise.resolve(seats.recheck(seat, true)).catch(() => {}));
-    }
-  }
-
-  /** Renews the lease, gives up seats that are here in Redis only, and looks at what is in doubt. */
-  async function comeBack(): Promise<void> {
-    await membership.renewAndCompare();
-    const rooms = new Set(doubtful);
-    doubtful.clear();
-    lookAt(({ appId }) => rooms.has(appId));
-  }
-
-  /** Renews the lease. Once it is over, what needs Redis had better go to another node. */
-  async function renew(): Promise<void> {
-    try {
-      if (doubtful.size > 0) await comeBack();
-      else await membership.renew();
-    } catch {
-      if (clock.monotonicMs() <= membership.leasedUntil) return;
-      for (const seat of seats.held()) if (seat.peerHere === undefined) seats.cutOff(seat);
-    }
-  }
-
-  /** Gives rooms a turn in which nothing happens but what is due. */
-  async function settle(rooms: readonly AppId[]): Promise<void> {
-    await Promise.all(rooms.map((appId) => turn(appId, "nothing", undefined)));
-  }
-
-  async function sweep(): Promise<void> {
-    sweptAt = clock.monotonicMs();
-    for (let isDone = false; !isDone; ) {
-      const found = JSON.parse(await store.call("sweep", membership.takeRead())) as Swept;
-      const { bareRooms: _, ...sums } = { bareRooms: 0, ...noSizes, ...found.sizes };
-      sizes = sums;
-      codes.learnRecentMisses(found.recentMisses);
-      // Lua does not tell an empty list from an empty object.
-      const due = Array.isArray(found.due) ? (found.due as readonly AppId[]) : [];
-      await settle(due);
-      isDone = due.length === 0;
-    }
-  }
-
-  const seats: Connections = new Connections({
-    node,
-    seats: new Map(),
-    isAlone: false,
-    turn,
-    send: (to, message) => void store.call("post", [to, JSON.stringify([message])]).catch(() => {}),
-    async sweepIfDue() {
-      if (clock.monotonicMs() - sweptAt >= sweptAgainAfterMs || options.offsetMs) await sweep();
-    },
-    after: clock.after,
-  });
-  const codes = redisCodes(store, options, heard);
-  await store.open();
-  const stopRenewing = clock.every(Math.max(20, leaseMs / 6), () => void renew());
-
+  const node = new RedisNode(options);
+  const { store, seats, codes } = node;
+  const close = await node.open();
   return {
     codes,
     rooms: seats.rooms,
@@ -242,23 +82,203 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
     ready: () => store.reasonDown(),
     warning: () => store.warning(),
     async sweep() {
-      if (store.isUp) await sweep().catch(() => {});
+      if (store.isUp) await node.sweep().catch(() => {});
     },
-    sizes: () => sizes,
-    async close() {
+    sizes: () => node.sizes,
+    close,
+  };
+}
+
+/** One of the nodes that share a Redis, as the host of the connections it has. */
+class RedisNode implements Host {
+  readonly node: string;
+  readonly isAlone = false;
+  readonly after: Host["after"];
+  readonly seats = new Connections(this);
+  readonly store: Store;
+  readonly codes: RedisCodes;
+  sizes = noSizes;
+  private readonly membership: Membership;
+  private readonly settings: { compare(): void; stop(): void } | undefined;
+  /**
+   * Rooms of calls without an answer: if such a call was carried out, its events for this node are lost. And
+   * rooms that a full Redis could not be asked about.
+   */
+  private readonly doubtful = new Set<AppId>();
+  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
+  private readonly owed = new Set<Asker>();
+  /** Above all tokens and stamps that nodes have seen or asked with; µs by the clock of Redis, or more. */
+  private fresh = 0;
+  private sweptAt = Number.NEGATIVE_INFINITY;
+  private isReturning = false;
+
+  constructor(private readonly options: RedisEngineOptions) {
+    const { node, prefix, clock, limits, leaseMs, agreement } = options;
+    const root = `${prefix}${formatVersion}:`;
+    this.node = node;
+    this.after = clock.after;
+    const rememberedMs = options.timeoutMs * 4;
+    const streamBytes = streamTotalBytes(limits);
+    const common = { root, limits, leaseMs, keptMs, streamBytes, rememberedMs };
+    this.store = new Store(options, common, node, this);
+    this.membership = new Membership(this.store, options, `${root}node:${node}`, this);
+    this.codes = redisCodes(this.store, options, (reply) => void this.carryOut(reply));
+    this.settings = agreement && compareNodes(this.store, options, agreement);
+  }
+
+  /** Connects. Answers how to end. */
+  async open(): Promise<() => Promise<void>> {
+    const { store, seats, settings } = this;
+    const { clock, leaseMs } = this.options;
+    await store.open();
+    const stopRenewing = clock.every(Math.max(20, leaseMs / 6), () => void this.renew());
+    return async () => {
       stopRenewing();
       settings?.stop();
       await Promise.all(Array.from(seats.held(), (seat) => seats.seats.leave(seat)));
       await store.call("leave", []).catch(() => {});
       store.close();
-    },
-  };
-}
+    };
+  }
 
-/** Of all that a node has about a seat, what goes to Redis. */
-function asHolder({ side, token, isStarted, peer, known }: Holder): Holder {
-  if (known === undefined) return { side, token, isStarted, peer };
-  const { sid, accounts, redeemed, readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
-  const ofMail = { readSeq, readStamp, sentSeq, acked, storedA, storedB };
-  return { side, token, isStarted, peer, known: { sid, accounts, redeemed, ...ofMail } };
+  // ---- the host of the connections ----
+
+  turn: Host["turn"] = async (appId, verb, holder, ...args) => {
+    const fresh = this.freshAbove(Math.round(this.store.latest() * 1_000), 1);
+    const { side, token, isStarted, peer, known } = holder ?? {};
+    // The part of a seat that Redis needs.
+    const asking = holder && { side, token, isStarted, peer, known };
+    const asked = JSON.stringify({ verb, args, fresh, holder: asking });
+    try {
+      return this.carryOut(JSON.parse(await this.store.call("turn", [appId, asked]))) as never;
+    } catch (error) {
+      if (!(error instanceof EngineFull) || verb === "check") this.doubtful.add(appId);
+      if (verb === "leave" && holder) this.owed.add(holder);
+      throw error;
+    }
+  };
+
+  send(to: string, message: Message): void {
+    void this.store.call("post", [to, JSON.stringify([message])]).catch(() => {});
+  }
+
+  async sweepIfDue(): Promise<void> {
+    const { clock, offsetMs } = this.options;
+    if (clock.monotonicMs() - this.sweptAt >= sweptAgainAfterMs || offsetMs) await this.sweep();
+  }
+
+  /** Reports drops, delivers the events for this node, and returns the verb's answer. */
+  private carryOut({ answer, here, drops = {}, hasNoLease }: TurnReply): unknown {
+    for (const [reason, count] of Object.entries(drops)) {
+      this.options.dropped(reason as keyof typeof drops, count);
+    }
+    if (hasNoLease) void this.returned();
+    const { token = 0, stamp = 0 } = (answer ?? {}) as { token?: number; stamp?: number };
+    this.freshAbove(Math.max(token, stamp));
+    for (const message of here ?? []) this.seats.hear(message);
+    return answer;
+  }
+
+  /** Takes over what is known elsewhere, and answers what is above all that is known. */
+  freshAbove(known: number, more = 0): number {
+    this.fresh = Math.max(this.fresh + more, known);
+    return this.fresh;
+  }
+
+  // ---- what the membership and the store tell ----
+
+  heard(text: string): void {
+    for (const message of JSON.parse(text) as readonly Message[]) this.seats.hear(message);
+  }
+
+  /** Rooms with seats of nodes that are gone. */
+  gone(rooms: readonly AppId[]): void {
+    // Then the rest of them.
+    const renewed = this.settle(rooms).then(() => this.membership.renew());
+    renewed.catch(() => {});
+  }
+
+  /** Seats that this node has, by what Redis keeps. */
+  kept(addresses: readonly SeatAddress[]): void {
+    for (const seat of addresses) if (!this.seats.knows(seat)) this.seats.disown(seat);
+  }
+
+  /** Looks at each seat of this node, over a while. Frames of pairs apart may be lost. */
+  lapsed(): void {
+    this.lookAt(() => true);
+  }
+
+  async joined(isAnother: boolean): Promise<void> {
+    const left = [...this.owed];
+    this.owed.clear();
+    await Promise.all(left.map((seat) => this.turn(seat.appId, "leave", seat)));
+    await this.comeBack();
+    if (isAnother) this.lapsed();
+  }
+
+  changed(isUp: boolean): void {
+    if (!isUp) return this.membership.stopReading();
+    void this.membership.readOn();
+    this.settings?.compare();
+  }
+
+  // ---- coming back, and what is due ----
+
+  /** Redis did not know this node: it may have forgotten its stream and its seats. */
+  private async returned(): Promise<void> {
+    if (this.isReturning) return;
+    this.isReturning = true;
+    // The stream has to be there before its seats cause events.
+    await this.comeBack().then(
+      () => this.lapsed(),
+      () => {},
+    );
+    this.isReturning = false;
+  }
+
+  private lookAt(isMeant: (seat: LocalSeat) => boolean): void {
+    const { clock, random, leaseMs } = this.options;
+    for (const seat of this.seats.held()) {
+      if (!isMeant(seat)) continue;
+      const delayMs = random(Math.min(healingMs, Math.ceil(leaseMs / 2)));
+      clock.after(delayMs, () => void this.seats.recheck(seat, true).catch(() => {}));
+    }
+  }
+
+  /** Renews the lease, gives up seats that are here in Redis only, and looks at what is in doubt. */
+  private async comeBack(): Promise<void> {
+    await this.membership.renewAndCompare();
+    const rooms = new Set(this.doubtful);
+    this.doubtful.clear();
+    this.lookAt(({ appId }) => rooms.has(appId));
+  }
+
+  /** Renews the lease. When it has ended, seats that need Redis are cut off: another node may serve them. */
+  private async renew(): Promise<void> {
+    try {
+      if (this.doubtful.size > 0) await this.comeBack();
+      else await this.membership.renew();
+    } catch {
+      if (this.options.clock.monotonicMs() <= this.membership.leasedUntil) return;
+      for (const seat of this.seats.held()) if (!seat.peerHere) this.seats.cutOff(seat);
+    }
+  }
+
+  /** Gives rooms a turn in which nothing happens but what is due. */
+  private async settle(rooms: readonly AppId[]): Promise<void> {
+    await Promise.all(rooms.map((appId) => this.turn(appId, "nothing", undefined)));
+  }
+
+  async sweep(): Promise<void> {
+    this.sweptAt = this.options.clock.monotonicMs();
+    for (let isDone = false; !isDone; ) {
+      const found = await this.store.call("sweep", this.membership.takeRead());
+      const { sizes, recentMisses, due } = JSON.parse(found) as Swept;
+      this.sizes = { ...noSizes, ...sizes };
+      this.codes.learnRecentMisses(recentMisses);
+      const rooms = Object.values(due);
+      await this.settle(rooms);
+      isDone = rooms.length === 0;
+    }
+  }
 }

@@ -81,88 +81,72 @@ export async function openResp({
   ca,
   timeoutMs,
 }: Pick<Server, "host" | "port" | "secure" | "ca"> & { readonly timeoutMs: number }) {
+  // SNI is for names only (RFC 6066 section 3).
+  const servername = net.isIP(host) === 0 ? { servername: host } : {};
   const socket = secure
-    ? tls.connect({ host, port, ...(ca === undefined ? {} : { ca }), ...serverName(host) })
+    ? tls.connect({ host, port, ...(ca === undefined ? {} : { ca }), ...servername })
     : net.connect({ host, port });
   socket.setTimeout(timeoutMs, () => socket.destroy(timedOut()));
   await once(socket, secure ? "secureConnect" : "connect");
+  socket.on("error", () => {});
+  const chunks: AsyncIterator<Buffer> = socket[Symbol.asyncIterator]();
+  let read = "";
 
-  let read = Buffer.alloc(0);
-  let wake: (fault?: Error) => void = () => {};
-  socket.on("data", (chunk: Buffer) => {
-    read = Buffer.concat([read, chunk]);
-    wake();
-  });
-  let fault: Error | undefined;
-  const ended = (error?: Error) => {
-    fault ??= error ?? new Error("closed");
-    wake();
-  };
-  socket.on("error", ended);
-  socket.on("close", () => ended());
-
-  async function more(): Promise<void> {
-    if (fault) throw fault;
-    await new Promise<void>((resolve) => {
-      wake = () => resolve();
-    });
-    if (fault) throw fault;
-  }
-
-  async function line(): Promise<string> {
-    for (let end = read.indexOf("\r\n"); ; end = read.indexOf("\r\n")) {
-      if (end === -1) {
-        await more();
-        continue;
+  async function ask(...words: readonly string[]): Promise<string | string[]> {
+    const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+    socket.write(`*${words.length}\r\n${parts.join("")}`);
+    for (;;) {
+      const reply = parseReply(read, 0);
+      if (reply) {
+        read = read.slice(reply.end);
+        if (reply.value instanceof ReplyError) throw reply.value;
+        return reply.value;
       }
-      const text = read.toString("utf8", 0, end);
-      read = read.subarray(end + 2);
-      return text;
+      const { value, done } = await chunks.next();
+      if (done) throw new Error("closed");
+      read += value.toString("latin1");
     }
   }
-
-  async function bulk(bytes: number): Promise<string> {
-    if (bytes < 0) return "";
-    while (read.length < bytes + 2) await more();
-    const text = read.toString("utf8", 0, bytes);
-    read = read.subarray(bytes + 2);
-    return text;
-  }
-
-  async function reply(): Promise<string | string[]> {
-    const head = await line();
-    const rest = head.slice(1);
-    switch (head[0]) {
-      case "+":
-      case ":":
-        return rest;
-      case "-":
-        throw new ReplyError(rest);
-      case "$":
-        return bulk(Number(rest));
-      case "*": {
-        const list: string[] = [];
-        for (let i = 0; i < Number(rest); i++) list.push(String(await reply()));
-        return list;
-      }
-      default:
-        throw new Error("not Redis");
-    }
-  }
-
-  return {
-    ask(...words: readonly string[]): Promise<string | string[]> {
-      const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
-      socket.write(`*${words.length}\r\n${parts.join("")}`);
-      return reply();
-    },
-    close: () => socket.destroy(),
-  };
+  return { ask, close: () => socket.destroy() };
 }
 
-/** A name, where there is one: an address is none (RFC 6066 section 3). */
-function serverName(host: string) {
-  return net.isIP(host) === 0 ? { servername: host } : {};
+interface Reply {
+  readonly value: string | string[] | ReplyError;
+  readonly end: number;
+}
+
+/** The reply at this place of what was read, a character a byte; undefined while it is not all there. */
+function parseReply(read: string, at: number): Reply | undefined {
+  const lineEnd = read.indexOf("\r\n", at);
+  if (lineEnd === -1) return undefined;
+  const line = read.slice(at + 1, lineEnd);
+  const start = lineEnd + 2;
+  switch (read[at]) {
+    case "+":
+    case ":":
+      return { value: line, end: start };
+    case "-":
+      return { value: new ReplyError(line), end: start };
+    case "$": {
+      const end = start + Number(line);
+      if (end < start) return { value: "", end: start };
+      const value = Buffer.from(read.slice(start, end), "latin1").toString();
+      return read.length < end + 2 ? undefined : { value, end: end + 2 };
+    }
+    case "*": {
+      const list: string[] = [];
+      let end = start;
+      while (list.length < Number(line)) {
+        const item = parseReply(read, end);
+        if (!item) return undefined;
+        list.push(String(item.value));
+        end = item.end;
+      }
+      return { value: list, end };
+    }
+    default:
+      throw new Error("not Redis");
+  }
 }
 
 function timedOut(): Error {

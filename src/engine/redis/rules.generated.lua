@@ -186,16 +186,6 @@ local function __TS__SparseArraySpread(sparseArray)
     return _unpack(sparseArray, 1, sparseArray.sparseLength)
 end
 
-local function __TS__StringIncludes(self, searchString, position)
-    if not position then
-        position = 1
-    else
-        position = position + 1
-    end
-    local index = string.find(self, searchString, position, true)
-    return index ~= nil
-end
-
 local function __TS__ArraySlice(self, first, last)
     local len = #self
     first = first or 0
@@ -248,7 +238,6 @@ return {
   __TS__SparseArrayNew = __TS__SparseArrayNew,
   __TS__SparseArrayPush = __TS__SparseArrayPush,
   __TS__SparseArraySpread = __TS__SparseArraySpread,
-  __TS__StringIncludes = __TS__StringIncludes,
   __TS__ArraySlice = __TS__ArraySlice
 }
  end,
@@ -284,7 +273,7 @@ return ____exports
  end,
 ["src.engine.rules.turn"] = function(...) 
 local ____exports = {}
---- Shared by all that count to nobody: an empty list takes 64 bytes.
+--- No accounts. Shared, since each empty list takes 64 bytes.
 ____exports.nobody = {}
 ____exports.sides = {"A", "B"}
 function ____exports.otherSide(side)
@@ -315,7 +304,7 @@ ____exports.rememberedIds = 256
 ____exports.takeoverGuardMs = 10000
 --- … and at most this long when it is contested again and again.
 ____exports.takeoverGuardMaxMs = 600000
---- Seqs that are told from outside are at most this: what is added to them stays exact.
+--- The highest seq that is accepted from a client: sums with it stay exact.
 ____exports.maxSeq = 2 ^ 53 - 2 ^ 32
 return ____exports
  end,
@@ -579,15 +568,21 @@ function write(value, parts)
     end
 end
 --- The call under way.
-____exports.present = {real = 0, now = 0, node = "", common = {}}
+____exports.present = {
+    real = 0,
+    now = 0,
+    isFull = false,
+    node = "",
+    common = {}
+}
 --- What nodes have in common, by the name that they call it by. Lost whenever functions are loaded.
 local commons = {}
 --- Keeps what nodes have in common under a name.
 function ____exports.learn(name, common)
     commons[name] = parse(common)
 end
---- Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
--- first.
+--- Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
+-- common first.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -632,7 +627,7 @@ local byteLength = ____text_2Ets.byteLength
 local utf16Length = ____text_2Ets.utf16Length
 local ____turn_2Ets = require("src.engine.rules.turn")
 local entryCostBytes = ____turn_2Ets.entryCostBytes
---- Whether so much more would take one of the accounts past its share of `max`.
+--- Whether `more` would take one of the accounts past its share of `max`.
 function ____exports.isPastShare(turn, what, more, accounts, max)
     for ____, account in ipairs(accounts) do
         if turn:charged(what, account) + more > shareOf(account, max) then
@@ -651,7 +646,7 @@ function ____exports.costOf(text, bytes)
     local units = utf16Length(text)
     return entryCostBytes + (bytes == units and bytes or units * 2)
 end
---- Which bound over all rooms stands against so many bytes more for these accounts.
+--- Which bound over all rooms refuses `bytes` more for these accounts; undefined when they fit.
 function ____exports.againstBytes(turn, bytes, accounts)
     local max = turn.limits.mailTotalBytes
     local used = turn:counted("mailBytes") + turn:counted("heldBytes") + turn:counted("idBytes")
@@ -1350,7 +1345,7 @@ function ____exports.forget(turn, room)
     turn:charge("rooms", room.owner, -1)
     turn.room = nil
 end
---- The occupant is gone: the other side and who waits for the seat are told.
+--- The occupant is gone. Notifies the other side, and the newcomer that waits for the seat.
 function ____exports.vacate(turn, room, side)
     local place = room[side]
     if place.seat == nil then
@@ -1383,7 +1378,7 @@ function ____exports.tellOther(turn, room, side, event)
 end
 --- Empty rooms that give way to one that comes into being, at most.
 local giveWayAtOnce = 64
---- A new room, empty for a moment: somebody sits down in this very turn.
+--- A new room. Somebody sits down in it in the same turn.
 function ____exports.newRoom(turn, accounts)
     local code = turn:code()
     local room = {
@@ -1643,7 +1638,6 @@ function ____exports.take(turn, taker, how)
             return {outcome = "busy", token = place.seat.token}
         end
         turn:tell(side, place.seat, {kind = "replaced", why = why})
-        tellOther(turn, room, side, {kind = "left", token = place.seat.token})
     end
     if place.sid ~= sid then
         clearHold(turn, side, place, "stale")
@@ -1747,7 +1741,7 @@ function ____exports.allowsIce(____bindingPattern0, side, mustBeRedeemed)
 end
 --- Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
 -- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
--- hold one seat the newer stays; the other is told that it was replaced.
+-- hold one seat the newer stays; the other is replaced.
 function ____exports.reclaim(turn, holder, known)
     local ____holder_31 = holder
     local side = ____holder_31.side
@@ -1879,7 +1873,7 @@ local seatVerbs = {
     check = check
 }
 --- Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
--- plain data, none of it undefined.
+-- plain data without `undefined`.
 function ____exports.run(turn, verb, holder, first, second)
     settle(turn)
     if holder == nil then
@@ -1935,8 +1929,8 @@ function ____exports.leaseOf(node)
         node
     ))
 end
---- Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
--- told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
+--- Sends messages to a node. One that is gone has no stream; one that Redis has forgotten gets a new one only
+-- for a `check`. One that does not read loses, past a bound, all that it has not read, and finds `gap` instead.
 function ____exports.post(node, messages)
     local stream = keyOf("node:" .. node)
     local streams = keyOf("streams")
@@ -2418,8 +2412,8 @@ function ____exports.seatsOf(appId, node)
     end
     return found
 end
---- Gives a verb its turn at a room. Undefined where there is no space for what it would add.
-function ____exports.runTurn(appId, ____bindingPattern0, isFull)
+--- Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it.
+function ____exports.runTurn(appId, ____bindingPattern0)
     local fresh
     local args
     local holder
@@ -2436,7 +2430,7 @@ function ____exports.runTurn(appId, ____bindingPattern0, isFull)
         args[1],
         args[2]
     )
-    if isFull and turn:adds() then
+    if present.isFull and turn:adds() then
         return nil
     end
     turn:write(verb)
@@ -2658,8 +2652,8 @@ function RedisCodes.prototype.write(self)
     end
 end
 --- Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
--- Undefined where there is no space for what it would add.
-local function once(operation, changes, isFull, step)
+-- Undefined when Redis is full and the step would add to it.
+local function once(operation, step)
     local key = keyOf("operation:" .. operation)
     local done = call("GET", key)
     if done ~= false then
@@ -2667,7 +2661,8 @@ local function once(operation, changes, isFull, step)
     end
     local codes = __TS__New(RedisCodes)
     local answer = step(codes)
-    if isFull and answer.outcome == changes then
+    local outcome = answer.outcome
+    if present.isFull and outcome == "claimed" then
         return nil
     end
     codes:write()
@@ -2675,7 +2670,7 @@ local function once(operation, changes, isFull, step)
         answer = answer,
         recent = recentMisses(codes)
     }
-    if answer.outcome == changes then
+    if outcome == "claimed" or outcome == "taken" then
         call(
             "SET",
             key,
@@ -2686,15 +2681,13 @@ local function once(operation, changes, isFull, step)
     end
     return reply
 end
-function ____exports.runClaim(operation, request, isFull)
+function ____exports.runClaim(operation, request)
     local ____parse_result_6 = parse(request)
     local candidates = ____parse_result_6.candidates
     local entry = ____parse_result_6.entry
     local limits = ____parse_result_6.limits
     return once(
         operation,
-        "claimed",
-        isFull,
         function(codes) return claim(codes, candidates, entry, limits) end
     )
 end
@@ -2705,8 +2698,6 @@ function ____exports.runGuess(operation, request)
     local maxMisses = ____parse_result_7.maxMisses
     local reply = once(
         operation,
-        "taken",
-        false,
         function(codes) return guess(codes, code, accounts, maxMisses) end
     )
     if (reply and reply.answer.outcome) ~= "taken" then
@@ -2723,7 +2714,7 @@ function ____exports.runGuess(operation, request)
     return __TS__ObjectAssign(
         {},
         reply,
-        {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0}, false)}
+        {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0})}
     )
 end
 --- Of all nodes together. Drops what is over.
@@ -2752,7 +2743,6 @@ local __TS__SparseArrayNew = ____lualib.__TS__SparseArrayNew
 local __TS__SparseArrayPush = ____lualib.__TS__SparseArrayPush
 local __TS__SparseArraySpread = ____lualib.__TS__SparseArraySpread
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
-local __TS__StringIncludes = ____lualib.__TS__StringIncludes
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
 local isBefore, msOf, seqOf, streamBytes, sortedSets
@@ -2801,11 +2791,11 @@ function streamBytes()
         local i = 0
         while i < #streams do
             do
-                local __continue46
+                local __continue45
                 repeat
                     local node = streams[i + 1]
                     if node == "" then
-                        __continue46 = true
+                        __continue45 = true
                         break
                     end
                     if call(
@@ -2823,9 +2813,9 @@ function streamBytes()
                             node
                         )
                     end
-                    __continue46 = true
+                    __continue45 = true
                 until true
-                if not __continue46 then
+                if not __continue45 then
                     break
                 end
             end
@@ -2866,7 +2856,7 @@ local function ownStream(read)
     call("XSETID", stream, read)
     return {last = read, isMoved = true}
 end
---- Forgets what the node has read: entries up to `read`, with so many bytes.
+--- Deletes what the node has read: entries up to `read`, `bytes` in all.
 local function trim(read, bytes)
     if read == "" then
         return
@@ -3041,7 +3031,7 @@ sortedSets = {
     "clients",
     "guessers"
 }
---- Keeps the highest of what nodes tell of, which none of them may go below.
+--- The highest number that any node has used: no node may go below it.
 local function highest(fresh)
     local known = numberAt(call(
         "GET",
@@ -3132,25 +3122,36 @@ local function renew(read, bytes, cursor, fresh)
     }
     return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
+local sumsOfRooms = {
+    "rooms",
+    "peers",
+    "mailboxes",
+    "mails",
+    "mailBytes",
+    "heldFrames",
+    "heldBytes",
+    "idBytes"
+}
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
     trim(read, bytes)
-    local sizes = codeSizes()
+    local sizes = __TS__ObjectAssign(
+        {},
+        codeSizes(),
+        {streamBytes = streamBytes()}
+    )
     local sums = call(
-        "HGETALL",
-        keyOf("sums")
+        "HMGET",
+        keyOf("sums"),
+        unpack(sumsOfRooms)
     )
     do
         local i = 0
-        while i < #sums do
-            local name = sums[i + 1]
-            if name ~= "" and not __TS__StringIncludes(name, ":") then
-                sizes[name] = numberAt(sums[i + 1 + 1])
-            end
-            i = i + 2
+        while i < #sumsOfRooms do
+            sizes[sumsOfRooms[i + 1]] = numberAt(sums[i + 1])
+            i = i + 1
         end
     end
-    sizes.streamBytes = streamBytes()
     local due = call(
         "ZRANGEBYSCORE",
         keyOf("due"),
@@ -3166,27 +3167,26 @@ local function sweep(read, bytes)
         due = due
     }
 end
---- What each kind of call does with what it needs. Undefined where a full Redis has no space for it.
+--- The kinds of calls. Each answers undefined when Redis is full and it would add to it.
 local calls = {
-    turn = function(isFull, appId, call) return runTurn(
+    turn = function(appId, asked) return runTurn(
         appId,
-        parse(call),
-        isFull
+        parse(asked)
     ) end,
-    claim = function(isFull, operation, request) return runClaim(operation, request, isFull) end,
-    guess = function(_, operation, request) return runGuess(operation, request) end,
-    post = function(_, node, messages) return post(
+    claim = runClaim,
+    guess = runGuess,
+    post = function(node, messages) return post(
         node,
         parse(messages)
     ) end,
-    renew = function(_, read, bytes, cursor, fresh) return renew(
+    renew = function(read, bytes, cursor, fresh) return renew(
         read,
         numberAt(bytes),
         cursor,
         numberAt(fresh)
     ) end,
     leave = leave,
-    sweep = function(_, read, bytes) return sweep(
+    sweep = function(read, bytes) return sweep(
         read,
         numberAt(bytes)
     ) end
@@ -3225,11 +3225,9 @@ function ____exports.called(isFull, args)
     if began ~= "begun" or kind == "learn" then
         return began
     end
+    present.isFull = isFull
     local run = calls[kind]
-    local reply = run(
-        isFull,
-        unpack(rest)
-    )
+    local reply = run(unpack(rest))
     return reply == nil and "full" or json(reply)
 end
 return ____exports

@@ -30,6 +30,13 @@ export interface StoreOptions {
   readonly offsetMs?: () => number;
 }
 
+/** Who uses a store. */
+export interface StoreUser {
+  /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
+  joined(isAnother: boolean): Promise<void>;
+  changed(isUp: boolean): void;
+}
+
 /** Refusals by the first word of Redis's answer. */
 const refusals = {
   OOM: "full",
@@ -93,9 +100,7 @@ export class Store {
     private readonly options: StoreOptions,
     common: object,
     private readonly node: string,
-    /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
-    private readonly joined: (isAnother: boolean) => Promise<void>,
-    private readonly changed: (up: boolean) => void,
+    private readonly user: StoreUser,
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
@@ -161,7 +166,7 @@ export class Store {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
 
-  /** The same, of all Redis that there were: it never goes back. */
+  /** The latest such time of any Redis this node was connected to: it never goes back. */
   latest(): number {
     return this.latestOrigin + this.options.clock.monotonicMs();
   }
@@ -176,15 +181,7 @@ export class Store {
     if (clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
     }
-    await new Promise<void>((resolve, reject) => {
-      const cancel = clock.after(timeoutMs, () => {
-        reject(new EngineUnreachable("there is no connection"));
-      });
-      this.waiting.push(() => {
-        cancel();
-        resolve();
-      });
-    });
+    await this.commands.within(new Promise<void>((go) => this.waiting.push(go)));
   }
 
   /** Resolves after the first try to connect. */
@@ -214,8 +211,8 @@ export class Store {
   }
 
   /**
-   * As `call`, then waits, where there are replicas, until one has what was written. `isWritten` says
-   * whether something was.
+   * As `call`, then waits until a replica, if there are any, has what was written. `isWritten` tells from
+   * the answer whether anything was.
    */
   async callCarefully(
     kind: CallKind,
@@ -232,7 +229,7 @@ export class Store {
     return answer;
   }
 
-  /** Entries after `id`, as soon as there are some; none when there are none for a while. */
+  /** Entries after `id`, as soon as there are some; an empty list after half of `timeoutMs`. */
   async read(stream: string, id: string, count: number): Promise<readonly Entry[]> {
     const blockMs = Math.ceil(this.options.timeoutMs / 2);
     const args = ["COUNT", String(count), "BLOCK", String(blockMs), "STREAMS", stream, id];
@@ -358,7 +355,7 @@ export class Store {
       return this.reconnect();
     }
     try {
-      await this.joined(this.lastServer !== undefined && server !== this.lastServer);
+      await this.user.joined(this.lastServer !== undefined && server !== this.lastServer);
     } catch (error) {
       // A connection that is lost comes again, and joins again.
       if (join !== this.joins || this.closed) return;
@@ -381,7 +378,7 @@ export class Store {
     this.up = isUp;
     if (isUp) this.fault = undefined;
     else this.downSince = this.options.clock.monotonicMs();
-    this.changed(isUp);
+    this.user.changed(isUp);
     this.options.store?.changed?.(isUp);
     if (isUp) for (const go of this.waiting.splice(0)) go();
   }

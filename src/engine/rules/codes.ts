@@ -182,7 +182,7 @@ function inThisWindow(turn: CodesTurn): Misses {
 /**
  * A client with as many misses as its limit within a window is locked: first for one window, then for
  * two, four, … if it goes on right after the lock. A customer's lock, and that of shared clients, is
- * always one window long. A site has none, as that would hold neighbours out of right codes: past its
+ * always one window long. A site is never locked, as that would refuse neighbours their right codes: past its
  * limit each of its customers may only miss as often as one client.
  */
 function countMisses(turn: CodesTurn, accounts: readonly Account[], maxMisses: number): void {

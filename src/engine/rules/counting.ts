@@ -13,7 +13,7 @@ export function costOf(text: string, bytes: number = byteLength(text)): number {
   return entryCostBytes + (bytes === units ? bytes : units * 2);
 }
 
-/** Which bound over all rooms stands against so many bytes more for these accounts. */
+/** Which bound over all rooms refuses `bytes` more for these accounts; undefined when they fit. */
 export function againstBytes(
   turn: Turn,
   bytes: number,
@@ -25,7 +25,7 @@ export function againstBytes(
   return isPastShare(turn, "bytes", bytes, accounts, max) ? "share_full" : undefined;
 }
 
-/** Whether so much more would take one of the accounts past its share of `max`. */
+/** Whether `more` would take one of the accounts past its share of `max`. */
 export function isPastShare(
   turn: Turn,
   what: Shared,

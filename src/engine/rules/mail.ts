@@ -62,7 +62,7 @@ export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appe
   return { outcome: "stored", seq };
 }
 
-/** Which bound stands against a mail. A strict sender that met one is refused until the box is half empty. */
+/** Which bound refuses a mail, if any. A refused strict sender is refused until the box is half empty. */
 function againstMail(
   turn: Turn,
   box: Box,

@@ -58,7 +58,7 @@ export function holdIsOver({ leftAt }: Place, now: number, relayHoldMs: number):
   return leftAt !== undefined && now >= leftAt + relayHoldMs;
 }
 
-/** Keeps a frame for a side, unless a bound stands against it. */
+/** Keeps a frame for a side. Answers the bound that refuses it, if one does. */
 function hold(turn: Turn, side: Side, place: Place, held: Held): NoSpace["outcome"] | undefined {
   const { holdMaxFrames, holdMaxBytes } = turn.limits;
   const { text, bytes, accounts } = held;

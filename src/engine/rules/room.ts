@@ -20,7 +20,7 @@ import {
 /** Empty rooms that give way to one that comes into being, at most. */
 const giveWayAtOnce = 64;
 
-/** A new room, empty for a moment: somebody sits down in this very turn. */
+/** A new room. Somebody sits down in it in the same turn. */
 export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
   const code = turn.code();
   const room: Room = {
@@ -164,7 +164,7 @@ export function sit(turn: Turn, room: Room, side: Side, sitter: Sitter): void {
   room.tokens = Math.max(room.tokens, token);
 }
 
-/** The occupant is gone: the other side and who waits for the seat are told. */
+/** The occupant is gone. Notifies the other side, and the newcomer that waits for the seat. */
 export function vacate(turn: Turn, room: Room, side: Side): void {
   const place = room[side];
   if (place.seat === undefined) return;

@@ -51,17 +51,12 @@ const seatVerbs = { leave, establish, publish, start, append, read, ack, hello, 
 type Args<F> = F extends (turn: Turn, ...args: infer A) => unknown ? A : never;
 type SeatArgs<F> = F extends (turn: Turn, seat: Holder, ...args: infer A) => unknown ? A : never;
 
-/** Each verb with what it is given and what it answers. */
-export type RoomVerbs = {
-  readonly [V in keyof typeof roomVerbs]: {
-    readonly args: Args<(typeof roomVerbs)[V]>;
-    readonly answer: ReturnType<(typeof roomVerbs)[V]>;
-  };
-};
-export type SeatVerbs = {
-  readonly [V in keyof typeof seatVerbs]: {
-    readonly args: SeatArgs<(typeof seatVerbs)[V]>;
-    readonly answer: ReturnType<(typeof seatVerbs)[V]>;
+type All = typeof roomVerbs & typeof seatVerbs;
+/** Each verb with what it is given, beside a holder, and what it answers. */
+export type Verbs = {
+  readonly [V in keyof All]: {
+    readonly args: V extends keyof typeof seatVerbs ? SeatArgs<All[V]> : Args<All[V]>;
+    readonly answer: ReturnType<All[V]>;
   };
 };
 
@@ -69,7 +64,7 @@ type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
 
 /**
  * Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
- * plain data, none of it undefined.
+ * plain data without `undefined`.
  */
 export function run(
   turn: Turn,

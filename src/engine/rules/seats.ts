@@ -47,7 +47,6 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
     const why = takeover(turn, place, place.seat, sid, how);
     if (why === undefined) return { outcome: "busy", token: place.seat.token };
     turn.tell(side, place.seat, { kind: "replaced", why });
-    tellOther(turn, room, side, { kind: "left", token: place.seat.token });
   }
   if (place.sid !== sid) clearHold(turn, side, place, "stale");
   const token = Math.max(room.tokens + 1, turn.fresh);
@@ -154,7 +153,7 @@ export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): 
 /**
  * Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
  * were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
- * hold one seat the newer stays; the other is told that it was replaced.
+ * hold one seat the newer stays; the other is replaced.
  */
 export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   const { side, token } = holder;

@@ -24,7 +24,7 @@ export interface Occupant {
   readonly node: string;
 }
 
-/** Shared by all that count to nobody: an empty list takes 64 bytes. */
+/** No accounts. Shared, since each empty list takes 64 bytes. */
 export const nobody: readonly Account[] = [];
 
 /** One side of a room, with or without an occupant. */
@@ -236,7 +236,7 @@ export interface Frame {
   readonly text: string;
 }
 
-/** What a seat is told. */
+/** An event for the connection in a seat. */
 export type SeatEvent =
   | { readonly kind: "joined"; readonly peer: Occupant }
   | { readonly kind: "left"; readonly token: number }
@@ -251,7 +251,7 @@ export type SeatEvent =
 
 export type WaiterEvent = "vacant" | "displaced";
 
-/** What one node is told, from a turn or by another node. */
+/** A message to a node, from a turn or from another node. */
 export type Message =
   | ({ readonly to: "seat"; readonly event: SeatEvent } & SeatAddress)
   | { readonly to: "waiter"; readonly name: string; readonly event: WaiterEvent }
@@ -267,7 +267,7 @@ export interface SeatAddress extends SeatRef {
 }
 
 /**
- * The holder of a seat, and what its node knows. That goes with everything the holder asks of a store that
+ * The holder of a seat, and what its node knows. It is sent with everything the holder asks of a store that
  * may be older than it was, so that the store catches up first.
  */
 export interface Holder extends SeatRef {
@@ -284,15 +284,15 @@ export interface Known {
   /** The room's code was redeemed before it sat down. */
   readonly redeemed: boolean;
   /** What it has read goes up to this seq, by the present numbers, and this stamp. */
-  readonly readSeq: number;
-  readonly readStamp: number;
+  readSeq: number;
+  readStamp: number;
   /** Its mailbox's `sent` was this at least. */
-  readonly sentSeq: number;
+  sentSeq: number;
   /** The highest seq it has acknowledged, at most `readSeq`. */
-  readonly acked: number;
+  acked: number;
   /** The highest seq that it was answered for each mailbox it has sent to. */
-  readonly storedA: number;
-  readonly storedB: number;
+  storedA: number;
+  storedB: number;
 }
 
 /**
@@ -308,5 +308,5 @@ export const rememberedIds = 256;
 export const takeoverGuardMs = 10_000;
 /** … and at most this long when it is contested again and again. */
 export const takeoverGuardMaxMs = 600_000;
-/** Seqs that are told from outside are at most this: what is added to them stays exact. */
+/** The highest seq that is accepted from a client: sums with it stay exact. */
 export const maxSeq = 2 ** 53 - 2 ** 32;

@@ -110,7 +110,7 @@ class RedisCodes implements CodesTurn {
 
   setMisses(misses: Misses): void {
     this.knownMisses = misses;
-    // As long as a code lives that counts them: where they were forgotten, it would be allowed them anew.
+    // Kept as long as any code lives: if misses were forgotten, each code would be allowed all of them again.
     this.writes.push(() => call("SET", keyOf("misses"), pack(misses), "KEEPTTL"));
   }
 
@@ -145,12 +145,10 @@ export interface CodesReply<T> {
 
 /**
  * Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
- * Undefined where there is no space for what it would add.
+ * Undefined when Redis is full and the step would add to it.
  */
 function once<T extends { readonly outcome: string }>(
   operation: string,
-  changes: T["outcome"],
-  isFull: boolean,
   step: (codes: CodesTurn) => T,
 ): CodesReply<T> | undefined {
   const key = keyOf(`operation:${operation}`);
@@ -158,25 +156,28 @@ function once<T extends { readonly outcome: string }>(
   if (done !== false) return parse<CodesReply<T>>(done);
   const codes = new RedisCodes();
   const answer = step(codes);
-  if (isFull && answer.outcome === changes) return undefined;
+  const { outcome } = answer;
+  if (present.isFull && outcome === "claimed") return undefined;
   codes.write();
   const reply = { answer, recent: recentMisses(codes) };
-  if (answer.outcome === changes) call("SET", key, json(reply), "PX", present.common.rememberedMs);
+  if (outcome === "claimed" || outcome === "taken") {
+    call("SET", key, json(reply), "PX", present.common.rememberedMs);
+  }
   return reply;
 }
 
-export function runClaim(operation: string, request: string, isFull: boolean) {
+export function runClaim(operation: string, request: string) {
   const { candidates, entry, limits } = parse<ClaimRequest>(request);
-  return once(operation, "claimed", isFull, (codes) => claim(codes, candidates, entry, limits));
+  return once(operation, (codes) => claim(codes, candidates, entry, limits));
 }
 
 export function runGuess(operation: string, request: string) {
   const { code, accounts, maxMisses } = parse<GuessRequest>(request);
-  const reply = once(operation, "taken", false, (codes) => guess(codes, code, accounts, maxMisses));
+  const reply = once(operation, (codes) => guess(codes, code, accounts, maxMisses));
   if (reply?.answer.outcome !== "taken") return reply;
   const { appId } = reply.answer.entry;
   if (call<number>("EXISTS", keyOf(`{${appId}}`)) === 0) return reply;
-  return { ...reply, turn: runTurn(appId, { verb: "redeem", args: [], fresh: 0 }, false) };
+  return { ...reply, turn: runTurn(appId, { verb: "redeem", args: [], fresh: 0 }) };
 }
 
 export interface ClaimRequest {

@@ -1,5 +1,5 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Message, SeatAddress } from "../../rules/turn.ts";
+import type { Message, SeatAddress, Sum } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
@@ -43,7 +43,7 @@ function seqOf(id: string): number {
   return number(match(id, "%d+$")) ?? 0;
 }
 
-/** Forgets what the node has read: entries up to `read`, with so many bytes. */
+/** Deletes what the node has read: entries up to `read`, `bytes` in all. */
 function trim(read: string, bytes: number): void {
   if (read === "") return;
   const stream = keyOf(`node:${present.node}`);
@@ -68,12 +68,12 @@ function leave(): object {
 }
 
 /** Some rooms with seats of nodes that are gone. A node without any is forgotten. */
-function roomsOfTheGone(): readonly string[] {
-  const rooms: string[] = [];
+function roomsOfTheGone(): readonly AppId[] {
+  const rooms: AppId[] = [];
   const gone = call<string[]>("ZRANGEBYSCORE", keyOf("nodes"), "-inf", present.real, "LIMIT", 0, 8);
   for (const node of gone) {
     call("SREM", keyOf(`seats:${node}`), "");
-    const some = call<string[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
+    const some = call<AppId[]>("SRANDMEMBER", keyOf(`seats:${node}`), 100);
     for (const appId of some) {
       if (call<number>("EXISTS", keyOf(`{${appId}}`)) === 1) rooms.push(appId);
       else call("SREM", keyOf(`seats:${node}`), appId);
@@ -99,7 +99,7 @@ function keepShared(): void {
 
 /** Of rooms and of codes. */
 const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
-/** Keeps the highest of what nodes tell of, which none of them may go below. */
+/** The highest number that any node has used: no node may go below it. */
 function highest(fresh: number): number {
   const known = numberAt(call<Value>("GET", keyOf("fresh")));
   if (fresh > known) call("SET", keyOf("fresh"), fresh, "PX", present.common.keptMs);
@@ -114,12 +114,12 @@ export interface Renewed {
   /** The lease had not ended, and the stream is the one that was read from. */
   readonly wentOn: boolean;
   readonly cursor: string;
-  /** Above all tokens and stamps that any node has told of. */
+  /** Above all tokens and stamps that any node has used. */
   readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
   readonly seats: readonly SeatAddress[];
   /** Rooms with seats of nodes that are gone. */
-  readonly gone: readonly string[];
+  readonly gone: readonly AppId[];
 }
 
 /**
@@ -146,6 +146,17 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   return { ...known, from: last, wentOn, cursor: next };
 }
 
+const sumsOfRooms: readonly Sum[] = [
+  "rooms",
+  "peers",
+  "mailboxes",
+  "mails",
+  "mailBytes",
+  "heldFrames",
+  "heldBytes",
+  "idBytes",
+];
+
 export interface Swept {
   readonly sizes: Readonly<Record<string, number>>;
   readonly recentMisses: number;
@@ -156,18 +167,14 @@ export interface Swept {
 /** What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does. */
 function sweep(read: string, bytes: number): Swept {
   trim(read, bytes);
-  const sizes = codeSizes();
-  const sums = call<string[]>("HGETALL", keyOf("sums"));
-  for (let i = 0; i < sums.length; i += 2) {
-    const name = sums[i] as string;
-    if (name !== "" && !name.includes(":")) sizes[name] = numberAt(sums[i + 1]);
-  }
-  sizes["streamBytes"] = streamBytes();
+  const sizes: Record<string, number> = { ...codeSizes(), streamBytes: streamBytes() };
+  const sums = call<Value[]>("HMGET", keyOf("sums"), ...sumsOfRooms);
+  for (let i = 0; i < sumsOfRooms.length; i++) sizes[sumsOfRooms[i] as Sum] = numberAt(sums[i]);
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
   return { sizes, recentMisses: recentMissesNow(), due };
 }
 
-/** What nodes have not read yet. A node that was forgotten, and then told to look, has a stream for a while only. */
+/** What nodes have not read yet. The stream of a node that is gone, made for a `check`, ends by itself. */
 function streamBytes(): number {
   const streams = call<string[]>("HGETALL", keyOf("streams"));
   let sum = 0;
@@ -183,22 +190,19 @@ function streamBytes(): number {
   return sum;
 }
 
-/** What each kind of call does with what it needs. Undefined where a full Redis has no space for it. */
+/** The kinds of calls. Each answers undefined when Redis is full and it would add to it. */
 const calls = {
-  turn: (isFull: boolean, appId: string, call: string) =>
-    runTurn(appId as AppId, parse<Asked>(call), isFull),
-  claim: (isFull: boolean, operation: string, request: string) =>
-    runClaim(operation, request, isFull),
-  guess: (_: boolean, operation: string, request: string) => runGuess(operation, request),
-  post: (_: boolean, node: string, messages: string) =>
-    post(node, parse<readonly Message[]>(messages)),
-  renew: (_: boolean, read: string, bytes: string, cursor: string, fresh: string) =>
+  turn: (appId: AppId, asked: string) => runTurn(appId, parse<Asked>(asked)),
+  claim: runClaim,
+  guess: runGuess,
+  post: (node: string, messages: string) => post(node, parse<readonly Message[]>(messages)),
+  renew: (read: string, bytes: string, cursor: string, fresh: string) =>
     renew(read, numberAt(bytes), cursor, numberAt(fresh)),
   leave,
-  sweep: (_: boolean, read: string, bytes: string) => sweep(read, numberAt(bytes)),
+  sweep: (read: string, bytes: string) => sweep(read, numberAt(bytes)),
 };
 export type CallKind = keyof typeof calls;
-type Run = (this: void, isFull: boolean, ...rest: readonly string[]) => unknown;
+type Run = (this: void, ...rest: readonly string[]) => unknown;
 
 /**
  * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
@@ -211,7 +215,8 @@ export function called(isFull: boolean, args: readonly string[]): string {
   if (kind === "learn") learn(common, rest[0] ?? "");
   const began = begin(deadline, offset, common, node);
   if (began !== "begun" || kind === "learn") return began;
+  present.isFull = isFull;
   const run = calls[kind as CallKind] as Run;
-  const reply = run(isFull, ...rest);
+  const reply = run(...rest);
   return reply === undefined ? "full" : json(reply);
 }

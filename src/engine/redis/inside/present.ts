@@ -21,6 +21,8 @@ export const present = {
   real: 0,
   /** The same for whatever expires: contract tests move it. */
   now: 0,
+  /** Redis is full: nothing may be added to it. */
+  isFull: false,
   /** The node that asks. */
   node: "",
   common: {} as Common,
@@ -35,8 +37,8 @@ export function learn(name: string, common: string): void {
 }
 
 /**
- * Begins a call. `late`: too late to change anything. `unknown`: what nodes have in common has to be told
- * first.
+ * Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
+ * common first.
  */
 export function begin(
   deadline: string,

@@ -327,8 +327,8 @@ export function leaseOf(node: string): number {
 const leastStreamBytes = 4_194_304;
 
 /**
- * Tells a node. One that is gone has no stream, and one that Redis has forgotten gets another only to be
- * told to look. One that does not read loses, past a bound, all that it has not read, and is told so.
+ * Sends messages to a node. One that is gone has no stream; one that Redis has forgotten gets a new one only
+ * for a `check`. One that does not read loses, past a bound, all that it has not read, and finds `gap` instead.
  */
 export function post(node: string, messages: readonly Message[]): object {
   const stream = keyOf(`node:${node}`);
@@ -376,7 +376,7 @@ export interface Asked {
 
 export interface TurnReply {
   readonly answer?: unknown;
-  /** What the asking node is told. */
+  /** Events for the asking node. */
   readonly here?: readonly Message[] | undefined;
   /** What was given up. */
   readonly drops?: Readonly<Partial<Record<DropReason, number>>>;
@@ -384,15 +384,11 @@ export interface TurnReply {
   readonly hasNoLease?: boolean;
 }
 
-/** Gives a verb its turn at a room. Undefined where there is no space for what it would add. */
-export function runTurn(
-  appId: AppId,
-  { verb, holder, args, fresh }: Asked,
-  isFull: boolean,
-): TurnReply | undefined {
+/** Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it. */
+export function runTurn(appId: AppId, { verb, holder, args, fresh }: Asked): TurnReply | undefined {
   const turn = new RedisTurn(appId, fresh);
   const answer = run(turn, verb, holder, args[0], args[1]);
-  if (isFull && turn.adds()) return undefined;
+  if (present.isFull && turn.adds()) return undefined;
   turn.write(verb);
   const { node, real, common } = present;
   const hasNoLease = turn.seatsOwn && leaseOf(node) <= real;

@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { Asker, Heard, LocalSeat, SeatMap } from "../connections.ts";
+import { type Asker, Connections, type Heard, type Host, type LocalSeat } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
 import { isBare, run } from "../rules/rules.ts";
 import type {
@@ -16,23 +16,15 @@ import type {
   WaiterEvent,
   WaiterRef,
 } from "../rules/turn.ts";
+import { MemoryCodes } from "./codes.ts";
 import { MemoryIds, MemoryList } from "./lists.ts";
 
-export interface TurnsOptions {
-  /** ms since the epoch; never goes back. The engine knows no other time. */
-  readonly now: () => number;
-  readonly limits: EngineLimits;
-  /** Called for everything that was accepted and then given up. */
-  readonly dropped: Turn["dropped"];
-  readonly codeOf: (appId: AppId) => RoomCode | undefined;
-  readonly hear: (message: Heard) => void;
-}
+/** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
+const sweptAgainAfterMs = 1_000;
 
 /** A room, and what is kept beside it. */
 export class Kept {
   room: Room | undefined;
-  /** One of those who sit in it. */
-  seat: LocalSeat | undefined;
   A: Beside | undefined;
   B: Beside | undefined;
   /** Whether it stands among the bare rooms, and among those in which something ends by itself. */
@@ -49,9 +41,12 @@ export class Beside {
 
 /**
  * The rooms of one process, and the turn that each verb has at one of them: one object for all turns, which
- * come one at a time. What a turn tells is heard when it is over, and may bring about the next.
+ * come one at a time. The events of a turn are heard when it is over, and may bring about the next.
  */
-export class Turns implements Turn {
+export class MemoryRooms implements Turn, Host {
+  readonly isAlone = true;
+  readonly connections = new Connections(this);
+  readonly codes: MemoryCodes;
   readonly kept = new Map<AppId, Kept>();
   readonly sums: Record<Sum, number> = {
     rooms: 0,
@@ -65,13 +60,12 @@ export class Turns implements Turn {
     idBytes: 0,
   };
   readonly node = "";
-  readonly limits: EngineLimits;
   room: Room | undefined;
   appId: AppId = "" as AppId;
   private at: Kept = new Kept();
   /** The time of this turn, once it was asked for. */
   private time: number | undefined;
-  /** The room's code, once it was asked for; false: it has none. */
+  /** The room's code, once it was asked for; false when there is no such code. */
   private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
@@ -84,12 +78,21 @@ export class Turns implements Turn {
   /** Rooms in which something ends by itself. */
   private readonly ending = new Set<AppId>();
 
-  constructor(private readonly options: TurnsOptions) {
-    this.limits = options.limits;
+  private sweptAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly clock: () => number,
+    readonly limits: EngineLimits,
+    readonly dropped: Turn["dropped"],
+  ) {
+    this.codes = new MemoryCodes(clock, limits.redeemWindowMs, (appId) =>
+      this.turn(appId, "redeem"),
+    );
   }
 
-  /** Gives a call its turn. What it tells is heard before this answers. */
-  take(appId: AppId, verb: string, holder?: Asker, first?: unknown, second?: unknown): unknown {
+  // ---- the host of the connections ----
+
+  turn(appId: AppId, verb: string, holder?: Asker, first?: unknown, second?: unknown): never {
     // No other store has seats of which this engine does not know.
     const seat = holder as LocalSeat | undefined;
     const before = (seat?.slot as Kept | undefined) ?? this.kept.get(appId);
@@ -101,20 +104,40 @@ export class Turns implements Turn {
     this.room = at.room;
     this.time = undefined;
     this.knownCode = undefined;
-    // What a verb told that threw is told to nobody.
+    // Events of a verb that threw are discarded.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);
     if (this.told.length > 0) this.hearAll();
     if (this.crowding > 0) this.giveWay();
-    return answer;
+    // The rules have the types of each verb.
+    return answer as never;
+  }
+
+  /** There is no other node. */
+  send(): void {}
+
+  after(_: number, run: () => void): () => void {
+    queueMicrotask(run);
+    return () => {};
+  }
+
+  sweepIfDue(): void {
+    const now = this.clock();
+    if (now - this.sweptAt >= sweptAgainAfterMs || now < this.sweptAt) this.sweep();
+  }
+
+  /** Forgets what is over. */
+  sweep(): void {
+    this.sweptAt = this.clock();
+    for (const appId of this.ending) this.turn(appId, "nothing");
   }
 
   private giveWay(): void {
     const oldest = [...this.bare.keys().take(this.crowding)];
     this.crowding = 0;
-    for (const appId of oldest) this.take(appId, "giveWay");
+    for (const appId of oldest) this.turn(appId, "giveWay");
   }
 
   private hearAll(): void {
@@ -123,30 +146,11 @@ export class Turns implements Turn {
     if (told.length === 1 && first) {
       // The usual: no new list for what comes of it.
       told.pop();
-      return this.options.hear(first);
+      return this.connections.hear(first);
     }
     this.told = [];
-    for (const message of told) this.options.hear(message);
+    for (const message of told) this.connections.hear(message);
   }
-
-  /** Forgets what is over. */
-  sweep(): void {
-    for (const appId of this.ending) this.take(appId, "nothing");
-  }
-
-  /** Seats are kept with their rooms. */
-  readonly seats: SeatMap = {
-    get: (appId) => this.kept.get(appId)?.seat,
-    set: (appId, seat) => {
-      const at = this.kept.get(appId);
-      if (at) at.seat = seat;
-    },
-    delete: (appId) => {
-      const at = this.kept.get(appId);
-      if (at) at.seat = undefined;
-    },
-    values: () => [...this.kept.values()].flatMap(({ seat }) => seat ?? []),
-  };
 
   /** Puts an empty room back that was saved; `fill` what is kept beside it. Not if its time is over. */
   restore(room: Room, fill: () => void): void {
@@ -157,7 +161,7 @@ export class Turns implements Turn {
     this.charge("rooms", room.owner, 1);
     fill();
     if (isBare(room)) this.count("bareRooms", 1);
-    this.take(room.appId, "nothing");
+    this.turn(room.appId, "nothing");
   }
 
   /** Notes where the room stands among all after its turn. */
@@ -187,7 +191,7 @@ export class Turns implements Turn {
   // ---- what the rules ask of a turn ----
 
   get now(): number {
-    this.time ??= this.options.now();
+    this.time ??= this.clock();
     return this.time;
   }
 
@@ -196,7 +200,7 @@ export class Turns implements Turn {
   }
 
   code(): RoomCode | undefined {
-    this.knownCode ??= this.options.codeOf(this.appId) ?? false;
+    this.knownCode ??= this.codes.ofRoom(this.appId) ?? false;
     return this.knownCode || undefined;
   }
 
@@ -258,9 +262,5 @@ export class Turns implements Turn {
 
   tellWaiter({ name }: WaiterRef, event: WaiterEvent): void {
     this.told.push({ to: "waiter", name, event });
-  }
-
-  dropped(reason: "stale" | "hold_expired" | "room_forgotten", count: number): void {
-    this.options.dropped(reason, count);
   }
 }
