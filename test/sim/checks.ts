@@ -652,12 +652,9 @@ export class Checks implements Wiretap {
   private isSettled(conn: Conn, forMs: number, room?: Room): boolean {
     const { now } = this.time;
     const { disturbedUntil, openedAt, host } = conn;
-    const since = Math.max(
-      openedAt,
-      disturbedUntil,
-      this.disturbedUntil,
-      host.process.stoppedUntil,
-    );
+    // It may have come to a node that cannot reach its store.
+    const hostUntil = Math.max(host.disturbedUntil, host.process.stoppedUntil);
+    const since = Math.max(openedAt, disturbedUntil, this.disturbedUntil, hostUntil);
     return conn.isOpen && now - Math.max(since, room?.disturbedUntil ?? 0) >= forMs;
   }
 
