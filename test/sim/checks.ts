@@ -649,6 +649,8 @@ export class Checks implements Wiretap {
       openedAt,
       disturbedUntil,
       this.disturbedUntil,
+      // Of a node that was cut off before the connection came.
+      host.disturbedUntil,
       host.process.stoppedUntil,
     );
     return conn.isOpen && now - Math.max(since, room?.disturbedUntil ?? 0) >= forMs;
