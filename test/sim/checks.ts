@@ -71,6 +71,8 @@ interface Facts {
   /** By sender, the last frame or mail that came. */
   readonly frameFrom: Map<string, Frame>;
   readonly mailFrom: Map<string, number>;
+  /** By seq and side, the mail that was answered `stored`. */
+  readonly storedBy: Map<string, Mail>;
 }
 
 interface CodeFacts {
@@ -221,7 +223,7 @@ export class Checks implements Wiretap {
         helloAt: -1,
       },
       ...{ lastSeq: 0, mayJump: false, payloads: new Set(), unreceived: [] },
-      ...{ frameFrom: new Map(), mailFrom: new Map() },
+      ...{ frameFrom: new Map(), mailFrom: new Map(), storedBy: new Map() },
     });
   }
 
@@ -495,13 +497,18 @@ export class Checks implements Wiretap {
     room.unread.delete(mail);
   }
 
-  private gotStored(conn: Conn, { room }: Facts, said: Record<string, unknown>): void {
+  private gotStored(conn: Conn, facts: Facts, said: Record<string, unknown>): void {
+    const { room, storedBy } = facts;
     const mail = room.mailIds.get(String(said["id"]));
     const seq = Number(said["seq"]);
     if (mail === undefined) return this.fail("stored unsent", `${conn.id}: ${said["id"]}`, room);
     if (mail.stored && mail.stored.seq !== seq && !mail.mayBeLost) {
       this.fail("stored twice", `${conn.id}: ${mail.stored.seq} and ${seq}`, room);
     }
+    const seqTo = `${seq} to ${mail.to}`;
+    if ((storedBy.get(seqTo) ?? mail) !== mail)
+      this.fail("seq given again", `${conn.id}: ${seqTo}`, room);
+    storedBy.set(seqTo, mail);
     mail.stored ??= { seq, atMs: this.time.now };
     let waiting = 0;
     for (const { to, stored, mayBeLost } of room.unread) {
