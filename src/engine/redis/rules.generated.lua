@@ -293,6 +293,17 @@ function ____exports.placeOf(____bindingPattern0, ____bindingPattern1)
     local ____opt_2 = place and place.seat
     return (____opt_2 and ____opt_2.token) == token and place.seat.node == node and place or nil
 end
+--- What is counted over all rooms, by difference, where it changes.
+____exports.sums = {
+    "rooms",
+    "peers",
+    "mailboxes",
+    "mails",
+    "mailBytes",
+    "heldFrames",
+    "heldBytes",
+    "idBytes"
+}
 --- What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
 -- 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
 -- 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
@@ -2746,6 +2757,8 @@ local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
 local isBefore, msOf, seqOf, streamBytes, sortedSets
+local ____turn_2Ets = require("src.engine.rules.turn")
+local sums = ____turn_2Ets.sums
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -3122,16 +3135,6 @@ local function renew(read, bytes, cursor, fresh)
     }
     return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
-local sumsOfRooms = {
-    "rooms",
-    "peers",
-    "mailboxes",
-    "mails",
-    "mailBytes",
-    "heldFrames",
-    "heldBytes",
-    "idBytes"
-}
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
     trim(read, bytes)
@@ -3140,15 +3143,15 @@ local function sweep(read, bytes)
         codeSizes(),
         {streamBytes = streamBytes()}
     )
-    local sums = call(
+    local found = call(
         "HMGET",
         keyOf("sums"),
-        unpack(sumsOfRooms)
+        unpack(sums)
     )
     do
         local i = 0
-        while i < #sumsOfRooms do
-            sizes[sumsOfRooms[i + 1]] = numberAt(sums[i + 1])
+        while i < #sums do
+            sizes[sums[i + 1]] = numberAt(found[i + 1])
             i = i + 1
         end
     end

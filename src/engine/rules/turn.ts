@@ -167,17 +167,18 @@ export interface IdMemory {
 // ---- a turn ------------------------------------------------------------------------------------
 
 /** What is counted over all rooms, by difference, where it changes. */
-export type Sum =
-  | "rooms"
-  /** Rooms that stand empty without mail: they give way to new ones. */
-  | "bareRooms"
-  | "peers"
-  | "mailboxes"
-  | "mails"
-  | "mailBytes"
-  | "heldFrames"
-  | "heldBytes"
-  | "idBytes";
+export const sums = [
+  "rooms",
+  "peers",
+  "mailboxes",
+  "mails",
+  "mailBytes",
+  "heldFrames",
+  "heldBytes",
+  "idBytes",
+] as const;
+/** `bareRooms` stand empty without mail: they give way to new ones. */
+export type Sum = (typeof sums)[number] | "bareRooms";
 
 /** What each account has its share of. */
 export type Shared = "bytes" | "rooms";
