@@ -48,6 +48,8 @@ const settleMs = 120_000;
 /** … also when nobody has said anything for this long. */
 const quietMs = 40_000;
 const roomCount = 10;
+/** Several times as many as there are in any that is well. */
+const mostEvents = 1_000_000;
 
 /** A number for each name, so that leaving something out changes nothing for the rest. */
 function seedFor(seed: number, name: string): number {
@@ -101,7 +103,10 @@ export class World implements Surroundings {
       time.after(fault.atMs, () => playFault(this, fault));
     });
     for (const stranger of strangers) stranger(this, playMs);
-    time.every(5_000, () => checks.audit(this.arrangement.nodes));
+    time.every(5_000, () => {
+      checks.audit(this.arrangement.nodes);
+      if (time.events > mostEvents) checks.fail("never at rest", `${time.events} events`);
+    });
     time.run(playMs, goesOn);
     this.heal();
     time.run(playMs + settleMs, goesOn);
