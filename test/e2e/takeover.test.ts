@@ -448,11 +448,16 @@ describe("an occupant that makes progress keeps its seat, though it cannot answe
     expect(await at.server.metric(dead)).toBe(1);
   });
 
-  test("and one that was idle and is silent is replaced after a second", async () => {
+  test("and one that was idle and says nothing but pongs of its own is replaced after a second", async () => {
     await using at = await occupied();
     at.occupant.fallSilent();
     at.clock.advance(20_000);
     const newcomer = await at.newcomer();
+    for (const pong of ["", "probe-", "1234.5"]) {
+      at.occupant.sendFrame(opcodes.pong, Buffer.from(pong));
+    }
+    await at.occupant.flushed();
+    await at.peer.settled();
     at.clock.advance(1_100);
     expect(await newcomer.next()).toEqual({ type: "room_full" });
     expect(await at.server.metric(dead)).toBe(1);
