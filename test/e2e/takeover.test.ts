@@ -452,12 +452,16 @@ describe("an occupant that makes progress keeps its seat, though it cannot answe
     await using at = await occupied();
     at.occupant.fallSilent();
     at.clock.advance(20_000);
+    await at.newcomer();
     const newcomer = await at.newcomer();
     for (const pong of ["", "probe-", "1234.5"]) {
       at.occupant.sendFrame(opcodes.pong, Buffer.from(pong));
     }
     await at.occupant.flushed();
     await at.peer.settled();
+    // Asked once: one answer would have served both.
+    await at.occupant.pinged();
+    expect(at.occupant.pings).toBe(1);
     at.clock.advance(1_100);
     expect(await newcomer.next()).toEqual({ type: "room_full" });
     expect(await at.server.metric(dead)).toBe(1);
