@@ -236,6 +236,7 @@ export const memory: readonly Attack[] = [
     name: "memory-mail-ids",
     tries: "256 mails of one digit with ids of 64 characters, from each of 1,200 sockets",
     bound,
+    short: true,
     run() {
       const frames = Array.from({ length: 256 }, (_, i) =>
         textFrame(`{"type":"send","to":"B","payload":1,"id":"${String(i).padStart(64, "i")}"}`),
@@ -247,6 +248,7 @@ export const memory: readonly Attack[] = [
     name: "memory-wide-characters",
     tries: "mails of 200 kB, one character in each beyond Latin-1, until MAIL_TOTAL_BYTES is full",
     bound,
+    short: true,
     run() {
       const payload = `漢${"x".repeat(200_000)}`;
       return mails([textFrame(`{"type":"send","to":"B","payload":"${payload}"}`)], 80, 20);
