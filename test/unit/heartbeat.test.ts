@@ -13,6 +13,7 @@ function setUp() {
   let pings = 0;
   return {
     clock,
+    heartbeat,
     /** How many pings these ms bring, and how many of them 50 ms at most; `step` is called after each 50. */
     pass(ms: number, step: () => void = () => {}): readonly [all: number, most: number] {
       const before = pings;
@@ -52,4 +53,12 @@ test("sockets that open together are pinged one HEARTBEAT later, not all at once
   const [all, most] = pass(heartbeatMs / 10);
   expect(all).toBe(160);
   expect(most).toBeLessThanOrEqual(12);
+});
+
+test("sockets that are gone are not pinged, and not kept", () => {
+  const { heartbeat, add, pass } = setUp();
+  add(10);
+  for (const socket of [...heartbeat.all()].slice(1)) heartbeat.remove(socket);
+  expect(pass(2 * heartbeatMs)[0]).toBeWithin(1, 3);
+  expect([...heartbeat.all()]).toHaveLength(1);
 });
