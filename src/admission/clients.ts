@@ -7,7 +7,7 @@ import {
   parseAddressSet,
 } from "../base/address.ts";
 
-/** Why nobody knows for whom a trusted proxy asks. */
+/** Why the client of a trusted proxy is not known. */
 export const headerFaults = ["missing", "unreadable"] as const;
 export type HeaderFault = (typeof headerFaults)[number];
 
@@ -25,7 +25,7 @@ export interface Client {
   readonly accounts: readonly Account[];
 }
 
-/** Addresses remembered as shared. They are of private networks only; past this the oldest goes. */
+/** Addresses remembered as shared, of private networks only. Past this the oldest is forgotten. */
 const maxShared = 1_024;
 
 /** Recent socket addresses, of proxies and of clients that come back. */
@@ -38,7 +38,7 @@ const isLoopback = parseAddressSet("loopback") ?? (() => false);
 
 /**
  * Finds out who the client is behind the proxies in front of this server. Those of a trusted proxy
- * that names none, or none that can be read, are shared: as one client, eleven wrong codes would lock
+ * that names no client, or an unreadable one, are shared: as one client, eleven wrong codes would lock
  * them all out. A loopback address is trusted without anybody's having said that it is a proxy, so
  * there another sign of a proxy is needed.
  */
@@ -217,7 +217,7 @@ function parseHop(text: string): string | undefined {
 /** Quotes, brackets, an IPv6 address that ends like an IPv4 one (45 characters), a zone, a port. */
 const maxHopLength = 80;
 
-/** Where the comma before `end` stands; -1 where there is none. */
+/** Where the comma before `end` stands; -1 without one. */
 function lastComma(value: string, end: number): number {
   return end === 0 ? -1 : value.lastIndexOf(",", end - 1);
 }

@@ -32,7 +32,7 @@ export function httpConnections({
   /** Connections of one client, 16 times that of a site; 0: no limit, and no share of all either. */
   readonly perClient: number;
   readonly openSockets: () => number;
-  /** How long a connection may be idle, ms; 0: none is kept. */
+  /** How long a connection may be idle, ms; 0: each ends with its answer. */
   readonly idleMs: number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;

@@ -11,9 +11,10 @@ export type OriginRule = (origin: string | null, host: string | null) => boolean
 
 /**
  * Allows requests without an Origin (no browser sent them) and those of the server's own pages.
- * Every other origin, `null` and what is no origin at all (RFC 6454 section 6.1) included, is up to
- * `dev` and the list, where `scheme://` stands for all origins of a scheme and `file://` for `null`. Without `serverNames` an own page may have come under any name, also under one
- * that an attacker's DNS points here (DNS rebinding).
+ * Every other Origin, also `null` or a malformed one (RFC 6454 section 6.1), is allowed by `dev` or by
+ * the list, where `scheme://` stands for all origins of a scheme and `file://` for `null`. Without
+ * `serverNames` the server's own page may have been loaded under any name, also under one that an
+ * attacker's DNS points here (DNS rebinding).
  */
 export function originRule({
   dev,
@@ -71,7 +72,7 @@ interface Origin {
   readonly scheme: string;
   /** Without port, IPv6 in brackets. */
   readonly hostname: string;
-  /** The scheme's default where none is given; empty for a scheme that has none. */
+  /** The scheme's default if the text has no port; empty for a scheme without a default. */
   readonly port: string;
 }
 

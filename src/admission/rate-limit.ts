@@ -6,7 +6,7 @@ export interface Passage {
   readonly remaining: number | undefined;
   /** ms until the next window, > 0; 0 where there is no limit. */
   readonly retryAfterMs: number;
-  /** The limit that this passage comes nearest to; 0 where there is none. */
+  /** The limit that this passage comes nearest to; 0 without a limit. */
   readonly limit: number;
 }
 

@@ -11,7 +11,7 @@ export function socketLedger(max: number, perClient: number): Ledger {
   return new Ledger(max, leastShare, perClient);
 }
 
-/** The limit where the system names none: most allow as many once Bun has raised it. */
+/** Assumed where the system does not name its limit: most allow this many once Bun has raised it. */
 const unknownLimit = 10_240;
 /** Share that is left for files, HTTP and the system: without descriptors, Bun spins. */
 const headroom = 0.05;

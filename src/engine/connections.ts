@@ -526,7 +526,9 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     const { far, peerHere } = seat;
     if (far && token < far.lastPeer) return;
     // The lease of this node had ended, and the store gave up a seat that is held: it learns better.
-    if (peerHere?.isHeld && peerHere.token === token) return unheard(this.recheck(peerHere));
+    if (peerHere?.token === token && peerHere.isHeld && !peerHere.early) {
+      return unheard(this.recheck(peerHere));
+    }
     if (far) far.lastPeer = token;
     if (seat.peer === undefined) return;
     this.part(seat);

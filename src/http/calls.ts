@@ -177,7 +177,7 @@ const whoami = call({
         .string()
         .nullable()
         .describe("The header of a trusted proxy that the address is from"),
-      shared: z.boolean().describe("Everybody behind a proxy whose clients cannot be told apart"),
+      shared: z.boolean().describe("All clients behind a proxy that does not tell them apart"),
       fault: z
         .enum(headerFaults)
         .optional()

@@ -24,7 +24,7 @@ const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
 const handlingMs = { frame: 0.02, character: 0.000033 };
 /** A connection of which much waited counts as busy for so long after that, ms. */
 const busyMs = 2_000;
-/** Of connections that wait to be read from, so many are in one turn. */
+/** This many of the connections that wait to be read from are read in one turn. */
 const readsATurn = 8;
 /** How often is looked whether somebody in line may go on, ms. */
 const lookEveryMs = 2;

@@ -95,7 +95,7 @@ export class Peer implements SeatListener {
     if (refusal !== undefined) this.refuse(refusal);
   }
 
-  /** What it has just been answered costs as much as so many frames more. */
+  /** Its last request costs as much as this many further frames. */
   charge(frames: number): void {
     this.inbox?.charge(frames);
   }

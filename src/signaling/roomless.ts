@@ -6,7 +6,7 @@ import type { NoSeat } from "./arrival.ts";
 import type { Entered, RefusedRoom } from "./context.ts";
 import { type Fields, type FrameOutcome, type Sender, tell, tellFault } from "./seat-frames.ts";
 
-/** What a request for a room that is refused costs, as so many frames. */
+/** A refused request for a room costs as much as this many frames. */
 const refusedRoomFrames = 20;
 
 interface RoomlessOutcome extends Sender {

@@ -11,7 +11,7 @@ import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../sign
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
-/** What a newcomer is told if there is no seat for it. */
+/** The problem that a newcomer gets when there is no seat for it. */
 export const noSeats = {
   rooms_full: "rooms_full",
   rooms_share: "too_many_rooms",

@@ -71,7 +71,7 @@ export class PeerSocket implements Connection {
   /** Something was sent to it since flow control's last tick. */
   isGiven = false;
   progressTick = 0;
-  /** A sender was told to wait for this socket. */
+  /** A sender waits for this socket. */
   congested = false;
   paused = 0;
   /** Paused, but being read for a turn. */

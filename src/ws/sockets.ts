@@ -136,7 +136,7 @@ export class Sockets {
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
-    // A client that sends so much listens: the close need not wait.
+    // A client that sends this much also reads: the close need not wait.
     socket.heard();
     socket.close("control_frames");
     // The close would wait behind unread pongs, and those would grow.

@@ -71,6 +71,8 @@ interface Facts {
   /** By sender, the last frame or mail that came. */
   readonly frameFrom: Map<string, Frame>;
   readonly mailFrom: Map<string, number>;
+  /** By seq and side, the mail that was answered `stored`. */
+  readonly storedBy: Map<string, Mail>;
 }
 
 interface CodeFacts {
@@ -221,7 +223,7 @@ export class Checks implements Wiretap {
         helloAt: -1,
       },
       ...{ lastSeq: 0, mayJump: false, payloads: new Set(), unreceived: [] },
-      ...{ frameFrom: new Map(), mailFrom: new Map() },
+      ...{ frameFrom: new Map(), mailFrom: new Map(), storedBy: new Map() },
     });
   }
 
@@ -495,13 +497,18 @@ export class Checks implements Wiretap {
     room.unread.delete(mail);
   }
 
-  private gotStored(conn: Conn, { room }: Facts, said: Record<string, unknown>): void {
+  private gotStored(conn: Conn, facts: Facts, said: Record<string, unknown>): void {
+    const { room, storedBy } = facts;
     const mail = room.mailIds.get(String(said["id"]));
     const seq = Number(said["seq"]);
     if (mail === undefined) return this.fail("stored unsent", `${conn.id}: ${said["id"]}`, room);
     if (mail.stored && mail.stored.seq !== seq && !mail.mayBeLost) {
       this.fail("stored twice", `${conn.id}: ${mail.stored.seq} and ${seq}`, room);
     }
+    const seqTo = `${seq} to ${mail.to}`;
+    if ((storedBy.get(seqTo) ?? mail) !== mail)
+      this.fail("seq given again", `${conn.id}: ${seqTo}`, room);
+    storedBy.set(seqTo, mail);
     mail.stored ??= { seq, atMs: this.time.now };
     let waiting = 0;
     for (const { to, stored, mayBeLost } of room.unread) {
@@ -645,12 +652,9 @@ export class Checks implements Wiretap {
   private isSettled(conn: Conn, forMs: number, room?: Room): boolean {
     const { now } = this.time;
     const { disturbedUntil, openedAt, host } = conn;
-    const since = Math.max(
-      openedAt,
-      disturbedUntil,
-      this.disturbedUntil,
-      host.process.stoppedUntil,
-    );
+    // It may have come to a node that cannot reach its store.
+    const hostUntil = Math.max(host.disturbedUntil, host.process.stoppedUntil);
+    const since = Math.max(openedAt, disturbedUntil, this.disturbedUntil, hostUntil);
     return conn.isOpen && now - Math.max(since, room?.disturbedUntil ?? 0) >= forMs;
   }
 

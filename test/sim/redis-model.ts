@@ -135,11 +135,6 @@ export class RedisServer {
   cutAll(): void {
     for (const link of [...this.links]) link.cut();
   }
-
-  /** It began anew without what it had: `FLUSHALL`. */
-  flush(): void {
-    this.data.flush();
-  }
 }
 
 /** A connection to a modelled Redis, in the shape of Bun's client. */

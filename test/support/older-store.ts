@@ -5,7 +5,6 @@ import { type EngineLimits, EngineUnreachable } from "../../src/engine/engine.ts
 import { run } from "../../src/engine/rules/rules.ts";
 import type {
   Held,
-  HeldList,
   Holder,
   IdMemory,
   List,
@@ -202,7 +201,7 @@ class PlainTurn implements Turn {
   mail(side: Side): List<Stored> {
     return listOver(this.state.mail, side);
   }
-  held(side: Side): HeldList {
+  held(side: Side): List<Held> {
     return listOver(this.state.held, side);
   }
   ids(side: Side): IdMemory {

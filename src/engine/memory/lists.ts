@@ -1,4 +1,4 @@
-import type { HeldList, IdMemory, List } from "../rules/turn.ts";
+import type { IdMemory, List } from "../rules/turn.ts";
 
 /** A list that is filled at its end and emptied from its head. */
 export class MemoryList<T> implements List<T> {
@@ -32,8 +32,6 @@ export class MemoryList<T> implements List<T> {
     return this.slice(0, this.items.length);
   }
 }
-
-MemoryList satisfies new () => HeldList;
 
 export class MemoryIds implements IdMemory {
   private readonly seqs = new Map<string, number>();

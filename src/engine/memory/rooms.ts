@@ -3,18 +3,19 @@ import type { AppId, Side } from "../../base/ids.ts";
 import { type Asker, Connections, type Heard, type Host, type LocalSeat } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
 import { isBare, run } from "../rules/rules.ts";
-import type {
-  Held,
-  Occupant,
-  Room,
-  RoomCode,
-  SeatEvent,
-  Shared,
-  Stored,
-  Sum,
-  Turn,
-  WaiterEvent,
-  WaiterRef,
+import {
+  type Held,
+  type Occupant,
+  type Room,
+  type RoomCode,
+  type SeatEvent,
+  type Shared,
+  type Stored,
+  type Sum,
+  sums,
+  type Turn,
+  type WaiterEvent,
+  type WaiterRef,
 } from "../rules/turn.ts";
 import { MemoryCodes } from "./codes.ts";
 import { MemoryIds, MemoryList } from "./lists.ts";
@@ -48,17 +49,10 @@ export class MemoryRooms implements Turn, Host {
   readonly connections = new Connections(this);
   readonly codes: MemoryCodes;
   readonly kept = new Map<AppId, Kept>();
-  readonly sums: Record<Sum, number> = {
-    rooms: 0,
-    bareRooms: 0,
-    peers: 0,
-    mailboxes: 0,
-    mails: 0,
-    mailBytes: 0,
-    heldFrames: 0,
-    heldBytes: 0,
-    idBytes: 0,
-  };
+  readonly sums = Object.fromEntries([...sums, "bareRooms"].map((sum) => [sum, 0])) as Record<
+    Sum,
+    number
+  >;
   readonly node = "";
   room: Room | undefined;
   appId: AppId = "" as AppId;

@@ -20,10 +20,6 @@ export class SplitMap<K, V> {
     return this.mapOf(key).get(key);
   }
 
-  has(key: K): boolean {
-    return this.mapOf(key).has(key);
-  }
-
   set(key: K, value: V): void {
     const map = this.mapOf(key);
     const before = map.size;

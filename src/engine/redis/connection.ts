@@ -31,8 +31,8 @@ export interface RedisConnectionOptions {
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
-  /** Looks at who answers; the connection is up when this has resolved. */
-  readonly prepare: (link: RedisLink) => Promise<void>;
+  /** Answers which server this is, and which of its lives; the connection is up when this has resolved. */
+  readonly identify: (link: RedisLink) => Promise<string>;
   /** Whether pings watch it. Not needed where every command comes back, and the next is sent, in time. */
   readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
@@ -52,8 +52,8 @@ const maxRetryMs = 1_000;
 
 /** Round trips until there is a connection: TCP, TLS, and the greeting with the password. */
 const connectTrips = 3;
-/** What `prepare` may ask, one after the other. */
-const prepareTrips = 2;
+/** What `identify` may ask, one after the other. */
+const identifyTrips = 2;
 
 /**
  * One connection to Redis, kept up. Bun's client knows no deadline for a command and does not notice a
@@ -64,6 +64,8 @@ const prepareTrips = 2;
  *     up   --closed, ping unanswered--> down, and again after a while
  */
 export class RedisConnection {
+  /** What `identify` answered last. */
+  server: string | undefined;
   private client: RedisLink | undefined;
   private connectedTo: string | undefined;
   private up = false;
@@ -97,7 +99,7 @@ export class RedisConnection {
 
   /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
   async open(): Promise<void> {
-    const { find, ca, timeoutMs, random, prepare, changed, failed } = this.options;
+    const { find, ca, timeoutMs, random, identify, changed, failed } = this.options;
     let url: string;
     try {
       url = await find();
@@ -116,7 +118,7 @@ export class RedisConnection {
     try {
       await this.within(client.connect(), connectTrips);
       await this.ping(client);
-      await this.within(prepare(client), prepareTrips);
+      this.server = await this.within(identify(client), identifyTrips);
     } catch (error) {
       failed(error, url);
       this.lost(client);

@@ -7,8 +7,8 @@ import {
   type Sizes,
   streamTotalBytes,
 } from "../engine.ts";
-import type { Message, SeatAddress, Turn } from "../rules/turn.ts";
-import { type RedisCodes, redisCodes } from "./codes.ts";
+import { type Message, type SeatAddress, sums, type Turn } from "../rules/turn.ts";
+import { RedisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
 import type { TurnReply } from "./inside/turn.ts";
 import { Membership } from "./membership.ts";
@@ -38,23 +38,6 @@ const keptMs = 86_400_000;
 /** Over how long the seats of a node are looked at when Redis is back. */
 const healingMs = 1_000;
 const sweptAgainAfterMs = 1_000;
-
-/** What is held, as long as Redis has not been asked. */
-const noSizes: Sizes = {
-  rooms: 0,
-  peers: 0,
-  codesLive: 0,
-  codesResting: 0,
-  codeClients: 0,
-  guessers: 0,
-  mailboxes: 0,
-  mails: 0,
-  mailBytes: 0,
-  heldFrames: 0,
-  heldBytes: 0,
-  idBytes: 0,
-  streamBytes: 0,
-};
 
 /**
  * State in Redis 7 or Valkey, shared by any number of nodes. One primary, with replicas or without; no
@@ -97,7 +80,11 @@ class RedisNode implements Host {
   readonly seats = new Connections(this);
   readonly store: Store;
   readonly codes: RedisCodes;
-  sizes = noSizes;
+  /** As of the last sweep. */
+  sizes: Sizes = {
+    ...(Object.fromEntries(sums.map((sum) => [sum, 0])) as Record<(typeof sums)[number], number>),
+    ...{ codesLive: 0, codesResting: 0, codeClients: 0, guessers: 0, streamBytes: 0 },
+  };
   private readonly membership: Membership;
   private readonly settings: { compare(): void; stop(): void } | undefined;
   /**
@@ -122,7 +109,7 @@ class RedisNode implements Host {
     const common = { root, limits, leaseMs, keptMs, streamBytes, rememberedMs };
     this.store = new Store(options, common, node, this);
     this.membership = new Membership(this.store, options, `${root}node:${node}`, this);
-    this.codes = redisCodes(this.store, options, (reply) => void this.carryOut(reply));
+    this.codes = new RedisCodes(this.store, options, (reply) => void this.carryOut(reply));
     this.settings = agreement && compareNodes(this.store, options, agreement);
   }
 
@@ -274,7 +261,7 @@ class RedisNode implements Host {
     for (let isDone = false; !isDone; ) {
       const found = await this.store.call("sweep", this.membership.takeRead());
       const { sizes, recentMisses, due } = JSON.parse(found) as Swept;
-      this.sizes = { ...noSizes, ...sizes };
+      this.sizes = sizes;
       this.codes.learnRecentMisses(recentMisses);
       const rooms = Object.values(due);
       await this.settle(rooms);

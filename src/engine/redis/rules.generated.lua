@@ -293,6 +293,17 @@ function ____exports.placeOf(____bindingPattern0, ____bindingPattern1)
     local ____opt_2 = place and place.seat
     return (____opt_2 and ____opt_2.token) == token and place.seat.node == node and place or nil
 end
+--- What is counted over all rooms, by difference, where it changes.
+____exports.sums = {
+    "rooms",
+    "peers",
+    "mailboxes",
+    "mails",
+    "mailBytes",
+    "heldFrames",
+    "heldBytes",
+    "idBytes"
+}
 --- What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
 -- 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
 -- 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
@@ -1787,18 +1798,19 @@ function ____exports.reclaim(turn, holder, known)
     end
     catchUp(turn, place, side, known)
 end
-function ____exports.look(____bindingPattern0, side)
+function ____exports.check(____bindingPattern0, ____bindingPattern1)
     local room
     room = ____bindingPattern0.room
+    local side
+    side = ____bindingPattern1.side
     local place = room and room[side]
-    local ____temp_51 = place and place.seat
-    local ____temp_44 = place and place.started
-    if ____temp_44 == nil then
-        ____temp_44 = false
+    local ____temp_42 = place and place.started
+    if ____temp_42 == nil then
+        ____temp_42 = false
     end
-    local ____temp_52 = room and room[otherSide(side)].seat
-    local ____opt_47 = place and place.box
-    return {occupant = ____temp_51, started = ____temp_44, peer = ____temp_52, lastSeq = ____opt_47 and ____opt_47.last or 0}
+    local ____temp_49 = room and room[otherSide(side)].seat
+    local ____opt_45 = place and place.box
+    return {started = ____temp_42, peer = ____temp_49, lastSeq = ____opt_45 and ____opt_45.last or 0}
 end
 return ____exports
  end,
@@ -1819,9 +1831,9 @@ local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
 local allowsIce = ____seats_2Ets.allowsIce
+local check = ____seats_2Ets.check
 local establish = ____seats_2Ets.establish
 local leave = ____seats_2Ets.leave
-local look = ____seats_2Ets.look
 local park = ____seats_2Ets.park
 local probe = ____seats_2Ets.probe
 local reclaim = ____seats_2Ets.reclaim
@@ -1844,10 +1856,6 @@ end
 --- Nothing but what is due by itself.
 local function nothing(_)
 end
---- What the holder of a seat finds when it has caught up.
-local function check(turn, seat)
-    return look(turn, seat.side)
-end
 --- Verbs that anybody may ask.
 local roomVerbs = {
     take = take,
@@ -1855,7 +1863,6 @@ local roomVerbs = {
     unpark = unpark,
     probe = probe,
     allowsIce = allowsIce,
-    look = look,
     giveWay = giveWay,
     redeem = redeem,
     nothing = nothing
@@ -2746,6 +2753,8 @@ local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local __TS__ArraySlice = ____lualib.__TS__ArraySlice
 local ____exports = {}
 local isBefore, msOf, seqOf, streamBytes, sortedSets
+local ____turn_2Ets = require("src.engine.rules.turn")
+local sums = ____turn_2Ets.sums
 local ____codes_2Ets = require("src.engine.redis.inside.codes")
 local codeSizes = ____codes_2Ets.codeSizes
 local noMisses = ____codes_2Ets.noMisses
@@ -3122,16 +3131,6 @@ local function renew(read, bytes, cursor, fresh)
     }
     return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
-local sumsOfRooms = {
-    "rooms",
-    "peers",
-    "mailboxes",
-    "mails",
-    "mailBytes",
-    "heldFrames",
-    "heldBytes",
-    "idBytes"
-}
 --- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
 local function sweep(read, bytes)
     trim(read, bytes)
@@ -3140,15 +3139,15 @@ local function sweep(read, bytes)
         codeSizes(),
         {streamBytes = streamBytes()}
     )
-    local sums = call(
+    local found = call(
         "HMGET",
         keyOf("sums"),
-        unpack(sumsOfRooms)
+        unpack(sums)
     )
     do
         local i = 0
-        while i < #sumsOfRooms do
-            sizes[sumsOfRooms[i + 1]] = numberAt(sums[i + 1])
+        while i < #sums do
+            sizes[sums[i + 1]] = numberAt(found[i + 1])
             i = i + 1
         end
     end

@@ -75,8 +75,6 @@ export class Store {
   /** What all nodes have in common, and what it is called by. */
   private readonly common: string;
   private readonly commonName: string;
-  /** Who answers on each connection: the server, and which of its lives. */
-  private readonly servers = new Map<RedisConnection, string>();
   /** Who answered when it was up last. */
   private lastServer: string | undefined;
   private up = false;
@@ -129,7 +127,7 @@ export class Store {
         this.origin = time - answeredAt;
         this.latestOrigin = Math.max(this.latestOrigin, this.origin);
       },
-      prepare: async (link) => void this.servers.set(connection, await serverBehind(link)),
+      identify: serverBehind,
     });
     return connection;
   }
@@ -141,11 +139,6 @@ export class Store {
 
   get isUp(): boolean {
     return this.up;
-  }
-
-  /** Functions can be called, though what other nodes tell may not be heard. */
-  get canAsk(): boolean {
-    return this.commands.isUp;
   }
 
   /** Undefined while it is up; else why not, for an operator, naming no host and nothing secret. */
@@ -188,11 +181,6 @@ export class Store {
   async open(): Promise<void> {
     await Promise.all(this.all.map((connection) => connection.open()));
     if (this.commands.isUp && this.reader.isUp) await this.whenUp().catch(() => {});
-  }
-
-  /** Resolves when everything asked so far is answered, or has waited long enough. */
-  async settled(): Promise<void> {
-    if (this.commands.isUp) await this.commands.send("PING", []).catch(() => {});
   }
 
   close(): void {
@@ -348,8 +336,8 @@ export class Store {
 
   /** Both are connected. The node is up when it is known at the server that both are connected to. */
   private async join(join: number): Promise<void> {
-    const server = this.servers.get(this.commands);
-    if (server !== this.servers.get(this.reader)) {
+    const { server } = this.commands;
+    if (server !== this.reader.server) {
       const said = "Redis answers from two servers, or as two, behind one name.";
       this.failedBy(new RedisFault("several servers", said));
       return this.reconnect();

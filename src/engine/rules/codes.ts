@@ -179,12 +179,7 @@ function inThisWindow(turn: CodesTurn): Misses {
   return known;
 }
 
-/**
- * A client with as many misses as its limit within a window is locked: first for one window, then for
- * two, four, … if it goes on right after the lock. A customer's lock, and that of shared clients, is
- * always one window long. A site is never locked, as that would refuse neighbours their right codes: past its
- * limit each of its customers may only miss as often as one client.
- */
+/** As `Codes.guess` of the contract says. A site is never locked: that would refuse neighbours their right codes. */
 function countMisses(turn: CodesTurn, accounts: readonly Account[], maxMisses: number): void {
   let siteIsFull = false;
   // From the site to the client.

@@ -1,18 +1,7 @@
 import { ack, append, hello, read } from "./mail.ts";
 import { publish, start } from "./relay.ts";
 import { forget, isBare, lookAt, settle } from "./room.ts";
-import {
-  allowsIce,
-  establish,
-  type Look,
-  leave,
-  look,
-  park,
-  probe,
-  reclaim,
-  take,
-  unpark,
-} from "./seats.ts";
+import { allowsIce, check, establish, leave, park, probe, reclaim, take, unpark } from "./seats.ts";
 import type { Holder, Turn } from "./turn.ts";
 
 /** An empty room without mail makes space for another. */
@@ -28,11 +17,6 @@ function redeem({ room }: Turn): void {
 /** Nothing but what is due by itself. */
 function nothing(_: Turn): void {}
 
-/** What the holder of a seat finds when it has caught up. */
-function check(turn: Turn, seat: Holder): Look {
-  return look(turn, seat.side);
-}
-
 /** Verbs that anybody may ask. */
 const roomVerbs = {
   take,
@@ -40,7 +24,6 @@ const roomVerbs = {
   unpark,
   probe,
   allowsIce,
-  look,
   giveWay,
   redeem,
   nothing,

@@ -1,6 +1,5 @@
-import type { Account } from "../../base/account.ts";
 import type { Side } from "../../base/ids.ts";
-import type { Busy, Claimable, IceGrant, NoSpace } from "../engine.ts";
+import type { Busy, Claimable, IceGrant, Newcomer, NoSpace, Taken } from "../engine.ts";
 import { catchUp, mailsIn } from "./mail.ts";
 import { begin, clearHold } from "./relay.ts";
 import { admission, forgetIfOver, newRoom, sit, tellOther, vacate } from "./room.ts";
@@ -19,20 +18,11 @@ import {
   type WaiterRef,
 } from "./turn.ts";
 
-export interface Taker {
-  readonly side: Side;
-  readonly sid: string;
-  readonly accounts: readonly Account[];
-}
+export type Taker = Pick<Newcomer, "side" | "sid" | "accounts">;
 
-export interface SeatTaken {
-  readonly outcome: "taken";
+export interface SeatTaken extends Omit<Taken, "seat" | "peer"> {
   readonly token: number;
   readonly peer?: Occupant | undefined;
-  readonly firstPair: boolean;
-  readonly held: number;
-  readonly lastSeq: number;
-  readonly mailWaits: boolean;
   readonly redeemed: boolean;
 }
 
@@ -221,18 +211,16 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
   place.vouched = true;
 }
 
-/** What a store knows of a seat, and of what waits for it. */
-export interface Look {
-  readonly occupant?: Occupant | undefined;
+/** What the holder of a seat finds when it has caught up. */
+export interface Checked {
   readonly started: boolean;
   readonly peer?: Occupant | undefined;
   readonly lastSeq: number;
 }
 
-export function look({ room }: Turn, side: Side): Look {
+export function check({ room }: Turn, { side }: Holder): Checked {
   const place = room?.[side];
   return {
-    occupant: place?.seat,
     started: place?.started ?? false,
     peer: room?.[otherSide(side)].seat,
     lastSeq: place?.box?.last ?? 0,

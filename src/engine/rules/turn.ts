@@ -149,10 +149,7 @@ export interface List<T> {
   slice(from: number, count: number): readonly T[];
   /** Drops the first `count`. */
   drop(count: number): void;
-}
-
-export interface HeldList extends List<Held> {
-  replace(items: readonly Held[]): void;
+  replace(items: readonly T[]): void;
 }
 
 /** The ids a side has put on its last mails, each with its seq. */
@@ -167,17 +164,18 @@ export interface IdMemory {
 // ---- a turn ------------------------------------------------------------------------------------
 
 /** What is counted over all rooms, by difference, where it changes. */
-export type Sum =
-  | "rooms"
-  /** Rooms that stand empty without mail: they give way to new ones. */
-  | "bareRooms"
-  | "peers"
-  | "mailboxes"
-  | "mails"
-  | "mailBytes"
-  | "heldFrames"
-  | "heldBytes"
-  | "idBytes";
+export const sums = [
+  "rooms",
+  "peers",
+  "mailboxes",
+  "mails",
+  "mailBytes",
+  "heldFrames",
+  "heldBytes",
+  "idBytes",
+] as const;
+/** `bareRooms` stand empty without mail: they give way to new ones. */
+export type Sum = (typeof sums)[number] | "bareRooms";
 
 /** What each account has its share of. */
 export type Shared = "bytes" | "rooms";
@@ -213,7 +211,7 @@ export interface Turn {
   charge(what: Shared, accounts: readonly Account[], amount: number): void;
 
   mail(side: Side): List<Stored>;
-  held(side: Side): HeldList;
+  held(side: Side): List<Held>;
   ids(side: Side): IdMemory;
 
   /** So many bare rooms, the oldest first, give way once this turn is over. */

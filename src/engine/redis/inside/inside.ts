@@ -1,5 +1,6 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Message, SeatAddress, Sum } from "../../rules/turn.ts";
+import type { Sizes } from "../../engine.ts";
+import { type Message, type SeatAddress, sums } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
@@ -146,19 +147,8 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   return { ...known, from: last, wentOn, cursor: next };
 }
 
-const sumsOfRooms: readonly Sum[] = [
-  "rooms",
-  "peers",
-  "mailboxes",
-  "mails",
-  "mailBytes",
-  "heldFrames",
-  "heldBytes",
-  "idBytes",
-];
-
 export interface Swept {
-  readonly sizes: Readonly<Record<string, number>>;
+  readonly sizes: Sizes;
   readonly recentMisses: number;
   /** Rooms that have to be looked at. */
   readonly due: readonly AppId[];
@@ -168,10 +158,10 @@ export interface Swept {
 function sweep(read: string, bytes: number): Swept {
   trim(read, bytes);
   const sizes: Record<string, number> = { ...codeSizes(), streamBytes: streamBytes() };
-  const sums = call<Value[]>("HMGET", keyOf("sums"), ...sumsOfRooms);
-  for (let i = 0; i < sumsOfRooms.length; i++) sizes[sumsOfRooms[i] as Sum] = numberAt(sums[i]);
+  const found = call<Value[]>("HMGET", keyOf("sums"), ...sums);
+  for (let i = 0; i < sums.length; i++) sizes[sums[i] as string] = numberAt(found[i]);
   const due = call<AppId[]>("ZRANGEBYSCORE", keyOf("due"), "-inf", present.now, "LIMIT", 0, 200);
-  return { sizes, recentMisses: recentMissesNow(), due };
+  return { sizes: sizes as unknown as Sizes, recentMisses: recentMissesNow(), due };
 }
 
 /** What nodes have not read yet. The stream of a node that is gone, made for a `check`, ends by itself. */

@@ -4,7 +4,6 @@ import type { CodeRecord } from "../../rules/codes.ts";
 import { isBare, lookAt, run } from "../../rules/rules.ts";
 import type {
   Held,
-  HeldList,
   Holder,
   IdMemory,
   List,
@@ -202,7 +201,7 @@ class RedisTurn implements Turn {
     return this.list(`:mail${side}`) as RedisList<Stored>;
   }
 
-  held(side: Side): HeldList {
+  held(side: Side): List<Held> {
     return this.list(`:held${side}`) as RedisList<Held>;
   }
 
