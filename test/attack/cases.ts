@@ -6,12 +6,8 @@ import { memory } from "./memory.ts";
 import { shares } from "./shares.ts";
 import { work } from "./work.ts";
 
-/** By theme. */
-export const cases: readonly AttackCase[] = [
-  ...guessing,
-  ...memory,
-  ...shares,
-  ...work,
-  ...liveness,
-  ...clients,
-];
+const byTheme = { guessing, memory, shares, work, liveness, clients };
+
+export const cases: readonly AttackCase[] = Object.entries(byTheme).flatMap(([theme, attacks]) =>
+  attacks.map((attack) => ({ ...attack, theme })),
+);

@@ -6,7 +6,7 @@ import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
 import { within } from "../support/waiting.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import { postJson, startTarget } from "./target.ts";
 
 // What real clients meet, and what an operator would.
@@ -200,10 +200,9 @@ function isAlive(pid: number): boolean {
   }
 }
 
-export const clients: readonly AttackCase[] = [
+export const clients: readonly Attack[] = [
   {
     name: "client-that-listens-late",
-    theme: "clients",
     tries: "receiver first, then a sender that misses what shares the segment of its 101",
     bound: "nothing follows the 101 in its segment; 15 of 15 hear room_full",
     short: true,
@@ -211,7 +210,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "client-that-says-nothing",
-    theme: "clients",
     tries: "a sender that sends no frame",
     bound: "it hears room_full within 1 s",
     short: true,
@@ -219,7 +217,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "large-bodies",
-    theme: "clients",
     tries: "bodies of 100 kB",
     bound: "redeem answers problem+json 413, mint ignores it",
     short: true,
@@ -227,7 +224,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "broken-ids",
-    theme: "clients",
     tries: "two mails whose ids differ by an unpaired surrogate, with Redis",
     bound: "every mail answered stored is delivered",
     needs: ["redis-server"],
@@ -235,7 +231,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "doctor-and-escapes",
-    theme: "clients",
     tries: "doctor asks a server that answers with control characters",
     bound: "none reaches the terminal",
     short: true,
@@ -243,7 +238,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "state-that-cannot-be-written",
-    theme: "clients",
     tries: "the folder of STATE_FILE is removed before SIGTERM",
     bound: "the exit code is not 0; the lock had mode 600",
     short: true,
@@ -251,7 +245,6 @@ export const clients: readonly AttackCase[] = [
   },
   {
     name: "npm-start-and-sigterm",
-    theme: "clients",
     tries: "npm start, SIGTERM to npm",
     bound: "no process is left behind after 5 s",
     needs: ["npm", "ps"],

@@ -1,6 +1,6 @@
 import { rawRequest } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import {
   eachOf,
   from,
@@ -138,10 +138,9 @@ async function unreadableHeader(): Promise<Verdict> {
   };
 }
 
-export const guessing: readonly AttackCase[] = [
+export const guessing: readonly Attack[] = [
   {
     name: "guess-behind-a-header",
-    theme: "guessing",
     tries: "10,000 guesses from one private address that sends X-Forwarded-For, at 80 codes",
     bound: "a code is taken with a chance of at most 1 in 20",
     short: true,
@@ -155,7 +154,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-in-a-private-network",
-    theme: "guessing",
     tries: "the same from 10.1.0.5, in a network of its own",
     bound: "a code is taken with a chance of at most 1 in 20",
     addresses: ["10.1.0.5", "192.0.2.80"],
@@ -167,7 +165,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-spread",
-    theme: "guessing",
     tries: "1,112 addresses with 9 misses each, at 80 codes",
     bound: "a code is taken with a chance of at most 1 in 20",
     short: true,
@@ -175,7 +172,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-spread-windows",
-    theme: "guessing",
     tries: "the same again in every window of a code's life (REDEEM_WINDOW 1s, ROOM_TTL 5s)",
     bound: "a code is taken with a chance of at most 1 in 20 in all",
     async run() {
@@ -187,21 +183,18 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-minted-meanwhile",
-    theme: "guessing",
     tries: "an attack that shows, and then 20,000 addresses at the length of the codes minted next",
     bound: "a code is taken with a chance of at most 1 in 100",
     run: () => mintedMeanwhile({}),
   },
   {
     name: "guess-minted-meanwhile-at-the-greatest-length",
-    theme: "guessing",
     tries: "the same with CODE_DIGITS_MAX=5",
     bound: "a code is taken with a chance of at most 1 in 100",
     run: () => mintedMeanwhile({ CODE_DIGITS_MAX: "5" }),
   },
   {
     name: "guess-flood-and-newcomers",
-    theme: "guessing",
     tries: "100,020 single misses from as many addresses, and newcomers all the while",
     bound: "every newcomer redeems a right new code, within 5 s",
     async run() {
@@ -232,7 +225,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-as-one-customer",
-    theme: "guessing",
     tries:
       "2,000 wrong codes from the 256 /64s of one /56, again in each of three windows (REDEEM_WINDOW 2s)",
     bound: "its neighbours in the /48 redeem their right codes, at once, also after a wrong one",
@@ -241,7 +233,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-as-one-customer-redis",
-    theme: "guessing",
     tries: "the same with Redis",
     bound: "its neighbours in the /48 redeem their right codes, at once, also after a wrong one",
     needs: ["redis-server"],
@@ -252,7 +243,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-behind-an-unreadable-header",
-    theme: "guessing",
     tries:
       "10,000 guesses through a trusted proxy whose CLIENT_IP_HEADER is no address, at 80 codes",
     bound: "a code is taken with a chance of at most 1 in 20; the log tells of the header",
@@ -261,7 +251,6 @@ export const guessing: readonly AttackCase[] = [
   },
   {
     name: "guess-spread-redis",
-    theme: "guessing",
     tries: "1,112 addresses with 9 misses each, at 80 codes, with Redis",
     bound: "a code is taken with a chance of at most 1 in 20",
     needs: ["redis-server"],

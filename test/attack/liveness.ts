@@ -1,7 +1,7 @@
 import net from "node:net";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
 import { until } from "../support/waiting.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import { startTarget, type Target } from "./target.ts";
 
 const appId = "00000000-0000-4000-8000-000000000005";
@@ -146,10 +146,9 @@ async function replaces(goes: Occupant): Promise<Verdict> {
   };
 }
 
-export const liveness: readonly AttackCase[] = [
+export const liveness: readonly Attack[] = [
   {
     name: "living-uploader",
-    theme: "liveness",
     tries: "an occupant uploads 300 kB at 125 kB/s while a newcomer wants its seat",
     bound: "it keeps its seat, its frame arrives",
     short: true,
@@ -157,14 +156,12 @@ export const liveness: readonly AttackCase[] = [
   },
   {
     name: "living-slow-reader",
-    theme: "liveness",
     tries: "an occupant reads at 100 kB/s, its pong 2 s away, while a newcomer wants its seat",
     bound: "it keeps its seat, hears every frame",
     run: slowReader,
   },
   {
     name: "living-dripper",
-    theme: "liveness",
     tries: "HEARTBEAT=1s, a frame of 300 kB at 100 kB/s",
     bound: "the connection is not cut, the frame arrives",
     short: true,
@@ -172,14 +169,12 @@ export const liveness: readonly AttackCase[] = [
   },
   {
     name: "dead-and-idle",
-    theme: "liveness",
     tries: "a silent occupant, nothing under way, and a newcomer",
     bound: "replaced within 5 s",
     run: () => replaces(async () => {}),
   },
   {
     name: "dead-with-bytes-unread",
-    theme: "liveness",
     tries: "an occupant that stopped reading with megabytes on their way to it, and a newcomer",
     bound: "replaced within 5 s",
     run: () =>
@@ -193,7 +188,6 @@ export const liveness: readonly AttackCase[] = [
   },
   {
     name: "dead-in-a-frame",
-    theme: "liveness",
     tries: "an occupant that fell silent in the middle of a frame, and a newcomer",
     bound: "replaced within 5 s",
     run: () =>

@@ -7,7 +7,7 @@ import {
 } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import {
   eachOf,
   from,
@@ -212,17 +212,15 @@ const smallInLarge = () => [
   textFrame(`{"type":"send","to":"B","payload":"12345678","pad":"${filler}"}`),
 ];
 
-export const memory: readonly AttackCase[] = [
+export const memory: readonly Attack[] = [
   {
     name: "memory-small-mail-in-large-frames",
-    theme: "memory",
     tries: "800 mails of 8 characters in frames of 1 MiB",
     bound,
     run: () => mails(smallInLarge(), 20, 40),
   },
   {
     name: "memory-small-mail-in-large-frames-short",
-    theme: "memory",
     tries: "120 mails of 8 characters in frames of 1 MiB",
     bound,
     short: true,
@@ -230,16 +228,15 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-one-byte-mails",
-    theme: "memory",
     tries: "1,200,000 mails of one digit",
     bound,
     run: () => mails([textFrame('{"type":"send","to":"B","payload":1}')], 150, 8_000),
   },
   {
     name: "memory-mail-ids",
-    theme: "memory",
     tries: "256 mails of one digit with ids of 64 characters, from each of 1,200 sockets",
     bound,
+    short: true,
     run() {
       const frames = Array.from({ length: 256 }, (_, i) =>
         textFrame(`{"type":"send","to":"B","payload":1,"id":"${String(i).padStart(64, "i")}"}`),
@@ -249,9 +246,9 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-wide-characters",
-    theme: "memory",
     tries: "mails of 200 kB, one character in each beyond Latin-1, until MAIL_TOTAL_BYTES is full",
     bound,
+    short: true,
     run() {
       const payload = `漢${"x".repeat(200_000)}`;
       return mails([textFrame(`{"type":"send","to":"B","payload":"${payload}"}`)], 80, 20);
@@ -259,7 +256,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-long-urls",
-    theme: "memory",
     tries: "8,000 rooms with one mail each, opened by URLs of 13.8 kB",
     bound,
     async run() {
@@ -280,7 +276,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-long-headers",
-    theme: "memory",
     tries: "10,000 wrong codes from 10,000 addresses, each at the end of 12 kB of X-Forwarded-For",
     bound,
     async run() {
@@ -303,7 +298,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-unfinished-messages",
-    theme: "memory",
     tries: "200 sockets that send 1 MiB of a message and never its end, and answer pings",
     bound: `${bound} and WS_MAX_MSG a socket, which nt-signal config tells`,
     async run() {
@@ -322,7 +316,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-parked",
-    theme: "memory",
     tries:
       "100 newcomers to taken seats: 50 send 3 MB each and are sent away, 50 send 1 MB and wait",
     bound: `${bound}, at the latest after 4 s`,
@@ -349,7 +342,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-unread-pongs",
-    theme: "memory",
     tries: "20 sockets that send pings of 125 bytes for 4 s and read no pong",
     bound: `${bound}, at any moment`,
     async run() {
@@ -370,7 +362,6 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-unread-answers",
-    theme: "memory",
     tries: "20 connections that ask for the page 2,000 times each and read no answer",
     bound: `${bound}, at any moment`,
     async run() {
@@ -388,21 +379,18 @@ export const memory: readonly AttackCase[] = [
   },
   {
     name: "memory-unsent-of-the-closed",
-    theme: "memory",
     tries: "60 stalled readers with megabytes waiting for each (WS_BUFFER_TOTAL=8388608)",
     bound: `${bound}, at the latest after 2 s`,
     run: () => stalledReaders({ WS_BUFFER_TOTAL: "8388608" }, () => {}),
   },
   {
     name: "memory-unread-by-closers",
-    theme: "memory",
     tries: "60 such readers, each of which sends a close frame and reads no answer",
     bound: `${bound}, at the latest after 2 s`,
     run: () => stalledReaders({}, (reader) => reader.sendClose()),
   },
   {
     name: "memory-redis-stream",
-    theme: "memory",
     tries: "60 rooms that relay a frame of 1 MiB each way between two nodes",
     bound: "Redis grows by at most 2 × what the budgets count + 64 MiB",
     needs: ["redis-server"],

@@ -2,7 +2,7 @@ import { startServer } from "../load/server.ts";
 import { encodeFrame, opcodes, RawClient } from "../support/raw-client.ts";
 import { KeptConnection } from "../support/raw-http.ts";
 import { TestRedis } from "../support/redis.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import { eachOf, from, mint, postJson, startTarget, stranger, tryOpen, upTo } from "./target.ts";
 
 // One client, or one /48, takes what it can get. Then somebody else comes.
@@ -340,10 +340,9 @@ async function fillDescriptors(): Promise<Verdict> {
   };
 }
 
-export const shares: readonly AttackCase[] = [
+export const shares: readonly Attack[] = [
   {
     name: "share-of-http-connections",
-    theme: "shares",
     tries: "one client keeps MAX_SOCKETS HTTP connections open",
     bound: "an eighth is kept, and another client's",
     short: true,
@@ -351,14 +350,12 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "http-connections-of-many",
-    theme: "shares",
     tries: "180 addresses keep an HTTP connection each, of 200 descriptors",
     bound: "sockets open all the same: idle connections are closed for them",
     run: fillDescriptors,
   },
   {
     name: "share-of-mail",
-    theme: "shares",
     tries: "66 sockets of one client fill MAIL_TOTAL_BYTES",
     bound: "another client's mail is stored, its v1 sender stays",
     short: true,
@@ -366,7 +363,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-mail-redis",
-    theme: "shares",
     tries: "the same with Redis",
     bound: "another client's mail is stored, its v1 sender stays",
     needs: ["redis-server"],
@@ -374,7 +370,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-rooms",
-    theme: "shares",
     tries: "one client leaves a mail in half of MAX_ROOMS",
     bound: "another client's own room is admitted",
     short: true,
@@ -382,7 +377,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-rooms-redis",
-    theme: "shares",
     tries: "the same with Redis",
     bound: "another client's own room is admitted",
     needs: ["redis-server"],
@@ -390,7 +384,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-sockets",
-    theme: "shares",
     tries: "one client opens MAX_SOCKETS (SOCKETS_PER_CLIENT is higher)",
     bound: "another client's socket is admitted",
     short: true,
@@ -398,7 +391,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-sockets-of-a-site",
-    theme: "shares",
     tries: "three /56s of one /48 open MAX_SOCKETS",
     bound: "another site's socket is admitted",
     short: true,
@@ -406,7 +398,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-sockets-of-a-real-site",
-    theme: "shares",
     tries: "the same over IPv6, without a proxy, in a network of its own",
     bound: "another site's socket is admitted",
     addresses: ["2001:db8:ff::80", "2001:db8:2:1::5", ...[0, 1, 2].map(sitesAddress)],
@@ -414,7 +405,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-sockets-of-a-customer",
-    theme: "shares",
     tries: "256 /64s of one /56 open MAX_SOCKETS",
     bound: "another customer's socket of the same /48 is admitted",
     short: true,
@@ -422,7 +412,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-codes-of-a-customer",
-    theme: "shares",
     tries: "256 /64s of one /56 mint MAX_CODES",
     bound: "another customer of the same /48 mints",
     short: true,
@@ -430,7 +419,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-codes-of-a-customer-redis",
-    theme: "shares",
     tries: "the same with Redis",
     bound: "another customer of the same /48 mints",
     needs: ["redis-server"],
@@ -438,7 +426,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-turn-of-a-holder",
-    theme: "shares",
     tries: "40 strangers who know an appID ask for the ICE servers of a held side, 5 times each",
     bound: "the holder is given its own, over HTTP and in its welcome",
     short: true,
@@ -446,7 +433,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-codes-of-a-site",
-    theme: "shares",
     tries: "thirty /56s of one /48 mint MAX_CODES",
     bound: "another site mints",
     short: true,
@@ -454,7 +440,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-codes-of-a-site-redis",
-    theme: "shares",
     tries: "the same with Redis",
     bound: "another site mints",
     needs: ["redis-server"],
@@ -462,14 +447,12 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "share-of-unsent-bytes",
-    theme: "shares",
     tries: "stalled readers of one client fill WS_BUFFER_TOTAL",
     bound: "another client's reader, a little behind, stays",
     run: fillUnsent,
   },
   {
     name: "rate-of-a-site",
-    theme: "shares",
     tries: "64 /56s of one /48, 10 requests and upgrades each (10 a minute for a client)",
     bound: "at most 160 of each a window",
     short: true,
@@ -477,7 +460,6 @@ export const shares: readonly AttackCase[] = [
   },
   {
     name: "limits-behind-an-untrusted-proxy",
-    theme: "shares",
     tries: "640 requests and 160 sockets of a private address that sends X-Forwarded-For",
     bound: "16 × what one client may: 160 a window, 80 sockets",
     short: true,

@@ -3,7 +3,7 @@ import { endsWithUs } from "../bench/children.ts";
 import { pinned } from "../bench/subject.ts";
 import type { Delay } from "../load/paced-pairs.ts";
 import { within } from "../support/waiting.ts";
-import type { AttackCase, Verdict } from "./attack-case.ts";
+import type { Attack, Verdict } from "./attack-case.ts";
 import { eachOf, from, startTarget, stranger, type Target, tryOpen, upTo } from "./target.ts";
 
 type Bounds = Readonly<Pick<Delay, "p50" | "p99">>;
@@ -109,17 +109,16 @@ async function fillRooms(target: Target): Promise<void> {
   });
 }
 
-function flood(kind: string, tries: string, short?: true): AttackCase {
+function flood(kind: string, tries: string, short?: true): Attack {
   const run = () => beside([kind]);
-  return { name: `work-${kind}`, theme: "work", tries, bound, ...(short && { short }), run };
+  return { name: `work-${kind}`, tries, bound, ...(short && { short }), run };
 }
 
-export const work: readonly AttackCase[] = [
+export const work: readonly Attack[] = [
   flood("scrapes", "20 connections that scrape /metrics", true),
   flood("pipelined-scrapes", "the same, 32 requests at a time"),
   {
     name: "work-refused-upgrades",
-    theme: "work",
     tries: "20 connections whose upgrades are refused past MAX_ROOMS (50,000 rooms)",
     bound,
     run: () => beside(["refused-upgrades"], { FRAMES_PER_SEC: "0" }, fillRooms),
@@ -145,7 +144,6 @@ export const work: readonly AttackCase[] = [
   flood("crowd-pings", "one client that sends 150 pings on each of 500 sockets ten times a second"),
   {
     name: "work-fragments",
-    theme: "work",
     tries:
       "20 sockets that send empty parts of one message without end, as fast as loopback takes them",
     bound: `${boundOf(mostUnseen)}: no more can be done, as the runtime shows nothing of them`,
@@ -164,7 +162,6 @@ export const work: readonly AttackCase[] = [
   flood("reconnects", "20 clients that open a socket, break it off and come again"),
   {
     name: "work-all-at-once",
-    theme: "work",
     tries: "20 sockets with deep frames, 20 with pongs and 20 connections that scrape",
     bound,
     run: () => beside(["nesting", "pongs", "scrapes"]),

@@ -1,8 +1,8 @@
 import { chance } from "../support/chance.ts";
 import { freePort } from "../support/program.ts";
+import { Talker } from "../support/talker.ts";
 import { within } from "../support/waiting.ts";
 import { ChaosNode } from "./node.ts";
-import { Party } from "./party.ts";
 import { becomes, type ChaosStore, failingOver, settlingMs, single, timeoutMs } from "./stores.ts";
 
 export interface ChaosOptions {
@@ -58,14 +58,17 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
 
   const choose = chance(seed + 1).below;
   const Socket = roaming(() => nodes[choose(nodes.length)] as ChaosNode);
+  const patience = { minRetryMs: 50, maxRetryMs: 1_000, answerMs: 3_000, seatMs: 20_000 };
+  const anywhere = { url: "http://anywhere", WebSocket: Socket, ...patience, everyMs: mailEveryMs };
+  const talker = (appId: string, side: "A" | "B") => new Talker({ ...anywhere, appId, side });
   const couples = Array.from({ length: pairs }, () => {
     const appId = crypto.randomUUID();
-    return [new Party(appId, "A", Socket), new Party(appId, "B", Socket)] as const;
+    return [talker(appId, "A"), talker(appId, "B")] as const;
   });
   const parties = couples.flat();
   for (const party of parties) parts.use(party);
   await becomes("every client to be online", () => parties.every((party) => party.isOnline));
-  for (const party of parties) party.talk(mailEveryMs);
+  for (const party of parties) party.talk();
 
   const actions = await misbehave(nodes, store, random, seconds, say);
 
@@ -103,7 +106,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
 }
 
 /** What a party did not hear as it should have of what the other was told is stored. */
-function mailFaults(from: Party, to: Party, losses: ChaosStore["losses"]): readonly string[] {
+function mailFaults(from: Talker, to: Talker, losses: ChaosStore["losses"]): readonly string[] {
   const isForgotten = (at = 0, beforeMs = 0) =>
     losses.some(([start, end]) => at >= start - beforeMs && at <= end);
   const faults: string[] = [];
@@ -127,7 +130,7 @@ function mailFaults(from: Party, to: Party, losses: ChaosStore["losses"]): reado
 }
 
 /** A frame each way arrives: who is in a seat hears the other. */
-async function framesPass(a: Party, b: Party): Promise<void> {
+async function framesPass(a: Talker, b: Talker): Promise<void> {
   let number = 0;
   await becomes("a frame each way", async () => {
     number++;

@@ -72,6 +72,23 @@ test("with CODE_DIGITS and CODE_DIGITS_MAX at 4 all codes have four digits, unti
   expect((await server.mint()).code).toHaveLength(4);
 });
 
+test("all numbers below 10^digits are drawn from; after 16 that are taken the next length is used", async () => {
+  const spaces: number[] = [];
+  const random = (below: number) => {
+    spaces.push(below);
+    return 42;
+  };
+  await using server = await testServer(generous, { clock: fakeClock(), random });
+  for (const code of ["0042", "00042", "000042", "0000042", "00000042"]) {
+    spaces.length = 0;
+    expect((await server.mint()).code).toBe(code);
+    expect(spaces.at(-1)).toBe(10 ** code.length);
+  }
+  spaces.length = 0;
+  expect((await mint(server)).status).toBe(503);
+  expect(spaces).toEqual([4, 5, 6, 7, 8].flatMap((digits) => Array<number>(16).fill(10 ** digits)));
+});
+
 test("MAX_CODES counts live and resting codes together", async () => {
   const clock = fakeClock();
   await using server = await testServer({ ...generous, MAX_CODES: "3" }, { clock });

@@ -221,6 +221,29 @@ test("1,112 addresses with nine misses each take few codes, and are told of; new
   expect((await server.mint()).code).toHaveLength(4);
 });
 
+test("guesses at all lengths count together; each growth of the codes is told of, once", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({}, { clock });
+  let guesser = 0;
+  const told = async (misses: readonly (readonly [digits: number, count: number])[]) => {
+    for (const [digits, count] of misses) {
+      const stranger = () => ({ "X-Forwarded-For": `203.${guesser >> 8}.0.${guesser++ & 255}` });
+      await sweep(server, count, stranger, 200, (n) => String(n).padStart(digits, "0"));
+    }
+    const before = server.logLines.length;
+    clock.advance(5_000);
+    const lines = server.logLines.slice(before).map((line) => JSON.parse(line));
+    return lines.filter(({ level }) => level === "warn").map((line) => line.newCodeDigits);
+  };
+  expect(await told([4, 5, 6, 7, 8].map((digits) => [digits, 20]))).toEqual([]);
+  expect((await server.mint()).code).toHaveLength(4);
+  expect(await told([[8, 1]])).toEqual([6]);
+  expect((await server.mint()).code).toHaveLength(6);
+  expect(await told([[8, 899]])).toEqual([]);
+  expect(await told([[8, 1]])).toEqual([7]);
+  expect((await server.mint()).code).toHaveLength(7);
+});
+
 // ---- behind a proxy that nobody named ----
 
 /** Only 127.0.0.9 is a trusted proxy: 127.0.0.1 is a private peer that tells of others. */
@@ -247,6 +270,8 @@ test("behind an unknown proxy codes are two digits longer, and its clients toget
   const refused = await post(proxy.server, "code", {}, proxy.through());
   expect(refused.status).toBe(429);
   expect(await refused.json()).toMatchObject({ code: "client_full" });
+  await using shorter = await behindUnknownProxy({ CODE_DIGITS_MAX: "5" });
+  expect((await shorter.mint()).code).toHaveLength(5);
 });
 
 test("a private address that forges X-Forwarded-For gets no more of 10,000 guesses than a site, and no code", async () => {

@@ -237,6 +237,21 @@ test("a flood of tiny frames is slowed down for as long as it lasts, and not sen
   expect(await server.metric('nt_drops_total{reason="parked"}')).toBe(0);
 });
 
+test("a ping counts as any frame does", async () => {
+  const clock = fakeClock();
+  await using server = await testServer({ FRAMES_PER_SEC: "5" }, { clock });
+  const room = crypto.randomUUID();
+  await using client = await TestClient.open(server.ws, room, "A", { v2: true });
+  await client.nextOf("welcome");
+  for (let n = 0; n < 12; n++) client.send({ type: "ping" });
+  const pong = '{"type":"pong"}';
+  expect(await client.nextTexts(10)).toEqual(Array<string>(10).fill(pong));
+  await server.metricBecomes("nt_ws_paused", (paused) => paused === 1);
+  expect(client.texts).toEqual([]);
+  clock.advance(1_000);
+  expect(await client.nextTexts(2)).toEqual([pong, pong]);
+});
+
 // Frames that are no text are counted where they come in, before any budget.
 test("binary nonsense is slowed down like any other frame", async () => {
   await using server = await testServer({ FRAMES_PER_SEC: "10" }, { clock: fakeClock() });

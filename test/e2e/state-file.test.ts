@@ -9,16 +9,17 @@ import {
   rm,
   stat,
   symlink,
+  truncate,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
+import { mint, redeem } from "../../src/client/client.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { freePort, Program, requireProgram, takenPort } from "../support/program.ts";
 import { KeptConnection } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
-import { Changes } from "../support/waiting.ts";
+import { Talker } from "../support/talker.ts";
 
 interface StateFolder extends AsyncDisposable {
   readonly path: string;
@@ -173,11 +174,18 @@ test("what has expired meanwhile is left out", async () => {
 test("the file is its owner's only, goes when it is loaded, and a crash brings nothing back", async () => {
   await using folder = await stateFolder();
   const env = { STATE_FILE: folder.file };
+  // As a crash, or an earlier build, may have left them: open to all.
+  for (const name of ["draft", "lock"]) {
+    await Bun.write(`${folder.file}.${name}`, "");
+    await chmod(`${folder.file}.${name}`, 0o666);
+  }
   await using first = await Program.start(env);
   const { code } = await mint((await first.listening()).href);
   first.signal("SIGTERM");
   expect(await first.exit()).toBe(0);
-  expect((await stat(folder.file)).mode & 0o777).toBe(0o600);
+  for (const file of [folder.file, `${folder.file}.lock`]) {
+    expect([file, (await stat(file)).mode & 0o777]).toEqual([file, 0o600]);
+  }
 
   await using second = await Program.start(env);
   const url = (await second.listening()).href;
@@ -199,6 +207,9 @@ test.each<[what: string, made: (text: string) => string | Buffer, why: string]>(
   ["has an earlier format", (text) => text.replace("state 3", "state 2"), "an older"],
   ["has a later format", (text) => text.replace("state 3", "state 4"), "a newer"],
   ["is truncated", (text) => text.slice(0, text.length / 2), ""],
+  ["has no end", (text) => text.slice(0, text.lastIndexOf('{"records"')), ""],
+  ["has a record less than was written", (text) => text.replace(/\n\{"code".*\n/, "\n"), ""],
+  ["has something after its end", (text) => `${text}{}`, ""],
   ["has a bad value", (text) => text.replace(/"code":"\d+"/, '"code":"12a4"'), ""],
 ])("a file that %s is set aside with a warning", async (_, made, why) => {
   await using folder = await stateFolder();
@@ -226,6 +237,18 @@ test.each<[what: string, made: (text: string) => string | Buffer, why: string]>(
   await server.stop();
   await using next = await testServer(env);
   expect(warnings(next)).toEqual([]);
+});
+
+test("a file larger than what the server may hold is set aside unread", async () => {
+  await using folder = await stateFolder();
+  const env = { STATE_FILE: folder.file, MAX_ROOMS: "16", MAIL_TOTAL_BYTES: "4194304" };
+  await using before = await testServer(env);
+  await before.mint();
+  await before.stop();
+  await truncate(folder.file, 2 ** 31);
+  await using server = await testServer(env);
+  expect(warnings(server)[0]).toContain(`has ${2 ** 31} bytes`);
+  expect(await server.metric("nt_codes_live")).toBe(0);
 });
 
 test("a server that cannot listen leaves the state to the next", async () => {
@@ -417,85 +440,40 @@ test("Ctrl+C ends a server that waits for its predecessor", async () => {
   expect(second.stderr).toBe(`Stopped while waiting for STATE_FILE ${folder.file}.\n`);
 });
 
-/** One side that sends numbered mail without end, and keeps what it hears. */
-class Party {
-  readonly heard: unknown[] = [];
-  readonly changes = new Changes();
-  readonly stored: Promise<number>[] = [];
-  readonly client: SignalingClient;
-
-  constructor(url: string, appId: string, side: "A" | "B") {
-    this.client = new SignalingClient({
-      url,
-      appId,
-      side,
-      minRetryMs: 20,
-      maxRetryMs: 200,
-      on: {
-        state: () => this.changes.changed(),
-        mail: (payload) => {
-          this.heard.push(payload);
-          this.changes.changed();
-        },
-      },
-    });
-  }
-
-  sendNext(): void {
-    this.stored.push(this.client.send(this.stored.length));
-  }
-
-  async online(): Promise<void> {
-    await this.changes.until("a party to be online", () => this.client.state === "online");
-  }
-}
-
 test("deploys under pairs of reconnecting clients lose no mail and bring none twice", async () => {
   await using folder = await stateFolder();
   const port = await freePort();
   const env = { STATE_FILE: folder.file, PORT: String(port) };
   const url = `http://127.0.0.1:${port}`;
-  let program = await Program.start(env);
+  await using programs = new AsyncDisposableStack();
+  using talkers = new DisposableStack();
+  let program = programs.use(await Program.start(env));
   await program.listening();
-  const parties: Party[] = [];
+  const talker = (side: "A" | "B", appId: string) =>
+    talkers.use(new Talker({ url, appId, side, minRetryMs: 20, maxRetryMs: 200, everyMs: 2 }));
+  const sides: Talker[] = [];
   for (let i = 0; i < 5; i++) {
     const { code, appID } = await mint(url);
-    parties.push(new Party(url, appID, "A"));
-    parties.push(new Party(url, (await redeem(url, code)).appID, "B"));
+    sides.push(talker("A", appID), talker("B", (await redeem(url, code)).appID));
   }
-  const sending = setInterval(() => {
-    for (const party of parties) if (party.stored.length < 2_000) party.sendNext();
-  }, 2);
-  try {
-    for (let deploy = 0; deploy < 3; deploy++) {
-      const heardBefore = parties.map(({ heard }) => heard.length);
-      await Promise.all(parties.map((party) => party.online()));
-      program.signal("SIGTERM");
-      const successor = await Program.start(env);
-      expect(await program.exit()).toBe(0);
-      await program[Symbol.asyncDispose]();
-      program = successor;
-      await program.listening();
-      const goesOn = parties.map((party, i) =>
-        party.changes.until("mail after a deploy", () => {
-          return party.heard.length > (heardBefore[i] as number) + 5;
-        }),
-      );
-      await Promise.all(goesOn);
+  for (const side of sides) side.talk();
+  for (let deploy = 0; deploy < 3; deploy++) {
+    for (const side of sides)
+      await side.changes.until("a client to be online", () => side.isOnline);
+    const before = sides.map(({ heard }) => heard.length);
+    program.signal("SIGTERM");
+    const successor = programs.use(await Program.start(env));
+    expect(await program.exit()).toBe(0);
+    program = successor;
+    await program.listening();
+    for (const [i, { changes, heard }] of sides.entries()) {
+      await changes.until("mail after a deploy", () => heard.length > (before[i] as number) + 5);
     }
-    clearInterval(sending);
-    await Promise.all(parties.flatMap(({ stored }) => stored));
-    for (const [i, { stored }] of parties.entries()) {
-      const other = parties[i ^ 1] as Party;
-      await other.changes.until("the last mail", () => other.heard.length >= stored.length);
-    }
-    for (const [i, { heard }] of parties.entries()) {
-      const sent = (parties[i ^ 1] as Party).stored.length;
-      expect(heard).toEqual(Array.from({ length: sent }, (_, n) => n));
-    }
-  } finally {
-    clearInterval(sending);
-    for (const { client } of parties) client.close();
-    await program[Symbol.asyncDispose]();
+  }
+  await Promise.all(sides.map((side) => side.fallSilent()));
+  for (const [i, side] of sides.entries()) {
+    const other = sides[i ^ 1] as Talker;
+    await side.changes.until("the last mail", () => side.heard.length >= other.sent);
+    expect(side.faultIn(other)).toBeUndefined();
   }
 });

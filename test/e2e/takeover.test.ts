@@ -246,6 +246,23 @@ describe("a newcomer to a living occupant's seat", () => {
     for (let i = 0; i <= 20; i++) expect(await peer.next()).toEqual(ice(i));
   });
 
+  test.each([
+    ["32 frames, and sends one more", 31, 2, 0],
+    ["the bytes of one frame, and sends more", 1, 1, 700],
+  ])("may have it wait with %s: then it is sent away", async (_, before, more, bytes) => {
+    await using server = await testServer({ ...calm, WS_MAX_MSG: "1025" }, { clock: fakeClock() });
+    const appId = room();
+    await using _occupant = await TestClient.open(server.ws, appId, "A");
+    await using newcomer = await RawClient.open(server.ws, { appId });
+    const frame = Buffer.from(JSON.stringify({ type: "ice", candidate: "x".repeat(bytes) }));
+    const burst = (count: number) =>
+      Buffer.concat(Array.from({ length: count }, () => encodeFrame(opcodes.text, frame)));
+    newcomer.sendRaw(burst(before));
+    await newcomer.settled();
+    newcomer.sendRaw(burst(more));
+    expect(await newcomer.ended).toEqual({ code: 1008, reason: "too many frames while waiting" });
+  });
+
   test("gives way to a later newcomer", async () => {
     const clock = fakeClock();
     await using server = await testServer(calm, { clock });
@@ -381,6 +398,24 @@ describe("an occupant that makes progress keeps its seat, though it cannot answe
     expect(await at.server.metric(dead)).toBe(0);
   });
 
+  test("when its pong takes more than a second to come", async () => {
+    await using at = await occupied({ HEARTBEAT: "20s" });
+    const { occupant, clock, server } = at;
+    occupant.pause();
+    // By then it is pinged, and its pong comes a second later at least.
+    clock.advance(23_000);
+    occupant.resume();
+    await occupant.settled();
+    occupant.fallSilent();
+    clock.advance(15_000);
+    const newcomer = await at.newcomer();
+    clock.advance(2_900);
+    await at.peer.settled();
+    expect(await server.metric(dead)).toBe(0);
+    clock.advance(2_010);
+    expect(await newcomer.next()).toEqual({ type: "room_full" });
+  });
+
   test("when it takes what is queued for it, and its pong is far behind", async () => {
     await using at = await occupied();
     const { occupant, server, clock } = at;
@@ -413,11 +448,20 @@ describe("an occupant that makes progress keeps its seat, though it cannot answe
     expect(await at.server.metric(dead)).toBe(1);
   });
 
-  test("and one that was idle and is silent is replaced after a second", async () => {
+  test("and one that was idle and says nothing but pongs of its own is replaced after a second", async () => {
     await using at = await occupied();
     at.occupant.fallSilent();
     at.clock.advance(20_000);
+    await at.newcomer();
     const newcomer = await at.newcomer();
+    for (const pong of ["", "probe-", "1234.5"]) {
+      at.occupant.sendFrame(opcodes.pong, Buffer.from(pong));
+    }
+    await at.occupant.flushed();
+    await at.peer.settled();
+    // Asked once: one answer would have served both.
+    await at.occupant.pinged();
+    expect(at.occupant.pings).toBe(1);
     at.clock.advance(1_100);
     expect(await newcomer.next()).toEqual({ type: "room_full" });
     expect(await at.server.metric(dead)).toBe(1);

@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { deploy } from "./deploy.ts";
 import { descriptors } from "./descriptors.ts";
-import { heldMemory } from "./held-memory.ts";
 import { heldSockets } from "./held-sockets.ts";
 import type { Scenario } from "./scenario.ts";
 import { soak } from "./soak.ts";
@@ -15,7 +14,6 @@ test.each<[promise: string, scenario: Scenario]>([
   ["relays run on all sockets that are held", heldSockets],
   ["running out of descriptors is survived, and left behind", descriptors],
   ["all who connect in one go get their seats", storm],
-  ["memory grows by no more than twice what is counted, and 64 MiB", heldMemory],
   ["a deploy in the midst of traffic loses no pair and no mail", deploy],
 ])(
   "%s",

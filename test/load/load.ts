@@ -2,7 +2,6 @@ import { parseArgs } from "node:util";
 import { mailboxClientsSurviveCuts, ownClientSurvivesCuts } from "./cuts.ts";
 import { deploy } from "./deploy.ts";
 import { descriptors } from "./descriptors.ts";
-import { heldMemory } from "./held-memory.ts";
 import { heldSockets } from "./held-sockets.ts";
 import type { Scenario } from "./scenario.ts";
 import { soak } from "./soak.ts";
@@ -54,7 +53,6 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   descriptors,
   storm,
   deploy,
-  memory: heldMemory,
 };
 
 const names = positionals.length > 0 ? positionals : Object.keys(scenarios);

@@ -12,10 +12,14 @@ export interface TalkerOptions extends Omit<ClientOptions, "on"> {
 export class Talker implements Disposable {
   /** The numbers of the mails that the application got, in order. */
   readonly heard: number[] = [];
+  /** When they came, and when each of its own was answered `stored`, by `performance.now()`. */
+  readonly heardAt: number[] = [];
+  readonly storedAt: number[] = [];
+  /** The numbers of the other side's frames, in order. */
+  readonly frames: number[] = [];
   readonly changes = new Changes();
-  /** Mails handed to the client, those of them that are stored, and those since it got its seat. */
+  /** Mails handed to the client, and those since it got its seat. */
   sent = 0;
-  stored = 0;
   sentHere = 0;
   /** How often it got its seat. */
   arrivals = 0;
@@ -32,8 +36,10 @@ export class Talker implements Disposable {
           this.sentHere = 0;
           this.changes.changed();
         },
+        relay: (frame) => this.frames.push(Number(frame["number"])),
         mail: (payload) => {
           this.heard.push(Number.parseInt(String(payload), 10));
+          this.heardAt.push(performance.now());
           this.changes.changed();
         },
       },
@@ -46,6 +52,14 @@ export class Talker implements Disposable {
 
   get state(): string {
     return this.client.state;
+  }
+
+  get stored(): number {
+    return this.storedAt.length;
+  }
+
+  relay(number: number): void {
+    this.client.relay({ type: "ice", candidate: null, number });
   }
 
   talk(firstMs = 0): void {
@@ -81,7 +95,7 @@ export class Talker implements Disposable {
       this.sentHere++;
       this.changes.changed();
       await stored;
-      this.stored++;
+      this.storedAt.push(performance.now());
       await Bun.sleep(everyMs);
     }
   }

@@ -72,19 +72,6 @@ test("a frame is handled in the turn in which it came while nothing is awaited",
   expect(connection.calls).toEqual([]);
 });
 
-test("frames wait while one before them is awaited, and keep their order", async () => {
-  const { open, answer, settle } = deferred();
-  const { handled, inbox } = setUp(answer);
-  for (const name of names(3)) inbox.push(name);
-  expect(handled).toEqual(["f0"]);
-  await settle();
-  expect(handled).toEqual(["f0", "f1"]);
-  await settle();
-  await settle();
-  expect(handled).toEqual(names(3));
-  expect(open).toEqual([]);
-});
-
 test("relayed frames that wait for others under way go on together, and what follows after all", async () => {
   const { open, answer, settle } = deferred();
   const { handled, inbox } = setUp((text) =>
@@ -165,20 +152,6 @@ test("what was read before the pause is still queued; beyond that a frame is ref
   expect(inbox.push("z")).toBeUndefined();
 });
 
-test("a parked connection queues 32 frames and no more, what comes after a pause included", () => {
-  const { inbox } = setUp();
-  inbox.park();
-  for (const name of names(32)) expect(inbox.push(name)).toBeUndefined();
-  expect(inbox.push("f32")).toBe("parked_overflow");
-});
-
-test("a parked connection queues as many bytes as one frame may have, and no more", () => {
-  const { inbox } = setUp();
-  inbox.park();
-  expect(inbox.push("x".repeat(maxFrameBytes))).toBeUndefined();
-  expect(inbox.push("x".repeat(maxFrameBytes))).toBe("parked_overflow");
-});
-
 test("bytes that wait are counted over all connections, until they are handled or dropped", () => {
   const { another, inbox, queued } = setUp();
   const other = another();
@@ -216,20 +189,6 @@ test("discard in a frame's handling drops the frames behind it", () => {
   inbox.release();
   expect(handled).toEqual(["f0"]);
   expect(dropped).toBe(2);
-});
-
-test("a connection that sends too fast is not read from until its frames were handled in time", () => {
-  const { clock, connection, handled, inbox } = setUp(undefined, 10);
-  for (const name of names(25)) inbox.push(name);
-  expect(handled).toEqual(names(20));
-  expect(isRead(connection)).toBe(false);
-  clock.advance(99);
-  expect(handled).toEqual(names(20));
-  clock.advance(1);
-  expect(handled).toEqual(names(21));
-  clock.advance(400);
-  expect(handled).toEqual(names(25));
-  expect(isRead(connection)).toBe(true);
 });
 
 test("what was discarded while it waited for its share is not handled later", () => {
