@@ -12,6 +12,7 @@ import {
 } from "../rules/codes.ts";
 import type { RoomCode } from "../rules/turn.ts";
 import { DueQueue } from "./due-queue.ts";
+import { MemoryList } from "./lists.ts";
 import { SplitMap } from "./split-map.ts";
 
 /** A code from its claim until it is free again, and when its state changes by itself next. */
@@ -20,7 +21,7 @@ export interface KeptCode extends CodeRecord {
   dueAt: number;
 }
 
-/** At most this many codes of an account are looked through to find when the first of them is free. */
+/** Codes of one account that are looked through for the one that is free first. */
 const maxLookedThrough = 2_048;
 
 /** Codes in Maps, and the turn that each verb has at them. What is due is carried out before it. */
@@ -33,7 +34,7 @@ export class MemoryCodes implements Codes, CodesTurn {
   private readonly byRoom = new SplitMap<AppId, KeptCode>((appId) =>
     Number.parseInt(appId.slice(0, 2), 16),
   );
-  private readonly byAccount = new Map<string, Set<KeptCode>>();
+  private readonly byAccount = new Map<string, MemoryList<KeptCode>>();
   private readonly byGuesser = new Map<string, Guesser>();
   private readonly due = new DueQueue<KeptCode>();
 
@@ -105,9 +106,9 @@ export class MemoryCodes implements Codes, CodesTurn {
     this.byRoom.set(record.appId, record);
     this.due.add(record, record.dueAt);
     for (const { key } of record.accounts) {
-      const held = this.byAccount.get(key);
-      if (held) held.add(record);
-      else this.byAccount.set(key, new Set([record]));
+      const held = this.byAccount.get(key) ?? new MemoryList();
+      this.byAccount.set(key, held);
+      held.push(record);
     }
   }
 
@@ -132,7 +133,7 @@ export class MemoryCodes implements Codes, CodesTurn {
     this.byRoom.delete(record.appId);
     for (const { key } of record.accounts) {
       const held = this.byAccount.get(key);
-      held?.delete(record);
+      held?.remove(record);
       if (held?.size === 0) this.byAccount.delete(key);
     }
   }
@@ -170,8 +171,8 @@ export class MemoryCodes implements Codes, CodesTurn {
   }
 
   firstFree(account: string): number {
-    const some = this.byAccount.get(account)?.values().take(maxLookedThrough) ?? [];
-    return Math.min(...Array.from(some, ({ freeAt }) => freeAt));
+    const some = this.byAccount.get(account)?.slice(0, maxLookedThrough) ?? [];
+    return some.reduce((first, { freeAt }) => Math.min(first, freeAt), Number.POSITIVE_INFINITY);
   }
 
   misses(): Misses {

@@ -23,6 +23,17 @@ export class MemoryList<T> implements List<T> {
     this.head = 0;
   }
 
+  get size(): number {
+    return this.items.length - this.head;
+  }
+
+  /** The first is found at once: what comes first mostly goes first. */
+  remove(item: T): void {
+    const index = this.items.indexOf(item, this.head);
+    if (index === this.head) this.drop(1);
+    else if (index > this.head) this.items.splice(index, 1);
+  }
+
   replace(items: readonly T[]): void {
     this.items = [...items];
     this.head = 0;
