@@ -2,7 +2,7 @@ import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import { type Asker, Connections, type Heard, type Host, type LocalSeat } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
-import { isBare, run } from "../rules/rules.ts";
+import { isBare, lookAt, run } from "../rules/rules.ts";
 import {
   type Held,
   type Occupant,
@@ -18,6 +18,7 @@ import {
   type WaiterRef,
 } from "../rules/turn.ts";
 import { MemoryCodes } from "./codes.ts";
+import { DueQueue } from "./due-queue.ts";
 import { MemoryIds, MemoryList } from "./lists.ts";
 
 /** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
@@ -28,9 +29,10 @@ export class Kept {
   room: Room | undefined;
   A: Beside | undefined;
   B: Beside | undefined;
-  /** Whether it stands among the bare rooms, and among those in which something ends by itself. */
+  /** Whether it stands among the bare rooms. */
   isBare = false;
-  ends = false;
+  /** When something in it ends by itself. */
+  dueAt = Number.POSITIVE_INFINITY;
 }
 
 /** Lists of one side. */
@@ -70,7 +72,7 @@ export class MemoryRooms implements Turn, Host {
   /** Empty rooms without mail, in the order in which they were left. */
   private readonly bare = new Set<AppId>();
   /** Rooms in which something ends by itself. */
-  private readonly ending = new Set<AppId>();
+  private readonly ending = new DueQueue<Kept>();
 
   private sweptAt = Number.NEGATIVE_INFINITY;
 
@@ -125,7 +127,10 @@ export class MemoryRooms implements Turn, Host {
   /** Forgets what is over. */
   sweep(): void {
     this.sweptAt = this.clock();
-    for (const appId of this.ending) this.turn(appId, "nothing");
+    const due: Kept[] = [];
+    for (let at = this.ending.take(this.sweptAt); at; at = this.ending.take(this.sweptAt))
+      due.push(at);
+    for (const { room } of due) if (room !== undefined) this.turn(room.appId, "nothing");
   }
 
   private giveWay(): void {
@@ -165,16 +170,13 @@ export class MemoryRooms implements Turn, Host {
       if (!isKept) return;
       this.kept.delete(appId);
       this.bare.delete(appId);
-      this.ending.delete(appId);
       return;
     }
     if (!isKept) this.kept.set(appId, at);
     const ends = room.emptyAt !== undefined || (room.A.hold ?? room.B.hold) !== undefined;
-    if (ends !== at.ends) {
-      at.ends = ends;
-      if (ends) this.ending.add(appId);
-      else this.ending.delete(appId);
-    }
+    const dueAt = ends ? lookAt(this, room) : undefined;
+    if (dueAt === undefined) at.dueAt = Number.POSITIVE_INFINITY;
+    else if (dueAt !== at.dueAt) this.ending.add(at, dueAt);
     const bare = ends && isBare(room);
     if (bare === at.isBare) return;
     at.isBare = bare;
