@@ -10,6 +10,7 @@ import { type DropReason, Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Sockets } from "../ws/sockets.ts";
 import { listenOrPutBack, type Restored, restoreState, saveState } from "./handover.ts";
+import { collectWhenIdle } from "./idle-collection.ts";
 import { checkHost, type Endpoint, listen } from "./listeners.ts";
 import { type Base, buildParts, type Core, type Parts } from "./parts.ts";
 import type { Tls } from "./tls.ts";
@@ -127,11 +128,13 @@ async function run(
     if (lacksDescriptors()) tally.idleClosed += listeners.closeIdle();
     return andThen(engine.sweep(), watchGuessing);
   });
+  const stopCollecting = collectWhenIdle(tally, clock, config.roomTtlMs + 2 * sweepEveryMs);
 
   async function end(): Promise<boolean> {
     core.draining = true;
     log.info("draining", { sockets: openSockets() });
     stopSweeping();
+    stopCollecting();
     rotation?.stop();
     await sockets.drain(restored ? aloneDrainMs : config.drainMs, Bun.sleep);
     // Listens to the end: new clients get a 503 with Retry-After, not a refused connection.
