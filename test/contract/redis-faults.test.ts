@@ -2,6 +2,7 @@ import { afterAll, test as anyTest, describe, expect } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { newAppId } from "../../src/base/ids.ts";
 import { EngineUnreachable } from "../../src/engine/engine.ts";
+import { checkRedis } from "../../src/engine/redis/primary.ts";
 import { startProxy } from "../support/proxy.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { at, redisNodes } from "../support/redis-engine.ts";
@@ -48,6 +49,24 @@ describe("an answer that nobody got", () => {
     await until("readiness", async () => (await engine.ready()) === undefined);
     expect(await countCodes(engine)).toEqual({ live: 1, resting: 0 });
   });
+});
+
+test("nodes that start beside a busy one disturb none of its calls", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1);
+  let starting = true;
+  const starts = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      for (let start = 0; start < 100; start++) await checkRedis(at(own.url), 2_000);
+    }),
+  ).finally(() => {
+    starting = false;
+  });
+  while (starting) {
+    const guess = await nodes.engines[0].codes.guess(code("1234"), [], 0);
+    expect(guess).toEqual({ outcome: "gone" });
+  }
+  await starts;
 });
 
 describe("a Redis that hangs", () => {

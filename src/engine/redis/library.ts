@@ -14,3 +14,12 @@ export const library = {
   name,
   text: `#!lua name=${name}\nlocal libraryName = "${name}"\n${body}`,
 } as const;
+
+/** Loads the library, unless it is there: to replace it would take from other nodes what it has learned. */
+export async function loadLibrary(
+  ask: (command: string, ...args: string[]) => Promise<unknown>,
+): Promise<void> {
+  await ask("FUNCTION", "LOAD", library.text).catch((error: unknown) => {
+    if (!(error instanceof Error && error.message.includes("already exists"))) throw error;
+  });
+}

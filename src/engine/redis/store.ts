@@ -2,7 +2,7 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library, libraryFamily } from "./library.ts";
+import { library, libraryFamily, loadLibrary } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import { RedisFault } from "./resp.ts";
 
@@ -285,8 +285,7 @@ export class Store {
   }
 
   private async load(connection: RedisConnection): Promise<void> {
-    this.loading ??= connection
-      .send("FUNCTION", ["LOAD", "REPLACE", library.text])
+    this.loading ??= loadLibrary((command, ...args) => connection.send(command, args))
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })
