@@ -13,7 +13,7 @@ import {
 import type { RoomCode } from "../rules/turn.ts";
 import { DueQueue } from "./due-queue.ts";
 import { MemoryList } from "./lists.ts";
-import { SplitMap } from "./split-map.ts";
+import { partOfAppId, SplitMap } from "./split-map.ts";
 
 /** A code from its claim until it is free again, and when its state changes by itself next. */
 export interface KeptCode extends CodeRecord {
@@ -31,9 +31,7 @@ export class MemoryCodes implements Codes, CodesTurn {
   private recent = 0;
   private counts: Misses = { window: 0, current: 0, previous: 0, byDigits: {} };
   private readonly byCode = new SplitMap<Code, KeptCode>(Number);
-  private readonly byRoom = new SplitMap<AppId, KeptCode>((appId) =>
-    Number.parseInt(appId.slice(0, 2), 16),
-  );
+  private readonly byRoom = new SplitMap<AppId, KeptCode>(partOfAppId);
   private readonly byAccount = new Map<string, MemoryList<KeptCode>>();
   private readonly byGuesser = new Map<string, Guesser>();
   private readonly due = new DueQueue<KeptCode>();

@@ -20,6 +20,7 @@ import {
 import { MemoryCodes } from "./codes.ts";
 import { DueQueue } from "./due-queue.ts";
 import { MemoryIds, MemoryList } from "./lists.ts";
+import { partOfAppId, SplitMap } from "./split-map.ts";
 
 /** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
 const sweptAgainAfterMs = 1_000;
@@ -50,7 +51,7 @@ export class MemoryRooms implements Turn, Host {
   readonly isAlone = true;
   readonly connections = new Connections(this);
   readonly codes: MemoryCodes;
-  readonly kept = new Map<AppId, Kept>();
+  readonly kept = new SplitMap<AppId, Kept>(partOfAppId);
   readonly sums = Object.fromEntries([...sums, "bareRooms"].map((sum) => [sum, 0])) as Record<
     Sum,
     number

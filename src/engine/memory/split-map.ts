@@ -39,3 +39,6 @@ export class SplitMap<K, V> {
     return this.maps[this.partOf(key) & (parts - 1)] as Map<K, V>;
   }
 }
+
+/** By the first two of its digits, which are hexadecimal. */
+export const partOfAppId = (appId: string): number => Number.parseInt(appId.slice(0, 2), 16);
