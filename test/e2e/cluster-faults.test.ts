@@ -299,7 +299,8 @@ test("a Redis emptied while connected: the side that finds out has the other com
 
 test("with appendfsync always a Redis killed and restarted has all the mail that was answered", async () => {
   await using redis = await TestRedis.start({ durable: true });
-  const env = { REDIS_URL: redis.url, HEARTBEAT: "2s", DRAIN: "0" };
+  // Each write waits for the disk, which others use too.
+  const env = { REDIS_URL: redis.url, REDIS_TIMEOUT: "10s", HEARTBEAT: "2s", DRAIN: "0" };
   await using server = await testServer(env);
   const appId = crypto.randomUUID();
   await using a = await TestClient.open(server.ws, appId, "A", { v2: true });
