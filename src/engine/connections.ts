@@ -204,10 +204,11 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       if (!(answer instanceof Promise)) return asStored(answer);
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
-        if (appended.outcome !== "stored" || !known) return asStored(appended);
-        const stored = to === "A" ? "storedA" : "storedB";
-        known[stored] = Math.max(known[stored], appended.seq);
-        return appended;
+        if (known && "seq" in appended) {
+          const stored = to === "A" ? "storedA" : "storedB";
+          known[stored] = Math.max(known[stored], appended.seq);
+        }
+        return asStored(appended);
       });
     },
     read: (seat, after, maxBytes) => {

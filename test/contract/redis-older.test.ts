@@ -40,6 +40,20 @@ async function pairApart({ one, two }: Awaited<ReturnType<typeof twoNodes>>) {
 }
 
 describe("a Redis that comes back older than it was", () => {
+  test("gives no seq again that was answered to a mail sent twice, on another connection", async () => {
+    await using nodes = await twoNodes();
+    const { one, two } = nodes;
+    const { appId, a } = await pairApart(nodes);
+    const stored = { outcome: "stored", seq: 1 };
+    expect(await one.mailboxes.append(a.seat, "B", mail("1", "x"))).toMatchObject(stored);
+    await one.seats.leave(a.seat);
+    const again = await join(two, appId, "A", { sid: "a" });
+    expect(await two.mailboxes.append(again.seat, "B", mail("1", "x"))).toMatchObject(stored);
+    await nodes.goBack();
+    const next = await two.mailboxes.append(again.seat, "B", mail("2", "y"));
+    expect(next).toMatchObject({ outcome: "stored", seq: 2 });
+  });
+
   test("delivers each mail stored after that, in order, above what the reader has seen", async () => {
     await using nodes = await twoNodes();
     const { one, two } = nodes;
