@@ -204,7 +204,7 @@ export function* hopsOfForwarded(value: string): Generator<string | undefined> {
 
 /**
  * An address as proxies write it: quoted or not, IPv6 in brackets or not (RFC 7239 section 6), with or
- * without a port. A port behind an IPv6 address without brackets is told from a group where no address
+ * without a port. A port behind an IPv6 address without brackets is distinguished from a group where no address
  * ends like that: with five digits, or behind eight groups.
  */
 function parseHop(text: string): string | undefined {

@@ -272,7 +272,7 @@ const groups = {
   },
 };
 
-/** Settings of the reference server without effect here: any value is accepted, with a warning. */
+/** Settings of the reference server without effect here: they are accepted whatever their value, with a warning. */
 export const withoutEffect = [
   {
     variables: ["WS_READ_BUF", "WS_READ_BUFFER", "WS_WRITE_BUF", "WS_WRITE_BUFFER"],

@@ -204,7 +204,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       if (!(answer instanceof Promise)) return asStored(answer);
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
-        if (known && "seq" in appended) {
+        const isHere = "mayBeHere" in appended ? appended.mayBeHere : true;
+        if (known && isHere && "seq" in appended) {
           const stored = to === "A" ? "storedA" : "storedB";
           known[stored] = Math.max(known[stored], appended.seq);
         }

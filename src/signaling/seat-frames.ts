@@ -44,7 +44,7 @@ export interface SeatedSender extends Sender {
 }
 
 export const tooMuchHeld =
-  "Frames and mail from this address that nobody has fetched are at the limit for one address.";
+  "Unfetched frames and mail from this address are at the limit for one address.";
 
 export function hello(sender: SeatedSender, seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
   const { pump, context } = sender;

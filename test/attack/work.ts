@@ -132,7 +132,7 @@ export const work: readonly Attack[] = [
   flood("hellos", "20 sockets that say hello without end"),
   flood("wrong-redeems", "20 sockets without a room that redeem wrong codes without end", true),
   flood("minting-frames", "20 sockets that mint by frames without end"),
-  flood("wrong-joins", "20 sockets without a room that join what is no room without end"),
+  flood("wrong-joins", "20 sockets without a room that send wrong joins without end"),
   flood("pongs", "20 sockets that send pongs without end", true),
   flood("pings", "20 sockets that send pings of 125 bytes without end"),
   flood("crowd-nesting", "one client with 500 sockets that send frames of 500 characters, nested"),

@@ -129,7 +129,7 @@ function mailFaults(from: Talker, to: Talker, losses: ChaosStore["losses"]): rea
   return faults;
 }
 
-/** A frame each way arrives: who is in a seat hears the other. */
+/** A frame each way arrives: who is in a seat hears the other. Sent anew every 50 ms, as frames may be lost. */
 async function framesPass(a: Talker, b: Talker): Promise<void> {
   let number = 0;
   await becomes("a frame each way", async () => {
@@ -141,6 +141,7 @@ async function framesPass(a: Talker, b: Talker): Promise<void> {
   });
 }
 
+/** When a fault comes, and how long it lasts, is drawn: these sleeps wait for nothing. */
 async function misbehave(
   nodes: readonly ChaosNode[],
   store: ChaosStore,

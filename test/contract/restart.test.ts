@@ -12,11 +12,11 @@ const limits = { ...tightLimits, mailTotalBytes: 9_000 };
  * each guesser: codes are redeemed by clients without an account.
  */
 const verbsBut = (...left: readonly RandomVerb["do"][]) => {
-  const any = verbsWith(shortText)
-    .filter((step) => !left.includes(step.do))
-    .map((step) => (step.do === "redeem" ? { ...step, client: 0 } : step));
+  const step = verbsWith(shortText)
+    .filter(({ do: verb }) => !left.includes(verb))
+    .map((drawn) => (drawn.do === "redeem" ? { ...drawn, client: 0 } : drawn));
   const miss: RandomVerb = { do: "redeem", code: "5555", client: 0 };
-  const often = fc.oneof({ weight: 9, arbitrary: any }, fc.constant(miss));
+  const often = fc.oneof({ weight: 9, arbitrary: step }, fc.constant(miss));
   return fc.array(often, { minLength: 20, maxLength: 60, size: "max" });
 };
 

@@ -705,9 +705,9 @@ end
 function againstMail(turn, box, bytes, cost, ____bindingPattern0, strict)
     local accounts
     accounts = ____bindingPattern0.accounts
-    local ____turn_limits_4 = turn.limits
-    local mailboxMaxMails = ____turn_limits_4.mailboxMaxMails
-    local mailboxMaxBytes = ____turn_limits_4.mailboxMaxBytes
+    local ____turn_limits_6 = turn.limits
+    local mailboxMaxMails = ____turn_limits_6.mailboxMaxMails
+    local mailboxMaxBytes = ____turn_limits_6.mailboxMaxBytes
     local mails = box.last - box.before
     local isHalfEmpty = mails <= mailboxMaxMails / 2 and box.bytes <= mailboxMaxBytes / 2
     if box.refusing and isHalfEmpty then
@@ -746,8 +746,8 @@ function ____exports.remember(turn, side, place, id, seq)
         1,
         costOf(id)
     )
-    local ____opt_5 = place.ids
-    if (____opt_5 and ____opt_5.count or 0) > rememberedIds then
+    local ____opt_7 = place.ids
+    if (____opt_7 and ____opt_7.count or 0) > rememberedIds then
         countIds(
             turn,
             place,
@@ -757,18 +757,18 @@ function ____exports.remember(turn, side, place, id, seq)
     end
 end
 function countIds(turn, place, ids, cost)
-    local ____opt_7 = place.ids
-    local count = (____opt_7 and ____opt_7.count or 0) + ids
     local ____opt_9 = place.ids
-    local bytes = (____opt_9 and ____opt_9.bytes or 0) + cost
-    local ____place_12 = place
-    local ____temp_11
+    local count = (____opt_9 and ____opt_9.count or 0) + ids
+    local ____opt_11 = place.ids
+    local bytes = (____opt_11 and ____opt_11.bytes or 0) + cost
+    local ____place_14 = place
+    local ____temp_13
     if count == 0 then
-        ____temp_11 = nil
+        ____temp_13 = nil
     else
-        ____temp_11 = {count = count, bytes = bytes}
+        ____temp_13 = {count = count, bytes = bytes}
     end
-    ____place_12.ids = ____temp_11
+    ____place_14.ids = ____temp_13
     turn:count("idBytes", cost)
     turn:charge("bytes", place.accounts, cost)
 end
@@ -803,13 +803,13 @@ function move(box, by)
     box.sent = box.sent + by
 end
 function goOnFrom(turn, place, stored)
-    local ____temp_36 = place == nil
-    if not ____temp_36 then
-        local ____stored_35 = stored
-        local ____opt_33 = place.box
-        ____temp_36 = ____stored_35 <= (____opt_33 and ____opt_33.last or 0)
+    local ____temp_38 = place == nil
+    if not ____temp_38 then
+        local ____stored_37 = stored
+        local ____opt_35 = place.box
+        ____temp_38 = ____stored_37 <= (____opt_35 and ____opt_35.last or 0)
     end
-    if ____temp_36 then
+    if ____temp_38 then
         return
     end
     local box = boxOf(turn, place)
@@ -864,7 +864,8 @@ function ____exports.append(turn, seat, to, mail)
     end
     local known = ____temp_3
     if known ~= nil then
-        return {outcome = "known", seq = known}
+        local ____opt_4 = place.box
+        return {outcome = "known", seq = known, mayBeHere = known <= (____opt_4 and ____opt_4.last or 0)}
     end
     local bytes = byteLength(payload)
     local idCost = id == nil and 0 or costOf(id)
@@ -905,13 +906,13 @@ end
 --- The mail after a seq, oldest first; undefined for none. Where the store has gone back in time, seqs are
 -- higher than they were when this connection read: what it has read is known by its stamps.
 function ____exports.read(turn, seat, after, maxBytes)
-    local ____opt_13 = placeOf(turn, seat)
-    local box = ____opt_13 and ____opt_13.box
+    local ____opt_15 = placeOf(turn, seat)
+    local box = ____opt_15 and ____opt_15.box
     if box == nil then
         return nil
     end
-    local ____seat_15 = seat
-    local known = ____seat_15.known
+    local ____seat_17 = seat
+    local known = ____seat_17.known
     local readStamp = known ~= nil and after >= known.readSeq and known.readStamp or 0
     local mails = {}
     local bytes = 0
@@ -946,17 +947,17 @@ function ____exports.read(turn, seat, after, maxBytes)
             end
         end
     end
-    local ____temp_16
+    local ____temp_18
     if stamp == 0 then
-        ____temp_16 = nil
+        ____temp_18 = nil
     else
-        ____temp_16 = {mails = mails, stamp = stamp}
+        ____temp_18 = {mails = mails, stamp = stamp}
     end
-    return ____temp_16
+    return ____temp_18
 end
 function ____exports.ack(turn, seat, upTo)
-    local ____opt_17 = placeOf(turn, seat)
-    local box = ____opt_17 and ____opt_17.box
+    local ____opt_19 = placeOf(turn, seat)
+    local box = ____opt_19 and ____opt_19.box
     if box ~= nil then
         acknowledge(turn, seat.side, box, upTo)
     end
@@ -968,8 +969,8 @@ function ____exports.hello(turn, seat, upTo)
         return {moved = 0, before = 0}
     end
     if upTo <= 0 or upTo > maxSeq then
-        local ____opt_19 = place.box
-        return {moved = 0, before = ____opt_19 and ____opt_19.before or 0}
+        local ____opt_21 = place.box
+        return {moved = 0, before = ____opt_21 and ____opt_21.before or 0}
     end
     local box = boxOf(turn, place)
     if upTo <= box.sent then
@@ -985,24 +986,24 @@ end
 -- that a client knows is given to other mail. Seqs only move up, so that a client that acknowledges by an
 -- old one acknowledges too little, never too much.
 function ____exports.catchUp(turn, place, side, known)
-    local ____known_21 = known
-    local readSeq = ____known_21.readSeq
-    local readStamp = ____known_21.readStamp
-    local sentSeq = ____known_21.sentSeq
-    local acked = ____known_21.acked
-    local storedA = ____known_21.storedA
-    local storedB = ____known_21.storedB
-    local ____goOnFrom_25 = goOnFrom
-    local ____turn_24 = turn
-    local ____opt_22 = turn.room
-    ____goOnFrom_25(____turn_24, ____opt_22 and ____opt_22.A, storedA)
-    local ____goOnFrom_29 = goOnFrom
-    local ____turn_28 = turn
-    local ____opt_26 = turn.room
-    ____goOnFrom_29(____turn_28, ____opt_26 and ____opt_26.B, storedB)
-    local ____sentSeq_32 = sentSeq
-    local ____opt_30 = place.box
-    if ____sentSeq_32 > (____opt_30 and ____opt_30.sent or 0) then
+    local ____known_23 = known
+    local readSeq = ____known_23.readSeq
+    local readStamp = ____known_23.readStamp
+    local sentSeq = ____known_23.sentSeq
+    local acked = ____known_23.acked
+    local storedA = ____known_23.storedA
+    local storedB = ____known_23.storedB
+    local ____goOnFrom_27 = goOnFrom
+    local ____turn_26 = turn
+    local ____opt_24 = turn.room
+    ____goOnFrom_27(____turn_26, ____opt_24 and ____opt_24.A, storedA)
+    local ____goOnFrom_31 = goOnFrom
+    local ____turn_30 = turn
+    local ____opt_28 = turn.room
+    ____goOnFrom_31(____turn_30, ____opt_28 and ____opt_28.B, storedB)
+    local ____sentSeq_34 = sentSeq
+    local ____opt_32 = place.box
+    if ____sentSeq_34 > (____opt_32 and ____opt_32.sent or 0) then
         local box = boxOf(turn, place)
         move(
             box,
@@ -1032,8 +1033,8 @@ function ____exports.passIds(turn, ____bindingPattern0, to)
 end
 --- Forgets mail and ids of a side.
 function ____exports.discardMail(turn, side, place)
-    local ____place_37 = place
-    local box = ____place_37.box
+    local ____place_39 = place
+    local box = ____place_39.box
     if place.ids ~= nil then
         countIds(turn, place, -place.ids.count, -place.ids.bytes)
         turn:ids(side):clear()

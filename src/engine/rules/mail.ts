@@ -33,8 +33,10 @@ function boxOf(turn: Turn, place: Place): Box {
   return place.box;
 }
 
-/** `known`: the sender has stored mail by this id, maybe for the other side. */
-export type AppendAnswer = Appended | { readonly outcome: "known"; readonly seq: number };
+/** `known`: the sender has stored mail by this id; not for this side unless `mayBeHere`. */
+export type AppendAnswer =
+  | Appended
+  | { readonly outcome: "known"; readonly seq: number; readonly mayBeHere: boolean };
 
 export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): AppendAnswer {
   const { payload, id, strict } = mail;
@@ -43,7 +45,9 @@ export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appe
   if (mine === undefined || place === undefined) return { outcome: "replaced" };
   const known =
     id === undefined || mine.ids === undefined ? undefined : turn.ids(seat.side).seqOf(id);
-  if (known !== undefined) return { outcome: "known", seq: known };
+  if (known !== undefined) {
+    return { outcome: "known", seq: known, mayBeHere: known <= (place.box?.last ?? 0) };
+  }
   const bytes = byteLength(payload);
   const idCost = id === undefined ? 0 : costOf(id);
   const box = boxOf(turn, place);
