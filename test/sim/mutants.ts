@@ -58,8 +58,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "an id that is known is stored again",
     mail,
-    "if (known !== undefined) return",
-    "if (known === -1) return",
+    "  if (known !== undefined) {\n    return {",
+    "  if (known === 0) {\n    return {",
   ),
   memory(
     "the wake-up of a reader is lost",
