@@ -127,6 +127,12 @@ const mutants: readonly Mutant[] = [
     "if (room.redeemed) return",
   ),
   memory(
+    "all mail together passes its bound",
+    "engine/rules/counting.ts",
+    'if (used + bytes > max) return "full";',
+    "",
+  ),
+  memory(
     "a code is given twice",
     codes,
     "record === undefined || record.isUsed || now",
