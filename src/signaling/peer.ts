@@ -305,7 +305,7 @@ export class Peer implements SeatListener {
   ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
     switch (type) {
       case "hello":
-        return frames.hello(this, seat, frame);
+        return frames.hello(this, frame);
       case "send":
         return frames.send(this, seat, frame, text);
       case "delivered":

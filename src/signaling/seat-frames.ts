@@ -13,7 +13,7 @@ import {
 } from "../protocol/frames.ts";
 import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
 import type { Connection, SignalingContext } from "./context.ts";
-import { type Pump, sayHello } from "./pump.ts";
+import type { Pump } from "./pump.ts";
 import { rawMember } from "./raw-member.ts";
 
 // What the frames of a seated peer do, except for relayed ones. Each answers what became of it.
@@ -46,12 +46,12 @@ export interface SeatedSender extends Sender {
 export const tooMuchHeld =
   "Unfetched frames and mail from this address are at the limit for one address.";
 
-export function hello(sender: SeatedSender, seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-  const { pump, context } = sender;
+export function hello(sender: SeatedSender, frame: Fields): MaybePromise<FrameOutcome> {
+  const { pump } = sender;
   const fields = read(sender, "hello", clientFrames.hello.schema, frame);
   if (pump === undefined) return "replaced";
-  const done = sayHello(context.engine.mailboxes, seat, pump, fields?.deliveredUpTo);
-  return andThen(done, () => (fields === undefined ? "bad_field" : "handled"));
+  const outcome = fields === undefined ? "bad_field" : "handled";
+  return andThen(pump.hello(fields?.deliveredUpTo), () => outcome);
 }
 
 export function send(

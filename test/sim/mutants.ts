@@ -191,8 +191,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "mail is sent twice on one connection",
     "signaling/pump.ts",
-    "      this.sent = seq;\n    }\n  }",
-    "      if (seq % 50 !== 0) this.sent = seq;\n    }\n  }",
+    "        this.sentUpTo = seq;\n",
+    "        if (seq % 50 !== 0) this.sentUpTo = seq;\n",
   ),
   memory(
     "who finds its occupant dead does not ask again",
