@@ -116,6 +116,7 @@ export function buildParts(core: Core): Parts {
 
 function share(core: Core) {
   const { config, engine, clock, log } = core;
+  const logged = connectionLog(log, config);
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const max = config.maxSockets || socketsWithinOpenFiles();
@@ -144,7 +145,7 @@ function share(core: Core) {
       monotonicMs: clock.monotonicMs,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
-    connectionLog: connectionLog(log, config),
+    connectionLog: logged,
     limited: limitLog(core),
     ice: iceSource({
       ...config,
@@ -153,7 +154,7 @@ function share(core: Core) {
       limiter: limiters.ice,
       sideLimiter: limiters.ice_side,
     }),
-    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes }),
+    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes, connectionLog: logged }),
   };
 }
 
