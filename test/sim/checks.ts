@@ -100,6 +100,10 @@ export class Room {
   mayRenumber = false;
   /** Acknowledged by a side's clients, the highest. */
   readonly acked: Record<Side, number> = { A: 0, B: 0 };
+  /** Since the store forgot this room: the highest seq that a side got, … */
+  readonly got: Record<Side, number> = { A: 0, B: 0 };
+  /** … and how many mails a server has read for it: no seq is higher. */
+  readonly sent: Record<Side, number> = { A: 0, B: 0 };
   readonly history: [atMs: number, who: string, what: string, text: string][] = [];
   /** A fault that touched a node of its was healed then. */
   disturbedUntil = 0;
@@ -134,7 +138,7 @@ export class Room {
   /** What may have been kept is not to be counted on any more. */
   forgets(): void {
     for (const mail of this.mails.values()) mail.mayBeLost = true;
-    this.acked.A = this.acked.B = 0;
+    for (const counted of [this.acked, this.got, this.sent]) counted.A = counted.B = 0;
     this.mayRenumber = true;
   }
 }
@@ -294,6 +298,7 @@ export class Checks implements Wiretap {
     const said = parsed(text);
     if (said["type"] === "send") {
       const mail = room.mails.get(String(said["payload"]));
+      if (mail !== undefined) room.sent[mail.to]++;
       if (mail === undefined || mail.readAt >= 0) return;
       mail.readAt = this.time.now;
       mail.conn = facts.seated ? conn : undefined;
@@ -305,11 +310,18 @@ export class Checks implements Wiretap {
       facts.helloUpTo ??= upTo;
       // It comes from another life of this room: what is stored is numbered anew.
       if (facts.party.kind === "plain" && upTo > facts.lastSeq) facts.mayJump = true;
-      room.acked[facts.party.side] = Math.max(room.acked[facts.party.side], upTo);
+      const { side } = facts.party;
+      room.acked[side] = Math.max(room.acked[side], upTo);
+      if (upTo > room.got[side] && upTo <= room.sent[side]) this.acksUnread(room, side);
     } else if (said["type"] === "delivered") {
       const { side } = facts.party;
       room.acked[side] = Math.max(room.acked[side], Number(said["upTo"]));
     }
+  }
+
+  /** It counts what its side got in another life of the room, which no server can know. */
+  private acksUnread(room: Room, side: Side): void {
+    for (const mail of room.unread) if (mail.to === side && mail.readAt >= 0) mail.mayBeLost = true;
   }
 
   serverSent(conn: Conn, text: string): void {
@@ -489,6 +501,7 @@ export class Checks implements Wiretap {
       }
     }
     facts.lastSeq = seq;
+    room.got[party.side] = Math.max(room.got[party.side], seq);
     const before = facts.mailFrom.get(mail.by) ?? 0;
     if (mail.n <= before && !mail.mayBeLost)
       return this.fail("mails reordered", `${what} after ${before}`, room);

@@ -26,6 +26,8 @@ export interface Plan {
   /** Left out, by number: to find out what a failure needs. */
   readonly withoutFaults?: ReadonlySet<number>;
   readonly withoutRooms?: ReadonlySet<number>;
+  /** Of what befalls nodes and Redis, these kinds only. */
+  readonly onlyFaults?: readonly string[];
 }
 
 export interface Outcome {
@@ -97,7 +99,11 @@ export class World implements Surroundings {
       if (plan.withoutRooms?.has(slot)) continue;
       time.after(slot * 400, () => this.session(slot, 1));
     }
-    const faults = drawFaults(this.draws("faults"), playMs, Object.keys(this.arrangement.faults));
+    const known = Object.keys(this.arrangement.faults);
+    const kinds = plan.onlyFaults ?? known;
+    const unknown = kinds.find((kind) => !known.includes(kind));
+    if (unknown !== undefined) throw new Error(`No fault "${unknown}": ${known.join(", ")}`);
+    const faults = drawFaults(this.draws("faults"), playMs, kinds);
     faults.forEach((fault, number) => {
       if (plan.withoutFaults?.has(number)) return;
       time.after(fault.atMs, () => playFault(this, fault));
