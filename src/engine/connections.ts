@@ -23,12 +23,12 @@ import {
   type Message,
   type Occupant,
   otherSide,
-  type SeatAddress,
+  type ProbeAnswer,
   type SeatEvent,
 } from "./rules/turn.ts";
 
 /** A seat of this node, or one that only the store has. */
-export type Asker = Holder & SeatAddress;
+export type Asker = Holder & Seat;
 
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
@@ -103,10 +103,8 @@ interface OutgoingFrame extends Frame {
 /** Newcomers to one room whose answer is under way, and what came for tokens that they may turn out to have. */
 interface Arriving {
   takes: number;
-  early: (SeatAddress & { readonly event: SeatEvent })[] | undefined;
+  early: (Seat & { readonly event: SeatEvent })[] | undefined;
 }
-
-type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 
 /** A node that has not answered `asking` by then is gone, and its seat's holder with it. */
 const silentMs = 1_500;
@@ -309,7 +307,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
-  knows({ appId, side, token }: SeatAddress): boolean {
+  knows({ appId, side, token }: Seat): boolean {
     return this.arriving.has(appId) || this.find(appId, side)?.token === token;
   }
 
@@ -317,7 +315,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
    * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
    * never got the answer. It is given up.
    */
-  disown({ appId, side, token }: SeatAddress): void {
+  disown({ appId, side, token }: Seat): void {
     unheard(this.host.turn(appId, "leave", { appId, side, token, isStarted: false }));
   }
 

@@ -1,5 +1,5 @@
 import type { AppId } from "../../base/ids.ts";
-import type { SeatAddress } from "../rules/turn.ts";
+import type { Seat } from "../engine.ts";
 import type { Renewed } from "./inside/inside.ts";
 import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
@@ -20,7 +20,7 @@ export interface Member {
   /** Rooms with seats of nodes that are gone. */
   gone(rooms: readonly AppId[]): void;
   /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
-  kept(seats: readonly SeatAddress[]): void;
+  kept(seats: readonly Seat[]): void;
 }
 
 /**

@@ -4,10 +4,11 @@ import {
   type Engine,
   EngineFull,
   type EngineLimits,
+  type Seat,
   type Sizes,
   streamTotalBytes,
 } from "../engine.ts";
-import { type Message, type SeatAddress, sums, type Turn } from "../rules/turn.ts";
+import { type Message, sums, type Turn } from "../rules/turn.ts";
 import { RedisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
 import type { TurnReply } from "./inside/turn.ts";
@@ -186,7 +187,7 @@ class RedisNode implements Host {
   }
 
   /** Seats that this node has, by what Redis keeps. */
-  kept(addresses: readonly SeatAddress[]): void {
+  kept(addresses: readonly Seat[]): void {
     for (const seat of addresses) if (!this.seats.knows(seat)) this.seats.disown(seat);
   }
 
