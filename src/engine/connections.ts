@@ -1,7 +1,6 @@
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import {
-  type Appended,
   type Claimable,
   type Engine,
   EngineFull,
@@ -116,9 +115,6 @@ const nothingYet = { readSeq: 0, readStamp: 0, sentSeq: 0, acked: 0, storedA: 0,
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
-function asStored(answer: Verbs["append"]["answer"]): Appended {
-  return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
-}
 /** For what the store finds out when it is asked again. */
 const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
@@ -199,15 +195,14 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       if (!mine.isHeld) return { outcome: "replaced" };
       const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
       const answer = this.host.turn(mine.appId, "append", mine, to, mail);
-      if (!(answer instanceof Promise)) return asStored(answer);
+      if (!(answer instanceof Promise)) return answer;
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
-        const isHere = "mayBeHere" in appended ? appended.mayBeHere : true;
-        if (known && isHere && "seq" in appended) {
+        if (known && appended.outcome === "stored" && !appended.isElsewhere) {
           const stored = to === "A" ? "storedA" : "storedB";
           known[stored] = Math.max(known[stored], appended.seq);
         }
-        return asStored(appended);
+        return appended;
       });
     },
     read: (seat, after, maxBytes) => {

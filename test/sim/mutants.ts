@@ -62,8 +62,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "an id that is known is stored again",
     mail,
-    "  if (known !== undefined) {\n    return {",
-    "  if (known === 0) {\n    return {",
+    "if (known !== undefined) {",
+    "if (known === 0) {",
   ),
   memory(
     "the wake-up of a reader is lost",
