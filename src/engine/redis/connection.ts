@@ -64,11 +64,12 @@ const identifyTrips = 2;
  *     up   --closed, ping unanswered--> down, and again after a while
  */
 export class RedisConnection {
+  isUp = false;
+  /** The URL of the server that it is connected to, or trying to be. */
+  url: string | undefined;
   /** What `identify` answered last. */
   server: string | undefined;
   private client: RedisLink | undefined;
-  private connectedTo: string | undefined;
-  private up = false;
   private closed = false;
   private tries = 0;
   private timer: Cancel | undefined;
@@ -81,20 +82,6 @@ export class RedisConnection {
 
   constructor(private readonly options: RedisConnectionOptions) {
     this.downSince = options.clock.monotonicMs();
-  }
-
-  get isUp(): boolean {
-    return this.up;
-  }
-
-  /** The URL of the server that it is connected to, or trying to be. */
-  get url(): string | undefined {
-    return this.connectedTo;
-  }
-
-  /** ms since it last was up; 0 while it is. */
-  downForMs(): number {
-    return this.up ? 0 : this.options.clock.monotonicMs() - this.downSince;
   }
 
   /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
@@ -113,7 +100,7 @@ export class RedisConnection {
       ...(ca === undefined ? {} : { tls: { ca } satisfies TLSOptions }),
     });
     this.client = client;
-    this.connectedTo = url;
+    this.url = url;
     client.onclose = () => this.lost(client);
     try {
       await this.within(client.connect(), connectTrips);
@@ -126,7 +113,7 @@ export class RedisConnection {
     }
     if (this.client !== client || this.closed) return client.close();
     this.tries = 0;
-    this.up = true;
+    this.isUp = true;
     if (this.options.isWatched)
       this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
     changed(true);
@@ -155,7 +142,7 @@ export class RedisConnection {
     this.underWay++;
     this.underWayChars += chars;
     try {
-      const client = this.up && this.client ? this.client : await this.nextClient();
+      const client = this.isUp && this.client ? this.client : await this.nextClient();
       const sentAt = this.options.clock.monotonicMs();
       const answer = await this.within(client.send(command, args), 1, blockMs);
       if (blockMs === 0) this.options.took(this.options.clock.monotonicMs() - sentAt);
@@ -177,7 +164,8 @@ export class RedisConnection {
 
   /** A short outage is waited out; in a long one this rejects at once. */
   private async nextClient(): Promise<RedisLink> {
-    if (this.closed || this.downForMs() > this.options.timeoutMs) {
+    const { clock, timeoutMs } = this.options;
+    if (this.closed || clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
     }
     await this.within(new Promise<void>((go) => this.waiting.push(go)));
@@ -216,15 +204,16 @@ export class RedisConnection {
     if (this.client !== client) return;
     const { clock, changed } = this.options;
     this.client = undefined;
-    this.connectedTo = undefined;
+    this.url = undefined;
     client.onclose = null;
     if (fellSilent && this.underWay > 0) this.closeLater(client);
     else client.close();
     this.timer?.();
-    if (this.up) this.downSince = clock.monotonicMs();
-    const wasUp = this.up;
-    this.up = false;
-    if (wasUp && !this.closed) changed(false);
+    if (this.isUp) {
+      this.isUp = false;
+      this.downSince = clock.monotonicMs();
+      if (!this.closed) changed(false);
+    }
     this.retry();
   }
 

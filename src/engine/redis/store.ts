@@ -75,9 +75,9 @@ export class Store {
   /** What all nodes have in common, and what it is called by. */
   private readonly common: string;
   private readonly commonName: string;
+  isUp = false;
   /** Who answered when it was up last. */
   private lastServer: string | undefined;
-  private up = false;
   private closed = false;
   private downSince: number;
   private fault: RedisFault | undefined;
@@ -137,13 +137,9 @@ export class Store {
     return find(redis, timeoutMs);
   }
 
-  get isUp(): boolean {
-    return this.up;
-  }
-
   /** Undefined while it is up; else why not, for an operator, naming no host and nothing secret. */
   reasonDown(): string | undefined {
-    if (this.up) return undefined;
+    if (this.isUp) return undefined;
     const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
     const why = this.fault === undefined ? "" : `: ${this.fault.kind}`;
     return `Redis has been unreachable for ${seconds} s${why}.`;
@@ -169,7 +165,7 @@ export class Store {
    * it rejects at once.
    */
   async whenUp(): Promise<void> {
-    if (this.up) return;
+    if (this.isUp) return;
     const { clock, timeoutMs } = this.options;
     if (clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
@@ -194,8 +190,25 @@ export class Store {
    * `EngineUnreachable` when no answer came, and with `EngineFull` when there is no space for what it would
    * add.
    */
-  async call(kind: CallKind, args: readonly string[]): Promise<string> {
-    return this.callOver(this.commands, kind, args);
+  async call(
+    kind: CallKind,
+    rest: readonly string[],
+    connection = this.commands,
+  ): Promise<string> {
+    const { clock, timeoutMs, offsetMs } = this.options;
+    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
+    const offset = Math.round(offsetMs?.() ?? 0);
+    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
+    const run = (kind: string, rest: readonly string[]) =>
+      this.run(connection, library.name, [...head, kind, ...rest]);
+    let answer = await run(kind, rest);
+    if (answer === "unknown") {
+      await run("learn", [this.common]);
+      answer = await run(kind, rest);
+    }
+    if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
+    if (answer === "late") throw new EngineUnreachable("it was carried out too late");
+    return answer;
   }
 
   /**
@@ -209,7 +222,7 @@ export class Store {
   ): Promise<string> {
     const { careful } = this;
     if (!careful?.isUp) return this.call(kind, args);
-    const answer = await this.callOver(careful, kind, args);
+    const answer = await this.call(kind, args, careful);
     const { monotonicMs } = this.options.clock;
     if (!isWritten(answer) || monotonicMs() < this.noReplicaUntil) return answer;
     const replicas = await careful.send("WAIT", ["1", String(replicaMs)], replicaMs).catch(() => 0);
@@ -237,27 +250,6 @@ export class Store {
     return typeof before === "string" ? before : undefined;
   }
 
-  private async callOver(
-    connection: RedisConnection,
-    kind: CallKind,
-    rest: readonly string[],
-  ): Promise<string> {
-    const { clock, timeoutMs, offsetMs } = this.options;
-    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
-    const offset = Math.round(offsetMs?.() ?? 0);
-    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
-    const run = (kind: string, rest: readonly string[]) =>
-      this.run(connection, library.name, [...head, kind, ...rest]);
-    let answer = await run(kind, rest);
-    if (answer === "unknown") {
-      await run("learn", [this.common]);
-      answer = await run(kind, rest);
-    }
-    if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
-    if (answer === "late") throw new EngineUnreachable("it was carried out too late");
-    return answer;
-  }
-
   /** A Redis that is full refuses the function; its twin is carried out where it adds nothing. */
   private async run(
     connection: RedisConnection,
@@ -268,7 +260,10 @@ export class Store {
     try {
       const answer = await connection.send("FCALL", [name, ...args]);
       if (name === library.name) this.isFull = false;
-      else if (answer === "full") throw this.full();
+      else if (answer === "full") {
+        this.isFull = true;
+        throw this.refused("OOM there is no space for what this would add");
+      }
       return answer;
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -307,20 +302,13 @@ export class Store {
     for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
   }
 
-  private full(): EngineFull {
-    this.isFull = true;
-    const message = "OOM there is no space for what this would add";
-    this.options.store?.refused?.("full", message);
-    return new EngineFull(message);
-  }
-
   private refused(message: string): EngineUnreachable {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
     this.options.store?.refused?.(kind, message);
     // Under the same name there may be another primary by now.
     if (kind === "replica") this.reconnect();
-    return new EngineUnreachable(message);
+    return kind === "full" ? new EngineFull(message) : new EngineUnreachable(message);
   }
 
   private reconnect(): void {
@@ -348,7 +336,7 @@ export class Store {
       if (join !== this.joins || this.closed) return;
       const { message } = error as Error;
       this.failedBy(refusedFunctions(message) ?? new RedisFault("gives no answer", message));
-      this.options.clock.after(rejoinMs, () => this.rejoin(join));
+      this.options.clock.after(rejoinMs, () => join === this.joins && void this.join(join));
       return;
     }
     if (join !== this.joins) return;
@@ -356,13 +344,9 @@ export class Store {
     this.updateUp(true);
   }
 
-  private rejoin(join: number): void {
-    if (join === this.joins && this.commands.isUp && this.reader.isUp) void this.join(join);
-  }
-
   private updateUp(isUp: boolean): void {
-    if (isUp === this.up) return;
-    this.up = isUp;
+    if (isUp === this.isUp) return;
+    this.isUp = isUp;
     if (isUp) this.fault = undefined;
     else this.downSince = this.options.clock.monotonicMs();
     this.user.changed(isUp);
@@ -407,7 +391,7 @@ export class Store {
     );
     const fault = (await diagnose(url, redis, timeoutMs)) ?? closed;
     this.diagnosing = false;
-    if (!this.up) this.failedBy(fault);
+    if (!this.isUp) this.failedBy(fault);
   }
 
   private failedBy(fault: RedisFault): void {
