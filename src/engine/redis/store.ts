@@ -4,6 +4,7 @@ import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./con
 import type { CallKind } from "./inside/inside.ts";
 import { library, libraryFamily, loadLibrary } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
+import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
 
 export interface StoreOptions {
@@ -28,13 +29,6 @@ export interface StoreOptions {
   };
   /** ms added to Redis's clock for everything that expires. Only contract tests set it. */
   readonly offsetMs?: () => number;
-}
-
-/** Who uses a store. */
-export interface StoreUser {
-  /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
-  joined(isAnother: boolean): Promise<void>;
-  changed(isUp: boolean): void;
 }
 
 /** Refusals by the first word of Redis's answer. */
@@ -97,8 +91,7 @@ export class Store {
   constructor(
     private readonly options: StoreOptions,
     common: object,
-    private readonly node: string,
-    private readonly user: StoreUser,
+    private readonly user: RedisNode,
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
@@ -190,15 +183,11 @@ export class Store {
    * `EngineUnreachable` when no answer came, and with `EngineFull` when there is no space for what it would
    * add.
    */
-  async call(
-    kind: CallKind,
-    rest: readonly string[],
-    connection = this.commands,
-  ): Promise<string> {
+  async call(kind: CallKind, rest: readonly string[], connection = this.commands): Promise<string> {
     const { clock, timeoutMs, offsetMs } = this.options;
     const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const offset = Math.round(offsetMs?.() ?? 0);
-    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
+    const head = ["0", String(deadline), String(offset), this.commonName, this.user.node];
     const run = (kind: string, rest: readonly string[]) =>
       this.run(connection, library.name, [...head, kind, ...rest]);
     let answer = await run(kind, rest);
