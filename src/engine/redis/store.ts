@@ -1,6 +1,6 @@
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
-import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./connection.ts";
+import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
 import { library, libraryFamily, loadLibrary } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
@@ -109,10 +109,9 @@ export class Store {
   }
 
   private connection(isWatched: boolean): RedisConnection {
-    const { redis, timeoutMs, clock, random, makeLink, store } = this.options;
     const connection: RedisConnection = new RedisConnection({
-      ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
-      took: store?.took ?? (() => {}),
+      ...this.options,
+      isWatched,
       find: () => this.findPrimary(),
       changed: () => connection !== this.careful && this.connectionChanged(),
       failed: (error, url) => void this.attemptFailed(error, url),
@@ -120,7 +119,6 @@ export class Store {
         this.origin = time - answeredAt;
         this.latestOrigin = Math.max(this.latestOrigin, this.origin);
       },
-      identify: serverBehind,
     });
     return connection;
   }
@@ -388,20 +386,4 @@ export class Store {
     this.fault = fault;
     if (!known) this.options.store?.failed?.(fault);
   }
-}
-
-/**
- * The server behind a connection, and which of its lives: a Redis that was started again, or a replica
- * that became the primary, may be older than what nodes know. A user that may not ask learns no more.
- */
-async function serverBehind(link: RedisLink): Promise<string> {
-  const info = String(await link.send("INFO", ["server", "replication"]).catch(() => ""));
-  const field = (name: string) => new RegExp(`^${name}:(\\w+)`, "m").exec(info)?.[1] ?? "";
-  if (field("role") === "slave") {
-    throw new RedisFault(
-      "is a replica",
-      "Redis is a read-only replica: it was a primary, or will be.",
-    );
-  }
-  return `${field("run_id")} ${field("master_replid")}`;
 }
