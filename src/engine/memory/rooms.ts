@@ -122,8 +122,7 @@ export class MemoryRooms implements Turn, Host {
   }
 
   sweepIfDue(): void {
-    const now = this.clock();
-    if (now - this.sweptAt >= sweptAgainAfterMs || now < this.sweptAt) this.sweep();
+    if (this.clock() - this.sweptAt >= sweptAgainAfterMs) this.sweep();
   }
 
   /** Forgets what is over. */
