@@ -34,6 +34,12 @@ const maxRecent = 256;
 /** What proxies add to a request and clients do not: who sends it is a proxy. */
 const proxyHeaders = ["x-real-ip", "x-forwarded-proto", "via"] as const;
 
+/** The headers that name a client, the first that is there counts, and how each is read. */
+const usualHeaders = [
+  { header: "X-Forwarded-For", hopsOf: hopsOfXForwardedFor },
+  { header: "Forwarded", hopsOf: hopsOfForwarded },
+] as const;
+
 const isLoopback = parseAddressSet("loopback") ?? (() => false);
 
 /**
@@ -58,6 +64,9 @@ export function clients({
   readonly onShared: (address: string) => void;
 }) {
   const ownHeader = clientIpHeader.toLowerCase();
+  const usual = usualHeaders.filter(({ header }) => header.toLowerCase() === ownHeader);
+  const own = usual.length > 0 ? usual : [{ header: ownHeader, hopsOf: hopsOfXForwardedFor }];
+  const namingHeaders = ownHeader === "" ? usualHeaders : own;
   const shared = new Set<string>();
   const recent = new Map<string, Seen>();
   let reportsShared = true;
@@ -73,17 +82,11 @@ export function clients({
 
   /** The header that names the client, and its hops, the nearest first. */
   function forwardedBy(headers: Headers): Forwarded | undefined {
-    if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
-      const value = headers.get(ownHeader);
-      return value === null ? undefined : { header: ownHeader, hops: hopsOfXForwardedFor(value) };
+    for (const { header, hopsOf } of namingHeaders) {
+      const value = headers.get(header);
+      if (value !== null) return { header, hops: hopsOf(value) };
     }
-    const xForwardedFor = ownHeader === "forwarded" ? null : headers.get("x-forwarded-for");
-    if (xForwardedFor !== null) {
-      return { header: "X-Forwarded-For", hops: hopsOfXForwardedFor(xForwardedFor) };
-    }
-    const forwarded = ownHeader === "x-forwarded-for" ? null : headers.get("forwarded");
-    if (forwarded === null) return undefined;
-    return { header: "Forwarded", hops: hopsOfForwarded(forwarded) };
+    return undefined;
   }
 
   function look(socketAddress: string): Seen {
@@ -182,7 +185,7 @@ function sharedAt(address: string, header?: string, fault?: HeaderFault): Client
  */
 export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
-    const comma = lastComma(value, end);
+    const comma = end === 0 ? -1 : value.lastIndexOf(",", end - 1);
     yield parseHop(value.slice(comma + 1, end).trim());
     end = comma;
   }
@@ -209,18 +212,13 @@ export function* hopsOfForwarded(value: string): Generator<string | undefined> {
  */
 function parseHop(text: string): string | undefined {
   if (text.length > maxHopLength) return undefined;
-  const hop = unquote(text);
+  const hop = text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
   const bracketed = /^\[([^\]]+)\](?::\w+)?$/.exec(hop)?.[1];
   return parseAddress(bracketed ?? hop) ?? parseAddress(hop.replace(/:(?:\d+|_\w+)$/, ""));
 }
 
 /** Quotes, brackets, an IPv6 address that ends like an IPv4 one (45 characters), a zone, a port. */
 const maxHopLength = 80;
-
-/** Where the comma before `end` stands; -1 without one. */
-function lastComma(value: string, end: number): number {
-  return end === 0 ? -1 : value.lastIndexOf(",", end - 1);
-}
 
 /** The element that ends before `end`: from the last comma outside quotes, cut at its semicolons. */
 function lastElement(value: string, end: number): { start: number; parts: readonly string[] } {
@@ -247,8 +245,4 @@ function isEscaped(value: string, at: number): boolean {
   let first = at;
   while (value[first - 1] === "\\") first--;
   return (at - first) % 2 === 1;
-}
-
-function unquote(text: string): string {
-  return text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
 }
