@@ -93,15 +93,13 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
     return andThen(codes.claim(new Draws(length, random), entry, length), (claim) => {
       switch (claim.outcome) {
-        case "claimed":
+        case "claimed": {
+          const { appId } = entry;
+          const { code, expiresAt } = claim;
           tally.codesMinted++;
-          connectionLog?.minted(entry.appId, address);
-          return {
-            outcome: "minted",
-            code: claim.code,
-            appId: entry.appId,
-            expiresAt: claim.expiresAt,
-          };
+          connectionLog?.minted(appId, address);
+          return { outcome: "minted", code, appId, expiresAt };
+        }
         case "client_full":
           return claim;
         case "crowded":

@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
-import { type Client, clients as clientsOf } from "../admission/clients.ts";
+import { type Client, Clients } from "../admission/clients.ts";
 import { httpConnections, turnBudget } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
@@ -160,7 +160,7 @@ function share(core: Core) {
 
 /** Identifies clients, and reports proxies that do not name theirs. */
 function clientFinder({ config, clock, log, tally }: Core) {
-  const known = clientsOf({
+  const known = new Clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
     ignoreHeaders: config.trustProxy === "none",
     clientIpHeader: config.clientIpHeader,
@@ -168,7 +168,7 @@ function clientFinder({ config, clock, log, tally }: Core) {
   });
   const isDue = onceAMinute(clock.monotonicMs, maxReported);
   return {
-    sharedClients: known.sharedCount,
+    sharedClients: () => known.sharedCount(),
     clientOf(peer: string, request: Request): Client {
       const client = known.of(peer, request.headers);
       const { fault, address, header = config.clientIpHeader || undefined } = client;

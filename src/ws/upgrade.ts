@@ -67,12 +67,9 @@ export function createUpgrade(options: {
     return problem(code, words);
   }
 
-  /** Says what to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
   function upgradeRequired(): Response {
     const answer = refuse("not_upgrade", "upgrade_required");
-    answer.headers.set("Upgrade", "websocket");
-    answer.headers.set("Connection", "Upgrade");
-    answer.headers.set("Sec-WebSocket-Version", version);
+    for (const [name, value] of whatToUpgradeTo) answer.headers.set(name, value);
     return answer;
   }
 
@@ -94,6 +91,12 @@ export function createUpgrade(options: {
 
 /** RFC 6455 section 4.2.1. */
 const version = "13";
+/** RFC 9110 section 15.5.22, RFC 6455 section 4.4. */
+const whatToUpgradeTo = [
+  ["Upgrade", "websocket"],
+  ["Connection", "Upgrade"],
+  ["Sec-WebSocket-Version", version],
+] as const;
 const noHandshake = { detail: "The WebSocket handshake is not valid." };
 const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
 
