@@ -865,7 +865,10 @@ function ____exports.append(turn, seat, to, mail)
     local known = ____temp_3
     if known ~= nil then
         local ____opt_4 = place.box
-        return {outcome = "known", seq = known, mayBeHere = known <= (____opt_4 and ____opt_4.last or 0)}
+        if known <= (____opt_4 and ____opt_4.last or 0) then
+            return {outcome = "stored", seq = known}
+        end
+        return {outcome = "stored", seq = known, isElsewhere = true}
     end
     local bytes = byteLength(payload)
     local idCost = id == nil and 0 or costOf(id)
@@ -925,11 +928,11 @@ function ____exports.read(turn, seat, after, maxBytes)
         end
         for ____, mail in ipairs(some) do
             do
-                local __continue24
+                local __continue25
                 repeat
                     seq = seq + 1
                     if mail.stamp <= readStamp then
-                        __continue24 = true
+                        __continue25 = true
                         break
                     end
                     bytes = bytes + mail.bytes
@@ -939,9 +942,9 @@ function ____exports.read(turn, seat, after, maxBytes)
                     mails[#mails + 1] = {seq = seq, from = mail.from, payload = mail.payload}
                     stamp = mail.stamp
                     box.sent = math.max(box.sent, seq)
-                    __continue24 = true
+                    __continue25 = true
                 until true
-                if not __continue24 then
+                if not __continue25 then
                     break
                 end
             end
