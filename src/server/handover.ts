@@ -5,7 +5,7 @@ import type { StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Base } from "./parts.ts";
 
-/** How long a predecessor may need to write the state, after its drain. */
+/** How long a predecessor may take to write the state, after its drain. */
 const predecessorMs = 5_000;
 
 /** For codes, at less than 512 bytes each. */

@@ -10,9 +10,10 @@ const idleBytes = 40_960;
 const worthwhileBytes = 40_960_000;
 
 /**
- * Collects garbage when the server falls idle, also after its start: at once, and again when the rooms and codes of that work
- * are forgotten, after `keptMs`. The runtime collects only as it allocates: an idle server would keep the
- * garbage of its busiest moment, 50 MB after 20,000 sessions, until new clients come.
+ * Collects garbage as soon as the server is idle, also after its start, and again after `keptMs`, when
+ * the rooms and codes of the work before are forgotten. The runtime collects only while it allocates: an
+ * idle server would keep the garbage of its busiest moment (50 MB after 20,000 sessions) until new
+ * clients come.
  */
 export function collectWhenIdle(
   tally: Pick<Tally, "frameSizeIn" | "connections" | "codesMinted" | "codesRedeemed">,

@@ -40,7 +40,7 @@ export interface RunningServer {
   stop(): Promise<boolean>;
 }
 
-/** How often what has expired is collected. */
+/** How often expired codes, rooms and mail are removed. */
 const sweepEveryMs = 1_000;
 /** A single server closes its peers quickly: they stop retrying after some seconds. */
 const aloneDrainMs = 200;

@@ -100,7 +100,7 @@ const messagesAreInspected =
 /** Odd spacing, order and escapes: parsing and serialising it would change something. */
 const odd = '{ "sdp":"v=0\\r\\n\\u00e9 \u00e9",  "type":"offer","n":1.0 }';
 
-/** Sends a frame from A to B and then from B to A. Answers what came instead, unless both came as sent. */
+/** Sends a frame from A to B, then from B to A. Undefined if both arrive as sent, else what came instead. */
 async function exchange({ a, b }: Examination, frame: string, type: string) {
   for (const [from, to] of [
     [a, b],

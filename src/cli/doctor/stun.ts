@@ -140,7 +140,7 @@ interface Wire extends Disposable {
 function openWire({ isSecure, transport, host, port }: IceUrl, insecure: boolean): Wire {
   if (transport === "udp") {
     const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-    // `ask` hears of errors. Without a listener, one that comes later would end the process.
+    // `ask` handles errors. Without a listener, a later error would end the process.
     socket.on("error", () => {});
     const send = (bytes: Buffer) => socket.send(bytes, port, host);
     return { socket, isUdp: true, send, [Symbol.dispose]: () => socket.close() };
