@@ -1,15 +1,17 @@
 /** The page's element with this id. Throws when page and script don't belong together. */
 export function element<T extends Element>(id: string, type: abstract new () => T): T {
-  return of(document.getElementById(id), `#${id}`, type);
+  return within(document, `#${id}`, type);
 }
 
-/** The first element within `root` that the selector finds. Throws when there is none. */
+/** The first element within `root` that the selector finds. Throws if there is none. */
 export function within<T extends Element>(
   root: ParentNode,
   selector: string,
   type: abstract new () => T,
 ): T {
-  return of(root.querySelector(selector), selector, type);
+  const found = root.querySelector(selector);
+  if (found instanceof type) return found;
+  throw new Error(`The page has no ${type.name} ${selector}`);
 }
 
 /**
@@ -20,9 +22,4 @@ export function setHidden(shown: HTMLElement, hidden: boolean, next: HTMLElement
   const hadFocus = shown.contains(document.activeElement);
   shown.hidden = hidden;
   if (hidden && hadFocus) next.focus();
-}
-
-function of<T extends Element>(found: Element | null, what: string, type: abstract new () => T): T {
-  if (found instanceof type) return found;
-  throw new Error(`The page has no ${type.name} ${what}`);
 }
