@@ -180,6 +180,7 @@ export class Checks implements Wiretap {
   /** A fault that touches everybody was healed then. */
   disturbedUntil = 0;
   frames = 0;
+  lastSeatedAt = 0;
   private readonly losses = new Map<Host, Losses>();
   private readonly codes = new Map<string, CodeFacts>();
 
@@ -355,7 +356,7 @@ export class Checks implements Wiretap {
     facts.seated = isOn;
     room.seats += isOn ? 1 : -1;
     if (isOn && room.seats === 1) this.roomBegins(room);
-    if (isOn) facts.seatedAt = this.time.now;
+    if (isOn) facts.seatedAt = this.lastSeatedAt = this.time.now;
     if (isOn) return;
     facts.unseatedAt = this.time.now;
     if (room.seats === 0) room.emptySince = this.time.now;
