@@ -54,7 +54,7 @@ export async function restoreState(
   return { engine, stateFile };
 }
 
-/** Saves the restored state again when this start fails, for the next one. */
+/** Saves the restored state again if this start fails, for the next start. */
 export async function listenOrPutBack<T>(
   start: () => T,
   restored: Restored | undefined,

@@ -4,9 +4,9 @@ import type { Tally } from "../telemetry/tally.ts";
 const lookEveryMs = 1_000;
 /** What opening a socket, or minting or redeeming a code, leaves behind; bytes. */
 const garbageBytes = 4_096;
-/** With less garbage since the last look the server is idle; bytes. */
+/** With less garbage than this since the last look the server is idle; bytes. */
 const idleBytes = 40_960;
-/** With less garbage since the last collection another one does not pay; bytes. */
+/** With less garbage than this since the last collection, another one is not worth it; bytes. */
 const worthwhileBytes = 40_960_000;
 
 /**

@@ -5,8 +5,8 @@ import type { Config } from "../config/config.ts";
 import type { Tls } from "./tls.ts";
 
 /**
- * Throws a `StartError` for a name that does not resolve. Bun's own error may be an unrelated one: the
- * last that its thread had.
+ * Throws a `StartError` for a name that does not resolve. Bun's own error may be that of an earlier,
+ * unrelated call.
  */
 export async function checkHost(host: string): Promise<void> {
   if (isIP(host) !== 0) return;

@@ -97,7 +97,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
       ...{ port, reusePort },
       ...(tls && { tls }),
       development: false,
-      // Past it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
+      // Above it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
       // stops reading from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,

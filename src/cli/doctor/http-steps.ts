@@ -1,5 +1,5 @@
 import { inUrl, isLoopback } from "../../base/network.ts";
-import { type Answer, ask, post, severalServers, upgradeStatus, wrongAnswer } from "./ask.ts";
+import { type Answer, ask, askUpgrade, post, severalServers, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import { isNear, type Target } from "./target.ts";
 
@@ -139,7 +139,7 @@ function isOriginRefused({ status, json }: Answer): boolean {
 
 /** A proxy may treat headers differently on its route for WebSockets. */
 async function upgradeAdmits(target: Target, appId: string, origin: string): Promise<boolean> {
-  return (await upgradeStatus(target, `/ws?appID=${appId}&side=A`, { origin })) !== 403;
+  return (await askUpgrade(target, `/ws?appID=${appId}&side=A`, { origin }))?.status !== 403;
 }
 
 /** Whether everybody can read the metrics, at their usual path. */

@@ -15,8 +15,8 @@ export function within<T extends Element>(
 }
 
 /**
- * Shows or hides an element. Where that takes the focus away, `next` gets it: otherwise the keyboard
- * starts over at the top of the page.
+ * Shows or hides an element. If that takes the focus away, `next` gets it: otherwise the keyboard would
+ * start over at the top of the page.
  */
 export function setHidden(shown: HTMLElement, hidden: boolean, next: HTMLElement): void {
   const hadFocus = shown.contains(document.activeElement);
