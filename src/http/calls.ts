@@ -2,7 +2,7 @@ import type { HonoRequest } from "hono";
 import { z } from "zod";
 import { type Client, headerFaults } from "../admission/clients.ts";
 import { rfc3339 } from "../base/clock.ts";
-import { type Code, parseAppId } from "../base/ids.ts";
+import { type Code, codePattern, parseAppId } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { anyAppId, anySide, type Immutable, iceServer } from "../protocol/frames.ts";
 import { type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
@@ -62,7 +62,7 @@ export interface Services {
 const fromBody: readonly ProblemCode[] = ["malformed", "body_too_large", "not_json"];
 const appId = z.uuid();
 const moment = z.iso.datetime().describe("RFC 3339, UTC, to the millisecond");
-const code = z.string().regex(/^[0-9]{4,8}$/);
+const code = z.string().regex(codePattern);
 
 const mint = call({
   id: "mint",

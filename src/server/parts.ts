@@ -188,7 +188,7 @@ function bytesLedger({ wsBufferTotalBytes, socketsPerClient }: Config, leastShar
   return new Ledger(wsBufferTotalBytes, hasShares ? leastShare : Number.POSITIVE_INFINITY);
 }
 
-/** A small object with nothing but what signaling reads: each frame does. */
+/** A small object, because every frame reads it. */
 function signalingContext(shared: Shared): SignalingContext {
   const { config, engine, clock, tally } = shared;
   return {

@@ -40,7 +40,7 @@ export interface RunningServer {
   stop(): Promise<boolean>;
 }
 
-/** How often what has expired is collected. */
+/** How often expired codes, rooms and mail are removed. */
 const sweepEveryMs = 1_000;
 /** A single server closes its peers quickly: they stop retrying after some seconds. */
 const aloneDrainMs = 200;
@@ -97,7 +97,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
       ...{ port, reusePort },
       ...(tls && { tls }),
       development: false,
-      // Past it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
+      // Above it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
       // stops reading from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,

@@ -99,7 +99,7 @@ describe.skipIf(noBrowser)("coming back", () => {
     await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
     expect(await ann.page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await ann.sees("Goodbye");
-    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await ann.page.getByRole("button", { name: "Start again" }).click();
     await bob.enterCode(await ann.createCode());
     await Promise.all([ann.connected(), bob.connected()]);
     await talk(ann, bob, "Anew");
@@ -114,7 +114,7 @@ describe.skipIf(noBrowser)("coming back", () => {
     await away.waitFor();
     await ann.page.reload();
     await away.waitFor();
-    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await ann.page.getByRole("button", { name: "Start again" }).click();
     await ann.page.locator("#start").waitFor();
     await ann.leave();
   });
@@ -162,7 +162,7 @@ describe.skipIf(noBrowser)("coming back", () => {
     await bob.page.getByRole("button", { name: "Leave" }).press("Enter");
     await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
     expect(await focused()).toBe("room-title");
-    await ann.page.getByRole("button", { name: "Start anew" }).press("Enter");
+    await ann.page.getByRole("button", { name: "Start again" }).press("Enter");
     expect(await focused()).toBe("start-title");
     await ann.page.getByRole("button", { name: "Create a code" }).press("Enter");
     await ann.page.getByRole("button", { name: "Cancel" }).press("Enter");
