@@ -388,6 +388,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   /** A newer seat took its place. The event that says so may still be on its way. */
   private giveWay(seat: LocalSeat, sid: string): void {
+    this.part(seat);
     this.remove(seat);
     if (seat.early?.some(({ kind }) => kind === "replaced")) return;
     this.tell(seat, { kind: "replaced", why: whyReplaced(sid, seat.known?.sid ?? "") });
