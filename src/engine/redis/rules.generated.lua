@@ -1831,7 +1831,6 @@ local start = ____relay_2Ets.start
 local ____room_2Ets = require("src.engine.rules.room")
 local forget = ____room_2Ets.forget
 local isBare = ____room_2Ets.isBare
-local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
 local allowsIce = ____seats_2Ets.allowsIce
@@ -1897,8 +1896,6 @@ function ____exports.run(turn, verb, holder, first, second)
     local ____opt_2 = seatVerbs[verb]
     return ____opt_2 and ____opt_2(turn, holder, first, second)
 end
-____exports.isBare = isBare
-____exports.lookAt = lookAt
 return ____exports
  end,
 ["src.engine.redis.inside.turn"] = function(...) 
@@ -1909,10 +1906,11 @@ local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, leastStreamBytes
+local shareName, leastStreamBytes
+local ____room_2Ets = require("src.engine.rules.room")
+local isBare = ____room_2Ets.isBare
+local lookAt = ____room_2Ets.lookAt
 local ____rules_2Ets = require("src.engine.rules.rules")
-local isBare = ____rules_2Ets.isBare
-local lookAt = ____rules_2Ets.lookAt
 local run = ____rules_2Ets.run
 local ____turn_2Ets = require("src.engine.rules.turn")
 local sides = ____turn_2Ets.sides
@@ -1954,10 +1952,11 @@ function ____exports.post(node, messages)
         "m",
         text
     ) == false then
-        if not __TS__ArraySome(
+        local hasCheck = __TS__ArraySome(
             messages,
-            function(____, message) return isCheck(message) end
-        ) then
+            function(____, one) return one.to == "seat" and one.event.kind == "check" end
+        )
+        if not hasCheck then
             return {}
         end
         call(
@@ -1989,9 +1988,6 @@ function ____exports.post(node, messages)
     )
     call("HSET", streams, node, 0)
     return {}
-end
-function isCheck(message)
-    return message.to == "seat" and message.event.kind == "check"
 end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
 local RedisList = __TS__Class()
