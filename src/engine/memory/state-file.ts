@@ -221,7 +221,7 @@ function notReplaceable(path: string): (error: unknown) => never {
 
 const damaged = "is damaged or not a state of nt-signal";
 
-/** Why the file is no whole state of this build's; only without a fault is what was handed over one. */
+/** What is wrong with the file; after a fault, what was handed over is not to be used. */
 async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,

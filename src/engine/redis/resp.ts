@@ -6,7 +6,7 @@ import { codeOf, StartError } from "../../base/errors.ts";
 /** An error reply: its first word tells the kind. */
 export class ReplyError extends Error {}
 
-/** Why there is no connection that will do, in the words of `/readyz`. */
+/** Why Redis cannot be used, in the words of `/readyz`. */
 export type FaultKind =
   | "cannot be reached"
   | "gives no answer"
