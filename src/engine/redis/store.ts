@@ -2,7 +2,7 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library, libraryFamily, loadLibrary } from "./library.ts";
+import { library, libraryFamily } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
@@ -259,7 +259,8 @@ export class Store {
   }
 
   private async load(connection: RedisConnection): Promise<void> {
-    this.loading ??= loadLibrary((command, ...args) => connection.send(command, args))
+    this.loading ??= connection
+      .send("FUNCTION", [...library.load])
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })
