@@ -248,7 +248,7 @@ export class FairQueue {
     if (isMuch) member.busyUntil = Number.POSITIVE_INFINITY;
     if (at < this.calmUntil) return;
     const ms = receivingMs.frame + length * receivingMs.character;
-    // Whatever it is from now on, it was read as what it was before.
+    // Counted for both kinds: with this frame the member may have become the other one.
     for (const kind of ["quiet", "busy"] as const) this.spend(member, kind, ms, at);
   }
 

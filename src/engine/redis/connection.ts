@@ -1,5 +1,6 @@
 import { RedisClient, type TLSOptions } from "bun";
 import type { Cancel } from "../../base/clock.ts";
+import { codeOf } from "../../base/errors.ts";
 import { EngineUnreachable } from "../engine.ts";
 import { RedisFault } from "./resp.ts";
 import type { StoreOptions } from "./store.ts";
@@ -233,7 +234,7 @@ export class RedisConnection {
 
 /** Redis answered with an error. */
 export function isRefusal(error: unknown): error is Error {
-  return error instanceof Error && "code" in error && error.code === "ERR_REDIS_SERVER_ERROR";
+  return codeOf(error) === "ERR_REDIS_SERVER_ERROR";
 }
 
 /**
