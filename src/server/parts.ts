@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
-import { type Client, clients as clientsOf } from "../admission/clients.ts";
+import { type Client, Clients } from "../admission/clients.ts";
 import { httpConnections, turnBudget } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
@@ -116,6 +116,7 @@ export function buildParts(core: Core): Parts {
 
 function share(core: Core) {
   const { config, engine, clock, log } = core;
+  const logged = connectionLog(log, config);
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const max = config.maxSockets || socketsWithinOpenFiles();
@@ -144,7 +145,7 @@ function share(core: Core) {
       monotonicMs: clock.monotonicMs,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
-    connectionLog: connectionLog(log, config),
+    connectionLog: logged,
     limited: limitLog(core),
     ice: iceSource({
       ...config,
@@ -153,13 +154,13 @@ function share(core: Core) {
       limiter: limiters.ice,
       sideLimiter: limiters.ice_side,
     }),
-    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes }),
+    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes, connectionLog: logged }),
   };
 }
 
 /** Identifies clients, and reports proxies that do not name theirs. */
 function clientFinder({ config, clock, log, tally }: Core) {
-  const known = clientsOf({
+  const known = new Clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
     ignoreHeaders: config.trustProxy === "none",
     clientIpHeader: config.clientIpHeader,
@@ -167,7 +168,7 @@ function clientFinder({ config, clock, log, tally }: Core) {
   });
   const isDue = onceAMinute(clock.monotonicMs, maxReported);
   return {
-    sharedClients: known.sharedCount,
+    sharedClients: () => known.sharedCount(),
     clientOf(peer: string, request: Request): Client {
       const client = known.of(peer, request.headers);
       const { fault, address, header = config.clientIpHeader || undefined } = client;

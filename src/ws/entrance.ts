@@ -8,7 +8,6 @@ import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protoc
 import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
 import type { NoSeat } from "../signaling/arrival.ts";
 import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../signaling/context.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
 /** The problem that a newcomer gets when there is no seat for it. */
@@ -25,7 +24,6 @@ interface EntranceParts {
   /** ms since the Unix epoch. */
   readonly now: () => number;
   readonly tally: Pick<Tally, "refusals">;
-  readonly connectionLog: ConnectionLog | undefined;
   /** Gets each refusal. */
   readonly limited: (code: RoomRefusal, address: string) => void;
 }
@@ -37,7 +35,7 @@ interface EntranceParts {
 export function createEntrance(
   parts: EntranceParts,
 ): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
-  const { rendezvous, limiter, draining, now, connectionLog } = parts;
+  const { rendezvous, limiter, draining, now } = parts;
 
   const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
@@ -63,7 +61,6 @@ export function createEntrance(
     return andThen(rendezvous.mint({ ttlMs, client }), (minted) => {
       if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
       const { code, appId, expiresAt } = minted;
-      connectionLog?.minted(appId, client.address);
       const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "A", sid), frame };
@@ -74,7 +71,6 @@ export function createEntrance(
     return andThen(rendezvous.redeem(code, client), (guess) => {
       if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
-      connectionLog?.redeemed(appId, client.address);
       const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
       return { identity: identityOf(appId, "B", sid), frame };

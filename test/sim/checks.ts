@@ -1,4 +1,6 @@
 import type { Side } from "../../src/base/ids.ts";
+import type { Config } from "../../src/config/config.ts";
+import { type EngineLimits, streamTotalBytes } from "../../src/engine/engine.ts";
 import { isZombie, type Party } from "./clients.ts";
 import type { Conn, Host, Wiretap } from "./network.ts";
 import { epoch, nature, type Time } from "./time.ts";
@@ -143,12 +145,6 @@ export class Room {
   }
 }
 
-export interface CheckLimits {
-  readonly roomTtlMs: number;
-  readonly mailboxMaxMails: number;
-  readonly relayHoldMs: number;
-}
-
 /** How a connection of a client that does no wrong may end: 1006 is the network. */
 const ends = new Set([1000, 1001, 1006, 1008, 1013]);
 const relayTypes = new Set(["offer", "answer", "ice", "sender_ready"]);
@@ -181,12 +177,14 @@ export class Checks implements Wiretap {
   disturbedUntil = 0;
   frames = 0;
   lastSeatedAt = 0;
+  /** Strangers everywhere take what they get: only rooms whose code lives are sure of their space. */
+  isCrowded = false;
   private readonly losses = new Map<Host, Losses>();
   private readonly codes = new Map<string, CodeFacts>();
 
   constructor(
     private readonly time: Time,
-    private readonly limits: CheckLimits,
+    private readonly limits: EngineLimits & Pick<Config, "maxSockets" | "maxCodes">,
     /** One node has everything. */
     private readonly isAlone: boolean,
   ) {}
@@ -250,9 +248,17 @@ export class Checks implements Wiretap {
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
     // Who has gone is not let in; a node that stops, or has just lost its store, may say so.
-    if (facts === undefined || conn.hasGone || (status === 503 && this.mayRefuse(conn.host)))
-      return;
+    if (facts === undefined || conn.hasGone) return;
+    const isCrowdedOut = this.isCrowded && !this.hasCode(facts.room);
+    if (status === 503 && (isCrowdedOut || this.mayRefuse(conn.host))) return;
     this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
+  }
+
+  private hasCode({ appId }: Room): boolean {
+    for (const { appId: of, mayBeGone, expiresAtMs } of this.codes.values()) {
+      if (of === appId) return !mayBeGone && this.time.now < expiresAtMs;
+    }
+    return false;
   }
 
   private mayRefuse(host: Host): boolean {
@@ -787,9 +793,29 @@ export class Checks implements Wiretap {
     if (counted < open || counted > open + host.server.pendingUpgrades) {
       this.fail("sockets miscounted", `${counted} in place of ${open}`);
     }
+    this.auditBounds(host, counted);
     if (this.isAlone) this.auditLosses(host);
     for (const [topic, members] of host.server.topics) {
       if (members.size > 1) this.twoHolders(topic, members);
+    }
+  }
+
+  /** No setting's bound is passed. With Redis, as of the last sweep. */
+  private auditBounds(host: Host, sockets: number): void {
+    const sizes = host.core.engine.sizes();
+    const { maxRooms, maxCodes, maxSockets, mailTotalBytes, ...limits } = this.limits;
+    const { heldFrames, mails, streamBytes } = sizes;
+    const bounds: Readonly<Record<string, readonly [is: number, most: number]>> = {
+      sockets: [sockets, maxSockets],
+      rooms: [sizes.rooms, maxRooms],
+      codes: [sizes.codesLive, maxCodes],
+      mails: [mails, 2 * sizes.rooms * limits.mailboxMaxMails],
+      "held frames": [heldFrames, 2 * sizes.rooms * limits.holdMaxFrames],
+      bytes: [sizes.mailBytes + sizes.heldBytes + sizes.idBytes, mailTotalBytes],
+      "stream bytes": [streamBytes, Math.max(streamTotalBytes(this.limits), 3 * 4_194_304)],
+    };
+    for (const [what, [is, most]] of Object.entries(bounds)) {
+      if (is > most) this.fail("past a bound", `${is} ${what} in place of ${most}`);
     }
   }
 

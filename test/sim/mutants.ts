@@ -62,8 +62,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "an id that is known is stored again",
     mail,
-    "  if (known !== undefined) {\n    return {",
-    "  if (known === 0) {\n    return {",
+    "if (known !== undefined) {",
+    "if (known === 0) {",
   ),
   memory(
     "the wake-up of a reader is lost",
@@ -125,6 +125,12 @@ const mutants: readonly Mutant[] = [
     room,
     "if (room.redeemed || mailWaits(room)) return",
     "if (room.redeemed) return",
+  ),
+  memory(
+    "all mail together passes its bound",
+    "engine/rules/counting.ts",
+    'if (used + bytes > max) return "full";',
+    "",
   ),
   memory(
     "a code is given twice",
@@ -195,8 +201,8 @@ const mutants: readonly Mutant[] = [
   memory(
     "mail is sent twice on one connection",
     "signaling/pump.ts",
-    "      this.sent = seq;\n    }\n  }",
-    "      if (seq % 50 !== 0) this.sent = seq;\n    }\n  }",
+    "        this.sentUpTo = seq;\n",
+    "        if (seq % 50 !== 0) this.sentUpTo = seq;\n",
   ),
   memory(
     "who finds its occupant dead does not ask again",

@@ -15,7 +15,7 @@ import {
 import { Cluster } from "./cluster.ts";
 import { drawFaults, type Fault, playFault } from "./faults.ts";
 import { type ClientSocket, Conn, type Dial } from "./network.ts";
-import { type Arrangement, drawConfig } from "./nodes.ts";
+import { type Arrangement, drawConfig, engineLimits } from "./nodes.ts";
 import { strangers } from "./strangers.ts";
 import { Time, withVirtualGlobals } from "./time.ts";
 
@@ -82,7 +82,7 @@ export class World implements Surroundings {
     this.config = drawConfig(draws);
     this.maxFrameBytes = this.config.wsMaxMsgBytes;
     this.maxRoomMs = 3 * this.config.roomTtlMs + this.config.redeemWindowMs * 2 + 60_000;
-    this.checks = new Checks(time, this.config, plan.engine === "memory");
+    this.checks = new Checks(time, engineLimits(this.config), plan.engine === "memory");
     const ground = { time, config: this.config, draws: this.draws("nodes"), checks: this.checks };
     this.arrangement = plan.engine === "memory" ? new Alone(ground) : new Cluster(ground);
     time.uncaught = (error) => this.checks.fail("uncaught error", describe(error));

@@ -34,6 +34,8 @@ export class RedisFault extends StartError {
 
 /** A server to talk to, and the settings that correct what is wrong with it. */
 export interface Server {
+  /** `host:port`, for messages. */
+  readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
@@ -159,8 +161,7 @@ function timedOut(): Error {
 function explained(error: unknown, to: Server): RedisFault {
   if (error instanceof RedisFault) return error;
   if (error instanceof ReplyError) return refused(error.message, to);
-  const name = addressOf(to);
-  const { secure, setting } = to;
+  const { name, secure, setting } = to;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) {
     const remedy = to.ca === undefined ? "Name its authority's file in" : "Correct";
@@ -192,8 +193,7 @@ function explained(error: unknown, to: Server): RedisFault {
 }
 
 function refused(message: string, server: Server): RedisFault {
-  const name = addressOf(server);
-  const { setting, passwordSetting } = server;
+  const { name, setting, passwordSetting } = server;
   const [kind = ""] = message.split(" ");
   switch (kind) {
     case "WRONGPASS":
@@ -227,9 +227,4 @@ function refused(message: string, server: Server): RedisFault {
         `Redis at ${name} refuses: ${message}. Correct ${setting} or its rights.`,
       );
   }
-}
-
-/** `host:port`, for messages. */
-function addressOf({ host, port }: Server): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

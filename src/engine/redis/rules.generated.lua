@@ -865,7 +865,10 @@ function ____exports.append(turn, seat, to, mail)
     local known = ____temp_3
     if known ~= nil then
         local ____opt_4 = place.box
-        return {outcome = "known", seq = known, mayBeHere = known <= (____opt_4 and ____opt_4.last or 0)}
+        if known <= (____opt_4 and ____opt_4.last or 0) then
+            return {outcome = "stored", seq = known}
+        end
+        return {outcome = "stored", seq = known, isElsewhere = true}
     end
     local bytes = byteLength(payload)
     local idCost = id == nil and 0 or costOf(id)
@@ -925,11 +928,11 @@ function ____exports.read(turn, seat, after, maxBytes)
         end
         for ____, mail in ipairs(some) do
             do
-                local __continue24
+                local __continue25
                 repeat
                     seq = seq + 1
                     if mail.stamp <= readStamp then
-                        __continue24 = true
+                        __continue25 = true
                         break
                     end
                     bytes = bytes + mail.bytes
@@ -939,9 +942,9 @@ function ____exports.read(turn, seat, after, maxBytes)
                     mails[#mails + 1] = {seq = seq, from = mail.from, payload = mail.payload}
                     stamp = mail.stamp
                     box.sent = math.max(box.sent, seq)
-                    __continue24 = true
+                    __continue25 = true
                 until true
-                if not __continue24 then
+                if not __continue25 then
                     break
                 end
             end
@@ -1828,7 +1831,6 @@ local start = ____relay_2Ets.start
 local ____room_2Ets = require("src.engine.rules.room")
 local forget = ____room_2Ets.forget
 local isBare = ____room_2Ets.isBare
-local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
 local allowsIce = ____seats_2Ets.allowsIce
@@ -1894,8 +1896,6 @@ function ____exports.run(turn, verb, holder, first, second)
     local ____opt_2 = seatVerbs[verb]
     return ____opt_2 and ____opt_2(turn, holder, first, second)
 end
-____exports.isBare = isBare
-____exports.lookAt = lookAt
 return ____exports
  end,
 ["src.engine.redis.inside.turn"] = function(...) 
@@ -1907,9 +1907,10 @@ local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
 local shareName, isCheck, leastStreamBytes
+local ____room_2Ets = require("src.engine.rules.room")
+local isBare = ____room_2Ets.isBare
+local lookAt = ____room_2Ets.lookAt
 local ____rules_2Ets = require("src.engine.rules.rules")
-local isBare = ____rules_2Ets.isBare
-local lookAt = ____rules_2Ets.lookAt
 local run = ____rules_2Ets.run
 local ____turn_2Ets = require("src.engine.rules.turn")
 local sides = ____turn_2Ets.sides

@@ -1,6 +1,6 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Sizes } from "../../engine.ts";
-import { type Message, type SeatAddress, sums } from "../../rules/turn.ts";
+import type { Seat, Sizes } from "../../engine.ts";
+import { type Message, sums } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
@@ -118,7 +118,7 @@ export interface Renewed {
   /** Above all tokens and stamps that any node has used. */
   readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
-  readonly seats: readonly SeatAddress[];
+  readonly seats: readonly Seat[];
   /** Rooms with seats of nodes that are gone. */
   readonly gone: readonly AppId[];
 }
@@ -135,7 +135,7 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   trim(read, bytes);
   const seatsKey = keyOf(`seats:${node}`);
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
-  const seats: SeatAddress[] = [];
+  const seats: Seat[] = [];
   for (const appId of rooms) {
     if (appId === ("" as AppId)) continue;
     for (const part of partsOfRooms) call("PEXPIRE", keyOf(`{${appId}}${part}`), common.keptMs);

@@ -1,7 +1,9 @@
 import type { Account } from "../../../base/account.ts";
 import type { AppId, Side } from "../../../base/ids.ts";
+import type { Seat } from "../../engine.ts";
 import type { CodeRecord } from "../../rules/codes.ts";
-import { isBare, lookAt, run } from "../../rules/rules.ts";
+import { isBare, lookAt } from "../../rules/room.ts";
+import { run } from "../../rules/rules.ts";
 import type {
   Held,
   Holder,
@@ -11,7 +13,6 @@ import type {
   Occupant,
   Room,
   RoomCode,
-  SeatAddress,
   SeatEvent,
   Shared,
   Stored,
@@ -352,9 +353,9 @@ function isCheck(message: Message): boolean {
 }
 
 /** The seats of a room that a node has. */
-export function seatsOf(appId: AppId, node: string): readonly SeatAddress[] {
+export function seatsOf(appId: AppId, node: string): readonly Seat[] {
   const text = call<string | false>("GET", keyOf(`{${appId}}`));
-  const found: SeatAddress[] = [];
+  const found: Seat[] = [];
   if (text === false) return found;
   const [room] = unpack<readonly [Room]>(text);
   for (const side of sides) {
