@@ -245,7 +245,7 @@ const closingMs = 1_000;
 const callMs = 10_000;
 /** Close codes that reject a message of this client: trying again would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
-const opened = 1;
+const openState = 1;
 
 export class SignalingClient {
   readonly sid: string;
@@ -490,7 +490,7 @@ export class SignalingClient {
   /** False when it is larger than the server takes: that would end the connection. */
   private transmit(text: string): boolean {
     if (bytesOf(text) > this.maxMessageBytes) return false;
-    if (this.socket?.readyState === opened) this.socket.send(text);
+    if (this.socket?.readyState === openState) this.socket.send(text);
     return true;
   }
 

@@ -177,7 +177,7 @@ export class Peer {
       peerJoined: () => this.inTurn(() => this.peerJoined()),
       peerLeft: () => this.peerLeft(),
       relay: (frame) => this.inTurn(() => this.received(frame)),
-      mail: (payload, seq) => this.opened(payload as Letter, seq),
+      mail: (payload, seq) => this.readLetter(payload as Letter, seq),
     };
     this.control.onmessage = (data) => this.controlled(data);
     // The other page was closed. ICE would show it only after some seconds.
@@ -268,7 +268,7 @@ export class Peer {
     this.open(newSession());
   }
 
-  private opened(letter: Letter, seq: number): void {
+  private readLetter(letter: Letter, seq: number): void {
     if ("signal" in letter) this.inTurn(() => this.received(letter.signal, true));
     else this.options.on?.mail?.(letter.mail, seq);
   }
@@ -514,7 +514,7 @@ export class Peer {
   /** A listener that throws does not disturb the connection. */
   private emit<E extends keyof PeerEvents>(event: E, ...said: Parameters<PeerEvents[E]>): void {
     const { on = {} } = this.options;
-    apart(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
+    runSafely(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
   }
 
   private finish(why: Closed["why"], reason?: Reason): void {
@@ -575,7 +575,7 @@ export class Channel {
   end(): void {
     const { raw } = this;
     this.raw = undefined;
-    if (raw) apart(() => this.onclose?.());
+    if (raw) runSafely(() => this.onclose?.());
   }
 }
 
@@ -651,7 +651,7 @@ function newSession(): string {
 }
 
 /** Its errors are reported as uncaught and do not stop the caller. */
-function apart(run: () => void): void {
+function runSafely(run: () => void): void {
   try {
     run();
   } catch (error) {

@@ -1,13 +1,6 @@
 import { z } from "zod";
 import { Fault, type Format, format, listOf, splitList } from "./formats.ts";
 
-/** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
-export interface IceServer {
-  readonly urls: string | readonly string[];
-  readonly username?: string;
-  readonly credential?: string;
-}
-
 /** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
 export interface IceUrl {
   readonly isTurn: boolean;
@@ -40,6 +33,7 @@ const urlAllowed = "has to be a stun: or turn: URL, or a list of them";
 const url = z.string().refine((text) => parseIceUrl(text) !== undefined, urlAllowed);
 const nonEmpty = z.string().min(1).optional();
 
+/** As browsers take them (W3C WebRTC, section 4.2.4, RTCIceServer). */
 const serverList = z.array(
   z
     .strictObject({
@@ -54,13 +48,15 @@ const serverList = z.array(
     ),
 );
 
-export const iceServers: Format<readonly IceServer[]> = format(
+type IceServers = Readonly<z.output<typeof serverList>>;
+
+export const iceServers: Format<IceServers> = format(
   "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
     '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
   (text) => (/^[[{]/.test(text) ? readServers(text) : readUrls(text)),
 );
 
-function readServers(text: string): readonly IceServer[] | Fault {
+function readServers(text: string): IceServers | Fault {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -68,7 +64,7 @@ function readServers(text: string): readonly IceServer[] | Fault {
     return new Fault("it is not valid JSON");
   }
   const parsed = serverList.safeParse(json);
-  if (parsed.success) return parsed.data as IceServer[];
+  if (parsed.success) return parsed.data;
   const [
     {
       path: [at, ...field],
@@ -79,7 +75,7 @@ function readServers(text: string): readonly IceServer[] | Fault {
   return new Fault(`${where}${message}`);
 }
 
-function readUrls(text: string): readonly IceServer[] | Fault {
+function readUrls(text: string): IceServers | Fault {
   const urls = splitList(text);
   const wrong = urls.findIndex((entry) => parseIceUrl(entry)?.isTurn !== false);
   if (wrong !== -1) return new Fault(`entry ${wrong + 1} is not a stun: URL`);

@@ -228,6 +228,7 @@ export const iceServer = z.strictObject({
   username: z.string().optional(),
   credential: z.string().optional(),
 });
+export type IceServer = Immutable<z.output<typeof iceServer>>;
 
 const entered = {
   appID: z.uuid(),

@@ -1,5 +1,6 @@
 import { descriptorShortage } from "../admission/socket-limits.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
+import { stackOf } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
 import { andThen } from "../base/maybe-promise.ts";
 import type { Config } from "../config/config.ts";
@@ -68,7 +69,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     node,
     metricsAgeMs: options.metricsAgeMs ?? metricsAgeMs,
     draining: false,
-    onError: (error) => log.error("internal error", { error: describe(error) }),
+    onError: (error) => log.error("internal error", { error: stackOf(error) }),
   };
   return run(core, buildParts(core), tls, restored);
 }
@@ -173,8 +174,4 @@ async function answered(pending: () => number): Promise<void> {
   for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
     await Bun.sleep(requestStepMs);
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { isPrivate } from "../../base/address.ts";
 import { type IceUrl, parseIceUrl } from "../../config/ice-formats.ts";
-import { iceServer } from "../../protocol/frames.ts";
+import { type IceServer, iceServer } from "../../protocol/frames.ts";
 import { post, wrongAnswer } from "./ask.ts";
-import { type Examination, failed, type IceServer, passed, type Verdict } from "./examination.ts";
+import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import { allocate, bind } from "./stun.ts";
 import { isNear } from "./target.ts";
 
