@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type { z } from "zod/mini";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { ProblemCode } from "./problem.ts";
 
@@ -16,7 +16,7 @@ export const noBody: Read = { body: undefined };
  * the body that is expected, nothing is wrong with any: `body` is then undefined.
  */
 export async function readAs(
-  { schema, fault: detail }: { readonly schema: z.ZodType; readonly fault?: string },
+  { schema, fault: detail }: { readonly schema: z.ZodMiniType; readonly fault?: string },
   request: Request,
 ): Promise<Read> {
   const isStrict = detail !== undefined;
