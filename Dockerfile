@@ -4,7 +4,7 @@ FROM oven/bun:1.4.5-debian AS build
 WORKDIR /app
 COPY package.json bun.lock bunfig.toml tsconfig.json ./
 RUN bun install --frozen-lockfile
-COPY deploy/build.ts deploy/stage-image.sh deploy/
+COPY deploy/build.ts deploy/run.ts deploy/stage-image.sh deploy/
 COPY src src
 RUN bun run build && deploy/stage-image.sh dist/nt-signal /stage
 

@@ -9,6 +9,7 @@
  */
 import { mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { run } from "./run.ts";
 
 const flags = [
   "--compile",
@@ -45,22 +46,8 @@ try {
 }
 
 async function build(outfile: string, options: readonly string[]): Promise<void> {
-  const cmd = [
-    process.execPath,
-    "build",
-    ...flags,
-    ...options,
-    "src/main.ts",
-    "--outfile",
-    outfile,
-  ];
-  const child = Bun.spawn(cmd, {
-    cwd: join(import.meta.dir, ".."),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0) throw new Error(`${cmd.join(" ")}: ${text}${complaint}`);
+  const cmd = ["build", ...flags, ...options, "src/main.ts", "--outfile", outfile];
+  await run([process.execPath, ...cmd], { cwd: join(import.meta.dir, "..") });
 }
 
 async function runOnce(binary: string, order: string): Promise<void> {

@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
+import { listeningPort, report, run } from "../run.ts";
 
 const project = join(import.meta.dir, "../..");
 const named = process.argv.find((arg) => arg.startsWith("--out="))?.slice("--out=".length);
@@ -44,7 +45,7 @@ async function build(): Promise<void> {
   await mkdir(out, { recursive: true });
   // What is loaded late is a file of its own, as in the executable.
   const main = ["src/main.ts", "--splitting", "--outdir", out, "--entry-naming=nt-signal.js"];
-  await run([process.execPath, "build", "--target=bun", "--minify", ...main], project);
+  await run([process.execPath, "build", "--target=bun", "--minify", ...main], { cwd: project });
   await copyFile(join(project, "LICENSE"), join(out, "LICENSE"));
   await writeReadme("README.md", out);
   for (const file of [
@@ -72,7 +73,7 @@ async function buildClient(): Promise<void> {
   await rm(clientOut, { recursive: true, force: true });
   await mkdir(clientOut, { recursive: true });
   const files = ["-p", "src/client/tsconfig.json", "--outDir", clientOut];
-  await run([join(project, "node_modules/.bin/tsc"), ...files], project);
+  await run([join(project, "node_modules/.bin/tsc"), ...files], { cwd: project });
   await copyFile(join(project, "LICENSE"), join(clientOut, "LICENSE"));
   await writeReadme("docs/client.md", clientOut);
   const manifest = {
@@ -100,7 +101,7 @@ async function writeReadme(file: string, into: string): Promise<void> {
 
 /** Packs the directory, and returns the path of the tarball. */
 async function packed(from: string, into: string): Promise<string> {
-  const file = await run(["npm", "pack", "--silent", "--pack-destination", into], from);
+  const file = await run(["npm", "pack", "--silent", "--pack-destination", into], { cwd: from });
   const tarball = join(into, file.trim());
   report("packed", `${file.trim()}, ${(Bun.file(tarball).size / 1_000).toFixed(0)} kB`);
   return tarball;
@@ -115,11 +116,12 @@ async function check(): Promise<void> {
     await Bun.write(join(folder, ".env"), "PORT=not-a-port\n");
     await Bun.write(join(folder, "bunfig.toml"), 'preload = ["./trap.js"]\n');
     await Bun.write(join(folder, "trap.js"), "process.exit(42);\n");
+    const inFolder = { cwd: folder };
     const install = ["npm", "install", "--no-audit", "--no-fund"];
     // npm 12 and pnpm do not run the script that puts Bun into its package.
-    await run([...install, "--ignore-scripts", ...tarballs], folder);
-    await run([...install, ...others], folder);
-    const printed = await run(["npx", "--no-install", "nt-signal", "--version"], folder);
+    await run([...install, "--ignore-scripts", ...tarballs], inFolder);
+    await run([...install, ...others], inFolder);
+    const printed = await run(["npx", "--no-install", "nt-signal", "--version"], inFolder);
     if (printed.trim() !== version) throw new Error(`It says version ${printed}`);
     await serves(folder);
     await endsWithNpx(folder);
@@ -134,7 +136,8 @@ async function serves(folder: string): Promise<void> {
     ...{ cwd: folder, env, stdin: "ignore", stdout: "pipe", stderr: "inherit" },
   });
   try {
-    const http = await within("the listening line", listening(server.stdout));
+    const port = await within("the listening line", listeningPort(server.stdout));
+    const http = `http://127.0.0.1:${port}`;
     const pair = await walkThrough(http, report);
     // Away from the traps: a user's own Bun does read its working directory.
     const home = join(folder, "user");
@@ -142,7 +145,7 @@ async function serves(folder: string): Promise<void> {
     for (const runtime of runtimes) {
       report(
         "client",
-        (await within("it to end", run([...runtime, "user.js"], home), 30_000)).trim(),
+        (await within("it to end", run([...runtime, "user.js"], { cwd: home }), 30_000)).trim(),
       );
     }
     await typesHold(folder);
@@ -216,30 +219,7 @@ async function typesHold(folder: string): Promise<void> {
   for (const module of ["nodenext", "preserve"]) {
     const flags = ["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom"];
     const tsc = join(project, "node_modules/.bin/tsc");
-    await run([tsc, ...flags, "--types", "", "--module", module, "user.ts"], folder);
+    await run([tsc, ...flags, "--types", "", "--module", module, "user.ts"], { cwd: folder });
   }
   report("types", "hold with nodenext and with a bundler");
-}
-
-async function listening(output: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of output) {
-    text += decoder.decode(chunk, { stream: true });
-    const port = /"msg":"listening".*"port":(\d+)/.exec(text)?.[1];
-    if (port !== undefined) return `http://127.0.0.1:${port}`;
-  }
-  throw new Error(`It ended without listening: ${text}`);
-}
-
-/** Returns what it prints. Throws with its error output when it fails. */
-async function run(cmd: readonly string[], cwd: string): Promise<string> {
-  const child = Bun.spawn([...cmd], { cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0) throw new Error(`${cmd.join(" ")}: ${text}${complaint}`);
-  return text;
-}
-
-function report(step: string, result: string): void {
-  process.stdout.write(`${step}: ${result}\n`);
 }

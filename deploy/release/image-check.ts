@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import { freePort } from "../../test/support/program.ts";
 import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
+import { report, run } from "../run.ts";
 
 const project = join(import.meta.dir, "../..");
 const binary = resolve(process.argv[2] ?? join(project, "dist/nt-signal"));
@@ -131,20 +132,8 @@ async function onlyWhatItNeeds(root: string): Promise<void> {
 }
 
 async function buildah(...args: readonly string[]): Promise<string> {
-  return run(["buildah", ...store, ...args]);
-}
-
-/** What it prints. Throws what it complains of when it fails. */
-async function run(cmd: readonly string[]): Promise<string> {
   const env = { ...process.env, BUILDAH_ISOLATION: "chroot", STORAGE_DRIVER: "vfs" };
-  const child = Bun.spawn([...cmd], { env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const [out, err, code] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ]);
-  if (code !== 0) throw new Error(`${cmd.join(" ")} ended with ${code}: ${err}`);
-  return out;
+  return run(["buildah", ...store, ...args], { env });
 }
 
 function expectEqual(what: string, found: unknown, wanted: unknown): void {
@@ -154,8 +143,4 @@ function expectEqual(what: string, found: unknown, wanted: unknown): void {
 
 function seconds(): string {
   return ((performance.now() - startedAt) / 1_000).toFixed(1);
-}
-
-function report(step: string, result: string): void {
-  process.stdout.write(`${step}: ${result}\n`);
 }

@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { page } from "../../src/page/page.ts";
 import { within } from "../../test/support/waiting.ts";
 import { walkThrough } from "../../test/support/walk-through.ts";
+import { listeningPort, report } from "../run.ts";
 
 const binary = resolve(process.argv[2] ?? "dist/nt-signal");
 const directory = await mkdtemp(join(tmpdir(), "nt-signal-probe-"));
@@ -46,19 +47,4 @@ try {
 } finally {
   child.kill("SIGKILL");
   await rm(directory, { recursive: true });
-}
-
-async function listeningPort(output: ReadableStream<Uint8Array>): Promise<number> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of output) {
-    text += decoder.decode(chunk, { stream: true });
-    const port = /"msg":"listening".*"port":(\d+)/.exec(text)?.[1];
-    if (port !== undefined) return Number(port);
-  }
-  throw new Error(`The binary ended without listening: ${text}`);
-}
-
-function report(step: string, result: string): void {
-  process.stdout.write(`${step}: ${result}\n`);
 }

@@ -9,6 +9,7 @@
  */
 import { chmod, cp, mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { run } from "../run.ts";
 import { archived, isAvailable, kindOf, type Platform, platforms } from "./platforms.ts";
 import { type BundledPackage, bundledPackages, sbom } from "./sbom.ts";
 
@@ -98,12 +99,6 @@ async function probe(archive: string, file: string): Promise<string> {
   await run(["tar", "-xzf", join(out, archive), "-C", dirname(file)]);
   await run([process.execPath, join(import.meta.dir, "probe-binary.ts"), file]);
   return "run";
-}
-
-async function run(cmd: readonly string[]): Promise<void> {
-  const child = Bun.spawn([...cmd], { cwd: project, stdout: "pipe", stderr: "pipe" });
-  const [text, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0) throw new Error(`${cmd.join(" ")}: ${text}${complaint}`);
 }
 
 async function sha256Of(file: string): Promise<string> {

@@ -34,20 +34,15 @@ const maxRecent = 256;
 /** What proxies add to a request and clients do not: who sends it is a proxy. */
 const proxyHeaders = ["x-real-ip", "x-forwarded-proto", "via"] as const;
 
+/** The headers that name a client, the first that is there counts, and how each is read. */
+const usualHeaders: readonly NamingHeader[] = [
+  { header: "X-Forwarded-For", hopsOf: hopsOfXForwardedFor },
+  { header: "Forwarded", hopsOf: hopsOfForwarded },
+];
+
 const isLoopback = parseAddressSet("loopback") ?? (() => false);
 
-/**
- * Finds out who the client is behind the proxies in front of this server. Those of a trusted proxy
- * that names no client, or an unreadable one, are shared: as one client, eleven wrong codes would lock
- * them all out. A loopback address is trusted without anybody's having said that it is a proxy, so
- * there another sign of a proxy is needed.
- */
-export function clients({
-  trusted,
-  ignoreHeaders,
-  clientIpHeader,
-  onShared,
-}: {
+interface ClientRules {
   /** Proxies whose headers are believed. */
   readonly trusted: AddressSet;
   /** No header is believed, and no client counts as shared. */
@@ -56,75 +51,86 @@ export function clients({
   readonly clientIpHeader: string;
   /** Called once for each untrusted address that begins to count as shared, of the first 1,024. */
   readonly onShared: (address: string) => void;
-}) {
-  const ownHeader = clientIpHeader.toLowerCase();
-  const shared = new Set<string>();
-  const recent = new Map<string, Seen>();
-  let reportsShared = true;
+}
 
-  function share(address: string): void {
-    if (reportsShared) onShared(address);
+/**
+ * Finds out who the client is behind the proxies in front of this server. Those of a trusted proxy
+ * that names no client, or an unreadable one, are shared: as one client, eleven wrong codes would lock
+ * them all out. A loopback address is trusted without anybody's having said that it is a proxy, so
+ * there another sign of a proxy is needed.
+ */
+export class Clients {
+  private readonly namingHeaders: readonly NamingHeader[];
+  private readonly shared = new Set<string>();
+  private readonly recent = new Map<string, Seen>();
+  private reportsShared = true;
+
+  constructor(private readonly rules: ClientRules) {
+    const own = rules.clientIpHeader.toLowerCase();
+    const usual = usualHeaders.find(({ header }) => header.toLowerCase() === own);
+    const ownHeader = usual ?? { header: own, hopsOf: hopsOfXForwardedFor };
+    this.namingHeaders = own === "" ? usualHeaders : [ownHeader];
+  }
+
+  of(socketAddress: string, headers: Headers): Client {
+    const seen = this.recent.get(socketAddress) ?? this.look(socketAddress);
+    const { client, isTrusted, isPrivate } = seen;
+    if (this.rules.ignoreHeaders) return client;
+    if (isTrusted) return this.named(seen, headers);
+    if (!isPrivate) return client;
+    const { address } = client;
+    if (!this.shared.has(address)) {
+      if (this.forwardedBy(headers) === undefined) return client;
+      this.share(address);
+    }
+    return sharedAt(address);
+  }
+
+  /** How many untrusted addresses count as shared. */
+  sharedCount(): number {
+    return this.shared.size;
+  }
+
+  private share(address: string): void {
+    const { shared } = this;
+    if (this.reportsShared) this.rules.onShared(address);
     shared.add(address);
     if (shared.size <= maxShared) return;
     shared.delete(shared.values().next().value ?? "");
     // One host of a private network can come from as many addresses as it likes.
-    reportsShared = false;
+    this.reportsShared = false;
   }
 
-  /** The header that names the client, and its hops, the nearest first. */
-  function forwardedBy(headers: Headers): Forwarded | undefined {
-    if (ownHeader !== "" && ownHeader !== "forwarded" && ownHeader !== "x-forwarded-for") {
-      const value = headers.get(ownHeader);
-      return value === null ? undefined : { header: ownHeader, hops: hopsOfXForwardedFor(value) };
+  private forwardedBy(headers: Headers): Forwarded | undefined {
+    for (const { header, hopsOf } of this.namingHeaders) {
+      const value = headers.get(header);
+      if (value !== null) return { header, hops: hopsOf(value) };
     }
-    const xForwardedFor = ownHeader === "forwarded" ? null : headers.get("x-forwarded-for");
-    if (xForwardedFor !== null) {
-      return { header: "X-Forwarded-For", hops: hopsOfXForwardedFor(xForwardedFor) };
-    }
-    const forwarded = ownHeader === "x-forwarded-for" ? null : headers.get("forwarded");
-    if (forwarded === null) return undefined;
-    return { header: "Forwarded", hops: hopsOfForwarded(forwarded) };
+    return undefined;
   }
 
-  function look(socketAddress: string): Seen {
+  private look(socketAddress: string): Seen {
     const address = parseAddress(socketAddress) ?? socketAddress;
     const seen = {
       client: clientAt(address),
-      isTrusted: trusted(address),
+      isTrusted: this.rules.trusted(address),
       isPrivate: isPrivate(address),
       isLocal: isLoopback(address),
     };
-    if (recent.size >= maxRecent) recent.clear();
-    recent.set(socketAddress, seen);
+    if (this.recent.size >= maxRecent) this.recent.clear();
+    this.recent.set(socketAddress, seen);
     return seen;
   }
 
   /** Whom a trusted proxy asks for. */
-  function named({ client, isLocal }: Seen, headers: Headers): Client {
-    const by = forwardedBy(headers);
+  private named({ client, isLocal }: Seen, headers: Headers): Client {
+    const { trusted, clientIpHeader } = this.rules;
+    const by = this.forwardedBy(headers);
     if (by !== undefined) return walk(client.address, by, trusted);
-    const mayBeClient = isLocal && ownHeader === "";
+    const mayBeClient = isLocal && clientIpHeader === "";
     if (mayBeClient && !proxyHeaders.some((name) => headers.has(name))) return client;
     return sharedAt(client.address, undefined, "missing");
   }
-
-  return {
-    of(socketAddress: string, headers: Headers): Client {
-      const seen = recent.get(socketAddress) ?? look(socketAddress);
-      const { client, isTrusted, isPrivate } = seen;
-      if (ignoreHeaders) return client;
-      if (isTrusted) return named(seen, headers);
-      if (!isPrivate) return client;
-      const { address } = client;
-      if (!shared.has(address)) {
-        if (forwardedBy(headers) === undefined) return client;
-        share(address);
-      }
-      return sharedAt(address);
-    },
-    /** How many untrusted addresses count as shared. */
-    sharedCount: () => shared.size,
-  };
 }
 
 /** What is known of a socket's address, without any header. */
@@ -135,6 +141,12 @@ interface Seen {
   readonly isLocal: boolean;
 }
 
+interface NamingHeader {
+  readonly header: string;
+  readonly hopsOf: (value: string) => Iterable<string | undefined>;
+}
+
+/** The header that names the client, and its hops, the nearest first. */
 interface Forwarded {
   readonly header: string;
   readonly hops: Iterable<string | undefined>;
@@ -182,7 +194,7 @@ function sharedAt(address: string, header?: string, fault?: HeaderFault): Client
  */
 export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
-    const comma = lastComma(value, end);
+    const comma = end === 0 ? -1 : value.lastIndexOf(",", end - 1);
     yield parseHop(value.slice(comma + 1, end).trim());
     end = comma;
   }
@@ -209,18 +221,13 @@ export function* hopsOfForwarded(value: string): Generator<string | undefined> {
  */
 function parseHop(text: string): string | undefined {
   if (text.length > maxHopLength) return undefined;
-  const hop = unquote(text);
+  const hop = text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
   const bracketed = /^\[([^\]]+)\](?::\w+)?$/.exec(hop)?.[1];
   return parseAddress(bracketed ?? hop) ?? parseAddress(hop.replace(/:(?:\d+|_\w+)$/, ""));
 }
 
 /** Quotes, brackets, an IPv6 address that ends like an IPv4 one (45 characters), a zone, a port. */
 const maxHopLength = 80;
-
-/** Where the comma before `end` stands; -1 without one. */
-function lastComma(value: string, end: number): number {
-  return end === 0 ? -1 : value.lastIndexOf(",", end - 1);
-}
 
 /** The element that ends before `end`: from the last comma outside quotes, cut at its semicolons. */
 function lastElement(value: string, end: number): { start: number; parts: readonly string[] } {
@@ -247,8 +254,4 @@ function isEscaped(value: string, at: number): boolean {
   let first = at;
   while (value[first - 1] === "\\") first--;
   return (at - first) % 2 === 1;
-}
-
-function unquote(text: string): string {
-  return text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
 }

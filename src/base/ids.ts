@@ -3,6 +3,7 @@ export type AppId = string & { readonly __brand: "AppId" };
 
 /** A rendezvous code: 4 to 8 decimal digits. A secret until it is redeemed: never log it. */
 export type Code = string & { readonly __brand: "Code" };
+export const codePattern = /^[0-9]{4,8}$/;
 
 /** One of the two places in a room. */
 export type Side = "A" | "B";
@@ -36,11 +37,6 @@ export function parseAppId(text: string): AppId | undefined {
 
 function keepCanonical(text: string): AppId | undefined {
   return canonical.test(text) ? (text as AppId) : undefined;
-}
-
-/** Undefined when `text` is not 4 to 8 ASCII digits. */
-export function parseCode(text: string): Code | undefined {
-  return /^[0-9]{4,8}$/.test(text) ? (text as Code) : undefined;
 }
 
 /** `A` or `B` in either case. Undefined for anything else. */

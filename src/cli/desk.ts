@@ -32,7 +32,7 @@ export function ownNames(host: string): readonly string[] {
   ];
 }
 
-/** This user's folder for files that can be made again, as each system has it. */
+/** The user's cache folder on this system. */
 export function cacheFolder(env: Env): string {
   const given = env["XDG_CACHE_HOME"] ?? "";
   const home = env["HOME"] || homedir();

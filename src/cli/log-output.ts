@@ -14,9 +14,9 @@ interface LineStream {
 const maxWaiting = 4 * 1_024 * 1_024;
 
 /**
- * Writes lines in order. Bun's own queue is lost when the process exits, so lines wait here while
- * the stream is full: after a write that is refused, `drain` continues. (A synchronous write
- * to a full pipe would either stop every connection or fail with EAGAIN.)
+ * Writes lines in order. Bun's own queue is lost when the process exits, so lines wait here while the
+ * stream is full, until its `drain`. (A synchronous write to a full pipe would stop every connection
+ * or fail with EAGAIN.)
  *
  * A write that fails loses its lines and those that wait, and nothing else: the next line is tried
  * again, so that a log on a full disk continues when there is space.

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { fewOpenFiles } from "../admission/socket-limits.ts";
 import { systemClock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, stackOf } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
 import { isAnyAddress, lanAddresses } from "../base/network.ts";
 import { type Config, type Env, requireConfig } from "../config/config.ts";
@@ -165,12 +165,7 @@ function stopSignal(): Promise<NodeJS.Signals | "disconnect"> {
 
 /** An error in one event must not end all connections, so it is only logged. */
 function logUncaught(log: Log): void {
-  process.on("uncaughtException", (error) => log.error("uncaught exception", describe(error)));
-  process.on("unhandledRejection", (reason) => log.error("unhandled rejection", describe(reason)));
-}
-
-function describe(fault: unknown): { error: string; stack?: string | undefined } {
-  return fault instanceof Error
-    ? { error: fault.message, stack: fault.stack }
-    : { error: String(fault) };
+  const logged = (msg: string) => (fault: unknown) => log.error(msg, { error: stackOf(fault) });
+  process.on("uncaughtException", logged("uncaught exception"));
+  process.on("unhandledRejection", logged("unhandled rejection"));
 }

@@ -154,7 +154,7 @@ export interface ClientEvents {
   error(fault: Fault): void;
 }
 
-/** What is used of a WebSocket: a browser's, Node's, Bun's and that of `ws` fit. */
+/** The part of a WebSocket that is used: those of browsers, Node, Bun and `ws` have it. */
 export interface Socket {
   readonly readyState: number;
   onopen: ((event: never) => void) | null;
@@ -186,7 +186,7 @@ export interface ClientOptions {
   readonly seatMs?: number;
   /** After how long without a frame from the server it is pinged: 20 s unless given. */
   readonly pingMs?: number;
-  /** The runtime's own unless given. Node 20 has none: give it that of `ws`. */
+  /** The runtime's own unless given. In Node 20, which has none, pass that of `ws`. */
   readonly WebSocket?: new (
     url: string,
     protocol: string,
@@ -245,7 +245,7 @@ const closingMs = 1_000;
 const callMs = 10_000;
 /** Close codes that reject a message of this client: trying again would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
-const opened = 1;
+const openState = 1;
 
 export class SignalingClient {
   readonly sid: string;
@@ -303,7 +303,7 @@ export class SignalingClient {
     return this.ask({ type: "redeem", code: withoutBlanks(code) });
   }
 
-  /** ms since the epoch by the server's clock, as far as it is known; `expiresAt` is in its time. */
+  /** ms since the epoch by the server's clock, as far as it is known; compare `expiresAt` with it. */
   serverNow(): number {
     return Date.now() - this.clockAheadMs;
   }
@@ -311,7 +311,7 @@ export class SignalingClient {
   /**
    * Sends an offer, answer or candidate to the other side, now or when there is a seat to send it
    * from. False when it cannot be sent: the client has ended, too much waits, the frame is too large,
-   * or a description is missing. An offer begins anew: what waited before it is dropped.
+   * or a description is missing. An offer starts a new negotiation: frames that wait are dropped.
    */
   relay(frame: Relayable): boolean {
     if (frame === null || this.ended) return false;
@@ -341,14 +341,14 @@ export class SignalingClient {
   }
 
   /**
-   * Tells the server's metrics whether the peers are connected, and by which `mode` (`direct` or
+   * Reports to the server's metrics whether the peers are connected, and by which `mode` (`direct` or
    * `relay`). Lost when there is no seat.
    */
   report(event: "ice-connected" | "ice-failed", details: { mode?: string; reason?: string }): void {
     if (this.state === "online") this.transmitFrame({ type: "telemetry", event, ...details });
   }
 
-  /** Takes a new socket at once. For `addEventListener("online", …)` and the like. */
+  /** Opens a new socket at once, for example when the browser is `online` again. */
   reconnect(): void {
     if (!this.ended) this.connect();
   }
@@ -414,7 +414,7 @@ export class SignalingClient {
 
   private retry(code: number | string, detail: string, slowly = false): void {
     this.dropSocket();
-    // Its caller is waiting, and knows better whether to ask again.
+    // Its caller decides whether to ask again.
     this.request?.reject(new RendezvousError("unreachable", "The server cannot be reached."));
     this.request = undefined;
     const { minRetryMs = 100, maxRetryMs = 5_000 } = this.options;
@@ -448,7 +448,7 @@ export class SignalingClient {
     }, pingMs);
   }
 
-  /** Nothing waits for the close: on a dead network it may take long. */
+  /** Does not wait for the close, which may take long on a dead network. */
   private dropSocket(): void {
     clearTimeout(this.timer);
     clearTimeout(this.pingTimer);
@@ -490,7 +490,7 @@ export class SignalingClient {
   /** False when it is larger than the server takes: that would end the connection. */
   private transmit(text: string): boolean {
     if (bytesOf(text) > this.maxMessageBytes) return false;
-    if (this.socket?.readyState === opened) this.socket.send(text);
+    if (this.socket?.readyState === openState) this.socket.send(text);
     return true;
   }
 
@@ -600,9 +600,9 @@ export class SignalingClient {
     this.on.error?.(fault);
   }
 
-  /** Refused before there is a room. The caller may try another code; a full room is tried again. */
+  /** Refused before there is a room. The caller may try another code; a join may be tried again. */
   private refusedRoom({ code, detail, retryAfterMs }: Fault): void {
-    // That answers the hello that followed the request, or a ping.
+    // The answer to the hello that followed the request, or to a ping.
     if (code === "no_room") return;
     clearTimeout(this.timer);
     const { request } = this;
@@ -641,8 +641,8 @@ export class RendezvousError extends Error {
 
 export interface Answered {
   /**
-   * When the server answered, ms since the epoch by its clock, in whose time `expiresAt` is. By this
-   * device's clock when the answer has no readable Date.
+   * When the server answered, ms since the epoch by its clock; compare `expiresAt` with it. By this
+   * device's clock if the answer has no readable Date.
    */
   readonly answeredAt: number;
 }

@@ -27,7 +27,7 @@ export * from "./client.ts";
 
 /**
  * `waiting` for the other side to come; `connecting`; `connected`: channels are open;
- * `reconnecting`: the connection was lost and is being made anew; `closed`.
+ * `reconnecting`: the connection was lost and is being made again; `closed`.
  */
 export type PeerState = "waiting" | "connecting" | "connected" | "reconnecting" | "closed";
 
@@ -65,7 +65,7 @@ export interface PeerOptions extends Omit<ClientOptions, "on"> {
    * go to the peer from now on. If the code is wrong it stays open for another one.
    */
   readonly client?: SignalingClient | undefined;
-  /** More for RTCPeerConnection; its ICE servers replace those of the server. */
+  /** Further configuration of RTCPeerConnection. ICE servers in it replace those of the server. */
   readonly rtc?: RTCConfiguration;
   /** Where there is no global RTCPeerConnection, as in Node. */
   readonly RTCPeerConnection?: new (
@@ -76,7 +76,7 @@ export interface PeerOptions extends Omit<ClientOptions, "on"> {
 /** What peers add to the frames between them: all frames of one negotiation have its `session`. */
 interface Signal {
   readonly session?: string | undefined;
-  /** On `sender_ready`: the sender leaves for ever. */
+  /** On `sender_ready`: the sender has left and does not come back. */
   readonly bye?: boolean;
 }
 
@@ -138,13 +138,13 @@ export class Peer {
   /** The current one. Undefined on side B until the other side has made its offer. */
   connection: RTCPeerConnection | undefined;
   private end: (closed: Closed) => void = () => {};
-  /** Resolves when it is over for ever. */
+  /** Resolves once, when the peer has ended. */
   readonly closed = new Promise<Closed>((resolve) => {
     this.end = resolve;
   });
   readonly client: SignalingClient;
   private readonly options: PeerOptions;
-  /** Between the peers themselves. Always there, so that there is something to negotiate. */
+  /** For the peers themselves. Always there, so that there is something to negotiate. */
   private readonly control = new Channel("", []);
   private readonly channels = new Map([["", this.control]]);
   private session = "";
@@ -177,7 +177,7 @@ export class Peer {
       peerJoined: () => this.inTurn(() => this.peerJoined()),
       peerLeft: () => this.peerLeft(),
       relay: (frame) => this.inTurn(() => this.received(frame)),
-      mail: (payload, seq) => this.opened(payload as Letter, seq),
+      mail: (payload, seq) => this.readLetter(payload as Letter, seq),
     };
     this.control.onmessage = (data) => this.controlled(data);
     // The other page was closed. ICE would show it only after some seconds.
@@ -209,7 +209,7 @@ export class Peer {
     return this.client.send({ mail: payload } satisfies Letter);
   }
 
-  /** Tries both connections anew. Call it when you know that the network has changed. */
+  /** Makes both connections again. Call it when you know that the network has changed. */
   reconnect(): void {
     this.client.reconnect();
     const { connection } = this;
@@ -219,7 +219,7 @@ export class Peer {
     else void this.restart(connection);
   }
 
-  /** Says goodbye and ends everything. The other side hears it when it comes back, too. */
+  /** Says goodbye and ends everything. The other side gets the goodbye even if it comes back later. */
   close(): void {
     // Over both connections: one of them may be broken.
     this.control.send("bye");
@@ -262,13 +262,13 @@ export class Peer {
     if (this.connection?.connectionState === "connected") this.enter("connected");
   }
 
-  /** Side A's first offer waits as mail, so that the other side finds it as it comes. */
+  /** Side A's first offer waits as mail, so that the other side finds it on arrival. */
   private leaveOffer(): void {
     if (this.connection !== undefined || this.options.rtc?.iceTransportPolicy === "relay") return;
     this.open(newSession());
   }
 
-  private opened(letter: Letter, seq: number): void {
+  private readLetter(letter: Letter, seq: number): void {
     if ("signal" in letter) this.inTurn(() => this.received(letter.signal, true));
     else this.options.on?.mail?.(letter.mail, seq);
   }
@@ -287,7 +287,7 @@ export class Peer {
   /** Side A's offers name sessions. Frames of an earlier session are too late. */
   private follows(frame: RelayFrame, session = "", isMail: boolean): boolean {
     if (this.side === "A") {
-      // Side B has read an old offer: it has to learn of this one.
+      // Side B has read an old offer: it needs this one.
       if (frame.type === "answer") this.peerHas(session);
       return false;
     }
@@ -305,7 +305,7 @@ export class Peer {
   private peerHas(session: string | undefined): void {
     const { connection } = this;
     if (this.side === "B" || connection === undefined) return;
-    // It has not read its mail yet, or what was sent to it is lost: the same offer again.
+    // It has not read its mail yet, or what was sent to it is lost: repeat the offer.
     if (session === this.session || !connection.remoteDescription) this.describeOffer(connection);
     else return this.open(newSession());
     if (/disconnected|failed/.test(connection.connectionState)) connection.restartIce();
@@ -438,7 +438,7 @@ export class Peer {
         return;
       case "disconnected":
         this.enter("reconnecting");
-        // The same network may be the way to the server.
+        // The connection to the server may use the same network.
         this.client.check();
         this.restartIn(connection, lostMs);
         return;
@@ -455,7 +455,7 @@ export class Peer {
     this.restartIn(connection, againMs);
   }
 
-  /** Looks for a path again, with fresh ICE servers, as long as there is none. */
+  /** Looks for a path again and again, with fresh ICE servers, until there is one. */
   private restartIn(connection: RTCPeerConnection, ms: number): void {
     this.after(ms, () => {
       if (this.connection !== connection || connection.connectionState === "connected") return;
@@ -464,7 +464,7 @@ export class Peer {
     });
   }
 
-  /** Replaces what was to run before. */
+  /** Replaces the earlier timer. */
   private after(ms: number, run: () => void): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(run, ms);
@@ -514,7 +514,7 @@ export class Peer {
   /** A listener that throws does not disturb the connection. */
   private emit<E extends keyof PeerEvents>(event: E, ...said: Parameters<PeerEvents[E]>): void {
     const { on = {} } = this.options;
-    apart(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
+    runSafely(() => (on[event] as ((...said: unknown[]) => void) | undefined)?.(...said));
   }
 
   private finish(why: Closed["why"], reason?: Reason): void {
@@ -575,7 +575,7 @@ export class Channel {
   end(): void {
     const { raw } = this;
     this.raw = undefined;
-    if (raw) apart(() => this.onclose?.());
+    if (raw) runSafely(() => this.onclose?.());
   }
 }
 
@@ -650,8 +650,8 @@ function newSession(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
 }
 
-/** What it throws is reported as uncaught, and the caller goes on. */
-function apart(run: () => void): void {
+/** Its errors are reported as uncaught and do not stop the caller. */
+function runSafely(run: () => void): void {
   try {
     run();
   } catch (error) {

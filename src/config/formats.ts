@@ -16,7 +16,7 @@ export const mib = 1_024 * kib;
 export const gib = 1_024 * mib;
 export const tib = 1_024 * gib;
 
-/** What is wrong with a text, beside what is allowed. It must not repeat the text, which may be a secret. */
+/** What is wrong with a text. It must not repeat the text, which may be a secret. */
 export class Fault {
   constructor(readonly hint: string) {}
 }

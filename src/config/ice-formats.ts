@@ -1,24 +1,39 @@
 import { z } from "zod";
 import { Fault, type Format, format, listOf, splitList } from "./formats.ts";
 
-/** An ICE server as a browser takes it (W3C WebRTC, section 4.2.4, RTCIceServer). */
-export interface IceServer {
-  readonly urls: string | readonly string[];
-  readonly username?: string;
-  readonly credential?: string;
+/** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
+export interface IceUrl {
+  readonly isTurn: boolean;
+  /** Over TLS, or over DTLS if `transport` is `udp`. */
+  readonly isSecure: boolean;
+  readonly transport: "udp" | "tcp";
+  /** In lower case, without brackets. */
+  readonly host: string;
+  readonly port: number;
 }
 
-/** A port from 1 to 65535. After the scheme: `host`, `host:port` or `[IPv6]:port` (RFC 7064, RFC 7065). */
-const port =
-  "0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
-const authority = String.raw`(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::${port})?`;
-const stunUrl = new RegExp(`^stuns?:${authority}$`, "i");
-const turnUrl = new RegExp(String.raw`^turns?:${authority}(?:\?transport=(?:udp|tcp))?$`, "i");
+const iceUrl =
+  /^(stun|turn)(s?):(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::(\d+))?(?:\?transport=(udp|tcp))?$/;
+
+/** Undefined unless `text` is a STUN or TURN URL. */
+export function parseIceUrl(text: string): IceUrl | undefined {
+  const [, scheme, s, name, ipv6, givenPort, over] = iceUrl.exec(text.toLowerCase()) ?? [];
+  const isTurn = scheme === "turn";
+  const isSecure = s === "s";
+  const host = name ?? ipv6;
+  const port = Number(givenPort ?? (isSecure ? 5_349 : 3_478));
+  if (host === undefined || port < 1 || port > 65_535 || (over && !isTurn)) return undefined;
+  const transport = over === "tcp" || (isSecure && over === undefined) ? "tcp" : "udp";
+  return { isTurn, isSecure, transport, host, port };
+}
+
+const isTurn = (text: string) => parseIceUrl(text)?.isTurn === true;
 
 const urlAllowed = "has to be a stun: or turn: URL, or a list of them";
-const url = z.string().refine((text) => stunUrl.test(text) || turnUrl.test(text), urlAllowed);
+const url = z.string().refine((text) => parseIceUrl(text) !== undefined, urlAllowed);
 const nonEmpty = z.string().min(1).optional();
 
+/** As browsers take them (W3C WebRTC, section 4.2.4, RTCIceServer). */
 const serverList = z.array(
   z
     .strictObject({
@@ -28,19 +43,20 @@ const serverList = z.array(
     })
     .refine(
       ({ urls, username, credential }) =>
-        (username !== undefined && credential !== undefined) ||
-        ![urls].flat().some((text) => turnUrl.test(text)),
+        (username !== undefined && credential !== undefined) || ![urls].flat().some(isTurn),
       "turn: URLs need username and credential",
     ),
 );
 
-export const iceServers: Format<readonly IceServer[]> = format(
+type IceServers = Readonly<z.output<typeof serverList>>;
+
+export const iceServers: Format<IceServers> = format(
   "a comma-separated list of stun: URLs, or a JSON array of RTCIceServer objects, " +
     '[{"urls":"stun:stun.example.com"}], with username and credential for turn: URLs',
   (text) => (/^[[{]/.test(text) ? readServers(text) : readUrls(text)),
 );
 
-function readServers(text: string): readonly IceServer[] | Fault {
+function readServers(text: string): IceServers | Fault {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -48,7 +64,7 @@ function readServers(text: string): readonly IceServer[] | Fault {
     return new Fault("it is not valid JSON");
   }
   const parsed = serverList.safeParse(json);
-  if (parsed.success) return parsed.data as IceServer[];
+  if (parsed.success) return parsed.data;
   const [
     {
       path: [at, ...field],
@@ -59,16 +75,16 @@ function readServers(text: string): readonly IceServer[] | Fault {
   return new Fault(`${where}${message}`);
 }
 
-function readUrls(text: string): readonly IceServer[] | Fault {
+function readUrls(text: string): IceServers | Fault {
   const urls = splitList(text);
-  const wrong = urls.findIndex((entry) => !stunUrl.test(entry));
+  const wrong = urls.findIndex((entry) => parseIceUrl(entry)?.isTurn !== false);
   if (wrong !== -1) return new Fault(`entry ${wrong + 1} is not a stun: URL`);
   return urls.map((entry) => ({ urls: entry }));
 }
 
 export const turnUrls: Format<readonly string[]> = format(
   "a comma-separated list of TURN URLs (turn:turn.example.com:3478?transport=udp, turns:…)",
-  (text) => listOf(text, (entry) => (turnUrl.test(entry) ? entry : undefined)),
+  (text) => listOf(text, (entry) => (isTurn(entry) ? entry : undefined)),
 );
 
 export const secretList: Format<readonly string[]> = format(

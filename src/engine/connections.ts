@@ -1,7 +1,6 @@
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import {
-  type Appended,
   type Claimable,
   type Engine,
   EngineFull,
@@ -23,12 +22,12 @@ import {
   type Message,
   type Occupant,
   otherSide,
-  type SeatAddress,
+  type ProbeAnswer,
   type SeatEvent,
 } from "./rules/turn.ts";
 
 /** A seat of this node, or one that only the store has. */
-export type Asker = Holder & SeatAddress;
+export type Asker = Holder & Seat;
 
 /** Where rooms are kept, and how nodes reach each other. */
 export interface Host {
@@ -103,10 +102,8 @@ interface OutgoingFrame extends Frame {
 /** Newcomers to one room whose answer is under way, and what came for tokens that they may turn out to have. */
 interface Arriving {
   takes: number;
-  early: (SeatAddress & { readonly event: SeatEvent })[] | undefined;
+  early: (Seat & { readonly event: SeatEvent })[] | undefined;
 }
-
-type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 
 /** A node that has not answered `asking` by then is gone, and its seat's holder with it. */
 const silentMs = 1_500;
@@ -118,10 +115,7 @@ const nothingYet = { readSeq: 0, readStamp: 0, sentSeq: 0, acked: 0, storedA: 0,
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
-function asStored(answer: Verbs["append"]["answer"]): Appended {
-  return answer.outcome === "known" ? { outcome: "stored", seq: answer.seq } : answer;
-}
-/** For what the store finds out when it is asked again. */
+/** Ignores whether an answer comes: the store finds out when it is asked again. */
 const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
@@ -201,15 +195,14 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       if (!mine.isHeld) return { outcome: "replaced" };
       const mail = id === undefined || id.isWellFormed() ? given : { ...given, id: storable(id) };
       const answer = this.host.turn(mine.appId, "append", mine, to, mail);
-      if (!(answer instanceof Promise)) return asStored(answer);
+      if (!(answer instanceof Promise)) return answer;
       return this.orCutOff(mine, answer, { outcome: "full" }).then((appended) => {
         const { known } = mine;
-        const isHere = "mayBeHere" in appended ? appended.mayBeHere : true;
-        if (known && isHere && "seq" in appended) {
+        if (known && appended.outcome === "stored" && !appended.isElsewhere) {
           const stored = to === "A" ? "storedA" : "storedB";
           known[stored] = Math.max(known[stored], appended.seq);
         }
-        return asStored(appended);
+        return appended;
       });
     },
     read: (seat, after, maxBytes) => {
@@ -309,7 +302,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
-  knows({ appId, side, token }: SeatAddress): boolean {
+  knows({ appId, side, token }: Seat): boolean {
     return this.arriving.has(appId) || this.find(appId, side)?.token === token;
   }
 
@@ -317,7 +310,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
    * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
    * never got the answer. It is given up.
    */
-  disown({ appId, side, token }: SeatAddress): void {
+  disown({ appId, side, token }: Seat): void {
     unheard(this.host.turn(appId, "leave", { appId, side, token, isStarted: false }));
   }
 
@@ -331,7 +324,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   // ---- asking ----
 
-  /** For what may not be left undone: the seat is given up when no answer comes. */
+  /** Gives the seat up if no answer comes. */
   private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
     return answer.catch((error: unknown) => {
       if (error instanceof EngineFull) return whenFull;

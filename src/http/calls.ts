@@ -2,7 +2,7 @@ import type { HonoRequest } from "hono";
 import { z } from "zod";
 import { type Client, headerFaults } from "../admission/clients.ts";
 import { rfc3339 } from "../base/clock.ts";
-import { type Code, parseAppId } from "../base/ids.ts";
+import { type Code, codePattern, parseAppId } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import { anyAppId, anySide, type Immutable, iceServer } from "../protocol/frames.ts";
 import { type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
@@ -62,7 +62,7 @@ export interface Services {
 const fromBody: readonly ProblemCode[] = ["malformed", "body_too_large", "not_json"];
 const appId = z.uuid();
 const moment = z.iso.datetime().describe("RFC 3339, UTC, to the millisecond");
-const code = z.string().regex(/^[0-9]{4,8}$/);
+const code = z.string().regex(codePattern);
 
 const mint = call({
   id: "mint",
@@ -74,16 +74,12 @@ const mint = call({
   examples: { usual: {}, short: { ttl: 60 } },
   answers: { 200: z.strictObject({ code, appID: appId, expiresAt: moment }) },
   problems: ["rate_limited", "client_full", "codes_full", "draining", "store_unreachable"],
-  async handle({ client, body }, { rendezvous, connectionLog, refuse }) {
+  async handle({ client, body }, { rendezvous, refuse }) {
     const ttlMs = body?.ttl && body.ttl * 1000;
     const minted = await rendezvous.mint({ ttlMs, client });
     if (minted.outcome !== "minted") return refuse(...unminted(minted));
-    connectionLog?.minted(minted.appId, client.address);
-    return {
-      code: minted.code,
-      appID: minted.appId,
-      expiresAt: rfc3339(minted.expiresAt),
-    };
+    const { code, appId, expiresAt } = minted;
+    return { code, appID: appId, expiresAt: rfc3339(expiresAt) };
   },
 });
 
@@ -108,11 +104,10 @@ const redeem = call({
     "shared_misses",
     "store_unreachable",
   ],
-  async handle({ client, body }, { rendezvous, connectionLog, refuse }) {
+  async handle({ client, body }, { rendezvous, refuse }) {
     const guess = await rendezvous.redeem(body.code as Code, client);
     if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
     const { appId, expiresAt } = guess.entry;
-    connectionLog?.redeemed(appId, client.address);
     return { appID: appId, expiresAt: rfc3339(expiresAt) };
   },
 });

@@ -41,7 +41,7 @@ export const closes = {
 /** What the server closes a connection for. */
 export type ServerClose = keyof typeof closes;
 
-/** What happened when a connection ended, by the reason in metrics and log; in Markdown. */
+/** Why a connection ended, by the reason in metrics and log; in Markdown. */
 export const closeReasons = {
   replaced:
     "a newer socket has its seat: of the same client, or of any client if this one was dead",
@@ -59,7 +59,7 @@ export const closeReasons = {
   rooms_full: "no space for another room",
   rooms_share: "its client has its share of all rooms",
   unreachable: "this node could not reach Redis; another one may",
-  // These are not closed by a close frame of the server's own.
+  // Here the server sends no close frame.
   client: "the client closed it, or its network did",
   dead: "it stopped answering pings and was cut; the client sees 1006",
   protocol: "a frame over `WS_MAX_MSG` (1009), or a protocol error (1002, 1007)",

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseAppId, parseSide, type Side } from "../base/ids.ts";
+import { codePattern, parseAppId, parseSide, type Side } from "../base/ids.ts";
 
 /**
  * Every frame that crosses the socket. A conversation, side A first; frames marked * are only sent to
@@ -141,7 +141,7 @@ export const clientFrames = {
   },
   redeem: {
     does: "Takes side B of the room of a code; on a socket without a room",
-    schema: z.object({ code: text.regex(/^[0-9]{4,8}$/, "must have 4 to 8 digits"), sid: anySid }),
+    schema: z.object({ code: text.regex(codePattern, "must have 4 to 8 digits"), sid: anySid }),
     examples: [{ code: "2802", sid: "3f1c" }],
   },
   join: {
@@ -228,6 +228,7 @@ export const iceServer = z.strictObject({
   username: z.string().optional(),
   credential: z.string().optional(),
 });
+export type IceServer = Immutable<z.output<typeof iceServer>>;
 
 const entered = {
   appID: z.uuid(),

@@ -3,8 +3,8 @@ import type { RateLimiter } from "../admission/rate-limit.ts";
 import type { AppId, Side } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Config } from "../config/config.ts";
-import type { IceServer } from "../config/ice-formats.ts";
 import type { IceGrant, Rooms } from "../engine/engine.ts";
+import type { IceServer } from "../protocol/frames.ts";
 
 export interface IceOptions
   extends Pick<Config, "iceServers" | "turnUrls" | "turnSecrets" | "turnTtlMs" | "turnRooms"> {

@@ -1,10 +1,12 @@
-import { type Account, type AccountKind, accountKinds, limitOf, shareOf } from "../base/account.ts";
+import type { Client } from "../admission/clients.ts";
+import { type AccountKind, accountKinds, limitOf, shareOf } from "../base/account.ts";
 import type { Random } from "../base/clock.ts";
 import { type Code, newAppId } from "../base/ids.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Config } from "../config/config.ts";
 import type { CodeEntry, Codes, Guess, NewCode } from "../engine/engine.ts";
 import type { RoomRefusal } from "../protocol/frames.ts";
+import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { CodeDigits, Refusal, Tally } from "../telemetry/tally.ts";
 import {
@@ -22,12 +24,7 @@ export interface RendezvousOptions
   readonly codes: Codes;
   readonly random: Random;
   readonly tally: Pick<Tally, "codesMinted" | "codesRedeemed" | "codeMisses">;
-}
-
-/** The client that mints or redeems, as limits need it. */
-export interface RendezvousClient {
-  readonly accounts: readonly Account[];
-  readonly shared: boolean;
+  readonly connectionLog?: ConnectionLog | undefined;
 }
 
 /** What follows from the wrong codes of all clients. */
@@ -48,14 +45,14 @@ export interface Rendezvous {
    */
   mint(request: {
     readonly ttlMs: number | undefined;
-    readonly client: RendezvousClient;
+    readonly client: Client;
   }): MaybePromise<Minted | Unminted>;
   /**
    * The room of the code, answered only once. `gone`: the code is unknown, used or expired.
    * `withdrawn`: too many wrong codes of its length were tried. `locked`: the client missed too often,
    * so its code is not looked at.
    */
-  redeem(code: Code, client: RendezvousClient): MaybePromise<Guess>;
+  redeem(code: Code, client: Client): MaybePromise<Guess>;
   /** As of this node's last mint, redeem or sweep. */
   guessing(): Guessing;
 }
@@ -81,30 +78,33 @@ const drawsPerLength = 16;
 const codesFullRetryMs = 30_000;
 
 export function rendezvous(options: RendezvousOptions): Rendezvous {
-  const { codes, random, roomTtlMs, redeemFailures, tally } = options;
+  const { codes, random, roomTtlMs, redeemFailures, tally, connectionLog } = options;
   const quotas = accountKinds.map((kind) => [kind, quotaOf(kind, options)]);
   const maxHeld = Object.fromEntries(quotas) as Record<AccountKind, number>;
   const lengths = codeLengths(options).map((length) => ({ ...length, maxHeld }));
 
   /** Claims a code of `lengths[index]`, or of the next length if that one is too crowded. */
-  function claimFrom(index: number, entry: NewCode): MaybePromise<Minted | Unminted> {
+  function claimFrom(
+    index: number,
+    entry: NewCode,
+    address: string,
+  ): MaybePromise<Minted | Unminted> {
     const length = lengths[index];
     if (length === undefined) return { outcome: "codes_full", retryAfterMs: codesFullRetryMs };
     return andThen(codes.claim(new Draws(length, random), entry, length), (claim) => {
       switch (claim.outcome) {
-        case "claimed":
+        case "claimed": {
+          const { appId } = entry;
+          const { code, expiresAt } = claim;
           tally.codesMinted++;
-          return {
-            outcome: "minted",
-            code: claim.code,
-            appId: entry.appId,
-            expiresAt: claim.expiresAt,
-          };
+          connectionLog?.minted(appId, address);
+          return { outcome: "minted", code, appId, expiresAt };
+        }
         case "client_full":
           return claim;
         case "crowded":
         case "collided":
-          return claimFrom(index + 1, entry);
+          return claimFrom(index + 1, entry, address);
         default:
           return claim satisfies never;
       }
@@ -115,17 +115,16 @@ export function rendezvous(options: RendezvousOptions): Rendezvous {
     mint({ ttlMs = roomTtlMs, client }) {
       const livesMs = Math.min(Math.max(Math.round(ttlMs), minTtlMs), roomTtlMs);
       const from = client.shared ? Math.min(sharedExtraDigits, lengths.length - 1) : 0;
-      return claimFrom(firstServing(lengths, from, codes.recentMisses()), {
-        appId: newAppId(),
-        ttlMs: livesMs,
-        restMs: roomTtlMs,
-        accounts: client.accounts,
-      });
+      const { accounts, address } = client;
+      const entry = { appId: newAppId(), ttlMs: livesMs, restMs: roomTtlMs, accounts };
+      return claimFrom(firstServing(lengths, from, codes.recentMisses()), entry, address);
     },
-    redeem(code, { accounts }) {
+    redeem(code, { accounts, address }) {
       return andThen(codes.guess(code, accounts, redeemFailures), (guess) => {
-        if (guess.outcome === "taken") tally.codesRedeemed++;
-        else if (guess.outcome === "gone") tally.codeMisses[code.length as CodeDigits]++;
+        if (guess.outcome === "gone") tally.codeMisses[code.length as CodeDigits]++;
+        if (guess.outcome !== "taken") return guess;
+        tally.codesRedeemed++;
+        connectionLog?.redeemed(guess.entry.appId, address);
         return guess;
       });
     },
@@ -164,7 +163,7 @@ export function unminted(refused: Unminted): RefusedCode {
 
 export function unredeemed(
   guess: Exclude<Guess, { outcome: "taken" }>,
-  { shared }: RendezvousClient,
+  { shared }: Client,
 ): RefusedCode {
   switch (guess.outcome) {
     case "locked":

@@ -5,7 +5,7 @@ import type { StateFile } from "../engine/memory/state-file.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Base } from "./parts.ts";
 
-/** How long a predecessor may need to write the state, after its drain. */
+/** How long a predecessor may take to write the state, after its drain. */
 const predecessorMs = 5_000;
 
 /** For codes, at less than 512 bytes each. */
@@ -54,7 +54,7 @@ export async function restoreState(
   return { engine, stateFile };
 }
 
-/** Saves the restored state again when this start fails, for the next one. */
+/** Saves the restored state again if this start fails, for the next start. */
 export async function listenOrPutBack<T>(
   start: () => T,
   restored: Restored | undefined,

@@ -4,15 +4,16 @@ import type { Tally } from "../telemetry/tally.ts";
 const lookEveryMs = 1_000;
 /** What opening a socket, or minting or redeeming a code, leaves behind; bytes. */
 const garbageBytes = 4_096;
-/** With less garbage since the last look the server is idle; bytes. */
+/** With less garbage than this since the last look the server is idle; bytes. */
 const idleBytes = 40_960;
-/** With less garbage since the last collection another one does not pay; bytes. */
+/** With less garbage than this since the last collection, another one is not worth it; bytes. */
 const worthwhileBytes = 40_960_000;
 
 /**
- * Collects garbage when the server falls idle, also after its start: at once, and again when the rooms and codes of that work
- * are forgotten, after `keptMs`. The runtime collects only as it allocates: an idle server would keep the
- * garbage of its busiest moment, 50 MB after 20,000 sessions, until new clients come.
+ * Collects garbage as soon as the server is idle, also after its start, and again after `keptMs`, when
+ * the rooms and codes of the work before are forgotten. The runtime collects only while it allocates: an
+ * idle server would keep the garbage of its busiest moment (50 MB after 20,000 sessions) until new
+ * clients come.
  */
 export function collectWhenIdle(
   tally: Pick<Tally, "frameSizeIn" | "connections" | "codesMinted" | "codesRedeemed">,

@@ -5,8 +5,8 @@ import type { Config } from "../config/config.ts";
 import type { Tls } from "./tls.ts";
 
 /**
- * Throws a `StartError` for a name that does not resolve. Bun's own error may be an unrelated one: the
- * last that its thread had.
+ * Throws a `StartError` for a name that does not resolve. Bun's own error may be that of an earlier,
+ * unrelated call.
  */
 export async function checkHost(host: string): Promise<void> {
   if (isIP(host) !== 0) return;
@@ -48,6 +48,7 @@ export function listen<Data>(
     throw listenFault(error, { host, port }) ?? error;
   }
   const older = new Set<Server<Data>>();
+  const all = () => [current, ...older];
   const { url } = current;
   const listening = current.port ?? port;
 
@@ -66,14 +67,12 @@ export function listen<Data>(
       void former.stop().then(() => older.delete(former));
     },
     /** Requests that were accepted and not yet answered. */
-    pendingRequests: () =>
-      [current, ...older].reduce((sum, server) => sum + server.pendingRequests, 0),
+    pendingRequests: () => all().reduce((sum, server) => sum + server.pendingRequests, 0),
     /** Closes HTTP connections that are kept and idle; says how many. */
-    closeIdle: () =>
-      [current, ...older].reduce((sum, server) => sum + server.closeIdleConnections(), 0),
+    closeIdle: () => all().reduce((sum, server) => sum + server.closeIdleConnections(), 0),
     /** Refuses new connections and closes the open ones. */
     async stop(): Promise<void> {
-      await Promise.all([current, ...older].map((server) => server.stop(true)));
+      await Promise.all(all().map((server) => server.stop(true)));
     },
   };
 }

@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import type { Server } from "bun";
-import { type Client, clients as clientsOf } from "../admission/clients.ts";
+import { type Client, Clients } from "../admission/clients.ts";
 import { httpConnections, turnBudget } from "../admission/http-connections.ts";
 import { originRule, reportingRule } from "../admission/origin.ts";
 import { fixedWindow } from "../admission/rate-limit.ts";
@@ -116,6 +116,7 @@ export function buildParts(core: Core): Parts {
 
 function share(core: Core) {
   const { config, engine, clock, log } = core;
+  const logged = connectionLog(log, config);
   const limiter = (limit: { perWindow: number; windowMs?: number }) =>
     fixedWindow({ ...limit, monotonicMs: clock.monotonicMs, maxKeys: limiterKeys });
   const max = config.maxSockets || socketsWithinOpenFiles();
@@ -137,14 +138,13 @@ function share(core: Core) {
     limiters,
     socketLedger: sockets,
     connections: httpConnections({
-      max,
+      sockets,
       perClient: config.socketsPerClient,
-      openSockets: () => sockets.used,
       idleMs: config.idleTimeoutMs,
       monotonicMs: clock.monotonicMs,
     }),
     requests: turnBudget((run) => void setImmediate(run)),
-    connectionLog: connectionLog(log, config),
+    connectionLog: logged,
     limited: limitLog(core),
     ice: iceSource({
       ...config,
@@ -153,13 +153,13 @@ function share(core: Core) {
       limiter: limiters.ice,
       sideLimiter: limiters.ice_side,
     }),
-    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes }),
+    rendezvous: rendezvous({ ...core, ...config, codes: engine.codes, connectionLog: logged }),
   };
 }
 
 /** Identifies clients, and reports proxies that do not name theirs. */
 function clientFinder({ config, clock, log, tally }: Core) {
-  const known = clientsOf({
+  const known = new Clients({
     trusted: parseAddressSet(config.trustProxy) ?? (() => false),
     ignoreHeaders: config.trustProxy === "none",
     clientIpHeader: config.clientIpHeader,
@@ -167,7 +167,7 @@ function clientFinder({ config, clock, log, tally }: Core) {
   });
   const isDue = onceAMinute(clock.monotonicMs, maxReported);
   return {
-    sharedClients: known.sharedCount,
+    sharedClients: () => known.sharedCount(),
     clientOf(peer: string, request: Request): Client {
       const client = known.of(peer, request.headers);
       const { fault, address, header = config.clientIpHeader || undefined } = client;
@@ -187,7 +187,7 @@ function bytesLedger({ wsBufferTotalBytes, socketsPerClient }: Config, leastShar
   return new Ledger(wsBufferTotalBytes, hasShares ? leastShare : Number.POSITIVE_INFINITY);
 }
 
-/** A small object with nothing but what signaling reads: each frame does. */
+/** A small object, because every frame reads it. */
 function signalingContext(shared: Shared): SignalingContext {
   const { config, engine, clock, tally } = shared;
   return {

@@ -3,7 +3,7 @@ import type { Client } from "../admission/clients.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { onceAMinute } from "../base/once-a-minute.ts";
 import { pathOf } from "../http/app.ts";
-import { type ProblemCode, ProblemResponse, problem } from "../http/problem.ts";
+import { type ProblemCode, ProblemResponse, problem, statusOf } from "../http/problem.ts";
 import { logClient } from "../telemetry/connection-log.ts";
 import type { PeerSocket } from "../ws/peer-socket.ts";
 import type { Upgrade } from "../ws/upgrade.ts";
@@ -12,29 +12,16 @@ import type { Core, Shared } from "./parts.ts";
 /** Lines of one kind in the log in one minute, such as one for each proxy. */
 export const maxReported = 20;
 
-const fullForOne: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
-  "rate_limited",
-  "client_full",
-  "too_many_misses",
-  "shared_misses",
-  "too_many_sockets",
-  "too_many_rooms",
-]);
-const fullForAll: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
-  "codes_full",
-  "rooms_full",
-  "sockets_full",
-]);
-
 /**
- * Logs that a limit refused a client: one line a minute for each kind of limit, with the first client
- * that met it.
+ * Logs that a limit of one client (429) or of all (503) refused a request: one line a minute for each
+ * kind of limit, with the first client that met it.
  */
 export function limitLog({ log, clock, config }: Core) {
   const isDue = onceAMinute(clock.monotonicMs, maxReported);
   return (code: ProblemCode, address: string): void => {
-    const isFull = fullForAll.has(code);
-    if (!(isFull || fullForOne.has(code)) || !isDue(code)) return;
+    const status = statusOf(code);
+    const isFull = status === 503 && code.endsWith("_full");
+    if (!(isFull || status === 429) || !isDue(code)) return;
     const client = logClient(address, config.logClient);
     if (isFull) log.warn("the server is full", { code });
     else log.info("a client was refused by a limit", { code, client });

@@ -46,7 +46,7 @@ export async function selfSigned(
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await chmod(folder, 0o700);
-    // The key first: a start that finds the old certificate beside it makes both again.
+    // The key first: a start that finds it beside the old certificate makes both again.
     await put(tlsKeyFile, `${key}`);
     await put(tlsCertFile, cert.toString());
   } catch (error) {

@@ -1,5 +1,6 @@
 import { descriptorShortage } from "../admission/socket-limits.ts";
 import { type Clock, cryptoRandom, type Random, steadyNow, systemClock } from "../base/clock.ts";
+import { stackOf } from "../base/errors.ts";
 import { newNodeId } from "../base/ids.ts";
 import { andThen } from "../base/maybe-promise.ts";
 import type { Config } from "../config/config.ts";
@@ -40,7 +41,7 @@ export interface RunningServer {
   stop(): Promise<boolean>;
 }
 
-/** How often what has expired is collected. */
+/** How often expired codes, rooms and mail are removed. */
 const sweepEveryMs = 1_000;
 /** A single server closes its peers quickly: they stop retrying after some seconds. */
 const aloneDrainMs = 200;
@@ -68,7 +69,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     node,
     metricsAgeMs: options.metricsAgeMs ?? metricsAgeMs,
     draining: false,
-    onError: (error) => log.error("internal error", { error: describe(error) }),
+    onError: (error) => log.error("internal error", { error: stackOf(error) }),
   };
   return run(core, buildParts(core), tls, restored);
 }
@@ -76,7 +77,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 /** A memory engine has the state that the predecessor saved. Redis knows this node by its name. */
 async function openEngine(base: Base, { unwanted, node = newNodeId() }: ServerOptions) {
   const { config, clock, tally } = base;
-  const limits: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+  const { roomTtlMs, redeemWindowMs, relayHoldMs, maxRooms } = config;
+  const { mailboxMaxMails, mailboxMaxBytes, mailTotalBytes } = config;
+  // No more of the settings: nodes send their limits to Redis, and secrets must not come there.
+  const limits: EngineLimits = {
+    ...{ roomTtlMs, redeemWindowMs, relayHoldMs, maxRooms },
+    ...{ mailboxMaxMails, mailboxMaxBytes, mailTotalBytes },
+    ...{ holdMaxFrames: 128, holdMaxBytes: 262_144 },
+  };
   const dropped = (reason: DropReason, count: number) => {
     tally.drops[reason] += count;
   };
@@ -97,7 +105,7 @@ function bunServer(core: Core, { handler }: Sockets, answer: Parts["answer"]) {
       ...{ port, reusePort },
       ...(tls && { tls }),
       development: false,
-      // Past it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
+      // Above it Bun itself would answer a bare 413. A body that no handler reads takes no memory: Bun
       // stops reading from the connection, and skips the rest once the answer is sent.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: answer,
@@ -166,8 +174,4 @@ async function answered(pending: () => number): Promise<void> {
   for (let waited = 0; pending() > 0 && waited < stopGraceMs; waited += requestStepMs) {
     await Bun.sleep(requestStepMs);
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

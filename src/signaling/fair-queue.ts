@@ -75,7 +75,12 @@ class Bucket {
   private spentMs = 0;
   private paidAt = 0;
 
-  constructor(private readonly part: number) {}
+  constructor(
+    /** What is paid for: this part of the time, … */
+    private readonly part: number,
+    /** … and so much at once, ms. */
+    private readonly burst = burstMs * part,
+  ) {}
 
   spend(ms: number, at: number): void {
     this.spentMs = Math.max(0, this.spentMs - (at - this.paidAt) * this.part) + ms;
@@ -83,7 +88,7 @@ class Bucket {
   }
 
   isOverdrawn(at: number): boolean {
-    return this.spentMs - (at - this.paidAt) * this.part > burstMs * this.part;
+    return this.spentMs - (at - this.paidAt) * this.part > this.burst;
   }
 }
 
@@ -161,8 +166,7 @@ export class FairQueue {
   calmUntil = Number.NEGATIVE_INFINITY;
   /** ms that large frames have taken so far. */
   largeMs = 0;
-  private largeSpareMs = largeBurstMs;
-  private largeFilledAt: number;
+  private readonly large = new Bucket(largeShare, largeBurstMs);
   private readonly root = new Share({ key: "", kind: "site" }, Number.MAX_VALUE);
   private readonly shares = new Map<string, Share>();
   /** `turnOver` is called at the end of this turn. */
@@ -180,9 +184,7 @@ export class FairQueue {
     readonly queued: Ledger,
     /** Calls back when everything that this turn of the event loop has read was handled. */
     private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
-  ) {
-    this.largeFilledAt = clock.monotonicMs();
-  }
+  ) {}
 
   /** Clients, or sites where they have one, that wait; `wait`: for this alone. */
   waiting(wait?: Wait): number {
@@ -226,14 +228,18 @@ export class FairQueue {
   admits(member: Member, length: number, at: number): boolean {
     const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
     if (length <= largeFrameLength) return isWithin;
-    return isWithin && this.waiting("large") === 0 && this.largeSpare() > 0;
+    return isWithin && this.waiting("large") === 0 && !this.large.isOverdrawn(at);
   }
 
   /** Counts what handling a frame has taken, in ms: of small ones, only while not all is calm. */
   took(member: Member, length: number, ms: number): void {
-    if (length > largeFrameLength) return this.tookLarge(ms + length * receivingMs.character);
-    const most = handlingMs.frame + length * handlingMs.character;
     const at = this.clock.monotonicMs();
+    if (length > largeFrameLength) {
+      const allMs = ms + length * receivingMs.character;
+      this.largeMs += allMs;
+      return this.large.spend(allMs, at);
+    }
+    const most = handlingMs.frame + length * handlingMs.character;
     this.spend(member, kindOf(member, at), Math.min(ms, most), at);
   }
 
@@ -242,7 +248,7 @@ export class FairQueue {
     if (isMuch) member.busyUntil = Number.POSITIVE_INFINITY;
     if (at < this.calmUntil) return;
     const ms = receivingMs.frame + length * receivingMs.character;
-    // Whatever it is from now on, it was read as what it was before.
+    // Counted for both kinds: with this frame the member may have become the other one.
     for (const kind of ["quiet", "busy"] as const) this.spend(member, kind, ms, at);
   }
 
@@ -295,19 +301,18 @@ export class FairQueue {
   }
 
   private leave(member: Member): void {
-    for (const wait of waits) {
-      let one: Member | Share = member;
-      for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
-        of.lines[wait].delete(one);
-        if (of.lines[wait].size > 0) break;
-        one = of;
-      }
-    }
+    let one: Member | Share = member;
     for (let of: Share | undefined = member.share ?? this.root; of?.lines; of = of.share) {
       const { lines } = of;
-      if (waits.some((wait) => lines[wait].size > 0)) break;
-      of.lines = undefined;
-      of.letGo();
+      for (const wait of waits) {
+        const waitsOn = one instanceof Share && one.lines && one.lines[wait].size > 0;
+        if (!waitsOn) lines[wait].delete(one);
+      }
+      if (waits.every((wait) => lines[wait].size === 0)) {
+        of.lines = undefined;
+        of.letGo();
+      }
+      one = of;
     }
   }
 
@@ -369,7 +374,7 @@ export class FairQueue {
       served = true;
     }
     const at = this.clock.monotonicMs();
-    const large = this.largeSpare() > 0 ? this.next("large", at) : undefined;
+    const large = this.large.isOverdrawn(at) ? undefined : this.next("large", at);
     const read = this.next("read", at);
     if (large) this.visit(large, at);
     if (read) this.visit(read, this.clock.monotonicMs());
@@ -410,18 +415,5 @@ export class FairQueue {
     }
     if (member.inbox?.nextLength !== undefined) return;
     for (let { share } = member; share; share = share.share) share.letGo();
-  }
-
-  private tookLarge(ms: number): void {
-    this.largeMs += ms;
-    this.largeSpareMs = this.largeSpare() - ms;
-  }
-
-  private largeSpare(): number {
-    const at = this.clock.monotonicMs();
-    const earned = (at - this.largeFilledAt) * largeShare;
-    this.largeSpareMs = Math.min(largeBurstMs, this.largeSpareMs + earned);
-    this.largeFilledAt = at;
-    return this.largeSpareMs;
   }
 }

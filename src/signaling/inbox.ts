@@ -1,5 +1,6 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel } from "../base/clock.ts";
+import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { largeFrameLength, type Served } from "./fair-queue.ts";
 
@@ -26,15 +27,16 @@ type Limit = "share" | "rate";
 export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
 
 /** A relayed frame that the engine is handling. Later frames need not wait: the engine keeps their order. */
-export interface UnderWay<T = unknown> {
+export interface UnderWay<T> {
   readonly mayOverlap: Promise<T>;
 }
 
 /** What a handler answers. Frames behind a promise wait for it. */
-export type Handled = string | undefined | Promise<unknown> | UnderWay;
+export type Handled<T = string | undefined> = MaybePromise<T> | UnderWay<T>;
 
-function settlingOf(done: Promise<unknown> | UnderWay): Promise<unknown> {
-  return done instanceof Promise ? done : done.mayOverlap;
+/** What becomes of a frame, whether or not others may overlap with it. */
+export function outcomeOf<T extends string | undefined>(handled: Handled<T>): MaybePromise<T> {
+  return typeof handled === "object" && "mayOverlap" in handled ? handled.mayOverlap : handled;
 }
 
 /**
@@ -48,9 +50,8 @@ export class Inbox implements Served {
   /** What stands before this index was handled. */
   private head = 0;
   private waitingBytes = 0;
-  private held = false;
-  /** The connection waits for a seat that another one has. */
-  private parked = false;
+  /** Held: frames are queued until `release`. Parked: and few, as there may never be a seat. */
+  private state: "open" | "held" | "parked" = "open";
   private busy = false;
   /** Relayed frames that were handed on in this turn and whose outcomes are awaited. */
   private together: Promise<unknown>[] | undefined;
@@ -77,31 +78,27 @@ export class Inbox implements Served {
     this.filledAt = connection.heardAt;
   }
 
-  /** Queues frames until `release`. */
   hold(): void {
-    this.held = true;
+    this.state = "held";
   }
 
-  /** From now on little is queued: there may never be a seat. */
   park(): void {
-    this.held = true;
-    this.parked = true;
+    this.state = "parked";
   }
 
   release(): void {
-    this.held = false;
-    this.parked = false;
-    this.run();
+    this.state = "open";
+    this.serve();
   }
 
   /** Handles or queues a frame, or says why it does neither. */
   push(text: string): InboxRefusal | undefined {
-    const direct = !this.held && !this.busy && this.waiting === undefined;
+    const direct = this.state === "open" && !this.busy && this.waiting === undefined;
     const { heardAt } = this.connection;
     const limit = direct ? this.limitFor(text, heardAt) : undefined;
     if (direct && limit === undefined) {
-      const done = this.handle(text, heardAt);
-      if (done !== undefined && typeof done !== "string") this.await(settlingOf(done));
+      const outcome = outcomeOf(this.handle(text, heardAt));
+      if (outcome instanceof Promise) this.await(outcome);
       return undefined;
     }
     const refusal = this.refusal(text);
@@ -121,8 +118,12 @@ export class Inbox implements Served {
     return this.waiting?.[this.head]?.length;
   }
 
-  serve(until: number): void {
-    this.run(until);
+  serve(until?: number): void {
+    try {
+      this.handOn(until);
+    } finally {
+      if (this.together !== undefined) this.await();
+    }
   }
 
   /** Drops what waits. Answers how many frames that was. */
@@ -140,7 +141,7 @@ export class Inbox implements Served {
    */
   private refusal(text: string): InboxRefusal | undefined {
     const { wsMaxMsgBytes, fairQueue } = this.options;
-    if (this.parked) {
+    if (this.state === "parked") {
       const tooLong = this.characters() + text.length > wsMaxMsgBytes;
       if (tooLong || this.frames() >= pauseAtFrames) return "parked_overflow";
     }
@@ -221,12 +222,12 @@ export class Inbox implements Served {
     this.togetherCharacters = 0;
     void all.then(() => {
       this.busy = false;
-      this.run();
+      this.serve();
     });
   }
 
   /** Frames behind this one may be handed on in the same turn, up to a limit. */
-  private goOn({ mayOverlap }: UnderWay, characters: number): void {
+  private goOn({ mayOverlap }: UnderWay<unknown>, characters: number): void {
     this.together ??= [];
     this.together.push(mayOverlap);
     this.togetherCharacters += characters;
@@ -235,19 +236,12 @@ export class Inbox implements Served {
   }
 
   /** `until`: the fair queue serves this connection, up to this moment (ms, monotonic). */
-  private run(until?: number): void {
-    try {
-      this.handOn(until);
-    } finally {
-      if (this.together !== undefined) this.await();
-    }
-  }
-
   private handOn(until?: number): void {
     if (this.waiting === undefined) return;
     const first = this.head;
     // What is handled may discard what waits.
-    while (this.waiting && this.head < this.waiting.length && !this.held && !this.busy) {
+    while (this.waiting && this.head < this.waiting.length && !this.busy) {
+      if (this.state !== "open") return;
       const text = this.waiting[this.head] as string;
       const at = this.options.clock.monotonicMs();
       const isOneMore = at < (until ?? 0) && text.length <= largeFrameLength;
@@ -262,7 +256,7 @@ export class Inbox implements Served {
         else if (typeof done === "object") this.goOn(done, text.length);
       } catch (error) {
         // One frame that cannot be handled must not keep those behind it waiting for ever.
-        this.options.clock.after(0, () => this.run());
+        this.options.clock.after(0, () => this.serve());
         throw error;
       }
     }
@@ -283,7 +277,7 @@ export class Inbox implements Served {
     const wanted = Math.max(1, framesPerSec / 20) - this.tokens;
     this.slowed = clock.after(Math.ceil((wanted * 1000) / framesPerSec), () => {
       this.slowed = undefined;
-      this.run();
+      this.serve();
     });
   }
 }

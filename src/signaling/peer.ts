@@ -21,7 +21,7 @@ import {
   type SignalingContext,
 } from "./context.ts";
 import { largeFrameLength } from "./fair-queue.ts";
-import { Inbox, type UnderWay } from "./inbox.ts";
+import { type Handled, Inbox, outcomeOf } from "./inbox.ts";
 import { Prober } from "./prober.ts";
 import { Pump } from "./pump.ts";
 import { Returning } from "./returning.ts";
@@ -235,7 +235,7 @@ export class Peer implements SeatListener {
   // ---- its frames ----
 
   /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
-  handle(text: string): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
+  handle(text: string): Handled<FrameOutcome> {
     const { seat } = this;
     if (seat === undefined && this.roomless === undefined) return "replaced";
     const { tally, connectionLog } = this.context;
@@ -251,7 +251,7 @@ export class Peer implements SeatListener {
         : seat === undefined
           ? (this.roomless?.use(type, frame) ?? "replaced")
           : this.use(seat, type, frame, text);
-    if (connectionLog?.logsFrames) this.logFrame(type, bytes, settled(outcome));
+    if (connectionLog?.logsFrames) this.logFrame(type, bytes, outcomeOf(outcome));
     return outcome;
   }
 
@@ -297,15 +297,10 @@ export class Peer implements SeatListener {
 
   // ---- with a seat ----
 
-  private use(
-    seat: Seat,
-    type: FrameType,
-    frame: Fields,
-    text: string,
-  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
+  private use(seat: Seat, type: FrameType, frame: Fields, text: string): Handled<FrameOutcome> {
     switch (type) {
       case "hello":
-        return frames.hello(this, seat, frame);
+        return frames.hello(this, frame);
       case "send":
         return frames.send(this, seat, frame, text);
       case "delivered":
@@ -327,14 +322,10 @@ export class Peer implements SeatListener {
     }
   }
 
-  private relay(
-    seat: Seat,
-    type: RelayType,
-    text: string,
-  ): MaybePromise<FrameOutcome> | UnderWay<FrameOutcome> {
+  private relay(seat: Seat, type: RelayType, text: string): Handled<FrameOutcome> {
     const started = this.returning?.relays(type === "offer");
     if (started instanceof Promise) {
-      return started.then(() => settled(this.relay(seat, type, text)));
+      return started.then(() => outcomeOf(this.relay(seat, type, text)));
     }
     const outcome = this.context.engine.relay.publish(seat, text, type);
     if (!(outcome instanceof Promise)) return this.published(type, outcome);
@@ -390,10 +381,4 @@ export class Peer implements SeatListener {
     this.context.tally.drops.parked += this.inbox?.discard() ?? 0;
     this.connection.leaveTopic();
   }
-}
-
-function settled(
-  outcome: MaybePromise<FrameOutcome> | UnderWay<FrameOutcome>,
-): MaybePromise<FrameOutcome> {
-  return typeof outcome === "object" && "mayOverlap" in outcome ? outcome.mayOverlap : outcome;
 }

@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../base/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Connection } from "./context.ts";
 
 /** How long an idle occupant has to show life, in ms. */
@@ -16,25 +16,21 @@ const slowestLink = 64;
  */
 const firstFrameMs = 3_000;
 
-/** What is known of an occupant when it is asked. Times in ms. */
-export interface Occupant {
-  readonly roundTripMs: number;
-  readonly silentMs: number;
-  readonly unreadBytes: number;
-  /** It has sent large frames, or its kind of client does: one may be under way at any time. */
-  readonly sendsLargeFrames: boolean;
-}
-
-/** How long the occupant has to show life, in ms: 1 s for one that is idle, at most 4.9 s. */
-export function probePatience(occupant: Occupant): number {
-  const { roundTripMs, silentMs, unreadBytes, sendsLargeFrames } = occupant;
-  const pong = answerMs + 2 * roundTripMs + unreadBytes / slowestLink;
-  const frame = sendsLargeFrames ? mostPatienceMs : firstFrameMs - silentMs;
+/** How long an occupant has to show life, in ms: 1 s for one that is idle, at most 4.9 s. */
+function patienceMs(occupant: Connection, sendsLargeFrames: boolean, now: number): number {
+  const pong = answerMs + 2 * occupant.roundTripMs + occupant.unreadBytes() / slowestLink;
+  const frame = sendsLargeFrames ? mostPatienceMs : firstFrameMs - (now - occupant.heardAt);
   return Math.min(mostPatienceMs, Math.max(pong, frame));
 }
 
 /** After the deadline the event loop runs once more: what has already arrived is read first. */
-export const probeLastTurnMs = 10;
+const probeLastTurnMs = 10;
+
+interface Question {
+  readonly nonce: string;
+  readonly answer: Promise<boolean>;
+  readonly end: (alive: boolean) => void;
+}
 
 /**
  * Finds out whether a connection is alive when a newcomer wants its seat.
@@ -47,58 +43,48 @@ export const probeLastTurnMs = 10;
  *     asked --closed-->                      idle     dead
  */
 export class Prober {
-  private nonce = "";
-  private answer: Promise<boolean> | undefined;
-  private resolve: ((alive: boolean) => void) | undefined;
-  private cancel: Cancel | undefined;
+  /** Undefined while it is idle. */
+  private asked: Question | undefined;
 
   constructor(
     private readonly connection: Connection,
     private readonly clock: Clock,
   ) {}
 
-  /** Whether it is alive. `sendsLargeFrames` as of the occupant. */
+  /**
+   * Whether it is alive. `sendsLargeFrames`: it has sent some, or its kind of client does: one may be under
+   * way at any time.
+   */
   ask(sendsLargeFrames: boolean): Promise<boolean> {
-    if (this.answer) return this.answer;
-    this.answer = new Promise((resolve) => {
-      this.resolve = resolve;
-    });
+    if (this.asked) return this.asked.answer;
     const { connection, clock } = this;
-    const { roundTripMs, heardAt } = connection;
-    const ms = probePatience({
-      roundTripMs,
-      silentMs: clock.monotonicMs() - heardAt,
-      unreadBytes: connection.unreadBytes(),
-      sendsLargeFrames,
+    const ms = patienceMs(connection, sendsLargeFrames, clock.monotonicMs());
+    const nonce = `probe-${crypto.randomUUID()}`;
+    const { promise: answer, resolve } = Promise.withResolvers<boolean>();
+    let cancel = clock.after(ms, () => {
+      cancel = clock.after(probeLastTurnMs, () => end(false));
     });
-    this.nonce = `probe-${crypto.randomUUID()}`;
+    const end = (alive: boolean) => {
+      cancel();
+      this.asked = undefined;
+      resolve(alive);
+    };
+    this.asked = { nonce, answer, end };
     connection.readForATurn();
-    connection.ping(this.nonce);
-    this.cancel = clock.after(ms, () => {
-      this.cancel = clock.after(probeLastTurnMs, () => this.end(false));
-    });
-    return this.answer;
+    connection.ping(nonce);
+    return answer;
   }
 
   /** A complete frame came, or bytes that were queued for it were taken: it is alive. */
   showsLife(): void {
-    if (this.answer) this.end(true);
+    this.asked?.end(true);
   }
 
   pong(data: string): void {
-    if (this.answer && data === this.nonce) this.end(true);
+    if (data === this.asked?.nonce) this.asked.end(true);
   }
 
   closed(): void {
-    if (this.answer) this.end(false);
-  }
-
-  private end(alive: boolean): void {
-    const { resolve } = this;
-    this.cancel?.();
-    this.cancel = undefined;
-    this.resolve = undefined;
-    this.answer = undefined;
-    resolve?.(alive);
+    this.asked?.end(false);
   }
 }

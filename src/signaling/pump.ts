@@ -1,4 +1,4 @@
-import { andThen } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Mail, Mailboxes, Seat } from "../engine/engine.ts";
 import { mailFrame } from "../protocol/frames.ts";
 import type { Tally } from "../telemetry/tally.ts";
@@ -12,14 +12,12 @@ const batchBytes = 65_536;
  * sent once and in order, however many notifications come, and only while the connection has room.
  */
 export class Pump {
-  /** The highest seq sent on this connection. */
-  private sent = 0;
-  private open = false;
+  /** The highest seq sent on this connection: it may acknowledge mail up to here. */
+  sentUpTo = 0;
+  private isOpen = false;
   /** There may be mail that was not read yet. */
   private mailWaits = false;
-  private pulling = false;
-  /** Notified again while pulling. */
-  private again = false;
+  private isReading = false;
   /** Raised when the mailbox was renumbered: what is being read is out of date. */
   private numbering = 0;
 
@@ -31,84 +29,74 @@ export class Pump {
     private readonly tally: Pick<Tally, "bytesOut">,
   ) {}
 
-  /** The highest seq that this connection may acknowledge. */
-  get sentUpTo(): number {
-    return this.sent;
-  }
-
   /** Without a hello: only mail after `seq`. */
   openAfter(seq: number): void {
-    this.open = true;
-    this.sent = seq;
-    this.pull();
+    this.sentUpTo = seq;
+    this.open();
   }
 
-  /** With a hello: everything that is stored and was not yet sent on this connection. */
-  openAll(): void {
-    this.open = true;
-    this.pull();
+  /** Carries out a hello: all that is stored and was not yet sent on this connection is sent. */
+  hello(upTo: number | undefined): MaybePromise<void> {
+    if (upTo === undefined) return this.open();
+    return andThen(this.mailboxes.hello(this.seat, upTo), ({ moved, before }) => {
+      if (moved !== 0) {
+        this.numbering++;
+        this.sentUpTo = Math.max(this.sentUpTo + moved, before);
+        this.mailWaits = true;
+      }
+      this.open();
+    });
   }
 
-  /** The mailbox's seqs moved by `moved`; `before` is now the seq before its oldest mail. */
-  renumbered(moved: number, before: number): void {
-    this.numbering++;
-    this.sent = Math.max(this.sent + moved, before);
-    this.mailWaits = true;
+  private open(): void {
+    this.isOpen = true;
+    this.pull();
   }
 
   /** There is mail that may not have been read yet. */
   mailStored(): void {
     this.mailWaits = true;
-    this.again = this.pulling;
     this.pull();
   }
 
   /** There may be room for mail. */
   pull(): void {
-    if (!this.open || !this.mailWaits || this.pulling) return;
-    this.pulling = true;
-    for (;;) {
-      this.again = false;
-      if (!this.connection.hasRoom()) break;
+    while (this.isOpen && this.mailWaits && !this.isReading && this.connection.hasRoom()) {
       const { numbering } = this;
-      const batch = this.mailboxes.read(this.seat, this.sent, batchBytes);
+      this.isReading = true;
+      this.mailWaits = false;
+      const batch = this.mailboxes.read(this.seat, this.sentUpTo, batchBytes);
       if (batch instanceof Promise) {
         void batch.then(
-          (mails) => this.pulled(mails, numbering),
-          () => {
-            this.pulling = false;
-            if (this.again) this.pull();
+          (mails) => {
+            this.deliver(mails, numbering);
+            this.pull();
           },
+          () => this.failed(),
         );
         return;
       }
-      this.deliver(batch);
-      if (!this.mailWaits) break;
-    }
-    this.pulling = false;
-  }
-
-  private pulled(mails: readonly Mail[], numbering: number): void {
-    this.pulling = false;
-    if (numbering === this.numbering) this.deliver(mails);
-    this.pull();
-  }
-
-  private deliver(mails: readonly Mail[]): void {
-    this.mailWaits = mails.length > 0 || this.again;
-    for (const { seq, from, payload } of mails) {
-      const frame = mailFrame(this.frameType, seq, from, payload);
-      this.tally.bytesOut.send += this.connection.send(frame);
-      this.sent = seq;
+      this.deliver(batch, numbering);
     }
   }
-}
 
-/** Carries out a hello: the mailbox is renumbered if need be, then the pump runs. */
-export function sayHello(mailboxes: Mailboxes, seat: Seat, pump: Pump, upTo: number | undefined) {
-  if (upTo === undefined) return pump.openAll();
-  return andThen(mailboxes.hello(seat, upTo), ({ moved, before }) => {
-    if (moved !== 0) pump.renumbered(moved, before);
-    pump.openAll();
-  });
+  private deliver(mails: readonly Mail[], numbering: number): void {
+    if (numbering === this.numbering) {
+      if (mails.length > 0) this.mailWaits = true;
+      for (const { seq, from, payload } of mails) {
+        const frame = mailFrame(this.frameType, seq, from, payload);
+        this.tally.bytesOut.send += this.connection.send(frame);
+        this.sentUpTo = seq;
+      }
+    }
+    this.isReading = false;
+  }
+
+  /** Reads again at the next notification, which may have come already. */
+  private failed(): void {
+    const isNotified = this.mailWaits;
+    this.isReading = false;
+    this.mailWaits = true;
+    if (isNotified) this.pull();
+  }
 }

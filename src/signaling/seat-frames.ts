@@ -13,7 +13,7 @@ import {
 } from "../protocol/frames.ts";
 import { type DropReason, iceFailures, iceModes } from "../telemetry/tally.ts";
 import type { Connection, SignalingContext } from "./context.ts";
-import { type Pump, sayHello } from "./pump.ts";
+import type { Pump } from "./pump.ts";
 import { rawMember } from "./raw-member.ts";
 
 // What the frames of a seated peer do, except for relayed ones. Each answers what became of it.
@@ -46,12 +46,12 @@ export interface SeatedSender extends Sender {
 export const tooMuchHeld =
   "Unfetched frames and mail from this address are at the limit for one address.";
 
-export function hello(sender: SeatedSender, seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-  const { pump, context } = sender;
-  const fields = read(sender, "hello", clientFrames.hello.schema, frame);
+export function hello(sender: SeatedSender, frame: Fields): MaybePromise<FrameOutcome> {
+  const { pump } = sender;
+  const fields = read(sender, "hello", frame);
   if (pump === undefined) return "replaced";
-  const done = sayHello(context.engine.mailboxes, seat, pump, fields?.deliveredUpTo);
-  return andThen(done, () => (fields === undefined ? "bad_field" : "handled"));
+  const outcome = fields === undefined ? "bad_field" : "handled";
+  return andThen(pump.hello(fields?.deliveredUpTo), () => outcome);
 }
 
 export function send(
@@ -60,10 +60,9 @@ export function send(
   frame: Fields,
   text: string,
 ): MaybePromise<FrameOutcome> {
-  const { schema } = clientFrames.send;
   const v2 = isV2(sender);
   const known = v2 ? frame : { to: frame["to"], payload: frame["payload"] };
-  const fields = read(sender, "send", schema, known, idOf(frame));
+  const fields = read(sender, "send", known, idOf(frame));
   const payload = fields && rawMember(text, "payload");
   if (fields === undefined || payload === undefined) return "bad_field";
   const { to, id } = fields;
@@ -103,7 +102,7 @@ export function delivered(
   seat: Seat,
   frame: Fields,
 ): MaybePromise<FrameOutcome> {
-  const fields = read(sender, "delivered", clientFrames.delivered.schema, frame);
+  const fields = read(sender, "delivered", frame);
   if (fields === undefined) return "bad_field";
   const upTo = Math.min(fields.upTo ?? fields.seq ?? 0, sender.pump?.sentUpTo ?? 0);
   return andThen(sender.context.engine.mailboxes.ack(seat, upTo), () => "handled");
@@ -117,7 +116,7 @@ export function ping(sender: Sender): FrameOutcome {
 
 /** Counts how a peer connection went. A client's words never become labels. */
 export function telemetry(sender: Sender, seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
-  const fields = read(sender, "telemetry", clientFrames.telemetry.schema, frame);
+  const fields = read(sender, "telemetry", frame);
   const { engine, tally } = sender.context;
   if (fields === undefined) return "bad_field";
   if (fields.event === "ice-failed") {
@@ -133,15 +132,14 @@ export function telemetry(sender: Sender, seat: Seat, frame: Fields): MaybePromi
 }
 
 /** The fields of a frame. Undefined: one of them is wrong, and the frame was dropped. */
-function read<S extends z.ZodObject>(
+function read<T extends "hello" | "send" | "delivered" | "telemetry">(
   sender: Sender,
-  type: string,
-  schema: S,
+  type: T,
   frame: Fields,
   id?: string,
-): z.output<S> | undefined {
-  const parsed = schema.safeParse(frame);
-  if (parsed.success) return parsed.data;
+): z.output<(typeof clientFrames)[T]["schema"]> | undefined {
+  const parsed = clientFrames[type].schema.safeParse(frame);
+  if (parsed.success) return parsed.data as z.output<(typeof clientFrames)[T]["schema"]>;
   drop(sender, "bad_field", "bad_field", faultsIn(type, parsed.error), id);
   return undefined;
 }

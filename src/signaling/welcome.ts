@@ -1,7 +1,6 @@
 import type { Client } from "../admission/clients.ts";
 import { andThen } from "../base/maybe-promise.ts";
-import type { IceServer } from "../config/ice-formats.ts";
-import { peerJoined, serverFrame } from "../protocol/frames.ts";
+import { type IceServer, peerJoined, serverFrame } from "../protocol/frames.ts";
 import type { Connection, PeerIdentity, SignalingContext } from "./context.ts";
 
 /** What a client of `nt.v2` is sent when it has its seat, and its ICE servers: then, or with its peer. */

@@ -1,3 +1,4 @@
+import { styleText } from "node:util";
 import { terminalText } from "../base/terminal-text.ts";
 import type { Config } from "../config/config.ts";
 import { logLevels } from "../config/formats.ts";
@@ -75,22 +76,28 @@ export function jsonLine(entry: Entry): string {
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
 }
 
-const colours = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, grey: 90 };
+const colours = {
+  trace: "gray",
+  debug: "gray",
+  info: "green",
+  warn: "yellow",
+  error: "red",
+} as const;
 
 /**
  * Lines for people: local time, level, message, then `key=value` for each field. No value can break its
  * line, or control the terminal with an escape sequence.
  */
 function prettyLines(isColoured: boolean): RenderLine {
-  const paint = (colour: keyof typeof colours, text: string) =>
-    isColoured ? `\x1b[${colours[colour]}m${text}\x1b[0m` : text;
+  const paint = (colour: (typeof colours)[LogLevel], text: string) =>
+    isColoured ? styleText(colour, text, { validateStream: false }) : text;
   return ({ at, level, msg, fields }) => {
     const given = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
     const parts = [
-      paint("grey", timeOfDay(new Date(at))),
-      paint(level, level.toUpperCase().padEnd(5)),
+      paint("gray", timeOfDay(new Date(at))),
+      paint(colours[level], level.toUpperCase().padEnd(5)),
       terminalText(msg),
-      ...given.map(([key, value]) => `${paint("grey", `${key}=`)}${shown(value)}`),
+      ...given.map(([key, value]) => `${paint("gray", `${key}=`)}${shown(value)}`),
     ];
     return `${parts.join(" ")}\n`;
   };

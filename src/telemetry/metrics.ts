@@ -25,7 +25,7 @@ export type Metrics = ReturnType<typeof metrics>;
 const meaningless =
   /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
 
-/** Where numbers come from that the tally does not hold. */
+/** Sources of the numbers that are not in the tally. */
 interface Sources {
   /** Which of several nodes this is; undefined for a server without Redis. */
   readonly node: string | undefined;
@@ -79,7 +79,7 @@ const row =
     return { kind, help, read, labels };
   };
 const [counter, gauge, histogram] = [row("counter"), row("gauge"), row("histogram")];
-/** A part of what the engine holds. */
+/** Counted by the engine. */
 const size = (help: string, part: keyof Sizes) => gauge(help, (_, { held }) => held?.[part]);
 
 const dir = ["in", "out"];

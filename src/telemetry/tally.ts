@@ -6,7 +6,7 @@ import { frameTypes } from "../protocol/frames.ts";
  * plain numbers: the code that does the work adds to them, and a scrape copies them into metrics.
  */
 
-/** What happened to something that a client sent and that was dropped; in Markdown. */
+/** Why something that a client sent was dropped; in Markdown. */
 export const dropReasons = {
   malformed: "a frame that is not one JSON object, or not UTF-8",
   bad_field: "a field of the wrong type or range",

@@ -8,7 +8,6 @@ import { clientFrames, faultsIn, type RoomRefusal, serverFrame } from "../protoc
 import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
 import type { NoSeat } from "../signaling/arrival.ts";
 import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../signaling/context.ts";
-import type { ConnectionLog } from "../telemetry/connection-log.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
 /** The problem that a newcomer gets when there is no seat for it. */
@@ -18,6 +17,9 @@ export const noSeats = {
   unreachable: "store_unreachable",
 } as const satisfies Record<NoSeat, RoomRefusal>;
 
+/** Without a room in its URL, a socket has no older dialect. */
+const dialect = { mailboxClient: true, v2: true } as const;
+
 interface EntranceParts {
   readonly rendezvous: Rendezvous;
   readonly limiter: RateLimiter;
@@ -25,7 +27,6 @@ interface EntranceParts {
   /** ms since the Unix epoch. */
   readonly now: () => number;
   readonly tally: Pick<Tally, "refusals">;
-  readonly connectionLog: ConnectionLog | undefined;
   /** Gets each refusal. */
   readonly limited: (code: RoomRefusal, address: string) => void;
 }
@@ -37,7 +38,7 @@ interface EntranceParts {
 export function createEntrance(
   parts: EntranceParts,
 ): Pick<SignalingContext, "askForRoom" | "describeNoSeat"> {
-  const { rendezvous, limiter, draining, now, connectionLog } = parts;
+  const { rendezvous, limiter, draining, now } = parts;
 
   const askForRoom: AskForRoom = (type, frame, client) => {
     const passage = limiter.take(client.accounts);
@@ -52,7 +53,7 @@ export function createEntrance(
     if ("code" in fields.data) return redeem(fields.data.code as Code, sid, client);
     if ("appID" in fields.data) {
       const { appID: appId, side } = fields.data;
-      return { identity: identityOf(appId, side, sid), frame: undefined };
+      return { identity: { appId, side, sid, ...dialect }, frame: undefined };
     }
     return mint(fields.data.ttl, sid, client);
   };
@@ -63,10 +64,9 @@ export function createEntrance(
     return andThen(rendezvous.mint({ ttlMs, client }), (minted) => {
       if (minted.outcome !== "minted") return refuse(client, ...unminted(minted));
       const { code, appId, expiresAt } = minted;
-      connectionLog?.minted(appId, client.address);
       const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
-      return { identity: identityOf(appId, "A", sid), frame };
+      return { identity: { appId, side: "A", sid, ...dialect }, frame };
     });
   }
 
@@ -74,10 +74,9 @@ export function createEntrance(
     return andThen(rendezvous.redeem(code, client), (guess) => {
       if (guess.outcome !== "taken") return refuse(client, ...unredeemed(guess, client));
       const { appId, expiresAt } = guess.entry;
-      connectionLog?.redeemed(appId, client.address);
       const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
-      return { identity: identityOf(appId, "B", sid), frame };
+      return { identity: { appId, side: "B", sid, ...dialect }, frame };
     });
   }
 
@@ -91,13 +90,4 @@ export function createEntrance(
     parts.limited(code, address);
     return { code, ...faultOf(code, words) };
   }
-}
-
-/** Without a room in its URL, a socket has no older dialect. */
-function identityOf(
-  appId: Entered["identity"]["appId"],
-  side: Entered["identity"]["side"],
-  sid: string,
-): Entered["identity"] {
-  return { appId, side, sid, mailboxClient: true, v2: true };
 }

@@ -1,18 +1,13 @@
 import type { Account } from "../base/account.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { Ledger } from "../base/ledger.ts";
+import type { Config } from "../config/config.ts";
 import { closes, closeText, type ServerClose } from "../protocol/closes.ts";
 import { type PauseReason, pauseReasons } from "../signaling/context.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
-export interface FlowLimits {
-  /** Past this many unsent bytes of a socket, its senders are paused. */
-  readonly wsBufferBytes: number;
-  /** A socket that takes no byte for this long is closed. */
-  readonly slowPeerTimeoutMs: number;
-  readonly wsMaxMsgBytes: number;
-}
+type FlowLimits = Pick<Config, "wsBufferBytes" | "slowPeerTimeoutMs" | "wsMaxMsgBytes">;
 
 /**
  * A paused socket is read for a turn this often, so that its end is seen: or less often, where many
@@ -56,6 +51,7 @@ export function backpressureLimit(limits: FlowLimits): number {
  *               paused, turn --no reason left-->    reading
  */
 export class Flow {
+  /** Past this many unsent bytes of a socket, its senders are paused. */
   readonly highMark: number;
   /** Below it, senders are resumed and mail is pulled. */
   readonly lowMark: number;
@@ -121,13 +117,7 @@ export class Flow {
     else if (this.unsent.bound([], 0) === "all") this.closeFullest("buffers_full");
   }
 
-  /** A frame of the server's own went to the socket. */
-  sent(socket: PeerSocket, bytes: number): void {
-    this.published(socket, bytes);
-    this.look(socket);
-  }
-
-  /** A relayed frame went to the socket. */
+  /** A frame went to the socket. */
   published(socket: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
     this.gave(socket);

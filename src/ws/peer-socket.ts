@@ -149,15 +149,22 @@ export class PeerSocket implements Connection {
   }
 
   private write(text: string): number {
-    if (this.ws === undefined) return 0;
-    const queued = this.ws.send(text);
+    const queued = this.ws?.send(text) ?? 0;
+    if (queued === 0 && this.ws?.readyState !== WebSocket.OPEN) return 0;
+    const bytes = this.took(text, queued);
+    this.flow.look(this);
+    return bytes;
+  }
+
+  /** The runtime has queued so many bytes. Where the socket is behind it says -1, for a dropped text 0. */
+  private took(text: string, queued: number): number {
     if (queued === 0) {
-      if (this.ws.readyState === WebSocket.OPEN) this.flow.overrun(this);
+      this.flow.overrun(this);
       return 0;
     }
     const bytes = queued > 0 ? queued : Buffer.byteLength(text);
     this.sentBytes += bytes;
-    this.flow.sent(this, bytes);
+    this.flow.published(this, bytes);
     return bytes;
   }
 
@@ -174,16 +181,7 @@ export class PeerSocket implements Connection {
     // The look may have closed this socket, as the fullest: its senders need not wait.
     if (this.closeReason !== undefined) return 0;
     if (unsent > this.flow.highMark) this.congested = true;
-    const queued = this.server.publish(this.topic, text);
-    if (queued === 0) {
-      this.flow.overrun(this);
-      return 0;
-    }
-    // Where the socket is behind, Bun answers -1 in place of the size.
-    const bytes = queued > 0 ? queued : Buffer.byteLength(text);
-    this.sentBytes += bytes;
-    this.flow.published(this, bytes);
-    return bytes;
+    return this.took(text, this.server.publish(this.topic, text));
   }
 
   unreadBytes(): number {
@@ -242,16 +240,15 @@ export class PeerSocket implements Connection {
   close(reason: ServerClose): void {
     if (this.closeReason !== undefined) return;
     this.ends(reason);
-    if (this.quiet === undefined) this.flow.close(this, reason);
-    else this.closeAfter(this.quiet, reason);
+    const { quiet } = this;
+    if (quiet === undefined) this.flow.close(this, reason);
+    else {
+      quiet.close = reason;
+      this.flow.release(this);
+      if (quiet.isOver) this.endQuiet(quiet);
+    }
     // The runtime reports the close only once the socket is closed.
     this.peer?.closed();
-  }
-
-  private closeAfter(quiet: Quiet, reason: ServerClose): void {
-    quiet.close = reason;
-    this.flow.release(this);
-    if (quiet.isOver) this.endQuiet(quiet);
   }
 
   terminate(reason: CloseReason): void {

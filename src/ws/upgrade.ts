@@ -49,8 +49,8 @@ export function createUpgrade(options: {
     if (bound === "client") return refuse("sockets_per_client", "too_many_sockets");
     // The runtime would refuse these too, but only after the seat was taken and its peer notified.
     if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
-    if (!handshakeKey.test(headers.get("sec-websocket-key") ?? ""))
-      return refuse("bad_request", "malformed", noHandshake);
+    const hasKey = handshakeKey.test(headers.get("sec-websocket-key") ?? "");
+    if (!hasKey) return refuse("bad_request", "malformed", noHandshake);
     // Counted before a shared store is asked, so that the limit holds meanwhile.
     socketLedger.add(client.accounts, 1);
     const socket = sockets.newSocket(identity, client, server, isBrowser(request));
@@ -68,7 +68,9 @@ export function createUpgrade(options: {
   }
 
   function upgradeRequired(): Response {
-    return namesUpgrade(refuse("not_upgrade", "upgrade_required"));
+    const answer = refuse("not_upgrade", "upgrade_required");
+    for (const [name, value] of whatToUpgradeTo) answer.headers.set(name, value);
+    return answer;
   }
 
   function enter(request: Request, server: Server<PeerSocket>, data: PeerSocket) {
@@ -89,16 +91,14 @@ export function createUpgrade(options: {
 
 /** RFC 6455 section 4.2.1. */
 const version = "13";
+/** RFC 9110 section 15.5.22, RFC 6455 section 4.4. */
+const whatToUpgradeTo = [
+  ["Upgrade", "websocket"],
+  ["Connection", "Upgrade"],
+  ["Sec-WebSocket-Version", version],
+] as const;
 const noHandshake = { detail: "The WebSocket handshake is not valid." };
 const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
-
-/** What to upgrade to (RFC 9110 section 15.5.22, RFC 6455 section 4.4). */
-function namesUpgrade(answer: Response): Response {
-  answer.headers.set("Upgrade", "websocket");
-  answer.headers.set("Connection", "Upgrade");
-  answer.headers.set("Sec-WebSocket-Version", version);
-  return answer;
-}
 
 /**
  * Reads room, side and client from `appID`, `side`, `sid` and the offered subprotocols; or says what is

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { newAppId, otherSide, type Side } from "../../src/base/ids.ts";
 import type { Connections } from "../../src/engine/connections.ts";
 import { EngineUnreachable, type Seat } from "../../src/engine/engine.ts";
-import { Pump, sayHello } from "../../src/signaling/pump.ts";
+import { Pump } from "../../src/signaling/pump.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { FakeConnection } from "../support/fake-connection.ts";
 import { OlderStore } from "../support/older-store.ts";
@@ -65,7 +65,7 @@ class Client {
     Object.assign(socket, { seat, pump, node });
     if (taken.held > 0) await node.relay.start(seat, false);
     if (taken.mailWaits) pump.mailStored();
-    await sayHello(node.mailboxes, seat, pump, this.seen);
+    await pump.hello(this.seen);
   }
 
   async disconnect(): Promise<void> {

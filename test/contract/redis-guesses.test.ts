@@ -5,6 +5,7 @@ import { rendezvous } from "../../src/rendezvous/rendezvous.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import { redisMissing, TestRedis } from "../support/redis.ts";
 import { redisNodes } from "../support/redis-engine.ts";
+import { someClient } from "../support/some-client.ts";
 import { client, code, mint } from "./seating.ts";
 
 const test = anyTest.skipIf(redisMissing);
@@ -61,7 +62,7 @@ test("what one node learns of an attack all know at their next sweep; a mint is 
   for (let i = 0; i < 20; i++) {
     const minted = await mintCode({
       ttlMs: undefined,
-      client: { accounts: client("me"), shared: false },
+      client: someClient("me"),
     });
     expect(minted).toMatchObject({ outcome: "minted", code: expect.stringMatching(/^\d{6}$/) });
   }
@@ -75,7 +76,7 @@ test("a node that has not heard of an attack yet mints no short code during it",
   if (two === undefined) throw new Error("no second node");
   for (let i = 0; i < 101; i++) await one.codes.guess(code("0000"), client(`a${i}`), 10);
   const { mint: mintCode } = meetingPoint(two);
-  const who = { accounts: client("me"), shared: false };
+  const who = someClient("me");
   expect(await mintCode({ ttlMs: undefined, client: who })).toMatchObject({
     code: expect.stringMatching(/^\d{6}$/),
   });

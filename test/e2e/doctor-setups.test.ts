@@ -138,7 +138,7 @@ const broken: readonly BrokenSetup[] = [
     name: "nginx is not trusted",
     env: { TRUST_PROXY: "10.0.0.1" },
     step: "Address",
-    found: "and it sees all clients so",
+    found: "and all other clients too",
     remedy: "TRUST_PROXY",
   },
   {

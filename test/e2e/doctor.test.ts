@@ -116,7 +116,7 @@ describe("a proxy", () => {
   test.each([
     [404, "does not pass /ws on"],
     [426, "does not pass on the upgrade"],
-    [403, "without an Origin header"],
+    [403, "forbids"],
     [429, "WS_RATE_PER_MIN"],
     [503, "MAX_SOCKETS"],
   ] as const)("that answers the upgrade with %i is found out", async (status, remedy) => {

@@ -82,7 +82,7 @@ describeInBrowser("coming back", (browser) => {
     await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
     expect(await ann.page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await ann.sees("Goodbye");
-    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await ann.page.getByRole("button", { name: "Start again" }).click();
     await bob.enterCode(await ann.createCode());
     await Promise.all([ann.connected(), bob.connected()]);
     await talk(ann, bob, "Anew");
@@ -96,7 +96,7 @@ describeInBrowser("coming back", (browser) => {
     await away.waitFor();
     await ann.page.reload();
     await away.waitFor();
-    await ann.page.getByRole("button", { name: "Start anew" }).click();
+    await ann.page.getByRole("button", { name: "Start again" }).click();
     await ann.page.locator("#start").waitFor();
   });
 
@@ -141,7 +141,7 @@ describeInBrowser("coming back", (browser) => {
     await bob.page.getByRole("button", { name: "Leave" }).press("Enter");
     await ann.page.getByRole("heading", { name: "The other side has left" }).waitFor();
     expect(await focused()).toBe("room-title");
-    await ann.page.getByRole("button", { name: "Start anew" }).press("Enter");
+    await ann.page.getByRole("button", { name: "Start again" }).press("Enter");
     expect(await focused()).toBe("start-title");
     await ann.page.getByRole("button", { name: "Create a code" }).press("Enter");
     await ann.page.getByRole("button", { name: "Cancel" }).press("Enter");

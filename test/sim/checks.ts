@@ -1,4 +1,6 @@
 import type { Side } from "../../src/base/ids.ts";
+import type { Config } from "../../src/config/config.ts";
+import { type EngineLimits, streamTotalBytes } from "../../src/engine/engine.ts";
 import { isZombie, type Party } from "./clients.ts";
 import type { Conn, Host, Wiretap } from "./network.ts";
 import { epoch, nature, type Time } from "./time.ts";
@@ -100,6 +102,10 @@ export class Room {
   mayRenumber = false;
   /** Acknowledged by a side's clients, the highest. */
   readonly acked: Record<Side, number> = { A: 0, B: 0 };
+  /** Since the store forgot this room: the highest seq that a side got, … */
+  readonly got: Record<Side, number> = { A: 0, B: 0 };
+  /** … and how many mails a server has read for it: no seq is higher. */
+  readonly sent: Record<Side, number> = { A: 0, B: 0 };
   readonly history: [atMs: number, who: string, what: string, text: string][] = [];
   /** A fault that touched a node of its was healed then. */
   disturbedUntil = 0;
@@ -134,15 +140,9 @@ export class Room {
   /** What may have been kept is not to be counted on any more. */
   forgets(): void {
     for (const mail of this.mails.values()) mail.mayBeLost = true;
-    this.acked.A = this.acked.B = 0;
+    for (const counted of [this.acked, this.got, this.sent]) counted.A = counted.B = 0;
     this.mayRenumber = true;
   }
-}
-
-export interface CheckLimits {
-  readonly roomTtlMs: number;
-  readonly mailboxMaxMails: number;
-  readonly relayHoldMs: number;
 }
 
 /** How a connection of a client that does no wrong may end: 1006 is the network. */
@@ -176,12 +176,15 @@ export class Checks implements Wiretap {
   /** A fault that touches everybody was healed then. */
   disturbedUntil = 0;
   frames = 0;
+  lastSeatedAt = 0;
+  /** Strangers everywhere take what they get: only rooms whose code lives are sure of their space. */
+  isCrowded = false;
   private readonly losses = new Map<Host, Losses>();
   private readonly codes = new Map<string, CodeFacts>();
 
   constructor(
     private readonly time: Time,
-    private readonly limits: CheckLimits,
+    private readonly limits: EngineLimits & Pick<Config, "maxSockets" | "maxCodes">,
     /** One node has everything. */
     private readonly isAlone: boolean,
   ) {}
@@ -245,9 +248,17 @@ export class Checks implements Wiretap {
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
     // Who has gone is not let in; a node that stops, or has just lost its store, may say so.
-    if (facts === undefined || conn.hasGone || (status === 503 && this.mayRefuse(conn.host)))
-      return;
+    if (facts === undefined || conn.hasGone) return;
+    const isCrowdedOut = this.isCrowded && !this.hasCode(facts.room);
+    if (status === 503 && (isCrowdedOut || this.mayRefuse(conn.host))) return;
     this.fail("refused for nothing", `${conn.id}: ${status}`, facts.room);
+  }
+
+  private hasCode({ appId }: Room): boolean {
+    for (const { appId: of, mayBeGone, expiresAtMs } of this.codes.values()) {
+      if (of === appId) return !mayBeGone && this.time.now < expiresAtMs;
+    }
+    return false;
   }
 
   private mayRefuse(host: Host): boolean {
@@ -294,6 +305,7 @@ export class Checks implements Wiretap {
     const said = parsed(text);
     if (said["type"] === "send") {
       const mail = room.mails.get(String(said["payload"]));
+      if (mail !== undefined) room.sent[mail.to]++;
       if (mail === undefined || mail.readAt >= 0) return;
       mail.readAt = this.time.now;
       mail.conn = facts.seated ? conn : undefined;
@@ -305,11 +317,18 @@ export class Checks implements Wiretap {
       facts.helloUpTo ??= upTo;
       // It comes from another life of this room: what is stored is numbered anew.
       if (facts.party.kind === "plain" && upTo > facts.lastSeq) facts.mayJump = true;
-      room.acked[facts.party.side] = Math.max(room.acked[facts.party.side], upTo);
+      const { side } = facts.party;
+      room.acked[side] = Math.max(room.acked[side], upTo);
+      if (upTo > room.got[side] && upTo <= room.sent[side]) this.acksUnread(room, side);
     } else if (said["type"] === "delivered") {
       const { side } = facts.party;
       room.acked[side] = Math.max(room.acked[side], Number(said["upTo"]));
     }
+  }
+
+  /** It counts what its side got in another life of the room, which no server can know. */
+  private acksUnread(room: Room, side: Side): void {
+    for (const mail of room.unread) if (mail.to === side && mail.readAt >= 0) mail.mayBeLost = true;
   }
 
   serverSent(conn: Conn, text: string): void {
@@ -343,7 +362,7 @@ export class Checks implements Wiretap {
     facts.seated = isOn;
     room.seats += isOn ? 1 : -1;
     if (isOn && room.seats === 1) this.roomBegins(room);
-    if (isOn) facts.seatedAt = this.time.now;
+    if (isOn) facts.seatedAt = this.lastSeatedAt = this.time.now;
     if (isOn) return;
     facts.unseatedAt = this.time.now;
     if (room.seats === 0) room.emptySince = this.time.now;
@@ -489,6 +508,7 @@ export class Checks implements Wiretap {
       }
     }
     facts.lastSeq = seq;
+    room.got[party.side] = Math.max(room.got[party.side], seq);
     const before = facts.mailFrom.get(mail.by) ?? 0;
     if (mail.n <= before && !mail.mayBeLost)
       return this.fail("mails reordered", `${what} after ${before}`, room);
@@ -773,9 +793,29 @@ export class Checks implements Wiretap {
     if (counted < open || counted > open + host.server.pendingUpgrades) {
       this.fail("sockets miscounted", `${counted} in place of ${open}`);
     }
+    this.auditBounds(host, counted);
     if (this.isAlone) this.auditLosses(host);
     for (const [topic, members] of host.server.topics) {
       if (members.size > 1) this.twoHolders(topic, members);
+    }
+  }
+
+  /** No setting's bound is passed. With Redis, as of the last sweep. */
+  private auditBounds(host: Host, sockets: number): void {
+    const sizes = host.core.engine.sizes();
+    const { maxRooms, maxCodes, maxSockets, mailTotalBytes, ...limits } = this.limits;
+    const { heldFrames, mails, streamBytes } = sizes;
+    const bounds: Readonly<Record<string, readonly [is: number, most: number]>> = {
+      sockets: [sockets, maxSockets],
+      rooms: [sizes.rooms, maxRooms],
+      codes: [sizes.codesLive, maxCodes],
+      mails: [mails, 2 * sizes.rooms * limits.mailboxMaxMails],
+      "held frames": [heldFrames, 2 * sizes.rooms * limits.holdMaxFrames],
+      bytes: [sizes.mailBytes + sizes.heldBytes + sizes.idBytes, mailTotalBytes],
+      "stream bytes": [streamBytes, Math.max(streamTotalBytes(this.limits), 3 * 4_194_304)],
+    };
+    for (const [what, [is, most]] of Object.entries(bounds)) {
+      if (is > most) this.fail("past a bound", `${is} ${what} in place of ${most}`);
     }
   }
 

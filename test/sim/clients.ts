@@ -47,6 +47,7 @@ export abstract class Party {
   frames = 0;
   mails = 0;
   hasLeft = false;
+  private readonly isSilent: boolean;
 
   constructor(
     protected readonly around: Surroundings,
@@ -58,7 +59,10 @@ export abstract class Party {
     readonly address: string,
     readonly draws: Chance,
     readonly sid: string,
-  ) {}
+  ) {
+    // Nothing but what others do shows it what became of its seat.
+    this.isSilent = draws.oneIn(6);
+  }
 
   get reads(): boolean {
     return this.kind !== "signal";
@@ -108,7 +112,7 @@ export abstract class Party {
 
   /** Does this and that every now and then. */
   private live(): void {
-    if (this.hasLeft || this.around.isQuiet) return;
+    if (this.hasLeft || this.isSilent || this.around.isQuiet) return;
     const { draws } = this;
     this.around.time.after(4_000 + draws.below(16_000), () => this.live());
     this.act(draws);

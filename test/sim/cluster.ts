@@ -219,11 +219,19 @@ export class Cluster implements Arrangement {
     },
     failover: (draws) =>
       this.replacePrimary(draws, {
-        lagMs: draws.below(draws.oneIn(3) ? mostLagMs : 200),
+        lagMs: this.lagOf(draws),
         ms: 500 + draws.below(10_000),
         isSplit: draws.oneIn(3),
       }),
   };
+
+  /** Often so long that the seat that was taken last is forgotten. */
+  private lagOf(draws: Chance): number {
+    const { checks, time } = this.ground;
+    const sinceSeated = time.now - checks.lastSeatedAt + 30;
+    if (draws.oneIn(2) && sinceSeated < mostLagMs) return sinceSeated;
+    return draws.below(draws.oneIn(3) ? mostLagMs : 200);
+  }
 
   /**
    * Another Redis takes over with what it had `lagMs` ago, and is named after `ms`. `isSplit`: the former

@@ -31,7 +31,7 @@ export function drawConfig(draws: Chance): Config {
     SLOW_PEER_TIMEOUT: draws.pick(["30s", "10s"]),
     MAILBOX_MAX_MAILS: small ? "12" : "200",
     MAILBOX_MAX_BYTES: String(maxFrame * (small ? 2 : 20)),
-    MAIL_TOTAL_BYTES: "8388608",
+    MAIL_TOTAL_BYTES: small ? "100000" : "8388608",
     FRAMES_PER_SEC: draws.pick(["1000", "1000", "40"]),
     REDIS_TIMEOUT: draws.pick(["2s", "6s", "6s"]),
     MAX_ROOMS: "120",
@@ -39,6 +39,10 @@ export function drawConfig(draws: Chance): Config {
   });
   if ("problems" in read) throw new Error(JSON.stringify(read.problems));
   return read.config;
+}
+
+export function engineLimits(config: Config) {
+  return { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
 }
 
 /** What every part of a simulation stands on. */
@@ -87,7 +91,7 @@ export class Base {
   }
 
   get limits(): EngineLimits {
-    return { ...this.config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+    return engineLimits(this.config);
   }
 
   readonly dropped = (reason: "stale" | "hold_expired" | "room_forgotten", count: number) => {

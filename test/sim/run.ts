@@ -38,11 +38,12 @@ export function report({ plan, outcome }: Found, commit: string): string {
 }
 
 function commandOf(plan: Plan): string {
-  const { seed, engine, withoutFaults, withoutRooms } = plan;
+  const { seed, engine, withoutFaults, withoutRooms, onlyFaults } = plan;
   const list = (flag: string, left: ReadonlySet<number> | undefined) =>
     left === undefined || left.size === 0 ? "" : ` --${flag} ${rangesOf(left)}`;
   const left = list("without-faults", withoutFaults) + list("without-rooms", withoutRooms);
-  return `npm run sim -- --seed ${seed} --engine ${engine}${left}`;
+  const only = onlyFaults === undefined ? "" : ` --faults "${onlyFaults}"`;
+  return `npm run sim -- --seed ${seed} --engine ${engine}${left}${only}`;
 }
 
 /** `0-4,7` */

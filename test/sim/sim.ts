@@ -4,6 +4,7 @@ import { type Found, readRanges, report, shrink, simulateHours } from "./run.ts"
 import type { Plan } from "./world.ts";
 
 // Simulates the whole server: npm run sim -- --seed 7 --hours 2 --engine memory [--shrink]
+// --faults failover: of what befalls nodes and Redis, these kinds only.
 // The seed of the day when none is given; --forever for a night; --mutants proves that it can fail.
 
 const { values } = parseArgs({
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     hours: { type: "string" },
     seconds: { type: "string" },
     engine: { type: "string" },
+    faults: { type: "string" },
     "without-faults": { type: "string", default: "" },
     "without-rooms": { type: "string", default: "" },
     shrink: { type: "boolean", default: false },
@@ -49,9 +51,11 @@ async function search(plan: Plan, hours: number, seconds: number): Promise<Found
   const startedAt = performance.now();
   let simulatedMs = 0;
   let saidAtS = 0;
+  const faults = new Map<string, number>();
   for (let seed = plan.seed; ; seed++) {
     const found = simulateHours({ ...plan, seed }, 0.001, (_, outcome) => {
       simulatedMs += outcome.simulatedMs;
+      for (const { kind } of outcome.faults) faults.set(kind, (faults.get(kind) ?? 0) + 1);
     });
     // Rejections are reported between two seeds.
     await new Promise<void>((resolve) => setImmediate(resolve));
@@ -63,6 +67,7 @@ async function search(plan: Plan, hours: number, seconds: number): Promise<Found
       saidAtS = realS;
       say(`${simulatedH.toFixed(1)} h in ${realS.toFixed(0)} s, up to seed ${seed}`);
     }
+    if (isOver) say(`faults: ${Array.from(faults, ([kind, n]) => `${kind} ${n}`).join(", ")}`);
     if (isOver) return found;
   }
 }
@@ -81,6 +86,7 @@ const plan: Plan = {
   engine: engineOf(values.engine ?? "memory"),
   withoutFaults: readRanges(values["without-faults"]),
   withoutRooms: readRanges(values["without-rooms"]),
+  ...(values.faults !== undefined && { onlyFaults: values.faults.split(",") }),
 };
 say(`seed ${plan.seed}, engine ${plan.engine}`);
 const endless = Number.POSITIVE_INFINITY;

@@ -35,12 +35,14 @@ function guesser(world: World, untilMs: number): void {
   });
 }
 
-/** Takes rooms and fills mailboxes, as many as it gets. */
+/** Takes rooms and fills mailboxes, as many as it gets: from one address, or from everywhere. */
 function hoarder(world: World, untilMs: number): void {
   const draws = world.draws("hoarder");
-  const who = { address: "192.0.2.77", process: nature };
+  const sites = draws.oneIn(3) ? 200 : 1;
+  world.checks.isCrowded = sites > 1;
   let count = 0;
-  every(world, 8_000, untilMs, () => {
+  every(world, sites > 1 ? 2_000 : 8_000, untilMs, () => {
+    const who = { address: `198.18.${draws.below(sites)}.77`, process: nature };
     const socket = new ClientSocket();
     const url = `ws://sim/ws?appID=${crypto.randomUUID()}&side=A&sid=`;
     socket.onopen = () => {

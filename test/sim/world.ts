@@ -15,7 +15,7 @@ import {
 import { Cluster } from "./cluster.ts";
 import { drawFaults, type Fault, playFault } from "./faults.ts";
 import { type ClientSocket, Conn, type Dial } from "./network.ts";
-import { type Arrangement, drawConfig } from "./nodes.ts";
+import { type Arrangement, drawConfig, engineLimits } from "./nodes.ts";
 import { strangers } from "./strangers.ts";
 import { Time, withVirtualGlobals } from "./time.ts";
 
@@ -26,6 +26,8 @@ export interface Plan {
   /** Left out, by number: to find out what a failure needs. */
   readonly withoutFaults?: ReadonlySet<number>;
   readonly withoutRooms?: ReadonlySet<number>;
+  /** Of what befalls nodes and Redis, these kinds only. */
+  readonly onlyFaults?: readonly string[];
 }
 
 export interface Outcome {
@@ -80,7 +82,7 @@ export class World implements Surroundings {
     this.config = drawConfig(draws);
     this.maxFrameBytes = this.config.wsMaxMsgBytes;
     this.maxRoomMs = 3 * this.config.roomTtlMs + this.config.redeemWindowMs * 2 + 60_000;
-    this.checks = new Checks(time, this.config, plan.engine === "memory");
+    this.checks = new Checks(time, engineLimits(this.config), plan.engine === "memory");
     const ground = { time, config: this.config, draws: this.draws("nodes"), checks: this.checks };
     this.arrangement = plan.engine === "memory" ? new Alone(ground) : new Cluster(ground);
     time.uncaught = (error) => this.checks.fail("uncaught error", describe(error));
@@ -97,7 +99,11 @@ export class World implements Surroundings {
       if (plan.withoutRooms?.has(slot)) continue;
       time.after(slot * 400, () => this.session(slot, 1));
     }
-    const faults = drawFaults(this.draws("faults"), playMs, Object.keys(this.arrangement.faults));
+    const known = Object.keys(this.arrangement.faults);
+    const kinds = plan.onlyFaults ?? known;
+    const unknown = kinds.find((kind) => !known.includes(kind));
+    if (unknown !== undefined) throw new Error(`No fault "${unknown}": ${known.join(", ")}`);
+    const faults = drawFaults(this.draws("faults"), playMs, kinds);
     faults.forEach((fault, number) => {
       if (plan.withoutFaults?.has(number)) return;
       time.after(fault.atMs, () => playFault(this, fault));

@@ -22,9 +22,10 @@ export class FakeSocket {
     return this.buffered;
   }
   readonly sent: string[] = [];
-  send(text: string): void {
+  send(text: string): number {
     this.sent.push(text);
     this.buffered += text.length;
+    return text.length;
   }
   cork(run: () => void): void {
     run();
@@ -71,9 +72,7 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = fakeClient.a
   const ws = new FakeSocket();
   const drained: boolean[] = [];
   const publish = (_topic: string, text: string) => {
-    if (ws.closed) return 0;
-    ws.send(text);
-    return text.length;
+    return ws.closed ? 0 : ws.send(text);
   };
   const server = { publish } as unknown as Server<PeerSocket>;
   const link = new PeerSocket({ ...fakeClient, accounts }, server, flow);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { clients } from "../../src/admission/clients.ts";
+import { Clients } from "../../src/admission/clients.ts";
 import { parseAddressSet } from "../../src/base/address.ts";
 
 interface Settings {
@@ -13,16 +13,16 @@ function known({ trust = "loopback", clientIpHeader = "" }: Settings = {}) {
   const trusted = parseAddressSet(trust);
   if (trusted === undefined) throw new Error(`"${trust}" is no set of addresses`);
   const shared: string[] = [];
-  const options: Parameters<typeof clients>[0] = {
+  const options: ConstructorParameters<typeof Clients>[0] = {
     trusted,
     ignoreHeaders: trust === "none",
     clientIpHeader,
     onShared: (address) => shared.push(address),
   };
-  const all = clients(options);
+  const all = new Clients(options);
   return {
     shared,
-    sharedCount: all.sharedCount,
+    sharedCount: () => all.sharedCount(),
     of(address: string, headers: Record<string, string> = {}) {
       const client = all.of(address, new Headers(headers));
       return { ...client, key: client.accounts[0]?.key };
@@ -264,7 +264,7 @@ test("of a header full of trusted hops no more than 16 are looked at", () => {
     return true;
   };
   const options = { trusted, ignoreHeaders: false, clientIpHeader: "", onShared: () => {} };
-  const all = clients(options);
+  const all = new Clients(options);
   const hops = Array.from({ length: 1_300 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
   const { address } = all.of("10.1.0.1", new Headers(xff(hops.join(","))));
   expect(address).toBe(hops.at(-16) ?? "");

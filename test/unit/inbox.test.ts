@@ -45,16 +45,16 @@ function isRead({ calls }: FakeConnection): boolean {
 
 /** Answers that a test settles, in the order in which they were asked for. */
 function deferred() {
-  const open: PromiseWithResolvers<void>[] = [];
-  const answer = (): Promise<void> => {
-    const one = Promise.withResolvers<void>();
+  const open: PromiseWithResolvers<undefined>[] = [];
+  const answer = (): Promise<undefined> => {
+    const one = Promise.withResolvers<undefined>();
     open.push(one);
     return one.promise;
   };
   /** Settles the oldest, and lets everything that hangs on it happen. */
   const settle = async (how: "resolve" | "reject" = "resolve") => {
     const one = open.shift();
-    if (how === "resolve") one?.resolve();
+    if (how === "resolve") one?.resolve(undefined);
     else one?.reject(new Error("lost"));
     for (let turn = 0; turn < 5; turn++) await Promise.resolve();
   };

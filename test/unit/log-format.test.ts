@@ -35,7 +35,7 @@ describe("pretty lines", () => {
 
   test("are coloured only when asked", () => {
     const coloured = lineRenderer("pretty", true, undefined);
-    expect(lines(coloured, (log) => log.warn("m"))).toContain("\u001b[33mWARN \u001b[0m");
+    expect(lines(coloured, (log) => log.warn("m"))).toContain("\u001b[33mWARN \u001b[39m");
     expect(lines(plain, (log) => log.warn("m"))).not.toContain("\u001b");
   });
 });

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { type AppId, newAppId, type Side } from "../../src/base/ids.ts";
 import { Ledger } from "../../src/base/ledger.ts";
-import type { IceServer } from "../../src/config/ice-formats.ts";
 import { memoryEngine } from "../../src/engine/memory/memory.ts";
+import type { IceServer } from "../../src/protocol/frames.ts";
 import type { SignalingContext } from "../../src/signaling/context.ts";
 import { FairQueue } from "../../src/signaling/fair-queue.ts";
 import { Peer } from "../../src/signaling/peer.ts";

@@ -68,15 +68,12 @@ export function post(target: Target, path: string, body: unknown): Promise<Answe
   return ask(target, `${target.http}${path}`, { method: "POST", body });
 }
 
-/**
- * The status that an upgrade is answered with, which WebSocket clients do not show; undefined
- * without an answer.
- */
-export async function upgradeStatus(
+/** The answer to an upgrade, which WebSocket clients do not show. Undefined if there is none. */
+export function askUpgrade(
   target: Target,
   path: string,
   own: Readonly<Record<string, string>> = {},
-): Promise<number | undefined> {
+): Promise<Answer | undefined> {
   const headers = {
     ...own,
     connection: "Upgrade",
@@ -85,11 +82,7 @@ export async function upgradeStatus(
     // Any 16 bytes: a key that is used again could only confuse caches.
     "sec-websocket-key": "bnQtc2lnbmFsIGRvYy4uLg==",
   };
-  try {
-    return (await ask(target, `${target.http}${path}`, { headers })).status;
-  } catch {
-    return undefined;
-  }
+  return ask(target, `${target.http}${path}`, { headers }).catch(() => undefined);
 }
 
 /** Why no answer came. */
@@ -134,7 +127,7 @@ export function wrongAnswer(answer: Answer, target: Target): Verdict {
   return failed(`answered ${answer.status}`, remedyOf(answer, target));
 }
 
-function remedyOf({ status, headers, json }: Answer, { basePath }: Target): string {
+export function remedyOf({ status, headers, json }: Answer, { basePath }: Target): string {
   if (status >= 200 && status < 300) {
     return "Something other than nt-signal answers. Check the host, the port and the proxy's route.";
   }
@@ -155,12 +148,15 @@ function remedyOf({ status, headers, json }: Answer, { basePath }: Target): stri
         ? "There is no nt-signal at this path. If it serves below a base path, add that to the URL; if a proxy removes a part of the path, set BASE_PATH to nothing."
         : `The base path ${basePath} may be wrong: it has to be the server's BASE_PATH, or one that the proxy removes.`;
     case 429:
-      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY all clients share one limit (HTTP_RATE_PER_MIN, CODES_PER_CLIENT, REDEEM_FAILURES).";
+      return "Asked too often. Wait and try again; behind a proxy without TRUST_PROXY all clients share one limit (HTTP_RATE_PER_MIN, WS_RATE_PER_MIN, SOCKETS_PER_CLIENT, CODES_PER_CLIENT, REDEEM_FAILURES).";
     case 502:
     case 504:
       return "A proxy answers, but does not reach the server. Is it running, and is the proxy's upstream address right?";
     case 503:
-      return reason ?? "The server, or a proxy before it, accepts no clients. Try again later.";
+      return (
+        reason ??
+        "The server, or a proxy before it, accepts no clients: it is stopping or full (MAX_ROOMS, MAX_SOCKETS). Try again later."
+      );
     default:
       return reason ?? seeLogs;
   }

@@ -7,7 +7,7 @@ import { type Examination, failed, passed, type Verdict } from "./examination.ts
 import type { Target } from "./target.ts";
 
 const dayMs = 86_400_000;
-/** Renewal programs renew a month before the end: with less left, the renewal did not work. */
+/** Renewal programs renew a month before the end. With fewer days left, the renewal has failed. */
 const warnDays = 14;
 
 /** All addresses of a name; of this machine's own name only the one that is tried first. */
@@ -81,7 +81,7 @@ function untrusted(objection: string, { host }: Target): Verdict {
   );
 }
 
-/** Accepts any certificate, so that a bad one differs from a server without TLS. Throws NoAnswer. */
+/** Accepts any certificate: a bad one must not look like a server without TLS. Throws NoAnswer. */
 async function shakeHands(target: Target): Promise<TLSSocket> {
   const { host, port, isAddress } = target;
   const name = isAddress ? {} : { servername: host };
@@ -108,7 +108,7 @@ export async function isReady({ target }: Examination): Promise<Verdict> {
   return failed(`port ${target.port} speaks TLS, not plain HTTP`, `Try ${https}`);
 }
 
-/** Whether what listens at each of the name's addresses accepts clients: a DNS name may have several. */
+/** Whether the server at each of the name's addresses accepts clients. */
 export function isEachReady({ target, addresses }: Examination): Promise<readonly Verdict[]> {
   const several = addresses.length > 1 ? addresses : [];
   return Promise.all(

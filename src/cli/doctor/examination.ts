@@ -1,6 +1,5 @@
-import type { z } from "zod";
 import type { Clock } from "../../base/clock.ts";
-import type { iceServer } from "../../protocol/frames.ts";
+import type { IceServer } from "../../protocol/frames.ts";
 import type { Target } from "./target.ts";
 
 /** Steps that are taken only when asked for. */
@@ -40,8 +39,6 @@ export interface DoctorSocket {
   readonly closed: Promise<void>;
   close(): void;
 }
-
-export type IceServer = z.output<typeof iceServer>;
 
 /** What one step found. */
 export type Verdict =

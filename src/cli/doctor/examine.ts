@@ -11,7 +11,7 @@ interface Step {
   readonly name: string;
   /** Answers an empty list when there is nothing to try. */
   readonly take: (it: Examination) => Promise<Verdict | readonly Verdict[]>;
-  /** If it fails, the steps below it in its table are pointless. */
+  /** If it fails, the steps below it in its table are not taken. */
   readonly isVital?: true;
 }
 

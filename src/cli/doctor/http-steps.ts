@@ -1,5 +1,5 @@
 import { inUrl, isLoopback } from "../../base/network.ts";
-import { type Answer, ask, post, severalServers, upgradeStatus, wrongAnswer } from "./ask.ts";
+import { type Answer, ask, askUpgrade, post, severalServers, wrongAnswer } from "./ask.ts";
 import { type Examination, failed, passed, type Verdict } from "./examination.ts";
 import { isNear, type Target } from "./target.ts";
 
@@ -23,12 +23,12 @@ export async function redeems({ target, room }: Examination): Promise<Verdict> {
 }
 
 /**
- * Whether redeems are answered by the server and not by a cache. It sends an invalid code: that does
- * not count as a failed redeem of this client, as a second redeem would.
+ * Whether redeems are answered by the server and not by a cache. An invalid code does not count as a
+ * failed redeem of this client; a second redeem of the same code would.
  */
 export async function redeemsAnew({ target }: Examination): Promise<Verdict> {
   const answer = await post(target, "/rendezvous/redeem", { code: "not a code" });
-  if (answer.status === 400) return passed("each redeem is answered anew");
+  if (answer.status === 400) return passed("each redeem reaches the server");
   if (answer.status !== 200) return wrongAnswer(answer, target);
   return failed(
     "an invalid code was redeemed",
@@ -61,7 +61,7 @@ export async function seesClient({ target }: Examination): Promise<Verdict> {
   }
   if (shared === true) {
     return failed(
-      `${found}, and it sees all clients so`,
+      `${found}, and all other clients too`,
       "There is a proxy in front of it that it does not trust. Set TRUST_PROXY to the proxy's address, or to private.",
     );
   }
@@ -72,7 +72,7 @@ export async function seesClient({ target }: Examination): Promise<Verdict> {
   );
 }
 
-/** A header shows it, or a server on a public address sees a loopback one. */
+/** Shown by a proxy's header, or by a loopback address that a server on a public address sees. */
 function comesThroughProxy({ host }: Target, answer: Answer, address: string): boolean {
   return isMarked(answer) || (!isNear(host) && isLoopback(address));
 }
@@ -139,7 +139,7 @@ function isOriginRefused({ status, json }: Answer): boolean {
 
 /** A proxy may treat headers differently on its route for WebSockets. */
 async function upgradeAdmits(target: Target, appId: string, origin: string): Promise<boolean> {
-  return (await upgradeStatus(target, `/ws?appID=${appId}&side=A`, { origin })) !== 403;
+  return (await askUpgrade(target, `/ws?appID=${appId}&side=A`, { origin }))?.status !== 403;
 }
 
 /** Whether everybody can read the metrics, at their usual path. */

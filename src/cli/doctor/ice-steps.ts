@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { isPrivate } from "../../base/address.ts";
-import { iceServer } from "../../protocol/frames.ts";
+import { type IceUrl, parseIceUrl } from "../../config/ice-formats.ts";
+import { type IceServer, iceServer } from "../../protocol/frames.ts";
 import { post, wrongAnswer } from "./ask.ts";
-import { type Examination, failed, type IceServer, passed, type Verdict } from "./examination.ts";
-import { allocate, bind, type IceUrl, parseIceUrl } from "./stun.ts";
+import { type Examination, failed, passed, type Verdict } from "./examination.ts";
+import { allocate, bind } from "./stun.ts";
 import { isNear } from "./target.ts";
 
 /** The ICE servers that side A gets, whose socket is open. */
@@ -35,7 +36,9 @@ export function servesIce(it: Examination, scheme: "stun" | "turn"): Promise<rea
 
 async function serves(it: Examination, text: string, server: IceServer): Promise<Verdict> {
   const url = parseIceUrl(text);
-  if (url === undefined) return passed(`${text} is not tried`);
+  // Browsers do not speak DTLS to a server either.
+  const isDtls = url?.isSecure && url.transport === "udp";
+  if (url === undefined || isDtls) return passed(`${text} is not tried`);
   const { username = "", credential = "" } = server;
   if (url.isTurn && (username === "" || credential === "")) {
     return failed(`${text} comes without a credential`, "Give it one in ICE_SERVERS.");
@@ -54,8 +57,8 @@ async function serves(it: Examination, text: string, server: IceServer): Promise
   );
 }
 
-function silent(text: string, { transport, port }: IceUrl): Verdict {
-  const over = { udp: "UDP", tcp: "TCP", tls: "TLS over TCP" }[transport];
+function silent(text: string, { isSecure, transport, port }: IceUrl): Verdict {
+  const over = isSecure ? "TLS over TCP" : transport.toUpperCase();
   return failed(
     `${text} does not answer`,
     `Is the server running, and is port ${port} open for ${over}?`,

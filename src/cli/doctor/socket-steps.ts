@@ -2,7 +2,7 @@ import { on, once } from "node:events";
 import { formatDuration } from "../../base/duration.ts";
 import type { Side } from "../../base/ids.ts";
 import { parseObject, v2 } from "../../protocol/frames.ts";
-import { seeLogs, severalServers, timeoutMs, upgradeStatus } from "./ask.ts";
+import { type Answer, askUpgrade, remedyOf, severalServers, timeoutMs } from "./ask.ts";
 import {
   type DoctorSocket,
   type Examination,
@@ -18,7 +18,7 @@ const roundTrips = 5;
 export async function opensSocket(it: Examination, side: Side): Promise<Verdict> {
   const path = `/ws?appID=${it.room.appId}&side=${side}`;
   const socket = await openSocket(it, path);
-  if (socket === undefined) return refusedUpgrade(await upgradeStatus(it.target, path), it.target);
+  if (socket === undefined) return refusedUpgrade(await askUpgrade(it.target, path), it.target);
   it[side === "A" ? "a" : "b"] = socket;
   return passed(`side ${side} is open`);
 }
@@ -56,36 +56,31 @@ async function openSocket(
   return opened;
 }
 
-function refusedUpgrade(status: number | undefined, { basePath }: Target): Verdict {
-  if (status === undefined) {
+function refusedUpgrade(answer: Answer | undefined, target: Target): Verdict {
+  if (answer === undefined) {
     return failed(
       "the WebSocket does not open, and nothing is answered",
       "Something on the way drops WebSocket connections: a firewall, or a proxy that waits for a body.",
     );
   }
+  const { status } = answer;
   if (status === 101) {
     return failed(
       "the WebSocket opens and is closed at once",
       "A proxy may pass on the upgrade but not what follows: let it pass both directions on, unbuffered.",
     );
   }
+  const found = `the WebSocket upgrade is answered ${status} instead of 101`;
+  if ([200, 400, 426, 502].includes(status)) {
+    return failed(
+      found,
+      "A proxy in between does not pass on the upgrade. nginx needs proxy_http_version 1.1 and the headers Upgrade and Connection; others have a switch for WebSockets.",
+    );
+  }
+  const { basePath } = target;
   const otherRoute = `The proxy does not pass ${basePath}/ws on to the server: give it the same route as ${basePath}/rendezvous/.`;
-  const remedy = status === 404 ? otherRoute : (upgradeRemedies[status] ?? seeLogs);
-  return failed(`the WebSocket upgrade is answered ${status} instead of 101`, remedy);
+  return failed(found, status === 404 ? otherRoute : remedyOf(answer, target));
 }
-
-const notPassedOn =
-  "A proxy in between does not pass on the upgrade. nginx needs proxy_http_version 1.1 and the headers Upgrade and Connection; others have a switch for WebSockets.";
-
-const upgradeRemedies: Readonly<Record<number, string>> = {
-  200: notPassedOn,
-  400: notPassedOn,
-  403: "A rule of a proxy or firewall forbids it: nt-signal admits all upgrades without an Origin header.",
-  426: notPassedOn,
-  429: "Too many upgrades for one client: see WS_RATE_PER_MIN, SOCKETS_PER_CLIENT.",
-  502: notPassedOn,
-  503: "The server is full or stopping: see MAX_ROOMS, MAX_SOCKETS and its log.",
-};
 
 /** Whether each side hears that the other is there. */
 export async function announcesRoom({ a, b }: Examination): Promise<Verdict> {
@@ -100,7 +95,7 @@ const messagesAreInspected =
 /** Odd spacing, order and escapes: parsing and serialising it would change something. */
 const odd = '{ "sdp":"v=0\\r\\n\\u00e9 \u00e9",  "type":"offer","n":1.0 }';
 
-/** Sends a frame from A to B and then from B to A. Answers what came instead, unless both came as sent. */
+/** Sends a frame from A to B, then from B to A. Undefined if both arrive as sent, else what came instead. */
 async function exchange({ a, b }: Examination, frame: string, type: string) {
   for (const [from, to] of [
     [a, b],
@@ -143,8 +138,8 @@ export async function measuresRoundTrip(it: Examination): Promise<Verdict> {
 export async function pairsByFrames(it: Examination): Promise<Verdict> {
   const [a, b] = [await openSocket(it, "/ws", [v2]), await openSocket(it, "/ws", [v2])];
   if (a === undefined || b === undefined) {
-    const status = await upgradeStatus(it.target, "/ws", { "sec-websocket-protocol": v2 });
-    if (status !== 400) return refusedUpgrade(status, it.target);
+    const answer = await askUpgrade(it.target, "/ws", { "sec-websocket-protocol": v2 });
+    if (answer?.status !== 400) return refusedUpgrade(answer, it.target);
     return failed(
       `a WebSocket with the subprotocol ${v2} and without appID is refused (400)`,
       "A proxy in between drops the header Sec-WebSocket-Protocol: let it pass it on. Only clients that name their room in the URL work without it.",

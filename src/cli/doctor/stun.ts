@@ -4,33 +4,8 @@ import { type EventEmitter, on } from "node:events";
 import { connect as connectTcp, isIP, isIPv6 } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type Clock, cryptoRandom } from "../../base/clock.ts";
+import type { IceUrl } from "../../config/ice-formats.ts";
 import type { Examination } from "./examination.ts";
-
-/** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
-export interface IceUrl {
-  readonly isTurn: boolean;
-  readonly transport: "udp" | "tcp" | "tls";
-  /** Without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Undefined unless `text` is a STUN or TURN URL; also for DTLS, which browsers do not speak. */
-export function parseIceUrl(text: string): IceUrl | undefined {
-  const parts =
-    /^(stun|turn)(s?):(?:\[([0-9a-f:.]+)\]|([^:?[\]]+))(?::(\d+))?(?:\?transport=(udp|tcp))?$/.exec(
-      text.toLowerCase(),
-    );
-  if (parts === null) return undefined;
-  const [, scheme, s, ipv6, name = "", port, over = "udp"] = parts;
-  if (s === "s" && parts[6] === "udp") return undefined;
-  return {
-    isTurn: scheme === "turn",
-    transport: s === "s" ? "tls" : over === "tcp" ? "tcp" : "udp",
-    host: ipv6 ?? name,
-    port: Number(port ?? (s === "s" ? 5_349 : 3_478)),
-  };
-}
 
 /** An address, or the code of an error response. Undefined without an answer in time. */
 type StunAnswer = { readonly address: string } | { readonly code: number } | undefined;
@@ -162,19 +137,18 @@ interface Wire extends Disposable {
   send(bytes: Buffer): void;
 }
 
-function openWire({ transport, host, port }: IceUrl, insecure: boolean): Wire {
+function openWire({ isSecure, transport, host, port }: IceUrl, insecure: boolean): Wire {
   if (transport === "udp") {
     const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
-    // `ask` hears of errors. Without a listener, one that comes later would end the process.
+    // `ask` handles errors. Without a listener, a later error would end the process.
     socket.on("error", () => {});
     const send = (bytes: Buffer) => socket.send(bytes, port, host);
     return { socket, isUdp: true, send, [Symbol.dispose]: () => socket.close() };
   }
   const name = isIP(host) === 0 ? { servername: host } : {};
-  const socket =
-    transport === "tls"
-      ? connectTls({ host, port, ...name, rejectUnauthorized: !insecure })
-      : connectTcp({ host, port });
+  const socket = isSecure
+    ? connectTls({ host, port, ...name, rejectUnauthorized: !insecure })
+    : connectTcp({ host, port });
   socket.on("error", () => {});
   const send = (bytes: Buffer) => socket.write(bytes);
   return { socket, isUdp: false, send, [Symbol.dispose]: () => socket.destroy() };

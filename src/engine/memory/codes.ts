@@ -28,7 +28,6 @@ const maxLookedThrough = 2_048;
 export class MemoryCodes implements Codes, CodesTurn {
   now = 0;
   private liveCodes = 0;
-  private recent = 0;
   private counts: Misses = { window: 0, current: 0, previous: 0, byDigits: {} };
   private readonly byCode = new SplitMap<Code, KeptCode>(Number);
   private readonly byRoom = new SplitMap<AppId, KeptCode>(partOfAppId);
@@ -47,26 +46,22 @@ export class MemoryCodes implements Codes, CodesTurn {
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
     this.settle();
     // The rules iterate over them once: only those that are tried are drawn.
-    const answer = claim(this, candidates as readonly Code[], entry, limits);
-    this.recent = recentMisses(this);
-    return answer;
+    return claim(this, candidates as readonly Code[], entry, limits);
   }
 
   guess(code: Code, accounts: readonly Account[], maxMisses: number): Guess {
     this.settle();
     const answer = guess(this, code, accounts, maxMisses);
-    this.recent = recentMisses(this);
     if (answer.outcome === "taken") this.redeemed(answer.entry.appId);
     return answer;
   }
 
   recentMisses(): number {
-    return this.recent;
+    return recentMisses(this);
   }
 
   sweep(): void {
     this.settle();
-    this.recent = recentMisses(this);
     for (const [key, { forgetAt }] of this.byGuesser) {
       if (this.now >= forgetAt) this.byGuesser.delete(key);
     }

@@ -2,7 +2,8 @@ import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
 import { type Asker, Connections, type Heard, type Host, type LocalSeat } from "../connections.ts";
 import type { EngineLimits } from "../engine.ts";
-import { isBare, lookAt, run } from "../rules/rules.ts";
+import { isBare, lookAt } from "../rules/room.ts";
+import { run } from "../rules/rules.ts";
 import {
   type Held,
   type Occupant,
@@ -121,8 +122,7 @@ export class MemoryRooms implements Turn, Host {
   }
 
   sweepIfDue(): void {
-    const now = this.clock();
-    if (now - this.sweptAt >= sweptAgainAfterMs || now < this.sweptAt) this.sweep();
+    if (this.clock() - this.sweptAt >= sweptAgainAfterMs) this.sweep();
   }
 
   /** Forgets what is over. */

@@ -41,4 +41,9 @@ export class SplitMap<K, V> {
 }
 
 /** By the first two of its digits, which are hexadecimal. */
-export const partOfAppId = (appId: string): number => Number.parseInt(appId.slice(0, 2), 16);
+export const partOfAppId = (appId: string): number =>
+  16 * digit(appId.charCodeAt(0)) + digit(appId.charCodeAt(1));
+
+function digit(unit: number): number {
+  return unit < 58 ? unit - 48 : unit - 87;
+}

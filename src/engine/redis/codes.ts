@@ -16,8 +16,9 @@ import type { Store } from "./store.ts";
 
 /** Codes in Redis: a claim and a guess are one round trip each. */
 export class RedisCodes implements Codes {
+  /** What `recentMisses` answers; a sweep sets it too. */
+  misses = 0;
   private operations = 0;
-  private misses = 0;
 
   constructor(
     private readonly store: Store,
@@ -42,11 +43,6 @@ export class RedisCodes implements Codes {
 
   recentMisses(): number {
     return this.misses;
-  }
-
-  /** Takes over what a sweep has read. */
-  learnRecentMisses(count: number): void {
-    this.misses = count;
   }
 
   /**

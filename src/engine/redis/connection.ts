@@ -1,6 +1,9 @@
 import { RedisClient, type TLSOptions } from "bun";
-import type { Cancel, Clock, Random } from "../../base/clock.ts";
+import type { Cancel } from "../../base/clock.ts";
+import { codeOf } from "../../base/errors.ts";
 import { EngineUnreachable } from "../engine.ts";
+import { RedisFault } from "./resp.ts";
+import type { StoreOptions } from "./store.ts";
 
 /** A connection to one server, as Bun's client is one. A simulation puts a model of Redis in its place. */
 export interface RedisLink {
@@ -21,25 +24,15 @@ export type MakeLink = (url: string, options: LinkOptions) => RedisLink;
 const bunLink: MakeLink = (url, options) =>
   new RedisClient(url, { ...options, autoReconnect: false, enableOfflineQueue: false });
 
-export interface RedisConnectionOptions {
-  readonly makeLink?: MakeLink | undefined;
+export interface RedisConnectionOptions
+  extends Pick<StoreOptions, "redis" | "timeoutMs" | "clock" | "random" | "makeLink" | "store"> {
   /** The URL of the server to connect to, asked again for each connection. */
   readonly find: () => Promise<string>;
-  /** What a `rediss://` server's certificate is checked against; undefined for the usual roots. */
-  readonly ca: string | undefined;
-  /** How long a command and a ping may take; a connection takes several round trips. */
-  readonly timeoutMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Answers which server this is, and which of its lives; the connection is up when this has resolved. */
-  readonly identify: (link: RedisLink) => Promise<string>;
   /** Whether pings watch it. Not needed where every command comes back, and the next is sent, in time. */
   readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
   /** An attempt to connect failed; `url` is undefined when no address was known. */
   readonly failed: (error: unknown, url: string | undefined) => void;
-  /** How long an answer took, ms. */
-  readonly took: (ms: number) => void;
   /** The server's clock, ms, read before `answeredAt` of the monotonic clock. */
   readonly timeRead: (time: number, answeredAt: number) => void;
 }
@@ -52,23 +45,24 @@ const maxRetryMs = 1_000;
 
 /** Round trips until there is a connection: TCP, TLS, and the greeting with the password. */
 const connectTrips = 3;
-/** What `identify` may ask, one after the other. */
+/** Time for `serverBehind`, which asks once. */
 const identifyTrips = 2;
 
 /**
  * One connection to Redis, kept up. Bun's client knows no deadline for a command and does not notice a
- * server that hangs: here every connection is a fresh client,
- * each command has a deadline, and a ping that stays unanswered ends the connection.
+ * server that hangs: here every connection is a fresh client, each command has a deadline, and a ping that
+ * stays unanswered ends the connection.
  *
  *     down --connected, prepared-->  up
  *     up   --closed, ping unanswered--> down, and again after a while
  */
 export class RedisConnection {
-  /** What `identify` answered last. */
+  isUp = false;
+  /** The URL of the server that it is connected to, or trying to be. */
+  url: string | undefined;
+  /** Which server it was connected to last, and which of its lives. */
   server: string | undefined;
   private client: RedisLink | undefined;
-  private connectedTo: string | undefined;
-  private up = false;
   private closed = false;
   private tries = 0;
   private timer: Cancel | undefined;
@@ -83,23 +77,10 @@ export class RedisConnection {
     this.downSince = options.clock.monotonicMs();
   }
 
-  get isUp(): boolean {
-    return this.up;
-  }
-
-  /** The URL of the server that it is connected to, or trying to be. */
-  get url(): string | undefined {
-    return this.connectedTo;
-  }
-
-  /** ms since it last was up; 0 while it is. */
-  downForMs(): number {
-    return this.up ? 0 : this.options.clock.monotonicMs() - this.downSince;
-  }
-
   /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
   async open(): Promise<void> {
-    const { find, ca, timeoutMs, random, identify, changed, failed } = this.options;
+    const { find, redis, makeLink = bunLink, timeoutMs, random, changed, failed } = this.options;
+    const { ca } = redis;
     let url: string;
     try {
       url = await find();
@@ -108,17 +89,17 @@ export class RedisConnection {
       return this.retry();
     }
     if (this.closed) return;
-    const client = (this.options.makeLink ?? bunLink)(url, {
+    const client = makeLink(url, {
       connectionTimeout: timeoutMs * connectTrips,
       ...(ca === undefined ? {} : { tls: { ca } satisfies TLSOptions }),
     });
     this.client = client;
-    this.connectedTo = url;
+    this.url = url;
     client.onclose = () => this.lost(client);
     try {
       await this.within(client.connect(), connectTrips);
       await this.ping(client);
-      this.server = await this.within(identify(client), identifyTrips);
+      this.server = await this.within(serverBehind(client), identifyTrips);
     } catch (error) {
       failed(error, url);
       this.lost(client);
@@ -126,7 +107,7 @@ export class RedisConnection {
     }
     if (this.client !== client || this.closed) return client.close();
     this.tries = 0;
-    this.up = true;
+    this.isUp = true;
     if (this.options.isWatched)
       this.watch(client, timeoutMs / 4 + random(Math.ceil(timeoutMs / 4)));
     changed(true);
@@ -155,10 +136,11 @@ export class RedisConnection {
     this.underWay++;
     this.underWayChars += chars;
     try {
-      const client = this.up && this.client ? this.client : await this.nextClient();
-      const sentAt = this.options.clock.monotonicMs();
+      const client = this.isUp && this.client ? this.client : await this.nextClient();
+      const { clock, store } = this.options;
+      const sentAt = clock.monotonicMs();
       const answer = await this.within(client.send(command, args), 1, blockMs);
-      if (blockMs === 0) this.options.took(this.options.clock.monotonicMs() - sentAt);
+      if (blockMs === 0) store?.took?.(clock.monotonicMs() - sentAt);
       return answer;
     } catch (error) {
       throw isRefusal(error) || error instanceof EngineUnreachable
@@ -177,7 +159,8 @@ export class RedisConnection {
 
   /** A short outage is waited out; in a long one this rejects at once. */
   private async nextClient(): Promise<RedisLink> {
-    if (this.closed || this.downForMs() > this.options.timeoutMs) {
+    const { clock, timeoutMs } = this.options;
+    if (this.closed || clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
     }
     await this.within(new Promise<void>((go) => this.waiting.push(go)));
@@ -216,15 +199,16 @@ export class RedisConnection {
     if (this.client !== client) return;
     const { clock, changed } = this.options;
     this.client = undefined;
-    this.connectedTo = undefined;
+    this.url = undefined;
     client.onclose = null;
     if (fellSilent && this.underWay > 0) this.closeLater(client);
     else client.close();
     this.timer?.();
-    if (this.up) this.downSince = clock.monotonicMs();
-    const wasUp = this.up;
-    this.up = false;
-    if (wasUp && !this.closed) changed(false);
+    if (this.isUp) {
+      this.isUp = false;
+      this.downSince = clock.monotonicMs();
+      if (!this.closed) changed(false);
+    }
     this.retry();
   }
 
@@ -250,5 +234,21 @@ export class RedisConnection {
 
 /** Redis answered with an error. */
 export function isRefusal(error: unknown): error is Error {
-  return error instanceof Error && "code" in error && error.code === "ERR_REDIS_SERVER_ERROR";
+  return codeOf(error) === "ERR_REDIS_SERVER_ERROR";
+}
+
+/**
+ * The server behind a connection, and which of its lives: a Redis that was started again, or a replica
+ * that became the primary, may be older than what nodes know. A user that may not ask learns no more.
+ */
+async function serverBehind(link: RedisLink): Promise<string> {
+  const info = String(await link.send("INFO", ["server", "replication"]).catch(() => ""));
+  const field = (name: string) => new RegExp(`^${name}:(\\w+)`, "m").exec(info)?.[1] ?? "";
+  if (field("role") === "slave") {
+    throw new RedisFault(
+      "is a replica",
+      "Redis is a read-only replica: it was a primary, or will be.",
+    );
+  }
+  return `${field("run_id")} ${field("master_replid")}`;
 }

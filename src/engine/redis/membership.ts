@@ -1,27 +1,11 @@
-import type { AppId } from "../../base/ids.ts";
-import type { SeatAddress } from "../rules/turn.ts";
 import type { Renewed } from "./inside/inside.ts";
-import type { RedisEngineOptions } from "./redis.ts";
+import type { RedisEngineOptions, RedisNode } from "./redis.ts";
 import type { Store } from "./store.ts";
 
 /** What the node reads of its stream at a time, entries. */
 const readAtOnce = 500;
 /** Entries that were read are deleted at the next renewal, or at once when they are more bytes than this. */
 const trimAfterBytes = 262_144;
-
-/** What a node does with what it learns about itself and others. */
-export interface Member {
-  /** Takes over, and answers, what is above all tokens and stamps that are known. */
-  freshAbove(known: number): number;
-  /** An entry of its stream. */
-  heard(text: string): void;
-  /** The lease had ended, or events for this node may be lost. */
-  lapsed(): void;
-  /** Rooms with seats of nodes that are gone. */
-  gone(rooms: readonly AppId[]): void;
-  /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
-  kept(seats: readonly SeatAddress[]): void;
-}
 
 /**
  * A node among the others: one lease for all of its seats, and the stream of events for it. An entry is
@@ -41,7 +25,7 @@ export class Membership {
     private readonly store: Store,
     private readonly options: Pick<RedisEngineOptions, "clock" | "leaseMs">,
     private readonly stream: string,
-    private readonly node: Member,
+    private readonly node: RedisNode,
   ) {}
 
   async renew(): Promise<void> {

@@ -1,4 +1,4 @@
-import { loadLibrary } from "./library.ts";
+import { library } from "./library.ts";
 import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.ts";
 
 /** Where Redis is, from the settings. */
@@ -90,6 +90,7 @@ async function askOne(
 ): Promise<Named> {
   const { hostname, port } = new URL(`redis://${address}`);
   const sentinel: Server = {
+    name: `${hostname}:${port || 26379}`,
     ...{ host: withoutBrackets(hostname), port: Number(port || 26379) },
     ...{ secure: url.startsWith("rediss:"), ca, user, password },
     setting: "REDIS_SENTINELS",
@@ -125,7 +126,7 @@ export async function checkRedis(
 ): Promise<readonly string[]> {
   const url = await findPrimary(target, timeoutMs);
   return askRedis(url, target, timeoutMs, async (ask) => {
-    await loadLibrary(ask).catch((error: unknown) => {
+    await ask("FUNCTION", ...library.load).catch((error: unknown) => {
       throw error instanceof ReplyError ? (refusedFunctions(error.message) ?? error) : error;
     });
     return warnings(ask);
@@ -169,7 +170,7 @@ async function askRedis<T>(
   const { protocol, hostname, port, username, password, pathname } = new URL(url);
   const setting = sentinels === undefined ? "REDIS_URL" : "REDIS_SENTINELS";
   const server: Server = {
-    ...{ host: withoutBrackets(hostname), port: Number(port || 6379) },
+    ...{ name: nameOf(url), host: withoutBrackets(hostname), port: Number(port || 6379) },
     ...{ secure: protocol === "rediss:", ca },
     ...{ user: decodeURIComponent(username), password: decodeURIComponent(password) },
     ...{ setting, passwordSetting: "REDIS_URL" },

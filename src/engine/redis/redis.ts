@@ -4,10 +4,11 @@ import {
   type Engine,
   EngineFull,
   type EngineLimits,
+  type Seat,
   type Sizes,
   streamTotalBytes,
 } from "../engine.ts";
-import { type Message, type SeatAddress, sums, type Turn } from "../rules/turn.ts";
+import { type Message, sums, type Turn } from "../rules/turn.ts";
 import { RedisCodes } from "./codes.ts";
 import type { Swept } from "./inside/inside.ts";
 import type { TurnReply } from "./inside/turn.ts";
@@ -73,7 +74,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
 }
 
 /** One of the nodes that share a Redis, as the host of the connections it has. */
-class RedisNode implements Host {
+export class RedisNode implements Host {
   readonly node: string;
   readonly isAlone = false;
   readonly after: Host["after"];
@@ -107,7 +108,7 @@ class RedisNode implements Host {
     const rememberedMs = options.timeoutMs * 4;
     const streamBytes = streamTotalBytes(limits);
     const common = { root, limits, leaseMs, keptMs, streamBytes, rememberedMs };
-    this.store = new Store(options, common, node, this);
+    this.store = new Store(options, common, this);
     this.membership = new Membership(this.store, options, `${root}node:${node}`, this);
     this.codes = new RedisCodes(this.store, options, (reply) => void this.carryOut(reply));
     this.settings = agreement && compareNodes(this.store, options, agreement);
@@ -174,6 +175,7 @@ class RedisNode implements Host {
 
   // ---- what the membership and the store tell ----
 
+  /** An entry of its stream. */
   heard(text: string): void {
     for (const message of JSON.parse(text) as readonly Message[]) this.seats.hear(message);
   }
@@ -185,16 +187,17 @@ class RedisNode implements Host {
     renewed.catch(() => {});
   }
 
-  /** Seats that this node has, by what Redis keeps. */
-  kept(addresses: readonly SeatAddress[]): void {
+  /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
+  kept(addresses: readonly Seat[]): void {
     for (const seat of addresses) if (!this.seats.knows(seat)) this.seats.disown(seat);
   }
 
-  /** Looks at each seat of this node, over a while. Frames of pairs apart may be lost. */
+  /** The lease had ended, or events for this node may be lost. Looks at each of its seats, over a while. */
   lapsed(): void {
     this.lookAt(() => true);
   }
 
+  /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
   async joined(isAnother: boolean): Promise<void> {
     const left = [...this.owed];
     this.owed.clear();
@@ -262,7 +265,7 @@ class RedisNode implements Host {
       const found = await this.store.call("sweep", this.membership.takeRead());
       const { sizes, recentMisses, due } = JSON.parse(found) as Swept;
       this.sizes = sizes;
-      this.codes.learnRecentMisses(recentMisses);
+      this.codes.misses = recentMisses;
       const rooms = Object.values(due);
       await this.settle(rooms);
       isDone = rooms.length === 0;

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
-import { StartError } from "../../base/errors.ts";
+import { codeOf, StartError } from "../../base/errors.ts";
 
 /** An error reply: its first word tells the kind. */
 export class ReplyError extends Error {}
 
-/** Why there is no connection that will do, in the words of `/readyz`. */
+/** Why Redis cannot be used, in the words of `/readyz`. */
 export type FaultKind =
   | "cannot be reached"
   | "gives no answer"
@@ -34,6 +34,8 @@ export class RedisFault extends StartError {
 
 /** A server to talk to, and the settings that correct what is wrong with it. */
 export interface Server {
+  /** `host:port`, for messages. */
+  readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
@@ -86,7 +88,8 @@ export async function openResp({
   const socket = secure
     ? tls.connect({ host, port, ...(ca === undefined ? {} : { ca }), ...servername })
     : net.connect({ host, port });
-  socket.setTimeout(timeoutMs, () => socket.destroy(timedOut()));
+  const timedOut = Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
+  socket.setTimeout(timeoutMs, () => socket.destroy(timedOut));
   await once(socket, secure ? "secureConnect" : "connect");
   socket.on("error", () => {});
   const chunks: AsyncIterator<Buffer> = socket[Symbol.asyncIterator]();
@@ -149,19 +152,14 @@ function parseReply(read: string, at: number): Reply | undefined {
   }
 }
 
-function timedOut(): Error {
-  return Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
-}
-
 // ---- faults ----
 
 /** What an error of `openResp`, or an error reply, says about the server. */
 function explained(error: unknown, to: Server): RedisFault {
   if (error instanceof RedisFault) return error;
   if (error instanceof ReplyError) return refused(error.message, to);
-  const name = addressOf(to);
-  const { secure, setting } = to;
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const { name, secure, setting } = to;
+  const code = codeOf(error);
   if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) {
     const remedy = to.ca === undefined ? "Name its authority's file in" : "Correct";
     return new RedisFault(
@@ -192,8 +190,7 @@ function explained(error: unknown, to: Server): RedisFault {
 }
 
 function refused(message: string, server: Server): RedisFault {
-  const name = addressOf(server);
-  const { setting, passwordSetting } = server;
+  const { name, setting, passwordSetting } = server;
   const [kind = ""] = message.split(" ");
   switch (kind) {
     case "WRONGPASS":
@@ -227,9 +224,4 @@ function refused(message: string, server: Server): RedisFault {
         `Redis at ${name} refuses: ${message}. Correct ${setting} or its rights.`,
       );
   }
-}
-
-/** `host:port`, for messages. */
-function addressOf({ host, port }: Server): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

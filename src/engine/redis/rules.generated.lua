@@ -545,11 +545,11 @@ function write(value, parts)
         local before = "{"
         for name in pairs(value) do
             do
-                local __continue13
+                local __continue11
                 repeat
                     local item = value[name]
                     if item == nil then
-                        __continue13 = true
+                        __continue11 = true
                         break
                     end
                     __TS__ArrayPush(
@@ -560,9 +560,9 @@ function write(value, parts)
                     )
                     write(item, parts)
                     before = ","
-                    __continue13 = true
+                    __continue11 = true
                 until true
-                if not __continue13 then
+                if not __continue11 then
                     break
                 end
             end
@@ -586,14 +586,9 @@ ____exports.present = {
     node = "",
     common = {}
 }
---- What nodes have in common, by the name that they call it by. Lost whenever functions are loaded.
+--- What nodes have in common, by its text: so it is parsed once.
 local commons = {}
---- Keeps what nodes have in common under a name.
-function ____exports.learn(name, common)
-    commons[name] = parse(common)
-end
---- Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
--- common first.
+--- Begins a call. False: it is too late to change anything.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -602,17 +597,16 @@ function ____exports.begin(deadline, offset, common, node)
     )
     local real = (number(seconds) or 0) * 1000 + math.floor((number(micros) or 0) / 1000)
     if real >= (number(deadline) or 0) then
-        return "late"
+        return false
     end
-    local known = commons[common]
-    if known == nil then
-        return "unknown"
+    if commons[common] == nil then
+        commons[common] = parse(common)
     end
-    ____exports.present.common = known
+    ____exports.present.common = commons[common]
     ____exports.present.real = real
     ____exports.present.now = real + (number(offset) or 0)
     ____exports.present.node = node
-    return "begun"
+    return true
 end
 function ____exports.keyOf(name)
     return ____exports.present.common.root .. name
@@ -865,7 +859,10 @@ function ____exports.append(turn, seat, to, mail)
     local known = ____temp_3
     if known ~= nil then
         local ____opt_4 = place.box
-        return {outcome = "known", seq = known, mayBeHere = known <= (____opt_4 and ____opt_4.last or 0)}
+        if known <= (____opt_4 and ____opt_4.last or 0) then
+            return {outcome = "stored", seq = known}
+        end
+        return {outcome = "stored", seq = known, isElsewhere = true}
     end
     local bytes = byteLength(payload)
     local idCost = id == nil and 0 or costOf(id)
@@ -925,11 +922,11 @@ function ____exports.read(turn, seat, after, maxBytes)
         end
         for ____, mail in ipairs(some) do
             do
-                local __continue24
+                local __continue25
                 repeat
                     seq = seq + 1
                     if mail.stamp <= readStamp then
-                        __continue24 = true
+                        __continue25 = true
                         break
                     end
                     bytes = bytes + mail.bytes
@@ -939,9 +936,9 @@ function ____exports.read(turn, seat, after, maxBytes)
                     mails[#mails + 1] = {seq = seq, from = mail.from, payload = mail.payload}
                     stamp = mail.stamp
                     box.sent = math.max(box.sent, seq)
-                    __continue24 = true
+                    __continue25 = true
                 until true
-                if not __continue24 then
+                if not __continue25 then
                     break
                 end
             end
@@ -1828,7 +1825,6 @@ local start = ____relay_2Ets.start
 local ____room_2Ets = require("src.engine.rules.room")
 local forget = ____room_2Ets.forget
 local isBare = ____room_2Ets.isBare
-local lookAt = ____room_2Ets.lookAt
 local settle = ____room_2Ets.settle
 local ____seats_2Ets = require("src.engine.rules.seats")
 local allowsIce = ____seats_2Ets.allowsIce
@@ -1894,8 +1890,6 @@ function ____exports.run(turn, verb, holder, first, second)
     local ____opt_2 = seatVerbs[verb]
     return ____opt_2 and ____opt_2(turn, holder, first, second)
 end
-____exports.isBare = isBare
-____exports.lookAt = lookAt
 return ____exports
  end,
 ["src.engine.redis.inside.turn"] = function(...) 
@@ -1906,10 +1900,11 @@ local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ArraySome = ____lualib.__TS__ArraySome
 local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, leastStreamBytes
+local shareName, leastStreamBytes
+local ____room_2Ets = require("src.engine.rules.room")
+local isBare = ____room_2Ets.isBare
+local lookAt = ____room_2Ets.lookAt
 local ____rules_2Ets = require("src.engine.rules.rules")
-local isBare = ____rules_2Ets.isBare
-local lookAt = ____rules_2Ets.lookAt
 local run = ____rules_2Ets.run
 local ____turn_2Ets = require("src.engine.rules.turn")
 local sides = ____turn_2Ets.sides
@@ -1951,10 +1946,11 @@ function ____exports.post(node, messages)
         "m",
         text
     ) == false then
-        if not __TS__ArraySome(
+        local hasCheck = __TS__ArraySome(
             messages,
-            function(____, message) return isCheck(message) end
-        ) then
+            function(____, one) return one.to == "seat" and one.event.kind == "check" end
+        )
+        if not hasCheck then
             return {}
         end
         call(
@@ -1986,9 +1982,6 @@ function ____exports.post(node, messages)
     )
     call("HSET", streams, node, 0)
     return {}
-end
-function isCheck(message)
-    return message.to == "seat" and message.event.kind == "check"
 end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
 local RedisList = __TS__Class()
@@ -2773,7 +2766,6 @@ local ____present_2Ets = require("src.engine.redis.inside.present")
 local begin = ____present_2Ets.begin
 local json = ____present_2Ets.json
 local keyOf = ____present_2Ets.keyOf
-local learn = ____present_2Ets.learn
 local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 local ____turn_2Ets = require("src.engine.redis.inside.turn")
@@ -3191,10 +3183,9 @@ local calls = {
         numberAt(bytes)
     ) end
 }
---- Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
--- have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
--- `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
--- in common, the asking node, the kind of call, and what that needs.
+--- Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
+-- full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
+-- what all nodes have in common, the asking node, the kind of call, and what that needs.
 function ____exports.called(isFull, args)
     local ____args_5 = args
     local deadline = ____args_5[1]
@@ -3218,12 +3209,8 @@ function ____exports.called(isFull, args)
         kind = ""
     end
     local rest = __TS__ArraySlice(____args_5, 5)
-    if kind == "learn" then
-        learn(common, rest[1] or "")
-    end
-    local began = begin(deadline, offset, common, node)
-    if began ~= "begun" or kind == "learn" then
-        return began
+    if not begin(deadline, offset, common, node) then
+        return "late"
     end
     present.isFull = isFull
     local run = calls[kind]

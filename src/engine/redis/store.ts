@@ -1,9 +1,10 @@
 import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
-import { isRefusal, type MakeLink, RedisConnection, type RedisLink } from "./connection.ts";
+import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library, libraryFamily, loadLibrary } from "./library.ts";
+import { library, libraryFamily } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
+import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
 
 export interface StoreOptions {
@@ -28,13 +29,6 @@ export interface StoreOptions {
   };
   /** ms added to Redis's clock for everything that expires. Only contract tests set it. */
   readonly offsetMs?: () => number;
-}
-
-/** Who uses a store. */
-export interface StoreUser {
-  /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
-  joined(isAnother: boolean): Promise<void>;
-  changed(isUp: boolean): void;
 }
 
 /** Refusals by the first word of Redis's answer. */
@@ -72,12 +66,11 @@ export class Store {
   private readonly reader: RedisConnection;
   private readonly careful: RedisConnection | undefined;
   private readonly all: readonly RedisConnection[];
-  /** What all nodes have in common, and what it is called by. */
+  /** What all nodes have in common: sent with each call. */
   private readonly common: string;
-  private readonly commonName: string;
+  isUp = false;
   /** Who answered when it was up last. */
   private lastServer: string | undefined;
-  private up = false;
   private closed = false;
   private downSince: number;
   private fault: RedisFault | undefined;
@@ -97,12 +90,10 @@ export class Store {
   constructor(
     private readonly options: StoreOptions,
     common: object,
-    private readonly node: string,
-    private readonly user: StoreUser,
+    private readonly user: RedisNode,
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
-    this.commonName = Bun.hash(this.common).toString(36);
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
     this.commands = this.connection(true);
@@ -116,10 +107,9 @@ export class Store {
   }
 
   private connection(isWatched: boolean): RedisConnection {
-    const { redis, timeoutMs, clock, random, makeLink, store } = this.options;
     const connection: RedisConnection = new RedisConnection({
-      ...{ makeLink, ca: redis.ca, timeoutMs, clock, random, isWatched },
-      took: store?.took ?? (() => {}),
+      ...this.options,
+      isWatched,
       find: () => this.findPrimary(),
       changed: () => connection !== this.careful && this.connectionChanged(),
       failed: (error, url) => void this.attemptFailed(error, url),
@@ -127,7 +117,6 @@ export class Store {
         this.origin = time - answeredAt;
         this.latestOrigin = Math.max(this.latestOrigin, this.origin);
       },
-      identify: serverBehind,
     });
     return connection;
   }
@@ -137,13 +126,9 @@ export class Store {
     return find(redis, timeoutMs);
   }
 
-  get isUp(): boolean {
-    return this.up;
-  }
-
   /** Undefined while it is up; else why not, for an operator, naming no host and nothing secret. */
   reasonDown(): string | undefined {
-    if (this.up) return undefined;
+    if (this.isUp) return undefined;
     const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
     const why = this.fault === undefined ? "" : `: ${this.fault.kind}`;
     return `Redis has been unreachable for ${seconds} s${why}.`;
@@ -169,7 +154,7 @@ export class Store {
    * it rejects at once.
    */
   async whenUp(): Promise<void> {
-    if (this.up) return;
+    if (this.isUp) return;
     const { clock, timeoutMs } = this.options;
     if (clock.monotonicMs() - this.downSince > timeoutMs) {
       throw new EngineUnreachable("there is no connection");
@@ -194,8 +179,15 @@ export class Store {
    * `EngineUnreachable` when no answer came, and with `EngineFull` when there is no space for what it would
    * add.
    */
-  async call(kind: CallKind, args: readonly string[]): Promise<string> {
-    return this.callOver(this.commands, kind, args);
+  async call(kind: CallKind, rest: readonly string[], connection = this.commands): Promise<string> {
+    const { clock, timeoutMs, offsetMs } = this.options;
+    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
+    const offset = Math.round(offsetMs?.() ?? 0);
+    const head = ["0", String(deadline), String(offset), this.common, this.user.node, kind];
+    const answer = await this.run(connection, library.name, [...head, ...rest]);
+    if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
+    if (answer === "late") throw new EngineUnreachable("it was carried out too late");
+    return answer;
   }
 
   /**
@@ -209,7 +201,7 @@ export class Store {
   ): Promise<string> {
     const { careful } = this;
     if (!careful?.isUp) return this.call(kind, args);
-    const answer = await this.callOver(careful, kind, args);
+    const answer = await this.call(kind, args, careful);
     const { monotonicMs } = this.options.clock;
     if (!isWritten(answer) || monotonicMs() < this.noReplicaUntil) return answer;
     const replicas = await careful.send("WAIT", ["1", String(replicaMs)], replicaMs).catch(() => 0);
@@ -237,27 +229,6 @@ export class Store {
     return typeof before === "string" ? before : undefined;
   }
 
-  private async callOver(
-    connection: RedisConnection,
-    kind: CallKind,
-    rest: readonly string[],
-  ): Promise<string> {
-    const { clock, timeoutMs, offsetMs } = this.options;
-    const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
-    const offset = Math.round(offsetMs?.() ?? 0);
-    const head = ["0", String(deadline), String(offset), this.commonName, this.node];
-    const run = (kind: string, rest: readonly string[]) =>
-      this.run(connection, library.name, [...head, kind, ...rest]);
-    let answer = await run(kind, rest);
-    if (answer === "unknown") {
-      await run("learn", [this.common]);
-      answer = await run(kind, rest);
-    }
-    if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
-    if (answer === "late") throw new EngineUnreachable("it was carried out too late");
-    return answer;
-  }
-
   /** A Redis that is full refuses the function; its twin is carried out where it adds nothing. */
   private async run(
     connection: RedisConnection,
@@ -268,7 +239,10 @@ export class Store {
     try {
       const answer = await connection.send("FCALL", [name, ...args]);
       if (name === library.name) this.isFull = false;
-      else if (answer === "full") throw this.full();
+      else if (answer === "full") {
+        this.isFull = true;
+        throw this.refused("OOM there is no space for what this would add");
+      }
       return answer;
     } catch (error) {
       if (!isRefusal(error)) throw error;
@@ -285,7 +259,8 @@ export class Store {
   }
 
   private async load(connection: RedisConnection): Promise<void> {
-    this.loading ??= loadLibrary((command, ...args) => connection.send(command, args))
+    this.loading ??= connection
+      .send("FUNCTION", [...library.load])
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })
@@ -307,20 +282,13 @@ export class Store {
     for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
   }
 
-  private full(): EngineFull {
-    this.isFull = true;
-    const message = "OOM there is no space for what this would add";
-    this.options.store?.refused?.("full", message);
-    return new EngineFull(message);
-  }
-
   private refused(message: string): EngineUnreachable {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
     this.options.store?.refused?.(kind, message);
     // Under the same name there may be another primary by now.
     if (kind === "replica") this.reconnect();
-    return new EngineUnreachable(message);
+    return kind === "full" ? new EngineFull(message) : new EngineUnreachable(message);
   }
 
   private reconnect(): void {
@@ -348,7 +316,7 @@ export class Store {
       if (join !== this.joins || this.closed) return;
       const { message } = error as Error;
       this.failedBy(refusedFunctions(message) ?? new RedisFault("gives no answer", message));
-      this.options.clock.after(rejoinMs, () => this.rejoin(join));
+      this.options.clock.after(rejoinMs, () => join === this.joins && void this.join(join));
       return;
     }
     if (join !== this.joins) return;
@@ -356,13 +324,9 @@ export class Store {
     this.updateUp(true);
   }
 
-  private rejoin(join: number): void {
-    if (join === this.joins && this.commands.isUp && this.reader.isUp) void this.join(join);
-  }
-
   private updateUp(isUp: boolean): void {
-    if (isUp === this.up) return;
-    this.up = isUp;
+    if (isUp === this.isUp) return;
+    this.isUp = isUp;
     if (isUp) this.fault = undefined;
     else this.downSince = this.options.clock.monotonicMs();
     this.user.changed(isUp);
@@ -407,7 +371,7 @@ export class Store {
     );
     const fault = (await diagnose(url, redis, timeoutMs)) ?? closed;
     this.diagnosing = false;
-    if (!this.up) this.failedBy(fault);
+    if (!this.isUp) this.failedBy(fault);
   }
 
   private failedBy(fault: RedisFault): void {
@@ -415,20 +379,4 @@ export class Store {
     this.fault = fault;
     if (!known) this.options.store?.failed?.(fault);
   }
-}
-
-/**
- * The server behind a connection, and which of its lives: a Redis that was started again, or a replica
- * that became the primary, may be older than what nodes know. A user that may not ask learns no more.
- */
-async function serverBehind(link: RedisLink): Promise<string> {
-  const info = String(await link.send("INFO", ["server", "replication"]).catch(() => ""));
-  const field = (name: string) => new RegExp(`^${name}:(\\w+)`, "m").exec(info)?.[1] ?? "";
-  if (field("role") === "slave") {
-    throw new RedisFault(
-      "is a replica",
-      "Redis is a read-only replica: it was a primary, or will be.",
-    );
-  }
-  return `${field("run_id")} ${field("master_replid")}`;
 }

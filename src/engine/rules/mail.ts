@@ -33,10 +33,8 @@ function boxOf(turn: Turn, place: Place): Box {
   return place.box;
 }
 
-/** `known`: the sender has stored mail by this id; not for this side unless `mayBeHere`. */
-export type AppendAnswer =
-  | Appended
-  | { readonly outcome: "known"; readonly seq: number; readonly mayBeHere: boolean };
+/** `isElsewhere`: the sender has stored mail by this id before, for the other side. */
+type AppendAnswer = Appended & { readonly isElsewhere?: true };
 
 export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): AppendAnswer {
   const { payload, id, strict } = mail;
@@ -46,7 +44,8 @@ export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appe
   const known =
     id === undefined || mine.ids === undefined ? undefined : turn.ids(seat.side).seqOf(id);
   if (known !== undefined) {
-    return { outcome: "known", seq: known, mayBeHere: known <= (place.box?.last ?? 0) };
+    if (known <= (place.box?.last ?? 0)) return { outcome: "stored", seq: known };
+    return { outcome: "stored", seq: known, isElsewhere: true };
   }
   const bytes = byteLength(payload);
   const idCost = id === undefined ? 0 : costOf(id);

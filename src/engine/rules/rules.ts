@@ -1,6 +1,6 @@
 import { ack, append, hello, read } from "./mail.ts";
 import { publish, start } from "./relay.ts";
-import { forget, isBare, lookAt, settle } from "./room.ts";
+import { forget, isBare, settle } from "./room.ts";
 import { allowsIce, check, establish, leave, park, probe, reclaim, take, unpark } from "./seats.ts";
 import type { Holder, Turn } from "./turn.ts";
 
@@ -63,5 +63,3 @@ export function run(
   if (holder.known !== undefined && verb !== "leave") reclaim(turn, holder, holder.known);
   return (seatVerbs as unknown as Record<string, AnyVerb>)[verb]?.(turn, holder, first, second);
 }
-
-export { isBare, lookAt };

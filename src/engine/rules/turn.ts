@@ -1,6 +1,6 @@
 import type { Account } from "../../base/account.ts";
 import type { AppId, Side } from "../../base/ids.ts";
-import type { EngineLimits, RelayType } from "../engine.ts";
+import type { EngineLimits, RelayType, Seat } from "../engine.ts";
 
 /**
  * What the rules of a room work on: plain data, and what a store lends them for one turn.
@@ -12,11 +12,8 @@ import type { EngineLimits, RelayType } from "../engine.ts";
  * false, `undefined` or an empty list in what a verb is given or answers.
  */
 
-/** Proof that a connection holds a side of the room. Tokens grow with every take; none is used twice. */
-export interface SeatRef {
-  readonly side: Side;
-  readonly token: number;
-}
+/** A seat of the room. Tokens grow with every take; each is used once. */
+export type SeatRef = Pick<Seat, "side" | "token">;
 
 /** Who sits in a seat: the token, and the node that has the connection. Both are compared. */
 export interface Occupant {
@@ -251,18 +248,12 @@ export type WaiterEvent = "vacant" | "displaced";
 
 /** A message to a node, from a turn or from another node. */
 export type Message =
-  | ({ readonly to: "seat"; readonly event: SeatEvent } & SeatAddress)
+  | ({ readonly to: "seat"; readonly event: SeatEvent } & Seat)
   | { readonly to: "waiter"; readonly name: string; readonly event: WaiterEvent }
   /** `asking`: the occupant is being asked, which takes its time. */
-  | {
-      readonly to: "asker";
-      readonly question: string;
-      readonly answer: "asking" | "alive" | "dead" | "gone";
-    };
+  | { readonly to: "asker"; readonly question: string; readonly answer: ProbeAnswer };
 
-export interface SeatAddress extends SeatRef {
-  readonly appId: AppId;
-}
+export type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 
 /**
  * The holder of a seat, and what its node knows. It is sent with everything the holder asks of a store that

@@ -12,7 +12,7 @@ export interface FileHeader {
   readonly size: number;
 }
 
-/** Hears how a transfer proceeds; the last call is `done` or `failed`. */
+/** Is called as a transfer proceeds; the last call is `done` or `failed`. */
 export interface Progress {
   /** Bytes so far, of the header's `size`. */
   moved(bytes: number): void;
@@ -26,7 +26,7 @@ export interface Progress {
 const pieceBytes = 65_536;
 /** How much is read from disk at once. */
 const readBytes = 1_048_576;
-/** Reading waits above `highMark` unsent bytes, and goes on at `lowMark`. */
+/** Reading pauses above `highMark` unsent bytes, and continues at `lowMark`. */
 const highMark = 4_194_304;
 const lowMark = 1_048_576;
 /** Every 8 MiB that were received become a Blob, which the browser may keep on disk. */
@@ -72,7 +72,7 @@ function drained(channel: RTCDataChannel): Promise<void> {
   });
 }
 
-/** Receives a file. `begin` gets its header, and returns who hears of the progress. */
+/** Receives a file. `begin` gets its header, and returns the receiver of its progress. */
 export function receiveFile(
   channel: RTCDataChannel,
   begin: (header: FileHeader) => Progress,

@@ -104,7 +104,7 @@ const filler =
   /[\s\p{Cc}\p{Cf}\p{M}\p{Pd}\p{Default_Ignorable_Code_Point}\u2212\u2800\u30fc\uff70]/gu;
 
 /**
- * The code in what somebody typed or pasted: 4 to 8 digits of any script, perhaps in groups or at the
+ * The code in a text that was typed or pasted: 4 to 8 digits of any script, perhaps in groups or at the
  * end of a link to this page. Undefined for anything else.
  */
 function readCode(text: string): string | undefined {
@@ -121,7 +121,7 @@ function digitValue(digit: string): string {
   return String((at - first) % 10);
 }
 
-// ---- what people do ----
+// ---- buttons and fields ----
 
 element("create", HTMLButtonElement).onclick = () => void enter({});
 element("cancel", HTMLButtonElement).onclick = () => start();
@@ -155,7 +155,7 @@ drop.ondrop = (event) => {
   room?.sendFiles(event.dataTransfer?.files ?? []);
 };
 
-// ---- where it begins ----
+// ---- start ----
 
 /** Takes the code out of the page's address. Undefined when it has none. */
 function linkedCode(): string | undefined {

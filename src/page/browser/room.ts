@@ -7,7 +7,7 @@ import { type Session, savedSession, saveSession } from "./session.ts";
 import { type Step, type Steps, showSteps } from "./steps.ts";
 import { Transfers } from "./transfers.ts";
 
-/** How long the other side may be away before the page offers to start anew; longer than a reload. */
+/** How long the other side may be away before the page offers to start again; longer than a reload. */
 const awayMs = 5_000;
 const pathEveryMs = 2_000;
 const notDelivered = "Not delivered";
@@ -65,7 +65,7 @@ export class Room {
     };
   }
 
-  /** Resolves with the session once there is a room. Rejects with why there is none. */
+  /** Resolves with the session once there is a room, else rejects with the reason. */
   async enter(entrance: Entrance): Promise<Session> {
     const { url, relayOnly } = this.options;
     const session = "session" in entrance ? entrance.session : undefined;
@@ -121,7 +121,7 @@ export class Room {
     if (document.activeElement?.matches(":disabled")) this.title.focus();
   }
 
-  // ---- what happens ----
+  // ---- events ----
 
   private changed(peer: Peer["state"]): void {
     if (peer === "connected") {
@@ -224,7 +224,7 @@ export class Room {
     this.update({ ice: "failed", ...found, failed: { ...failed, errors: this.errors } });
   }
 
-  // ---- what is seen of it ----
+  // ---- view ----
 
   private update(news: Partial<View>): void {
     this.view = { ...this.view, ...news };
@@ -284,7 +284,7 @@ function roundTripStep(ms: number | undefined): Step {
 const ends: Readonly<Record<Exclude<Closed["why"], "left">, string>> = {
   closed: "",
   replaced: "This side of the room was opened in another tab. You can close this one.",
-  busy: "Somebody else has this side of the room.",
+  busy: "Another client has this side of the room.",
   invalid: "The server no longer knows this room.",
   refused: "The server refused a message of this page. Reload it.",
 };
@@ -307,11 +307,11 @@ const iceWords: Readonly<Record<RTCIceConnectionState, Step>> = {
   closed: ["waiting"],
 };
 
-/** Title, what it means, and what the button to leave says. */
+/** Title, explanation, and the text of the button to leave. */
 function headlineOf({ other, peer, path, failed }: View): [string, string, string?] {
-  const anew = "Start anew";
+  const again = "Start again";
   if (other === "left") {
-    return ["The other side has left", "Save what you want to keep, then start anew.", anew];
+    return ["The other side has left", "Save what you want to keep, then start again.", again];
   }
   if (peer === "connected") {
     const way = path?.relayed
@@ -320,8 +320,8 @@ function headlineOf({ other, peer, path, failed }: View): [string, string, strin
     return ["Connected", `What you write and send ${way}`];
   }
   if (other === "away") {
-    const words = "Messages wait in its mailbox. If it doesn’t come back, start anew.";
-    return ["The other side is away", words, anew];
+    const words = "Messages wait in its mailbox. If it doesn’t come back, start again.";
+    return ["The other side is away", words, again];
   }
   if (failed) return ["Not connected", "Trying once more."];
   if (peer !== "reconnecting" && other !== "doubt") {

@@ -25,7 +25,7 @@ export function savedSession(): Session | undefined {
   }
 }
 
-/** Keeps the session for a reload, or forgets it. If the browser forbids that, a reload starts anew. */
+/** Keeps the session for a reload, or forgets it. If the browser forbids that, a reload starts again. */
 export function saveSession(session: Session | undefined): void {
   try {
     if (session === undefined) sessionStorage.removeItem(key);

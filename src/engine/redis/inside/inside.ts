@@ -1,9 +1,9 @@
 import type { AppId } from "../../../base/ids.ts";
-import type { Sizes } from "../../engine.ts";
-import { type Message, type SeatAddress, sums } from "../../rules/turn.ts";
+import type { Seat, Sizes } from "../../engine.ts";
+import { type Message, sums } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
-import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
+import { begin, json, keyOf, numberAt, present } from "./present.ts";
 import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
@@ -118,7 +118,7 @@ export interface Renewed {
   /** Above all tokens and stamps that any node has used. */
   readonly fresh: number;
   /** Some of the seats that the node has by what is kept here. */
-  readonly seats: readonly SeatAddress[];
+  readonly seats: readonly Seat[];
   /** Rooms with seats of nodes that are gone. */
   readonly gone: readonly AppId[];
 }
@@ -135,7 +135,7 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
   trim(read, bytes);
   const seatsKey = keyOf(`seats:${node}`);
   const [next, rooms] = call<[string, AppId[]]>("SSCAN", seatsKey, cursor, "COUNT", 50);
-  const seats: SeatAddress[] = [];
+  const seats: Seat[] = [];
   for (const appId of rooms) {
     if (appId === ("" as AppId)) continue;
     for (const part of partsOfRooms) call("PEXPIRE", keyOf(`{${appId}}${part}`), common.keptMs);
@@ -195,16 +195,13 @@ export type CallKind = keyof typeof calls;
 type Run = (this: void, ...rest: readonly string[]) => unknown;
 
 /**
- * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
- * have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
- * `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
- * in common, the asking node, the kind of call, and what that needs.
+ * Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
+ * full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
+ * what all nodes have in common, the asking node, the kind of call, and what that needs.
  */
 export function called(isFull: boolean, args: readonly string[]): string {
   const [deadline = "", offset = "", common = "", node = "", kind = "", ...rest] = args;
-  if (kind === "learn") learn(common, rest[0] ?? "");
-  const began = begin(deadline, offset, common, node);
-  if (began !== "begun" || kind === "learn") return began;
+  if (!begin(deadline, offset, common, node)) return "late";
   present.isFull = isFull;
   const run = calls[kind as CallKind] as Run;
   const reply = run(...rest);

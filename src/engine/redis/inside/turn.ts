@@ -1,7 +1,9 @@
 import type { Account } from "../../../base/account.ts";
 import type { AppId, Side } from "../../../base/ids.ts";
+import type { Seat } from "../../engine.ts";
 import type { CodeRecord } from "../../rules/codes.ts";
-import { isBare, lookAt, run } from "../../rules/rules.ts";
+import { isBare, lookAt } from "../../rules/room.ts";
+import { run } from "../../rules/rules.ts";
 import type {
   Held,
   Holder,
@@ -11,7 +13,6 @@ import type {
   Occupant,
   Room,
   RoomCode,
-  SeatAddress,
   SeatEvent,
   Shared,
   Stored,
@@ -334,7 +335,8 @@ export function post(node: string, messages: readonly Message[]): object {
   const streams = keyOf("streams");
   const text = json(messages);
   if (call<Value>("XADD", stream, "NOMKSTREAM", "*", "m", text) === false) {
-    if (!messages.some((message) => isCheck(message))) return {};
+    const hasCheck = messages.some((one) => one.to === "seat" && one.event.kind === "check");
+    if (!hasCheck) return {};
     call("XADD", stream, "*", "m", text);
     call("PEXPIRE", stream, present.common.leaseMs);
   }
@@ -347,14 +349,10 @@ export function post(node: string, messages: readonly Message[]): object {
   return {};
 }
 
-function isCheck(message: Message): boolean {
-  return message.to === "seat" && message.event.kind === "check";
-}
-
 /** The seats of a room that a node has. */
-export function seatsOf(appId: AppId, node: string): readonly SeatAddress[] {
+export function seatsOf(appId: AppId, node: string): readonly Seat[] {
   const text = call<string | false>("GET", keyOf(`{${appId}}`));
-  const found: SeatAddress[] = [];
+  const found: Seat[] = [];
   if (text === false) return found;
   const [room] = unpack<readonly [Room]>(text);
   for (const side of sides) {
