@@ -101,20 +101,18 @@ export const boolean: Format<boolean> = z
   })
   .describe(booleanAllowed);
 
-/** One of these words, in any case. */
-export function oneOf<const W extends string>(words: readonly W[]): Format<W> {
-  const allowed = `one of ${words.join(", ")}`;
-  return z.string().toLowerCase().pipe(z.enum(words, allowed)).describe(allowed);
+/** One of these words, in any case; `also` has other spellings. */
+export function oneOf<const W extends string>(
+  words: readonly W[],
+  also: ReadonlyMap<string, W> = new Map(),
+): Format<W> {
+  return format(`one of ${words.join(", ")}`, (text) => {
+    const word = text.toLowerCase();
+    return also.get(word) ?? words.find((known) => known === word);
+  });
 }
 
-const levelWord = oneOf(logLevels);
-
-/** Any case; "warning" is understood as warn. */
-export const logLevel: Format<(typeof logLevels)[number]> = z
-  .string()
-  .transform((text) => text.replace(/^warning$/i, "warn"))
-  .pipe(levelWord)
-  .describe(levelWord.description ?? "");
+export const logLevel = oneOf(logLevels, new Map([["warning", "warn"]]));
 
 export const listenHost = text(
   /^[^\s/]+$/,
