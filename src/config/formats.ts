@@ -101,18 +101,18 @@ export const boolean: Format<boolean> = z
   })
   .check(z.describe(booleanAllowed));
 
-/** One of these words, in any case; `alias` gives the word that is meant. */
+/** One of these words, in any case; `also` has other spellings. */
 export function oneOf<const W extends string>(
   words: readonly W[],
-  alias: (text: string) => string = String,
+  also: ReadonlyMap<string, W> = new Map(),
 ): Format<W> {
-  const allowed = `one of ${words.join(", ")}`;
-  const anyCase = z.string().check(z.toLowerCase(), z.overwrite(alias));
-  return z.pipe(anyCase, z.enum(words, allowed)).check(z.describe(allowed));
+  return format(`one of ${words.join(", ")}`, (text) => {
+    const word = text.toLowerCase();
+    return also.get(word) ?? words.find((known) => known === word);
+  });
 }
 
-/** Any case; "warning" is understood as warn. */
-export const logLevel = oneOf(logLevels, (text) => text.replace(/^warning$/, "warn"));
+export const logLevel = oneOf(logLevels, new Map([["warning", "warn"]]));
 
 export const listenHost = text(
   /^[^\s/]+$/,
