@@ -1,4 +1,5 @@
 import type { Account } from "../base/account.ts";
+import type { Ledger } from "../base/ledger.ts";
 import { socketLedger } from "./socket-limits.ts";
 
 /** How late the runtime may close an idle connection: it looks every 4 s. */
@@ -20,24 +21,18 @@ interface Kept {
  * idle for `idleMs`. It counts to the client of its last request, and a client may have as many as
  * it may have sockets, of the same share of `max`.
  */
-export function httpConnections({
-  max,
-  perClient,
-  openSockets,
-  idleMs,
-  monotonicMs,
-}: {
-  /** Sockets and HTTP connections together; > 0. */
-  readonly max: number;
+export function httpConnections(options: {
+  /** The open sockets. Together with HTTP connections they are at most as many as sockets alone may be. */
+  readonly sockets: Ledger;
   /** Connections of one client, 16 times that of a site; 0: no limit, and no share of all either. */
   readonly perClient: number;
-  readonly openSockets: () => number;
   /** How long a connection may be idle, ms; 0: each ends with its answer. */
   readonly idleMs: number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
 }) {
-  const ledger = socketLedger(max, perClient);
+  const { sockets, idleMs, monotonicMs } = options;
+  const ledger = socketLedger(sockets.most, options.perClient);
   /** By peer address and port. */
   const kept = new Map<string, Kept>();
   let forgetAt = 0;
@@ -65,12 +60,12 @@ export function httpConnections({
       const until = now + idleMs + closesLateMs;
       const known = kept.get(connection);
       const isOfSame = known !== undefined && known.accounts[0]?.key === accounts[0]?.key;
-      if (isOfSame && kept.size + openSockets() <= max) {
+      if (isOfSame && kept.size + sockets.used <= sockets.most) {
         known.until = until;
         return true;
       }
       ended(connection);
-      const isFull = kept.size >= maxKept || kept.size + openSockets() >= max;
+      const isFull = kept.size >= maxKept || kept.size + sockets.used >= sockets.most;
       if (isFull || ledger.bound(accounts, 1) !== undefined) {
         refused++;
         return false;

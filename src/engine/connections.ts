@@ -115,7 +115,7 @@ const nothingYet = { readSeq: 0, readStamp: 0, sentSeq: 0, acked: 0, storedA: 0,
 
 /** Only seats that `take` gave out come back. */
 const own = (seat: Seat) => seat as LocalSeat;
-/** For what the store finds out when it is asked again. */
+/** Ignores whether an answer comes: the store finds out when it is asked again. */
 const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
 /** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
@@ -324,7 +324,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   // ---- asking ----
 
-  /** For what may not be left undone: the seat is given up when no answer comes. */
+  /** Gives the seat up if no answer comes. */
   private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
     return answer.catch((error: unknown) => {
       if (error instanceof EngineFull) return whenFull;
@@ -388,6 +388,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   /** A newer seat took its place. The event that says so may still be on its way. */
   private giveWay(seat: LocalSeat, sid: string): void {
+    this.part(seat);
     this.remove(seat);
     if (seat.early?.some(({ kind }) => kind === "replaced")) return;
     this.tell(seat, { kind: "replaced", why: whyReplaced(sid, seat.known?.sid ?? "") });

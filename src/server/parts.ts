@@ -138,9 +138,8 @@ function share(core: Core) {
     limiters,
     socketLedger: sockets,
     connections: httpConnections({
-      max,
+      sockets,
       perClient: config.socketsPerClient,
-      openSockets: () => sockets.used,
       idleMs: config.idleTimeoutMs,
       monotonicMs: clock.monotonicMs,
     }),

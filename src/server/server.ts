@@ -77,7 +77,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 /** A memory engine has the state that the predecessor saved. Redis knows this node by its name. */
 async function openEngine(base: Base, { unwanted, node = newNodeId() }: ServerOptions) {
   const { config, clock, tally } = base;
-  const limits: EngineLimits = { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
+  const { roomTtlMs, redeemWindowMs, relayHoldMs, maxRooms } = config;
+  const { mailboxMaxMails, mailboxMaxBytes, mailTotalBytes } = config;
+  // No more of the settings: nodes send their limits to Redis, and secrets must not come there.
+  const limits: EngineLimits = {
+    ...{ roomTtlMs, redeemWindowMs, relayHoldMs, maxRooms },
+    ...{ mailboxMaxMails, mailboxMaxBytes, mailTotalBytes },
+    ...{ holdMaxFrames: 128, holdMaxBytes: 262_144 },
+  };
   const dropped = (reason: DropReason, count: number) => {
     tally.drops[reason] += count;
   };

@@ -17,6 +17,9 @@ export const noSeats = {
   unreachable: "store_unreachable",
 } as const satisfies Record<NoSeat, RoomRefusal>;
 
+/** Without a room in its URL, a socket has no older dialect. */
+const dialect = { mailboxClient: true, v2: true } as const;
+
 interface EntranceParts {
   readonly rendezvous: Rendezvous;
   readonly limiter: RateLimiter;
@@ -50,7 +53,7 @@ export function createEntrance(
     if ("code" in fields.data) return redeem(fields.data.code as Code, sid, client);
     if ("appID" in fields.data) {
       const { appID: appId, side } = fields.data;
-      return { identity: identityOf(appId, side, sid), frame: undefined };
+      return { identity: { appId, side, sid, ...dialect }, frame: undefined };
     }
     return mint(fields.data.ttl, sid, client);
   };
@@ -63,7 +66,7 @@ export function createEntrance(
       const { code, appId, expiresAt } = minted;
       const room = { appID: appId, side: "A", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("minted", { code, ...room, now: rfc3339(now()) });
-      return { identity: identityOf(appId, "A", sid), frame };
+      return { identity: { appId, side: "A", sid, ...dialect }, frame };
     });
   }
 
@@ -73,7 +76,7 @@ export function createEntrance(
       const { appId, expiresAt } = guess.entry;
       const room = { appID: appId, side: "B", expiresAt: rfc3339(expiresAt) } as const;
       const frame = serverFrame("redeemed", { ...room, now: rfc3339(now()) });
-      return { identity: identityOf(appId, "B", sid), frame };
+      return { identity: { appId, side: "B", sid, ...dialect }, frame };
     });
   }
 
@@ -87,13 +90,4 @@ export function createEntrance(
     parts.limited(code, address);
     return { code, ...faultOf(code, words) };
   }
-}
-
-/** Without a room in its URL, a socket has no older dialect. */
-function identityOf(
-  appId: Entered["identity"]["appId"],
-  side: Entered["identity"]["side"],
-  sid: string,
-): Entered["identity"] {
-  return { appId, side, sid, mailboxClient: true, v2: true };
 }

@@ -19,7 +19,8 @@ export function tableOf(cases: readonly AttackCase[]): string {
 Each bound of [security](security.md) is attacked as strangers would attack it. \`npm run attack\` starts a server for
 each case, prints what it measured beside the bound, and fails if one does not hold. \`--only guessing,work-pongs\`
 picks some, \`--server PATH\` attacks another checkout or binary, \`--short\` leaves out slow cases, and \`--table\`
-writes this table. The tests run what \`--short\` runs, except for delays.
+writes this table. The tests run what \`--short\` runs, except for delays. Who keeps or loses
+[its seat](security.md#liveness) is tested in virtual time, by \`test/e2e/takeover.test.ts\`.
 
 | case | what is tried | what must hold |
 | ---- | ------------- | -------------- |

@@ -220,6 +220,26 @@ test("an emptied Redis counts the rooms that come back, and knows that they were
   expect(await engine.rooms.allowsIce(appId, "A", true)).toBe("granted");
 });
 
+test("a seat that an emptied Redis gives to a stranger is lost to a stranger, not to its own client", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1);
+  const [engine] = nodes.engines;
+  const appId = newAppId();
+  const former = await join(engine, appId, "A", { sid: "its own" });
+  await own.ask("FLUSHALL");
+  await join(engine, appId, "A", { sid: "another" });
+  await former.listener.until("replaced dead");
+});
+
+test("what is counted for a node that is long gone is no part of what nodes have not read", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1);
+  const [engine] = nodes.engines;
+  await own.ask("HSET", `${nodes.prefix}2:streams`, "a node long gone", "1000");
+  await engine.sweep();
+  expect(engine.sizes().streamBytes).toBe(0);
+});
+
 test("an ack that found no store is made up for", async () => {
   await using nodes = await twoNodes();
   const { one, two } = nodes;

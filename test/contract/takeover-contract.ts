@@ -189,6 +189,19 @@ export function takeoverContract(make: MakeEngine): void {
       await now.listener.hears("relayed for the new one");
     });
 
+    test("relays nothing of its old holder's, also when all came at once", async () => {
+      await using under = await make();
+      const appId = newAppId();
+      const [b, old, now] = await Promise.all([
+        sit(under.engine, appId, "B"),
+        sit(under.engine, appId, "A", { sid: "s" }),
+        sit(under.engine, appId, "A", bySid),
+      ]);
+      expect(await under.engine.relay.publish(old.seat, "late", "ice")).toBe("replaced");
+      await under.engine.relay.publish(now.seat, "first", "ice");
+      expect(await b.listener.until("relayed first")).not.toContain("relayed late");
+    });
+
     test("drains nothing for its old holder", async () => {
       await using under = await make();
       const { old, now, b } = await takenOver(under);

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import net from "node:net";
 import { type Clock, cryptoRandom, systemClock } from "../../src/base/clock.ts";
 import { openPair, type Pair } from "../support/client.ts";
-import { opcodes, RawClient } from "../support/raw-client.ts";
+import { RawClient } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
 import { within } from "../support/waiting.ts";
@@ -31,18 +31,6 @@ function noise(bytes: number, seed: number): Buffer {
 }
 
 test.each([
-  ["a reserved opcode", (peer: RawClient) => peer.sendFrame(0x3, Buffer.from("x"))],
-  ["a frame without a mask", (peer: RawClient) => peer.sendRaw(Buffer.from([0x81, 1, 0x41]))],
-  ["a reserved bit", (peer: RawClient) => peer.sendRaw(Buffer.from([0xf1, 0x80, 0, 0, 0, 0]))],
-  ["a ping too long", (peer: RawClient) => peer.sendFrame(opcodes.ping, Buffer.alloc(126))],
-  ["a ping in parts", (peer: RawClient) => peer.sendFrame(opcodes.ping, Buffer.alloc(1), false)],
-  ["half a character", (peer: RawClient) => peer.sendFrame(opcodes.text, Buffer.from([0xc3]))],
-  ["a continuation of nothing", (peer: RawClient) => peer.sendFrame(opcodes.continuation)],
-  [
-    "a length of 2⁶³",
-    (peer: RawClient) =>
-      peer.sendRaw(Buffer.from([0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
-  ],
   ["noise", (peer: RawClient) => peer.sendRaw(noise(100_000, 7))],
   ["an HTTP request", (peer: RawClient) => peer.sendRaw(Buffer.from("GET / HTTP/1.1\r\n\r\n"))],
 ])("a peer that sends %s is out, and nobody else notices", async (_, misbehave) => {

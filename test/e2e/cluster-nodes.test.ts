@@ -65,6 +65,22 @@ test("a user with the rights that docs/cluster.md lists will do, and one without
   expect(program.stderr).not.toContain("password");
 });
 
+test("what a node sends to Redis has no secret of its settings in it", async () => {
+  await using redis = await TestRedis.start();
+  const secrets = { TURN_SECRET: "turn-secret-5d1f", METRICS_TOKEN: "metrics-token-77aa" };
+  let sent = "";
+  const data = (_: unknown, bytes: Buffer) => void (sent += bytes.toString());
+  const { port } = redis;
+  using monitor = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data } });
+  monitor.write("MONITOR\r\n");
+  await until("Redis to show what it is sent", () => sent.startsWith("+OK"));
+  const turn = { TURN_URLS: "turn:turn.example:3478", ...secrets };
+  await using node = await testServer({ REDIS_URL: redis.url, ...turn });
+  await node.mint();
+  await until("the mint to be seen", () => sent.includes('"claim"'));
+  expect(Object.values(secrets).filter((secret) => sent.includes(secret))).toEqual([]);
+});
+
 test("a node has its id in every line of its log and in nt_build_info", async () => {
   await using redis = await TestRedis.start();
   await using node = await Program.start({ REDIS_URL: redis.url, METRICS_ROUTE: "/metrics" });

@@ -3,7 +3,7 @@ import SwaggerParser from "@apidevtools/swagger-parser";
 import { Parser } from "@asyncapi/parser";
 import { type Call, calls } from "../../src/http/calls.ts";
 import { type FrameKind, fromClient, fromServer } from "../../src/http/description/asyncapi.ts";
-
+import { problemCodes } from "../../src/http/problem.ts";
 import { frameTypes, relayTypes, serverFrames } from "../../src/protocol/frames.ts";
 import { type Frame, TestClient } from "../support/client.ts";
 import { type TestServer, testServer } from "../support/server.ts";
@@ -51,6 +51,17 @@ describe("/openapi.json", () => {
       expect(answer.status).toBe(200);
       call.answers[200]?.parse(await answer.json());
     }
+  });
+
+  test("each problem stands beside a call, but those of upgrades, paths and methods", async () => {
+    await using server = await testServer();
+    const text = JSON.stringify(await document(server, "/openapi.json"));
+    const lists = [...text.matchAll(/"description":"([a-z_, ]+)"/g)].map(([, list = ""]) => list);
+    const described = lists.flatMap((list) => list.split(", "));
+    expect(problemCodes.filter((code) => !described.includes(code)).toSorted()).toEqual([
+      ...["method_not_allowed", "not_found", "rooms_full", "sockets_full", "too_many_rooms"],
+      ...["too_many_sockets", "unauthorized", "upgrade_required"],
+    ] as never);
   });
 
   test("each refusal has a status and a code that the call names", async () => {

@@ -102,8 +102,13 @@ test.each([
     "send: id must have 1 to 64 characters.",
   ],
   ["bad_field", { type: "send", to: "B", payload: 1, id: 7 }, "send: id must be a string."],
+  ["bad_field", { type: "send", to: "B", payload: 1, id: "" }, "send: id must have 1 to 64 char"],
+  // Two of them would be one id where text is kept as UTF-8.
+  ["bad_field", { type: "send", to: "B", payload: 1, id: "x\ud800" }, "id must be well-formed"],
   ["bad_field", { type: "delivered" }, "delivered: upTo is missing."],
   ["bad_field", { type: "delivered", upTo: 1.5 }, "delivered: upTo must be a whole number."],
+  ["bad_field", { type: "delivered", upTo: 2 ** 53 }, "delivered: upTo must be"],
+  ["bad_field", { type: "hello", deliveredUpTo: "1" }, "hello: deliveredUpTo must be"],
   ["bad_field", { type: "hello", deliveredUpTo: -1 }, "hello: deliveredUpTo must be 0 or more."],
   [
     "bad_field",
@@ -111,15 +116,36 @@ test.each([
     "hello: deliveredUpTo must be at most 2^53 - 2^32.",
   ],
   ["bad_field", { type: "telemetry", event: 3 }, "telemetry: event must be a string."],
+  ["bad_field", { type: "telemetry", event: "e", mode: 1 }, "telemetry: mode must be a string."],
   ["peer_absent", { type: "offer" }, "offer"],
 ])("a v2 client is told %s for %j", async (code, frame, named) => {
   await using server = await testServer();
   await using a = await TestClient.open(server.ws, crypto.randomUUID(), "A", { v2: true });
   await a.nextOf("welcome");
   a.send(frame);
-  expect(await a.settled()).toEqual([
+  expect(await a.settled()).toMatchObject([
     { type: "error", code, detail: expect.stringContaining(named) },
   ]);
+});
+
+test("whatever the protocol allows is taken, and mail's payload comes exactly as it was written", async () => {
+  await using server = await testServer();
+  await using pair = await openPair(server, { a: { v2: true } });
+  pair.b.send({ type: "hello", deliveredUpTo: 2 ** 53 - 2 ** 32 });
+  await pair.b.settled();
+  const payloads = ['"x"', '""', '"\\u00e9"', "1e400", '{ "a" : 1 }', "[]", "null", "false", "0"];
+  for (const [i, payload] of payloads.entries()) {
+    const [to, id] = i % 2 ? ["b", `${"y".repeat(63)}${i}`] : ["B", `\u{1f511}${i}`];
+    pair.a.send(`{"type":"SEND","to":"${to}","id":"${id}","payload":${payload}}`);
+  }
+  expect((await pair.a.settled()).map(({ type }) => type)).toEqual(payloads.map(() => "stored"));
+  for (const payload of payloads) {
+    expect(await pair.b.nextText()).toEndWith(`,"from":"A","payload":${payload}}`);
+  }
+  for (const frame of [{ seq: 9 }, { upTo: 2 ** 53 - 1 }])
+    pair.a.send({ type: "delivered", ...frame });
+  pair.a.send({ type: "telemetry", event: "ice-connected", mode: "relay", reason: "any" });
+  expect(await pair.a.settled()).toEqual([]);
 });
 
 test("a v2 client is told bad_json for bytes that are no UTF-8", async () => {

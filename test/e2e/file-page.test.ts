@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { noBrowser, openBrowser } from "../support/browser.ts";
+import { noBrowser, TestBrowser } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";
 
 /** What a page says of a call with a header of its own, and of a socket. */
@@ -24,7 +24,7 @@ test.skipIf(noBrowser)(
     const folder = await mkdtemp(join(tmpdir(), "nt-signal-page-"));
     try {
       await Bun.write(join(folder, "page.html"), "<title>A page</title>");
-      await using browser = await openBrowser();
+      await using browser = new TestBrowser();
       const person = await browser.person(`file://${folder}/page.html`);
       const tries = async (list: string) => {
         await using server = await testServer({ CORS_ORIGINS: list });

@@ -274,7 +274,7 @@ test("behind an unknown proxy codes are two digits longer, and its clients toget
   expect((await shorter.mint()).code).toHaveLength(5);
 });
 
-test("a private address that forges X-Forwarded-For gets no more of 10,000 guesses than a site, and no code", async () => {
+test("a private address that forges X-Forwarded-For gets no more guesses than a site, and no code", async () => {
   await using proxy = await behindUnknownProxy();
   const others = await Promise.all(
     Array.from({ length: 5 }, async () => {
@@ -287,16 +287,16 @@ test("a private address that forges X-Forwarded-For gets no more of 10,000 guess
       return (JSON.parse(minted.body) as Minted).code;
     }),
   );
-  const all = Array.from({ length: 10_000 }, (_, i) => String(i).padStart(4, "0"));
-  const wrong = all.filter((code) => !others.includes(code));
+  const all = Array.from({ length: 1_000 }, (_, i) => String(i).padStart(4, "0"));
+  const tried = [...all.filter((code) => !others.includes(code)), ...others];
   const statuses = await sweep(
     proxy.server,
-    10_000,
+    tried.length,
     (guess) => proxy.through(`203.0.${guess >> 8}.${guess & 255}`),
     200,
-    (guess) => wrong[guess] ?? (others[guess - wrong.length] as string),
+    (guess) => tried[guess] as string,
   );
-  expect(statuses).toEqual({ 410: 160, 429: 9_840 });
+  expect(statuses).toEqual({ 410: 160, 429: tried.length - 160 });
   const right = await proxy.redeem(others[0] as string);
   expect(await right.json()).toMatchObject({
     code: "shared_misses",

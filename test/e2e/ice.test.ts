@@ -53,6 +53,13 @@ describe("POST /rendezvous/ice", () => {
     const seconds = Number(iceServers[1]?.username?.split(":")[0]);
     expect(Date.parse(expiresAt ?? "")).toBe(seconds * 1000);
     expect(seconds * 1000 - Date.now()).toBeGreaterThan(3_500_000);
+    // Each side has a name of its own for the TURN server, which tells nobody the room.
+    await using _b = await TestClient.open(server.ws, appID, "B");
+    const names = [iceServers, (await asked(server, appID, "B")).iceServers].map((servers) =>
+      servers[1]?.username?.split(":").at(-1),
+    );
+    expect(new Set(names).size).toBe(2);
+    expect(names).not.toContain(appID.replaceAll("-", ""));
   });
 
   test("refuses a side without a seat and a room without a redeemed code, and says why", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { noBrowser, openBrowser } from "../support/browser.ts";
+import { noBrowser, TestBrowser } from "../support/browser.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { requireProgram } from "../support/program.ts";
@@ -126,7 +126,7 @@ test.skipIf(noBrowser)(
   async () => {
     const clock = fakeClock();
     await using server = await testServer({ ...calm, DEV: "false", DEMO: "true" }, { clock });
-    await using browser = await openBrowser();
+    await using browser = new TestBrowser();
     const { page } = await browser.person(server.http);
     for (let i = 0; i < 15; i++) {
       const room = appId();

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { noBrowser, openBrowser, type Person, type TestBrowser } from "../support/browser.ts";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { describeInBrowser, type Person } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
 /** The digits of a code in another script, whose zero this is. */
@@ -7,18 +7,14 @@ function inScript(code: string, zero: number): string {
   return code.replaceAll(/\d/g, (digit) => String.fromCodePoint(zero + Number(digit)));
 }
 
-describe.skipIf(noBrowser)("the field for a code", () => {
-  let browser: TestBrowser;
+describeInBrowser("the field for a code", (browser) => {
   let server: TestServer;
   let bob: Person;
   beforeAll(async () => {
-    [browser, server] = await Promise.all([openBrowser(), testServer()]);
+    server = await testServer();
     bob = await browser.person(server.http);
   });
-  afterAll(async () => {
-    await browser[Symbol.asyncDispose]();
-    await server.stop();
-  });
+  afterAll(() => server.stop());
 
   async function paste(text: string): Promise<void> {
     await bob.page.locator("#code-field").fill("");
@@ -94,6 +90,5 @@ describe.skipIf(noBrowser)("the field for a code", () => {
     await bob.page.locator("#waiting").waitFor();
     const ann = await browser.person(`${server.http}/#${own}`);
     await Promise.all([ann.connected(), bob.connected()]);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

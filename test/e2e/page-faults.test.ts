@@ -1,17 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { expect, test } from "bun:test";
+import { connectedPeople, describeInBrowser } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";
 
 const gone =
   "This code doesn’t work: it was never made, is used up or has expired. Ask for a new one.";
 
-describe.skipIf(noBrowser)("a code that doesn't work", () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser[Symbol.asyncDispose]());
-
+describeInBrowser("a code that doesn't work", (browser) => {
   test("a wrong one is refused in clear words, beside the field, ready for the next try", async () => {
     await using server = await testServer();
     const bob = await browser.person(server.http);
@@ -20,7 +14,6 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     await bob.page.locator("#code-field:focus").waitFor();
     await bob.enterCode("12");
     await bob.page.getByText("A code has 4 to 8 digits.").waitFor();
-    await bob.leave();
   });
 
   test("a used one is refused to a third person, who disturbs nobody", async () => {
@@ -31,7 +24,6 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     expect(await carol.fault()).toBe(gone);
     await ann.say("Still us");
     await bob.sees("Still us");
-    await Promise.all([ann.leave(), bob.leave(), carol.leave()]);
   });
 
   test("an expired one is taken back from who made it, and refused to who enters it", async () => {
@@ -42,7 +34,6 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     const bob = await browser.person(server.http);
     await bob.enterCode(code);
     expect(await bob.fault()).toBe(gone);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test.each([15, -15])("lasts as long for a device whose clock is %d min ahead", async (min) => {
@@ -53,7 +44,6 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     await ann.page.reload();
     expect(await ann.page.locator("#code").textContent()).toBe(code);
     expect(await ann.page.locator("#time-left").textContent()).toMatch(/ (?:9:5\d|10:0\d)\./);
-    await ann.leave();
   });
 
   test("too many tries are told as such, and when to try again", async () => {
@@ -64,7 +54,6 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     expect(await bob.fault()).toBe(gone);
     await bob.enterCode("0001");
     await bob.page.getByText(/Too many tries from your address. Try again in \d+ s./).waitFor();
-    await bob.leave();
   });
 
   test("a server that is gone is told as such", async () => {
@@ -73,6 +62,5 @@ describe.skipIf(noBrowser)("a code that doesn't work", () => {
     await server.stop();
     await bob.enterCode("0000");
     expect(await bob.fault()).toContain("The server cannot be reached.");
-    await bob.leave();
   });
 });

@@ -1,17 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { connectedPeople, describeInBrowser } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
-describe.skipIf(noBrowser)("two people who are connected", () => {
-  let browser: TestBrowser;
+describeInBrowser("two people who are connected", (browser) => {
   let server: TestServer;
   beforeAll(async () => {
-    [browser, server] = await Promise.all([openBrowser(), testServer()]);
+    server = await testServer();
   });
-  afterAll(async () => {
-    await browser[Symbol.asyncDispose]();
-    await server.stop();
-  });
+  afterAll(() => server.stop());
 
   test("send a file of 20 MB, which arrives byte for byte", async () => {
     const { ann, bob } = await connectedPeople(browser, server.http);
@@ -28,7 +24,6 @@ describe.skipIf(noBrowser)("two people who are connected", () => {
     await bob.sendFile("empty", Buffer.alloc(0));
     await ann.transferEnds("empty", "Received in");
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("receive bytes with a plain name, whatever kind of file the sender makes of them", async () => {
@@ -44,7 +39,6 @@ describe.skipIf(noBrowser)("two people who are connected", () => {
     await bob.transferEnds("agnp_.html", "Received in");
     expect(await bob.page.title()).toBe("application/octet-stream");
     expect((await bob.save("agnp_.html")).name).toBe("agnp_.html");
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("cancel a file from either end, and both see it", async () => {
@@ -60,6 +54,5 @@ describe.skipIf(noBrowser)("two people who are connected", () => {
     }
     await ann.say("Still there");
     await bob.sees("Still there");
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { noBrowser, openBrowser, type Person, type TestBrowser } from "../support/browser.ts";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { describeInBrowser, type Person } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
 const axe = await Bun.file(Bun.resolveSync("axe-core/axe.min.js", import.meta.dir)).text();
@@ -57,16 +57,12 @@ test("there is no page where DEMO or DEV say so, and one for its own origin alon
   expect((await from("https://elsewhere.example")).status).toBe(403);
 });
 
-describe.skipIf(noBrowser)("the page", () => {
-  let browser: TestBrowser;
+describeInBrowser("the page", (browser) => {
   let server: TestServer;
   beforeAll(async () => {
-    [browser, server] = await Promise.all([openBrowser(), testServer()]);
+    server = await testServer();
   });
-  afterAll(async () => {
-    await browser[Symbol.asyncDispose]();
-    await server.stop();
-  });
+  afterAll(() => server.stop());
 
   test.each([
     ["light", 375],
@@ -92,7 +88,6 @@ describe.skipIf(noBrowser)("the page", () => {
       expect(await violations(person)).toEqual([]);
       expect(await person.page.evaluate("document.documentElement.scrollWidth")).toBe(width);
     }
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("needs no mouse", async () => {
@@ -119,6 +114,5 @@ describe.skipIf(noBrowser)("the page", () => {
     await ann.sees("Typed");
     await press(bob, "Shift+Tab", "Shift+Tab", "Shift+Tab", "Enter");
     await bob.page.getByRole("heading", { name: "Connect two browsers" }).waitFor();
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

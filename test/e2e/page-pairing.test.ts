@@ -1,22 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { lanAddresses } from "../../src/base/network.ts";
-import { connectedPeople, noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { connectedPeople, describeInBrowser } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
-describe.skipIf(noBrowser)("two people at the page", () => {
-  let browser: TestBrowser;
+describeInBrowser("two people at the page", (browser) => {
   let server: TestServer;
   beforeAll(async () => {
-    [browser, server] = await Promise.all([
-      openBrowser(),
-      testServer({ DEV: "false", DEMO: "true" }),
-    ]);
+    server = await testServer({ DEV: "false", DEMO: "true" });
   });
-  afterAll(async () => {
-    await browser[Symbol.asyncDispose]();
-    await server.stop();
-  });
+  afterAll(() => server.stop());
 
   test("pair by a code, connect directly and chat both ways, without a complaint", async () => {
     const { ann, bob } = await connectedPeople(browser, server.http);
@@ -38,7 +31,6 @@ describe.skipIf(noBrowser)("two people at the page", () => {
       'nt_session_established_total{mode="direct"}',
       (count) => count === 1,
     );
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("scan a QR code where a phone can open its link, and are told what to do elsewhere", async () => {
@@ -50,7 +42,6 @@ describe.skipIf(noBrowser)("two people at the page", () => {
     await far.createCode();
     await far.page.locator("#qr svg").waitFor();
     expect(await far.page.locator("#no-qr").isVisible()).toBe(false);
-    await Promise.all([near.leave(), far.leave()]);
   });
 
   test("are told at the machine itself, and nowhere else, where a phone finds it", async () => {
@@ -74,6 +65,5 @@ describe.skipIf(noBrowser)("two people at the page", () => {
     await ann.say("In the open");
     await bob.sees("In the open");
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

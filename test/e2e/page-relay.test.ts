@@ -1,16 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { noBrowser, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { expect, test } from "bun:test";
+import { describeInBrowser } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";
 import { noTurn, TurnServer } from "../support/turn-server.ts";
 
-describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN server", () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser[Symbol.asyncDispose]());
-
-  test("connect over coturn with the credentials they were given", async () => {
+describeInBrowser("two people who may only meet at a TURN server", (browser) => {
+  test.skipIf(noTurn)("connect over coturn with the credentials they were given", async () => {
     await using turn = await TurnServer.start("north");
     const env = { TURN_URLS: `${turn.url("udp")},${turn.url("tcp")}`, TURN_SECRET: "north" };
     await using server = await testServer(env);
@@ -29,20 +23,21 @@ describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN ser
     const established = 'nt_session_established_total{mode="relay"}';
     await server.metricBecomes(established, (count) => count === 1);
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
-  test("are both told that the TURN server refuses them, and the link asks for TURN too", async () => {
-    await using turn = await TurnServer.start("right");
-    await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
-    const ann = await browser.person(`${server.http}/?relay`);
-    await ann.createCode();
-    const link = (await ann.page.locator("#link").getAttribute("href")) ?? "";
-    expect(link).toStartWith(`${server.http}/?relay#`);
-    const bob = await browser.person(link);
-    for (const { page } of [ann, bob]) await page.getByText("refused the credentials").waitFor();
-    await Promise.all([ann.leave(), bob.leave()]);
-  });
+  test.skipIf(noTurn)(
+    "are both told that the TURN server refuses them, and the link asks for TURN too",
+    async () => {
+      await using turn = await TurnServer.start("right");
+      await using server = await testServer({ TURN_URLS: turn.url(), TURN_SECRET: "wrong" });
+      const ann = await browser.person(`${server.http}/?relay`);
+      await ann.createCode();
+      const link = (await ann.page.locator("#link").getAttribute("href")) ?? "";
+      expect(link).toStartWith(`${server.http}/?relay#`);
+      const bob = await browser.person(link);
+      for (const { page } of [ann, bob]) await page.getByText("refused the credentials").waitFor();
+    },
+  );
 
   test("learn what is wrong when there is no such server", async () => {
     await using server = await testServer();
@@ -56,6 +51,5 @@ describe.skipIf(noBrowser || noTurn)("two people who may only meet at a TURN ser
     await ann.page.getByRole("button", { name: "Try again" }).waitFor();
     const failed = 'nt_session_failed_total{reason="ice-failed"}';
     await server.metricBecomes(failed, (count) => count > 0);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

@@ -1,20 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  connectedPeople,
-  noBrowser,
-  openBrowser,
-  type Person,
-  type TestBrowser,
-} from "../support/browser.ts";
+import { expect, test } from "bun:test";
+import { connectedPeople, describeInBrowser, type Person } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";
 
-describe.skipIf(noBrowser)("coming back", () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser[Symbol.asyncDispose]());
-
+describeInBrowser("coming back", (browser) => {
   async function talk(ann: Person, bob: Person, about: string): Promise<void> {
     await ann.say(`${about}, said Ann`);
     await bob.sees(`${about}, said Ann`);
@@ -34,7 +22,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     await bob.connected();
     await talk(ann, bob, "Ann reloaded");
     expect([ann.complaints, bob.complaints]).toEqual([[], []]);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("who waits with a code still has it after a reload", async () => {
@@ -46,7 +33,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     const bob = await browser.person(`${server.http}/#${code}`);
     await Promise.all([ann.connected(), bob.connected()]);
     expect(bob.page.url()).toBe(`${server.http}/`);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("messages to who is away wait in the mailbox", async () => {
@@ -60,7 +46,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     await bob.sees("For later");
     await Promise.all([ann.connected(), bob.connected()]);
     await talk(ann, bob, "Back again");
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("a restarted server costs nothing: the connection stays, and the room comes back", async () => {
@@ -76,18 +61,16 @@ describe.skipIf(noBrowser)("coming back", () => {
     await Promise.all([bob.connected(), ann.connected()]);
     await talk(ann, bob, "Over the new server");
     expect(after.port).toBe(before.port);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("a side opened in another tab is told so in the first one", async () => {
     await using server = await testServer();
-    const { ann, bob } = await connectedPeople(browser, server.http);
+    const { bob } = await connectedPeople(browser, server.http);
     const storage = await bob.page.evaluate("sessionStorage.getItem('nt-signal')");
     const other = await bob.context.newPage();
     await other.addInitScript(`sessionStorage.setItem('nt-signal', ${JSON.stringify(storage)})`);
     await other.goto(server.http);
     await bob.page.getByText("was opened in another tab").waitFor();
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("who leaves says so: the other side is told at once, and can start anew", async () => {
@@ -103,7 +86,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     await bob.enterCode(await ann.createCode());
     await Promise.all([ann.connected(), bob.connected()]);
     await talk(ann, bob, "Anew");
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("who closes the page is away, also for one who comes back to the room", async () => {
@@ -116,7 +98,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     await away.waitFor();
     await ann.page.getByRole("button", { name: "Start again" }).click();
     await ann.page.locator("#start").waitFor();
-    await ann.leave();
   });
 
   test("a browser that crashed is not connected any more, and mail waits for it", async () => {
@@ -127,7 +108,6 @@ describe.skipIf(noBrowser)("coming back", () => {
     expect(await ann.page.locator("#room-title").textContent()).toBe("Reconnecting");
     await ann.say("After the crash");
     await ann.page.getByText("Left in their mailbox").waitFor();
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("a message that nothing confirms is marked", async () => {
@@ -144,7 +124,6 @@ describe.skipIf(noBrowser)("coming back", () => {
       .getByText("Not delivered")
       .waitFor();
     expect(await ann.page.getByText("Not delivered").count()).toBe(1);
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 
   test("the focus never stays on what is hidden", async () => {
@@ -167,6 +146,5 @@ describe.skipIf(noBrowser)("coming back", () => {
     await ann.page.getByRole("button", { name: "Create a code" }).press("Enter");
     await ann.page.getByRole("button", { name: "Cancel" }).press("Enter");
     expect(await focused()).toBe("start-title");
-    await Promise.all([ann.leave(), bob.leave()]);
   });
 });

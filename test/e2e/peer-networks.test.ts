@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { noBrowser, openBrowser, type Person, type TestBrowser } from "../support/browser.ts";
+import { describeInBrowser, type Person } from "../support/browser.ts";
 import { PeerPeople } from "../support/peer-app.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";
@@ -7,13 +7,7 @@ import { noTurn, TurnServer } from "../support/turn-server.ts";
 
 const until = (person: Person, what: string) => person.page.waitForFunction(what);
 
-describe.skipIf(noBrowser)("nt-signal-client/peer, where networks fail", () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser[Symbol.asyncDispose]());
-
+describeInBrowser("nt-signal-client/peer, where networks fail", (browser) => {
   describe.skipIf(noTurn)("with TURN", () => {
     const secret = "s".repeat(16);
     let turn: TurnServer;

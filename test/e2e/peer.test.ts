@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { noBrowser, openBrowser, type Person, type TestBrowser } from "../support/browser.ts";
+import { describeInBrowser, type Person } from "../support/browser.ts";
 import { PeerPeople } from "../support/peer-app.ts";
 import { startProxy } from "../support/proxy.ts";
 import { testServer } from "../support/server.ts";
@@ -18,13 +18,7 @@ test("a runtime without RTCPeerConnection is told so before a code is made", asy
   expect(await server.metric("nt_codes_minted_total")).toBe(0);
 });
 
-describe.skipIf(noBrowser)("nt-signal-client/peer, between two browsers", () => {
-  let browser: TestBrowser;
-  beforeAll(async () => {
-    browser = await openBrowser();
-  });
-  afterAll(() => browser[Symbol.asyncDispose]());
-
+describeInBrowser("nt-signal-client/peer, between two browsers", (browser) => {
   const pair = async (url: string) => (await PeerPeople.at(browser, url)).pair();
 
   test("one makes a code, the other enters it, and they talk", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { noBrowser, openBrowser } from "../support/browser.ts";
+import { noBrowser, TestBrowser } from "../support/browser.ts";
 import { testServer } from "../support/server.ts";
 
 test.skipIf(noBrowser)("the README's client connects two pages, as it stands there", async () => {
@@ -28,7 +28,7 @@ test.skipIf(noBrowser)("the README's client connects two pages, as it stands the
       return new Response(path === "/" ? html : chat, { headers });
     },
   });
-  await using browser = await openBrowser();
+  await using browser = new TestBrowser();
   const [ann, bob] = [await browser.person(pages.url.href), await browser.person(pages.url.href)];
   for (const { page } of [ann, bob]) await page.waitForFunction("window.begin");
   await ann.page.evaluate("void begin()");

@@ -396,17 +396,3 @@ test("a client that holds its share of the rooms that were not minted here is re
   await using _minted = await RawClient.open(server.ws, { appId: appID });
   expect(await server.metric('nt_refusals_total{reason="rooms_share"}')).toBe(1);
 });
-
-test("past MAX_ROOMS a new room is refused with 503 before the upgrade, a known one is not", async () => {
-  await using server = await testServer({ MAX_ROOMS: "2" });
-  const { appID } = await server.mint();
-  await using first = await openPair(server);
-  await expect(RawClient.open(server.ws)).rejects.toThrow("refused with 503");
-  await using _minted = await RawClient.open(server.ws, { appId: appID });
-  await expect(RawClient.open(server.ws)).rejects.toThrow("refused with 503");
-
-  await first.a.close();
-  await using back = await TestClient.open(server.ws, first.appId, "A");
-  expect(await back.next()).toEqual({ type: "room_full" });
-  expect(await server.metric('nt_refusals_total{reason="rooms_full"}')).toBe(2);
-});

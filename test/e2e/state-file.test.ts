@@ -152,6 +152,24 @@ test("the room of a redeemed code stays a redeemed one, however long ago that wa
   expect(await after.metric("nt_rooms_active")).toBe(1);
 });
 
+test("what a server saved whose clock was an hour ahead is over in its time", async () => {
+  await using folder = await stateFolder();
+  const right = fakeClock();
+  const ahead = fakeClock(right.now() + 3_600_000);
+  const env = { STATE_FILE: folder.file, ROOM_TTL: "10m" };
+  await using before = await testServer(env, { clock: ahead });
+  const { appID } = await before.mint();
+  await using peer = await TestClient.open(before.ws, appID, "A", v2);
+  await stores(peer, "id", "mail");
+  await before.stop();
+  await using after = await testServer(env, { clock: right });
+  expect(await after.metric("nt_rooms_active")).toBe(1);
+  right.advance(21 * 60_000);
+  for (const gauge of ["nt_rooms_active", "nt_mails", "nt_codes_live", "nt_codes_resting"]) {
+    expect([gauge, await after.metric(gauge)]).toEqual([gauge, 0]);
+  }
+});
+
 test("what has expired meanwhile is left out", async () => {
   await using folder = await stateFolder();
   const clock = fakeClock();

@@ -436,10 +436,18 @@ describe("an occupant that makes progress keeps its seat, though it cannot answe
     expect(newcomer.isClosed).toBe(false);
   });
 
-  test("but a silent one is replaced within 5 s, whatever was sent to it", async () => {
+  test.each([
+    ["whatever was sent to it", 10, 0],
+    ["also in the middle of a frame", 0, 150_000],
+  ])("but a silent one is replaced within 5 s, %s", async (_, unread, unfinished) => {
     await using at = await occupied();
+    at.occupant.sendRaw(
+      encodeFrame(opcodes.text, Buffer.from(text(300_000))).subarray(0, unfinished),
+    );
+    await at.occupant.flushed();
+    at.occupant.fallSilent();
     at.occupant.pause();
-    for (let n = 0; n < 10; n++) at.peer.send(text(65_536));
+    for (let n = 0; n < unread; n++) at.peer.send(text(65_536));
     await at.peer.settled();
     const newcomer = await at.newcomer();
     await at.peer.settled();

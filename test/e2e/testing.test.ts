@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cp, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { noBrowser } from "../support/browser.ts";
+import { chromiumProgram, noBrowser } from "../support/browser.ts";
 import { requireProgram } from "../support/program.ts";
 import { until, within } from "../support/waiting.ts";
 
@@ -55,7 +55,7 @@ test.skipIf(node.missing)("the example for Vitest passes", async () => {
 test.skipIf(node.missing || noBrowser)("the example for Playwright passes", async () => {
   await Bun.write(join(app, "two.spec.js"), await example("@playwright/test"));
   const args = ["--no-sandbox", "--disable-features=WebRtcHideLocalIpsWithMdns"];
-  const launchOptions = { executablePath: requireProgram("chromium").path, args };
+  const launchOptions = { executablePath: chromiumProgram.path, args };
   const config = {
     ...{ use: { launchOptions }, testMatch: "*.spec.js", outputDir: "results" },
     // Machines that run all tests at once are slow.

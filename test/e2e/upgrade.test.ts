@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { TestClient } from "../support/client.ts";
+import { openPair, TestClient } from "../support/client.ts";
 import { upgradeRequest } from "../support/raw-client.ts";
 import { exchange, type RawAnswer, type RawRequest, rawRequest } from "../support/raw-http.ts";
 import { testServer } from "../support/server.ts";
@@ -101,22 +101,9 @@ test("no method but GET opens a socket", async () => {
   expect(headers.get("allow")).toContain("GET");
 });
 
-test("past WS_RATE_PER_MIN an upgrade is refused with 429 and when to come back", async () => {
-  await using server = await testServer({ WS_RATE_PER_MIN: "1" });
-  const appId = crypto.randomUUID();
-  await using _ = await TestClient.open(server.ws, appId, "A");
-  const target = `/ws?appID=${appId}&side=B`;
-  const { status, headers, body } = await rawRequest(server.http, upgradeRequest(target));
-  expect(status).toBe(429);
-  expect(Number(headers.get("retry-after"))).toBeWithin(1, 61);
-  expect(headers.get("content-type")).toBe("application/problem+json");
-  expect(JSON.parse(body)).toMatchObject({ status: 429, code: "rate_limited" });
-  expect(await server.metric('nt_refusals_total{reason="rate_limited"}')).toBe(1);
-});
-
-test("past MAX_ROOMS an upgrade to a new room is refused with 503 and when to come back", async () => {
+test("past MAX_ROOMS an upgrade to a new room is refused with 503 and when to come back, a known one is not", async () => {
   await using server = await testServer({ MAX_ROOMS: "2" });
-  await using _ = await TestClient.open(server.ws, crypto.randomUUID(), "A");
+  await using first = await openPair(server);
   const { status, headers, body } = await rawRequest(server.http, upgradeRequest(good));
   expect(status).toBe(503);
   expect(Number(headers.get("retry-after"))).toBeGreaterThan(0);
@@ -126,6 +113,10 @@ test("past MAX_ROOMS an upgrade to a new room is refused with 503 and when to co
   const { appID } = await server.mint();
   await using minted = await TestClient.open(server.ws, appID, "A");
   expect(await minted.settled()).toEqual([]);
+  await first.a.close();
+  await using back = await TestClient.open(server.ws, first.appId, "A");
+  expect(await back.next()).toEqual({ type: "room_full" });
+  expect(await server.metric('nt_refusals_total{reason="rooms_full"}')).toBe(1);
 });
 
 test("/ws/ is the same door", async () => {

@@ -262,7 +262,7 @@ const mutants: readonly Mutant[] = [
   redis(
     "a call is carried out too late",
     "engine/redis/inside/present.ts",
-    'if (real >= (number(deadline) ?? 0)) return "late";',
+    "if (real >= (number(deadline) ?? 0)) return false;",
     "",
     "redis stop",
   ),

@@ -22,22 +22,6 @@ test("two hours of faults break no promise of several nodes on one Redis", () =>
   expect(found && report(found, "this one")).toBeUndefined();
 }, 60_000);
 
-/** Seeds that found a fault, which then was put right. */
-const found = [
-  { engine: "memory", seed: 16, told: "what was saved by a clock ahead lasted longer" },
-  { engine: "redis", seed: 15, told: "a stranger's replaced ended a living client" },
-  { engine: "redis", seed: 20_785_000_003, told: "bytes for a node long gone counted for ever" },
-  { engine: "redis", seed: 2_005, told: "a lease that was renewed amid frames brought them again" },
-] as const;
-test.each(found)(
-  "$engine, seed $seed: $told, no longer",
-  ({ engine, seed }) => {
-    const again = simulateHours({ seed, engine }, 0.001);
-    expect(again && report(again, "this one")).toBeUndefined();
-  },
-  60_000,
-);
-
 test("every fault that is planted to try the simulation has its place in the source", () => {
   expect(misplaced()).toEqual([]);
 });

@@ -1,13 +1,15 @@
+import { afterAll, afterEach, beforeEach, describe } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { requireProgram } from "./program.ts";
 
-const program = requireProgram("chromium");
+/** Chromium's headless shell takes a third of the CPU time of a whole Chromium, and is as good here. */
+export const chromiumProgram = requireProgram("chromium-headless-shell", "chromium");
 
 /** Tests with a browser are skipped where there is none. */
-export const noBrowser = program.missing;
+export const noBrowser = chromiumProgram.missing;
 
 const flags = [
   "--no-sandbox",
@@ -24,10 +26,23 @@ const flags = [
   "--disable-features=WebRtcHideLocalIpsWithMdns",
 ];
 
-/** A headless Chromium of its own. */
-export async function openBrowser(): Promise<TestBrowser> {
-  const browser = await chromium.launch({ executablePath: program.path, args: flags });
-  return new TestBrowser(browser);
+/**
+ * Tests that share a headless Chromium, which starts when the first of them needs it. Who comes during a
+ * test leaves at its end.
+ */
+export function describeInBrowser(name: string, tests: (browser: TestBrowser) => void): void {
+  describe.skipIf(noBrowser)(name, () => {
+    const browser = new TestBrowser();
+    let before: ReadonlySet<Person> = new Set();
+    beforeEach(() => {
+      before = new Set(browser.people);
+    });
+    afterEach(async () => {
+      for (const person of browser.people.difference(before)) await person.leave();
+    });
+    afterAll(() => browser[Symbol.asyncDispose]());
+    tests(browser);
+  });
 }
 
 export interface PersonOptions {
@@ -37,23 +52,30 @@ export interface PersonOptions {
   readonly clockAheadMs?: number;
 }
 
+/** A headless Chromium of its own, from when somebody comes. */
 export class TestBrowser implements AsyncDisposable {
-  constructor(private readonly browser: Browser) {}
+  readonly people = new Set<Person>();
+  private browser: Promise<Browser> | undefined;
 
   /** Somebody with a browser profile of their own, on the page at `url`. */
   async person(url: string, { clockAheadMs = 0, ...options }: PersonOptions = {}): Promise<Person> {
-    const context = await this.browser.newContext({ acceptDownloads: true, ...options });
+    // What moves on a page is drawn anew 60 times a second, by the CPU.
+    const usual = { acceptDownloads: true, reducedMotion: "reduce" } as const;
+    this.browser ??= chromium.launch({ executablePath: chromiumProgram.path, args: flags });
+    const context = await (await this.browser).newContext({ ...usual, ...options });
     context.setDefaultTimeout(10_000);
     await context.addInitScript(
       `{ const now = Date.now; Date.now = () => now() + ${clockAheadMs}; }`,
     );
     const person = new Person(context, await context.newPage());
+    this.people.add(person);
+    context.on("close", () => this.people.delete(person));
     await person.page.goto(url);
     return person;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.browser.close();
+    await (await this.browser)?.close();
   }
 }
 

@@ -149,13 +149,19 @@ export async function freePort(): Promise<number> {
 }
 
 /**
- * Where a program that a test needs lies. Where it is missing the test is skipped and says so;
- * where CI is true that is an error, so that no test is silently left out there.
+ * Where the first of these programs that is installed lies, for a test that needs one. Where all are
+ * missing the test is skipped and says so; where CI is true that is an error, so that no test is
+ * silently left out there.
  */
-export function requireProgram(name: string): { readonly path: string; readonly missing: boolean } {
+export function requireProgram(...names: readonly [string, ...string[]]): {
+  readonly path: string;
+  readonly missing: boolean;
+} {
+  const [name] = names;
   // Debian keeps some where only root's PATH leads.
-  const path = Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
-  if (path !== null) return { path, missing: false };
+  const PATH = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+  const path = names.map((each) => Bun.which(each, { PATH })).find((found) => found !== null);
+  if (path !== undefined) return { path, missing: false };
   if (process.env["CI"] === "true")
     throw new Error(`${name} is not installed: .ci/run installs it`);
   process.stderr.write(`Tests are skipped: they need ${name}, which is not installed.\n`);

@@ -3,7 +3,7 @@ import type { Account } from "../../src/base/account.ts";
 import { Ledger } from "../../src/base/ledger.ts";
 import { pauseReasons } from "../../src/signaling/context.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
-import { backpressureLimit, closingMs, Flow, lingerMs } from "../../src/ws/flow.ts";
+import { closingMs, Flow, lingerMs } from "../../src/ws/flow.ts";
 import { fakeClock } from "../support/clock.ts";
 import { fakeLink } from "../support/fake-link.ts";
 
@@ -17,37 +17,6 @@ function setUp(total = 1_000_000, slowPeerTimeoutMs = 30_000) {
   const flow = new Flow(limits, new Ledger(total), tally, clock);
   return { clock, tally, flow, add: (...of: readonly Account[]) => fakeLink(flow, of) };
 }
-
-test.each([
-  [251, []],
-  [250, [true]],
-])(
-  "past the high mark a receiver is congested; with %p bytes left its peer is told %p",
-  (...[left, told]) => {
-    const { flow, add } = setUp();
-    const { link, ws, drained } = add();
-    const congested = [1_000, 1, 1].map((bytes) => {
-      link.relay(text(bytes));
-      return link.congested;
-    });
-    expect(congested).toEqual([false, false, true]);
-    ws.buffered = left;
-    flow.drained(link);
-    expect(drained).toEqual(told);
-  },
-);
-
-test("who takes no byte for the timeout is closed, and not a tick early; a byte begins it anew", () => {
-  const { clock, add } = setUp();
-  const [slow, slower] = [add(), add()];
-  for (const { link } of [slow, slower]) link.send(text(2_000));
-  clock.advance(20_000);
-  slow.ws.buffered -= 1;
-  clock.advance(9_999);
-  expect(slower.link.closeReason).toBeUndefined();
-  clock.advance(1_001);
-  expect([slow.link.closeReason, slower.link.closeReason]).toEqual([undefined, "slow_peer"]);
-});
 
 test("a paused sender is read again when no reason is left, and for a turn between", () => {
   const { tally, add } = setUp();
@@ -127,12 +96,4 @@ test("past a client's share the fullest of its own is closed, not another's, and
   expect(own[4]?.ws.calls.at(-1)).toBe("terminate");
   expect(reasons().filter(Boolean)).toHaveLength(1);
   expect(other.link.closeReason).toBeUndefined();
-});
-
-test.each([
-  [262_144, 65_536, 30_000],
-  [1, 1, 100],
-])("the runtime may queue a full buffer, two frames and a chunk more (%p, %p, %p)", (b, m, t) => {
-  const limit = backpressureLimit({ wsBufferBytes: b, wsMaxMsgBytes: m, slowPeerTimeoutMs: t });
-  expect(limit).toBeGreaterThanOrEqual(b + 2 * m + 1_048_576);
 });

@@ -145,9 +145,14 @@ async function lockBeside({
       database.run("BEGIN EXCLUSIVE");
       return database;
     } catch (error) {
-      if (!isBusy(error)) throw cannotLock(lockPath);
+      if (codeOf(error) !== "SQLITE_BUSY") throw cannotLock(lockPath);
       if (unwanted?.aborted) throw new StartError(`Stopped while waiting for STATE_FILE ${path}.`);
-      if (clock.monotonicMs() >= giveUpAt) throw stillHeld(path);
+      if (clock.monotonicMs() >= giveUpAt) {
+        throw new StartError(
+          `STATE_FILE ${path} is in use by another nt-signal that does not end (it holds ${lockPath}). ` +
+            "Stop it, or give this one a file of its own.",
+        );
+      }
       if (tries === 1) onWait();
     }
     await new Promise<void>((resolve) => clock.after(retryMs, resolve));
@@ -175,21 +180,10 @@ function openDatabase(lockPath: string): Database {
   }
 }
 
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "SQLITE_BUSY";
-}
-
 function cannotLock(lockPath: string): StartError {
   return new StartError(
     `STATE_FILE: ${lockPath} cannot be written, is another user's, or a link. ` +
       "Name a file in a directory of the server's own.",
-  );
-}
-
-function stillHeld(path: string): StartError {
-  return new StartError(
-    `STATE_FILE ${path} is in use by another nt-signal that does not end (it holds ${path}.lock). ` +
-      "Stop it, or give this one a file of its own.",
   );
 }
 
@@ -227,7 +221,7 @@ function notReplaceable(path: string): (error: unknown) => never {
 
 const damaged = "is damaged or not a state of nt-signal";
 
-/** Why the file is no whole state of this build's; only without a fault is what was handed over one. */
+/** What is wrong with the file; after a fault, what was handed over is not to be used. */
 async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,

@@ -1,5 +1,6 @@
 import { RedisClient, type TLSOptions } from "bun";
 import type { Cancel } from "../../base/clock.ts";
+import { codeOf } from "../../base/errors.ts";
 import { EngineUnreachable } from "../engine.ts";
 import { RedisFault } from "./resp.ts";
 import type { StoreOptions } from "./store.ts";
@@ -27,7 +28,7 @@ export interface RedisConnectionOptions
   extends Pick<StoreOptions, "redis" | "timeoutMs" | "clock" | "random" | "makeLink" | "store"> {
   /** The URL of the server to connect to, asked again for each connection. */
   readonly find: () => Promise<string>;
-  /** Whether pings watch it. Not needed where every command comes back, and the next is sent, in time. */
+  /** Whether pings watch it. A reader needs none: each of its commands ends in time, and the next follows. */
   readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
   /** An attempt to connect failed; `url` is undefined when no address was known. */
@@ -233,7 +234,7 @@ export class RedisConnection {
 
 /** Redis answered with an error. */
 export function isRefusal(error: unknown): error is Error {
-  return error instanceof Error && "code" in error && error.code === "ERR_REDIS_SERVER_ERROR";
+  return codeOf(error) === "ERR_REDIS_SERVER_ERROR";
 }
 
 /**

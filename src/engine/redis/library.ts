@@ -12,14 +12,6 @@ const name = `${libraryFamily}${new Bun.CryptoHasher("sha1").update(body).digest
  */
 export const library = {
   name,
-  text: `#!lua name=${name}\nlocal libraryName = "${name}"\n${body}`,
+  /** What `FUNCTION` is given: to load it again changes nothing, and takes Redis 3 ms. */
+  load: ["LOAD", "REPLACE", `#!lua name=${name}\nlocal libraryName = "${name}"\n${body}`],
 } as const;
-
-/** Loads the library, unless it is there: to replace it would take from other nodes what it has learned. */
-export async function loadLibrary(
-  ask: (command: string, ...args: string[]) => Promise<unknown>,
-): Promise<void> {
-  await ask("FUNCTION", "LOAD", library.text).catch((error: unknown) => {
-    if (!(error instanceof Error && error.message.includes("already exists"))) throw error;
-  });
-}

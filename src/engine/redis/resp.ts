@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
-import { StartError } from "../../base/errors.ts";
+import { codeOf, StartError } from "../../base/errors.ts";
 
 /** An error reply: its first word tells the kind. */
 export class ReplyError extends Error {}
 
-/** Why there is no connection that will do, in the words of `/readyz`. */
+/** Why Redis cannot be used, in the words of `/readyz`. */
 export type FaultKind =
   | "cannot be reached"
   | "gives no answer"
@@ -88,7 +88,8 @@ export async function openResp({
   const socket = secure
     ? tls.connect({ host, port, ...(ca === undefined ? {} : { ca }), ...servername })
     : net.connect({ host, port });
-  socket.setTimeout(timeoutMs, () => socket.destroy(timedOut()));
+  const timedOut = Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
+  socket.setTimeout(timeoutMs, () => socket.destroy(timedOut));
   await once(socket, secure ? "secureConnect" : "connect");
   socket.on("error", () => {});
   const chunks: AsyncIterator<Buffer> = socket[Symbol.asyncIterator]();
@@ -151,10 +152,6 @@ function parseReply(read: string, at: number): Reply | undefined {
   }
 }
 
-function timedOut(): Error {
-  return Object.assign(new Error("timed out"), { code: "ETIMEDOUT" });
-}
-
 // ---- faults ----
 
 /** What an error of `openResp`, or an error reply, says about the server. */
@@ -162,7 +159,7 @@ function explained(error: unknown, to: Server): RedisFault {
   if (error instanceof RedisFault) return error;
   if (error instanceof ReplyError) return refused(error.message, to);
   const { name, secure, setting } = to;
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = codeOf(error);
   if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code)) {
     const remedy = to.ca === undefined ? "Name its authority's file in" : "Correct";
     return new RedisFault(

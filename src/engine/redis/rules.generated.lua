@@ -545,11 +545,11 @@ function write(value, parts)
         local before = "{"
         for name in pairs(value) do
             do
-                local __continue13
+                local __continue11
                 repeat
                     local item = value[name]
                     if item == nil then
-                        __continue13 = true
+                        __continue11 = true
                         break
                     end
                     __TS__ArrayPush(
@@ -560,9 +560,9 @@ function write(value, parts)
                     )
                     write(item, parts)
                     before = ","
-                    __continue13 = true
+                    __continue11 = true
                 until true
-                if not __continue13 then
+                if not __continue11 then
                     break
                 end
             end
@@ -586,14 +586,9 @@ ____exports.present = {
     node = "",
     common = {}
 }
---- What nodes have in common, by the name that they call it by. Lost whenever functions are loaded.
+--- What nodes have in common, by its text: so it is parsed once.
 local commons = {}
---- Keeps what nodes have in common under a name.
-function ____exports.learn(name, common)
-    commons[name] = parse(common)
-end
---- Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
--- common first.
+--- Begins a call. False: it is too late to change anything.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -602,17 +597,16 @@ function ____exports.begin(deadline, offset, common, node)
     )
     local real = (number(seconds) or 0) * 1000 + math.floor((number(micros) or 0) / 1000)
     if real >= (number(deadline) or 0) then
-        return "late"
+        return false
     end
-    local known = commons[common]
-    if known == nil then
-        return "unknown"
+    if commons[common] == nil then
+        commons[common] = parse(common)
     end
-    ____exports.present.common = known
+    ____exports.present.common = commons[common]
     ____exports.present.real = real
     ____exports.present.now = real + (number(offset) or 0)
     ____exports.present.node = node
-    return "begun"
+    return true
 end
 function ____exports.keyOf(name)
     return ____exports.present.common.root .. name
@@ -1904,9 +1898,8 @@ local __TS__Class = ____lualib.__TS__Class
 local __TS__New = ____lualib.__TS__New
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ArraySome = ____lualib.__TS__ArraySome
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
-local shareName, isCheck, leastStreamBytes
+local shareName, leastStreamBytes
 local ____room_2Ets = require("src.engine.rules.room")
 local isBare = ____room_2Ets.isBare
 local lookAt = ____room_2Ets.lookAt
@@ -1952,10 +1945,11 @@ function ____exports.post(node, messages)
         "m",
         text
     ) == false then
-        if not __TS__ArraySome(
+        local hasCheck = __TS__ArraySome(
             messages,
-            function(____, message) return isCheck(message) end
-        ) then
+            function(____, one) return one.to == "seat" and one.event.kind == "check" end
+        )
+        if not hasCheck then
             return {}
         end
         call(
@@ -1987,9 +1981,6 @@ function ____exports.post(node, messages)
     )
     call("HSET", streams, node, 0)
     return {}
-end
-function isCheck(message)
-    return message.to == "seat" and message.event.kind == "check"
 end
 --- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
 local RedisList = __TS__Class()
@@ -2456,8 +2447,7 @@ function ____exports.runTurn(appId, ____bindingPattern0)
             node
         )
     end
-    local reply = {answer = answer, here = turn.told[node], drops = turn.drops}
-    return hasNoLease and __TS__ObjectAssign({}, reply, {hasNoLease = hasNoLease}) or reply
+    return {answer = answer, here = turn.told[node], drops = turn.drops, hasNoLease = hasNoLease}
 end
 return ____exports
  end,
@@ -2774,7 +2764,6 @@ local ____present_2Ets = require("src.engine.redis.inside.present")
 local begin = ____present_2Ets.begin
 local json = ____present_2Ets.json
 local keyOf = ____present_2Ets.keyOf
-local learn = ____present_2Ets.learn
 local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 local ____turn_2Ets = require("src.engine.redis.inside.turn")
@@ -3192,10 +3181,9 @@ local calls = {
         numberAt(bytes)
     ) end
 }
---- Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
--- have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
--- `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
--- in common, the asking node, the kind of call, and what that needs.
+--- Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
+-- full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
+-- what all nodes have in common, the asking node, the kind of call, and what that needs.
 function ____exports.called(isFull, args)
     local ____args_5 = args
     local deadline = ____args_5[1]
@@ -3219,12 +3207,8 @@ function ____exports.called(isFull, args)
         kind = ""
     end
     local rest = __TS__ArraySlice(____args_5, 5)
-    if kind == "learn" then
-        learn(common, rest[1] or "")
-    end
-    local began = begin(deadline, offset, common, node)
-    if began ~= "begun" or kind == "learn" then
-        return began
+    if not begin(deadline, offset, common, node) then
+        return "late"
     end
     present.isFull = isFull
     local run = calls[kind]

@@ -2,7 +2,7 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library, libraryFamily, loadLibrary } from "./library.ts";
+import { library, libraryFamily } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
@@ -66,9 +66,8 @@ export class Store {
   private readonly reader: RedisConnection;
   private readonly careful: RedisConnection | undefined;
   private readonly all: readonly RedisConnection[];
-  /** What all nodes have in common, and what it is called by. */
+  /** What all nodes have in common: sent with each call. */
   private readonly common: string;
-  private readonly commonName: string;
   isUp = false;
   /** Who answered when it was up last. */
   private lastServer: string | undefined;
@@ -95,7 +94,6 @@ export class Store {
   ) {
     const { redis, clock } = options;
     this.common = JSON.stringify(common);
-    this.commonName = Bun.hash(this.common).toString(36);
     this.origin = clock.now() - clock.monotonicMs();
     this.downSince = clock.monotonicMs();
     this.commands = this.connection(true);
@@ -185,14 +183,8 @@ export class Store {
     const { clock, timeoutMs, offsetMs } = this.options;
     const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const offset = Math.round(offsetMs?.() ?? 0);
-    const head = ["0", String(deadline), String(offset), this.commonName, this.user.node];
-    const run = (kind: string, rest: readonly string[]) =>
-      this.run(connection, library.name, [...head, kind, ...rest]);
-    let answer = await run(kind, rest);
-    if (answer === "unknown") {
-      await run("learn", [this.common]);
-      answer = await run(kind, rest);
-    }
+    const head = ["0", String(deadline), String(offset), this.common, this.user.node, kind];
+    const answer = await this.run(connection, library.name, [...head, ...rest]);
     if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
     if (answer === "late") throw new EngineUnreachable("it was carried out too late");
     return answer;
@@ -267,7 +259,8 @@ export class Store {
   }
 
   private async load(connection: RedisConnection): Promise<void> {
-    this.loading ??= loadLibrary((command, ...args) => connection.send(command, args))
+    this.loading ??= connection
+      .send("FUNCTION", [...library.load])
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })

@@ -3,7 +3,7 @@ import type { Seat, Sizes } from "../../engine.ts";
 import { type Message, sums } from "../../rules/turn.ts";
 import { codeSizes, noMisses, recentMissesNow, runClaim, runGuess } from "./codes.ts";
 import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
-import { begin, json, keyOf, learn, numberAt, present } from "./present.ts";
+import { begin, json, keyOf, numberAt, present } from "./present.ts";
 import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
 // What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
@@ -195,16 +195,13 @@ export type CallKind = keyof typeof calls;
 type Run = (this: void, ...rest: readonly string[]) => unknown;
 
 /**
- * Answers a call: JSON, `late` where the asker has given up, `unknown` where it has to say first what nodes
- * have in common, or `full` where it would add to a Redis that is full. None of these changes anything.
- * `args`: the deadline by this server's clock, ms that its clock is moved by, the name of what all nodes have
- * in common, the asking node, the kind of call, and what that needs.
+ * Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
+ * full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
+ * what all nodes have in common, the asking node, the kind of call, and what that needs.
  */
 export function called(isFull: boolean, args: readonly string[]): string {
   const [deadline = "", offset = "", common = "", node = "", kind = "", ...rest] = args;
-  if (kind === "learn") learn(common, rest[0] ?? "");
-  const began = begin(deadline, offset, common, node);
-  if (began !== "begun" || kind === "learn") return began;
+  if (!begin(deadline, offset, common, node)) return "late";
   present.isFull = isFull;
   const run = calls[kind as CallKind] as Run;
   const reply = run(...rest);

@@ -28,34 +28,20 @@ export const present = {
   common: {} as Common,
 };
 
-/** What nodes have in common, by the name that they call it by. Lost whenever functions are loaded. */
+/** What nodes have in common, by its text: so it is parsed once. */
 const commons: Record<string, Common> = {};
 
-/** Keeps what nodes have in common under a name. */
-export function learn(name: string, common: string): void {
-  commons[name] = parse<Common>(common);
-}
-
-/**
- * Begins a call. `late`: too late to change anything. `unknown`: the node has to send what nodes have in
- * common first.
- */
-export function begin(
-  deadline: string,
-  offset: string,
-  common: string,
-  node: string,
-): "begun" | "late" | "unknown" {
+/** Begins a call. False: it is too late to change anything. */
+export function begin(deadline: string, offset: string, common: string, node: string): boolean {
   const [seconds, micros] = call<[string, string]>("TIME");
   const real = (number(seconds) ?? 0) * 1000 + Math.floor((number(micros) ?? 0) / 1000);
-  if (real >= (number(deadline) ?? 0)) return "late";
-  const known = commons[common];
-  if (known === undefined) return "unknown";
-  present.common = known;
+  if (real >= (number(deadline) ?? 0)) return false;
+  commons[common] ??= parse<Common>(common);
+  present.common = commons[common];
   present.real = real;
   present.now = real + (number(offset) ?? 0);
   present.node = node;
-  return "begun";
+  return true;
 }
 
 export function keyOf(name: string): string {

@@ -335,7 +335,8 @@ export function post(node: string, messages: readonly Message[]): object {
   const streams = keyOf("streams");
   const text = json(messages);
   if (call<Value>("XADD", stream, "NOMKSTREAM", "*", "m", text) === false) {
-    if (!messages.some((message) => isCheck(message))) return {};
+    const hasCheck = messages.some((one) => one.to === "seat" && one.event.kind === "check");
+    if (!hasCheck) return {};
     call("XADD", stream, "*", "m", text);
     call("PEXPIRE", stream, present.common.leaseMs);
   }
@@ -346,10 +347,6 @@ export function post(node: string, messages: readonly Message[]): object {
   call("XADD", stream, "*", "m", "gap");
   call("HSET", streams, node, 0);
   return {};
-}
-
-function isCheck(message: Message): boolean {
-  return message.to === "seat" && message.event.kind === "check";
 }
 
 /** The seats of a room that a node has. */
@@ -393,6 +390,5 @@ export function runTurn(appId: AppId, { verb, holder, args, fresh }: Asked): Tur
   const { node, real, common } = present;
   const hasNoLease = turn.seatsOwn && leaseOf(node) <= real;
   if (hasNoLease) call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
-  const reply = { answer, here: turn.told[node], drops: turn.drops };
-  return hasNoLease ? { ...reply, hasNoLease } : reply;
+  return { answer, here: turn.told[node], drops: turn.drops, hasNoLease };
 }
