@@ -241,6 +241,8 @@ const mailboxFullRetryMs = 1_000;
 const checkMs = 3_000;
 /** How long a closing handshake may take. */
 const closingMs = 1_000;
+/** How long a call over HTTP may take. */
+const callMs = 10_000;
 /** Close codes that reject a message of this client: trying again would repeat it. */
 const ownFault = [1002, 1003, 1007, 1009];
 const openState = 1;
@@ -354,22 +356,6 @@ export class SignalingClient {
   /** Asks the server for a sign of life now, for example when the peer connection is lost. */
   check(): void {
     if (this.state === "open" || this.state === "online") this.pingIfSilent(0, checkMs);
-  }
-
-  /** Gets fresh `iceServers` over HTTP, when credentials have expired. Keeps the old ones if it fails. */
-  async renewIceServers(): Promise<void> {
-    try {
-      const answer = await fetch(`${withoutSlash(this.options.url)}/rendezvous/ice`, {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ appID: this.appId, side: this.side }),
-        signal: AbortSignal.timeout(this.answerMs),
-      });
-      const { iceServers } = (await answer.json()) as { iceServers?: IceServer[] };
-      if (iceServers) this.iceServers = iceServers;
-    } catch {
-      // The server cannot be reached.
-    }
   }
 
   /** `lastMail` is sent at once, ahead of mail that waits; without a connection it is lost. */
@@ -562,8 +548,9 @@ export class SignalingClient {
     this.appId = appID;
     this.side = side;
     const { code = "" } = rest;
-    this.clockAheadMs = Date.now() - Date.parse(now);
-    request?.resolve({ code, appID, expiresAt });
+    const answeredAt = Date.parse(now);
+    this.clockAheadMs = Date.now() - answeredAt;
+    request?.resolve({ code, appID, expiresAt, answeredAt });
   }
 
   private welcomed(welcome: Welcome): void {
@@ -638,9 +625,11 @@ export class SignalingClient {
   }
 }
 
-/** Why there is no room: the `code` of the server's error, or `unreachable` when there was no answer. */
+// ---- codes, over HTTP ----
+
+/** Why a call failed: the `code` of the server's problem, or `unreachable` when there was no answer. */
 export class RendezvousError extends Error {
-  readonly code: ProblemCode | "has_room" | "unreachable";
+  readonly code: ProblemCode | "ice_refused" | "has_room" | "unreachable";
   readonly retryAfterMs: number | undefined;
 
   constructor(code: RendezvousError["code"], detail: string, retryAfterMs?: number) {
@@ -650,14 +639,66 @@ export class RendezvousError extends Error {
   }
 }
 
-export interface Redeemed {
+export interface Answered {
+  /**
+   * When the server answered, ms since the epoch by its clock; compare `expiresAt` with it. By this
+   * device's clock if the answer has no readable Date.
+   */
+  readonly answeredAt: number;
+}
+
+export interface Redeemed extends Answered {
   readonly appID: string;
-  /** When the code ends, by the server's clock (`serverNow`). */
   readonly expiresAt: string;
 }
 
 export interface Minted extends Redeemed {
   readonly code: string;
+}
+
+/** Makes a room and the code by which the other side finds it. */
+export function mint(url: string, ttlSeconds?: number): Promise<Minted> {
+  return post(`${withoutSlash(url)}/rendezvous/code`, { ttl: ttlSeconds }) as Promise<Minted>;
+}
+
+/** Finds the room. A code works once: `code_gone` for one that was used, expired or never existed. */
+export function redeem(url: string, code: string): Promise<Redeemed> {
+  const body = { code: withoutBlanks(code) };
+  return post(`${withoutSlash(url)}/rendezvous/redeem`, body) as Promise<Redeemed>;
+}
+
+/**
+ * Fresh ICE servers for a side that is in its room, when the credentials of the last have expired.
+ * `ice_refused` when the room's code was not redeemed, or they were asked for too often.
+ */
+export function iceServers(url: string, appId: string, side: Side): Promise<IceAnswer> {
+  return post(`${withoutSlash(url)}/rendezvous/ice`, { appID: appId, side }) as Promise<IceAnswer>;
+}
+
+export interface IceAnswer extends Answered {
+  readonly iceServers: IceServer[];
+  /** When their credentials end; missing when they have none. */
+  readonly expiresAt?: string;
+}
+
+async function post(url: string, body: object): Promise<Answered> {
+  const headers = { "Content-Type": "application/json" };
+  const call = { method: "POST", headers, body: JSON.stringify(body) };
+  const answer = await fetch(url, { ...call, signal: AbortSignal.timeout(callMs) }).catch(() => {});
+  const content: unknown = await answer?.json().catch(() => {});
+  if (answer?.ok && content) {
+    const date = Date.parse(answer.headers.get("date") ?? "");
+    const answeredAt = Number.isNaN(date) ? Date.now() : date;
+    return { ...content, answeredAt };
+  }
+  // RFC 9457.
+  const problem = content as { code?: ProblemCode; detail?: string } | undefined;
+  const seconds = Number(answer?.headers.get("retry-after") ?? Number.NaN);
+  throw new RendezvousError(
+    problem?.code ?? "unreachable",
+    problem?.detail ?? "The server cannot be reached.",
+    ...(Number.isFinite(seconds) ? [seconds * 1000] : []),
+  );
 }
 
 /** The code as it was typed or pasted: in groups, with blanks around it, in JavaScript as a number. */

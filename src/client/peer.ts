@@ -16,6 +16,7 @@ import {
   type ClientOptions,
   type ClientState,
   type IceServer,
+  iceServers,
   type Reason,
   type RelayFrame,
   type Side,
@@ -471,7 +472,10 @@ export class Peer {
 
   private async restart(connection: RTCPeerConnection): Promise<void> {
     const { client } = this;
-    if (hasExpired(client.iceServers, client.serverNow())) await client.renewIceServers();
+    if (client.appId !== undefined && hasExpired(client.iceServers, client.serverNow())) {
+      const asked = iceServers(this.options.url, client.appId, this.side);
+      client.iceServers = (await asked.catch(() => client)).iceServers;
+    }
     if (this.connection !== connection || this.state === "closed") return;
     this.configure(connection);
     // An offer that has no answer yet was perhaps lost.

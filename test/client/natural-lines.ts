@@ -2,6 +2,7 @@
 import {
   type ClientState,
   type IceServer,
+  mint,
   RendezvousError,
   SignalingClient,
 } from "nt-signal-client";
@@ -9,8 +10,9 @@ import { connect, type Peer, RendezvousError as SameError } from "nt-signal-clie
 import * as ws from "ws";
 
 export async function byHand(url: string): Promise<RTCPeerConnection> {
-  const client = new SignalingClient({ url, WebSocket: ws.WebSocket });
-  document.title = (await client.mint()).code;
+  const { code, appID } = await mint(url);
+  document.title = code;
+  const client = new SignalingClient({ url, appId: appID, side: "A", WebSocket: ws.WebSocket });
   const peer = new RTCPeerConnection({ iceServers: client.iceServers });
   peer.onicecandidate = ({ candidate }) => client.relay({ type: "ice", candidate });
   client.on.welcome = async ({ iceServers = [] }) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { SignalingClient } from "../../src/client/client.ts";
+import { mint, redeem, SignalingClient } from "../../src/client/client.ts";
 import { openPair } from "../support/client.ts";
 import { upgradeRequest } from "../support/raw-client.ts";
 import { rawRequest } from "../support/raw-http.ts";
@@ -18,13 +18,8 @@ async function statusOf(server: TestServer, method: string, path: string): Promi
 test("below its base path the server does all it does", async () => {
   await using server = await testServer(base);
   const url = `${server.http}/signal`;
-  const post = async (path: string, body: object) => {
-    const headers = { "content-type": "application/json" };
-    const call = { method: "POST", headers, body: JSON.stringify(body) };
-    return (await (await fetch(url + path, call)).json()) as { code: string; appID: string };
-  };
-  const { code, appID } = await post("/rendezvous/code", {});
-  expect(await post("/rendezvous/redeem", { code })).toMatchObject({ appID });
+  const { code, appID } = await mint(url);
+  expect(await redeem(url, code)).toMatchObject({ appID });
   await using pair = await openPair({ ws: `${server.ws}/signal` }, { appId: appID });
   pair.a.send('{"type":"offer"}');
   expect(await pair.b.nextText()).toBe('{"type":"offer"}');
@@ -38,8 +33,15 @@ test("below its base path the server does all it does", async () => {
 test("the client needs no more than the URL with the base path", async () => {
   await using server = await testServer(base);
   const url = `${server.http}/signal/`;
-  const client = new SignalingClient({ url });
-  expect(await within("the code", client.mint())).toHaveProperty("code");
+  const { appID: appId } = await mint(url);
+  const welcomed = Promise.withResolvers<void>();
+  const client = new SignalingClient({
+    url,
+    appId,
+    side: "A",
+    on: { welcome: () => welcomed.resolve() },
+  });
+  await within("the welcome", welcomed.promise);
   client.close();
 });
 

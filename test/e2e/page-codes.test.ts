@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mint } from "../../src/client/client.ts";
 import { describeInBrowser, type Person } from "../support/browser.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 
@@ -44,7 +45,7 @@ describeInBrowser("the field for a code", (browser) => {
     ["as a link", (code) => `${server.http}/#${code} `],
     ["as a link without its scheme", (code) => `localhost:1234/base/?relay#${code}`],
   ])("takes a code %s", async (_, written) => {
-    await paste(written((await server.mint()).code));
+    await paste(written((await mint(server.http)).code));
     await bob.page.locator("#room").waitFor();
     await bob.page.locator("#leave").click();
   });

@@ -13,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mint, redeem } from "../../src/client/client.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
 import { freePort, Program, requireProgram, takenPort } from "../support/program.ts";
@@ -25,15 +26,6 @@ interface StateFolder extends AsyncDisposable {
   /** Where the state goes. */
   readonly file: string;
 }
-
-/** What a program answers when a code is made or redeemed. */
-async function post(url: URL, body: object): Promise<{ code: string; appID: string }> {
-  const headers = { "content-type": "application/json" };
-  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-  return (await answer.json()) as { code: string; appID: string };
-}
-const mint = (url: string) => post(new URL("/rendezvous/code", url), {});
-const redeem = (url: string, code: string) => post(new URL("/rendezvous/redeem", url), { code });
 
 async function stateFolder(): Promise<StateFolder> {
   const path = await mkdtemp(join(tmpdir(), "nt-signal-state-"));
@@ -214,15 +206,16 @@ test("the file is its owner's only, goes when it is loaded, and a crash brings n
   }
 
   await using second = await Program.start(env);
+  const url = (await second.listening()).href;
   expect(await second.logged("state restored")).toMatchObject({ codes: 1 });
   expect(await Bun.file(folder.file).exists()).toBe(false);
-  await redeem((await second.listening()).href, code);
+  await redeem(url, code);
   second.signal("SIGKILL");
   await second.exit();
 
   await using third = await Program.start(env);
-  const gone = await redeem((await third.listening()).href, code);
-  expect(gone).toMatchObject({ code: "code_gone" });
+  const gone = redeem((await third.listening()).href, code);
+  await expect(gone).rejects.toMatchObject({ code: "code_gone" });
   expect(third.log().map(({ msg }) => msg)).not.toContain("state restored");
 });
 
