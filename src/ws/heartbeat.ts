@@ -28,7 +28,7 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
   const roundMs = heartbeatMs * roundPart;
   const slots = Math.min(mostSlots, Math.max(fewestSlots, Math.ceil(roundMs / slotMs)));
   const slotsOfHeartbeat = Math.ceil(slots / roundPart) + 1;
-  /** Sockets that open together are spread over this many slots. With more, a cut could take over two HEARTBEATs. */
+  /** Sockets that open together are spread over this many slots. With more, a cut could take > 2 × HEARTBEAT. */
   const spread = Math.max(1, Math.floor(slots * (1 - roundPart)) - 2);
   const wheel = Array.from({ length: slots }, () => new Set<PeerSocket>());
   let at = 0;

@@ -135,7 +135,7 @@ interface Wrong {
   readonly detail: string;
 }
 
-/** All browsers send an `Origin` and a `User-Agent` of `Mozilla/…` with an upgrade. They share no other header. */
+/** Only these two headers come with every upgrade of every browser: `Origin`, and `User-Agent: Mozilla/…`. */
 function isBrowser({ headers }: Request): boolean {
   return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
