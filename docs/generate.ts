@@ -1,4 +1,4 @@
-import { type Setting, settingGroups, withoutEffect } from "../src/config/config.ts";
+import { allowedBy, type Setting, settingGroups, withoutEffect } from "../src/config/config.ts";
 import { closeReasons } from "../src/protocol/closes.ts";
 import { ownMetrics, storeMetrics } from "../src/telemetry/metrics.ts";
 import { dropReasons } from "../src/telemetry/tally.ts";
@@ -63,7 +63,7 @@ function settingsWithoutEffect(): string {
 
 function settingItem(setting: Setting): string {
   const byDefault = setting.default === "" ? "not set" : `\`${setting.default}\``;
-  const allowed = `Must be ${setting.schema.description}.`.replaceAll("*", "\\*");
+  const allowed = `Must be ${allowedBy(setting.schema)}.`.replaceAll("*", "\\*");
   return item(`${names(setting)} · ${byDefault}`, `${setting.help}. ${allowed}`);
 }
 

@@ -152,13 +152,13 @@ interface Forwarded {
   readonly hops: Iterable<string | undefined>;
 }
 
-/** Trusted hops in a row that are followed; no chain of proxies is as long. */
+/** Trusted hops in a row that are followed; no chain of proxies is longer. */
 const maxHops = 16;
 
 /**
  * From the socket back over trusted hops: the first that is not trusted is the client, since what
- * stands left of it is only a claim. Where everybody is trusted it is the furthest, or the 16th. All
- * that a trusted hop names by no address are shared.
+ * stands left of it is only a claim. Where everybody is trusted it is the furthest, or the 16th. Clients
+ * that a trusted hop does not name by an address are shared.
  */
 function walk(socketAddress: string, { header, hops }: Forwarded, trusted: AddressSet): Client {
   let proxy = socketAddress;
@@ -188,9 +188,9 @@ function sharedAt(address: string, header?: string, fault?: HeaderFault): Client
 
 /**
  * The hops that `X-Forwarded-For`, or a header like it, names, the nearest proxy's first; `undefined`
- * where one is no address (a hidden or malformed one: nothing to its left can be believed). Reads no
- * further to the left than the caller asks: what stands there is up to the client, and can be 16 KiB
- * long. So is an empty one: it may be what a proxy appends that does not know its client.
+ * for one that is no address (hidden, malformed, or empty, as a proxy may append that does not know its
+ * client): nothing to its left can be believed. Reads no further to the left than the caller asks: what
+ * stands there is up to the client, and can be 16 KiB long.
  */
 export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {

@@ -1,4 +1,5 @@
 import {
+  allowedBy,
   type Env,
   flagOf,
   isSwitch,
@@ -106,7 +107,7 @@ function settingLines(setting: Setting): readonly string[] {
   const flag = flagOf(setting.variable);
   const value = setting.default === "" ? "" : ` [${setting.default}]`;
   const names = isSwitch(setting) ? `${flag}, --no-${flag.slice(2)}` : `${flag} VALUE`;
-  const text = `${setting.help.replaceAll("`", "")}. Must be ${setting.schema.description}.`;
+  const text = `${setting.help.replaceAll("`", "")}. Must be ${allowedBy(setting.schema)}.`;
   // Lines of at most 72 characters; a longer word stands alone.
   const lines = text.match(/\S.{0,71}(?= |$)|\S+/g) ?? [];
   return [`  ${names}${value}`, ...lines.map((line) => `      ${line}`)];

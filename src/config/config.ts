@@ -5,6 +5,7 @@ import { applyRules, type Draft, problemLine } from "./rules.ts";
 import { type Config, type Setting, settings, withoutEffect } from "./settings.ts";
 
 export { flagOf, isSwitch } from "./flags.ts";
+export { allowedBy } from "./formats.ts";
 export { type Config, type Setting, settingGroups, settings, withoutEffect } from "./settings.ts";
 
 /** Environment variables by name. Those that are not settings are ignored. */

@@ -1,5 +1,5 @@
 import { nearest } from "../base/nearest.ts";
-import { boolean } from "./formats.ts";
+import { allowedBy, boolean } from "./formats.ts";
 import { type Setting, settings, withoutEffect } from "./settings.ts";
 
 /** A value that the operator gave. */
@@ -70,7 +70,9 @@ export function readFlags(args: readonly string[]): {
     else if (meant.isFixed && attached !== undefined) {
       problems.push(`${flag}: takes no value; write ${flagOf(meant.variable)}=${attached}`);
     } else if (text === undefined || (text === "" && meant.setting?.default !== "")) {
-      problems.push(`${flag}: needs a value: ${meant.setting?.schema.description ?? "any text"}`);
+      problems.push(
+        `${flag}: needs a value: ${meant.setting ? allowedBy(meant.setting.schema) : "any text"}`,
+      );
     } else if (earlier === undefined)
       given.set(meant.variable, { name: flag, text, source: `flag ${flag}` });
     else if (earlier === flag) problems.push(`${flag}: is given twice; keep one of them`);

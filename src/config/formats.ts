@@ -1,12 +1,14 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { parseAddressSet } from "../base/address.ts";
 import { formatDuration, parseDuration } from "../base/duration.ts";
 
-/**
- * How a setting's text is read. The schema's description says what is allowed, in words that
- * follow "must be".
- */
-export type Format<T> = z.ZodType<T, string>;
+/** How a setting's text is read. */
+export type Format<T> = z.ZodMiniType<T>;
+
+/** What it allows, in words that follow "must be". */
+export function allowedBy(schema: Format<unknown>): string {
+  return z.globalRegistry.get(schema)?.description ?? "any text";
+}
 
 /** Levels of the log. A level writes its own lines and those of all levels after it. */
 export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
@@ -26,21 +28,19 @@ export function format<T>(
   allowed: string,
   read: (text: string) => T | Fault | undefined,
 ): Format<T> {
-  return z
-    .string()
-    .transform((text, context) => {
-      const value = read(text);
-      if (value !== undefined && !(value instanceof Fault)) return Object.freeze(value) as T;
-      const hint = value instanceof Fault ? `; ${value.hint}` : "";
-      context.issues.push({ code: "custom", message: allowed + hint, input: "" });
-      return z.NEVER;
-    })
-    .describe(allowed);
+  const transform = z.transform((text: string, context) => {
+    const value = read(text);
+    if (value !== undefined && !(value instanceof Fault)) return Object.freeze(value) as T;
+    const hint = value instanceof Fault ? `; ${value.hint}` : "";
+    context.issues.push({ code: "custom", message: allowed + hint, input: "" });
+    return z.NEVER;
+  });
+  return z.pipe(z.string(), transform).check(z.describe(allowed));
 }
 
 /** Text that matches as a whole. */
 export function text(pattern: RegExp, allowed: string): Format<string> {
-  return z.string().regex(pattern, allowed).describe(allowed);
+  return z.string().check(z.regex(pattern, allowed), z.describe(allowed));
 }
 
 /** Decimal digits only; both bounds are allowed values. */
@@ -99,22 +99,20 @@ export const boolean: Format<boolean> = z
     falsy: ["false", "no", "off", "0"],
     error: booleanAllowed,
   })
-  .describe(booleanAllowed);
+  .check(z.describe(booleanAllowed));
 
-/** One of these words, in any case. */
-export function oneOf<const W extends string>(words: readonly W[]): Format<W> {
-  const allowed = `one of ${words.join(", ")}`;
-  return z.string().toLowerCase().pipe(z.enum(words, allowed)).describe(allowed);
+/** One of these words, in any case; `also` has other spellings. */
+export function oneOf<const W extends string>(
+  words: readonly W[],
+  also: ReadonlyMap<string, W> = new Map(),
+): Format<W> {
+  return format(`one of ${words.join(", ")}`, (text) => {
+    const word = text.toLowerCase();
+    return also.get(word) ?? words.find((known) => known === word);
+  });
 }
 
-const levelWord = oneOf(logLevels);
-
-/** Any case; "warning" is understood as warn. */
-export const logLevel: Format<(typeof logLevels)[number]> = z
-  .string()
-  .transform((text) => text.replace(/^warning$/i, "warn"))
-  .pipe(levelWord)
-  .describe(levelWord.description ?? "");
+export const logLevel = oneOf(logLevels, new Map([["warning", "warn"]]));
 
 export const listenHost = text(
   /^[^\s/]+$/,

@@ -1,4 +1,5 @@
-import { z } from "zod";
+import { en } from "zod/locales";
+import { z } from "zod/mini";
 import { Fault, type Format, format, listOf, splitList } from "./formats.ts";
 
 /** Where a STUN or TURN server is asked (RFC 7064, RFC 7065). */
@@ -30,21 +31,23 @@ export function parseIceUrl(text: string): IceUrl | undefined {
 const isTurn = (text: string) => parseIceUrl(text)?.isTurn === true;
 
 const urlAllowed = "has to be a stun: or turn: URL, or a list of them";
-const url = z.string().refine((text) => parseIceUrl(text) !== undefined, urlAllowed);
-const nonEmpty = z.string().min(1).optional();
+const url = z.string().check(z.refine((text) => parseIceUrl(text) !== undefined, urlAllowed));
+const nonEmpty = z.optional(z.string().check(z.minLength(1)));
 
 /** As browsers take them (W3C WebRTC, section 4.2.4, RTCIceServer). */
 const serverList = z.array(
   z
     .strictObject({
-      urls: z.union([url, z.array(url).min(1)], urlAllowed),
+      urls: z.union([url, z.array(url).check(z.minLength(1))], urlAllowed),
       username: nonEmpty,
       credential: nonEmpty,
     })
-    .refine(
-      ({ urls, username, credential }) =>
-        (username !== undefined && credential !== undefined) || ![urls].flat().some(isTurn),
-      "turn: URLs need username and credential",
+    .check(
+      z.refine(
+        ({ urls, username, credential }) =>
+          (username !== undefined && credential !== undefined) || ![urls].flat().some(isTurn),
+        "turn: URLs need username and credential",
+      ),
     ),
 );
 
@@ -63,7 +66,7 @@ function readServers(text: string): IceServers | Fault {
   } catch {
     return new Fault("it is not valid JSON");
   }
-  const parsed = serverList.safeParse(json);
+  const parsed = serverList.safeParse(json, { error: en().localeError });
   if (parsed.success) return parsed.data;
   const [
     {

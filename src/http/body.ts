@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type { z } from "zod/mini";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { ProblemCode } from "./problem.ts";
 
@@ -12,11 +12,11 @@ type Read =
 export const noBody: Read = { body: undefined };
 
 /**
- * The body of a request, parsed and checked, or what is wrong with it. Without a `fault`, which describes
- * the body that is expected, nothing is wrong with any: `body` is then undefined.
+ * The body of a request, parsed and checked, or what is wrong with it. Without a `fault` (a description of
+ * the body that is expected) every body is accepted, and is undefined unless it fits the schema.
  */
 export async function readAs(
-  { schema, fault: detail }: { readonly schema: z.ZodType; readonly fault?: string },
+  { schema, fault: detail }: { readonly schema: z.ZodMiniType; readonly fault?: string },
   request: Request,
 ): Promise<Read> {
   const isStrict = detail !== undefined;

@@ -1,10 +1,10 @@
 import type { HonoRequest } from "hono";
-import { z } from "zod";
+import { z } from "zod/mini";
 import { type Client, headerFaults } from "../admission/clients.ts";
 import { rfc3339 } from "../base/clock.ts";
 import { type Code, codePattern, parseAppId } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
-import { anyAppId, anySide, type Immutable, iceServer } from "../protocol/frames.ts";
+import { anyAppId, anySide, described, type Immutable, iceServer } from "../protocol/frames.ts";
 import { type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
 import type { ConnectionLog } from "../telemetry/connection-log.ts";
@@ -23,13 +23,13 @@ export interface Call<Body = unknown, Answer extends object = object> {
   readonly summary: string;
   readonly description?: string;
   /** Optional parameters of the query, by name. */
-  readonly query?: Readonly<Record<string, z.ZodType>>;
+  readonly query?: Readonly<Record<string, z.ZodMiniType>>;
   /** `fault` describes the body that is expected. Without it, any other body counts as an empty one. */
-  readonly body?: { readonly schema: z.ZodType<Body>; readonly fault?: string };
+  readonly body?: { readonly schema: z.ZodMiniType<Body>; readonly fault?: string };
   /** Bodies to try, by name. */
   readonly examples?: Readonly<Record<string, object>>;
   /** Strict: a field that is not described is a mistake. */
-  readonly answers: { readonly 200: z.ZodType<Answer>; readonly 503?: z.ZodType };
+  readonly answers: { readonly 200: z.ZodMiniType<Answer>; readonly 503?: z.ZodMiniType };
   /** Beyond those of every call. One that names `draining` is refused while the server drains. */
   readonly problems: readonly ProblemCode[];
   /** A `Response` is sent as it is, anything else as JSON with status 200. */
@@ -61,8 +61,8 @@ export interface Services {
 
 const fromBody: readonly ProblemCode[] = ["malformed", "body_too_large", "not_json"];
 const appId = z.uuid();
-const moment = z.iso.datetime().describe("RFC 3339, UTC, to the millisecond");
-const code = z.string().regex(codePattern);
+const moment = described(z.iso.datetime(), "RFC 3339, UTC, to the millisecond");
+const code = z.string().check(z.regex(codePattern));
 
 const mint = call({
   id: "mint",
@@ -70,7 +70,7 @@ const mint = call({
   path: "/rendezvous/code",
   summary: "Make a room and a code for it",
   description: "`ttl` asks for a shorter life, in seconds. Any other body counts as {}.",
-  body: { schema: z.object({ ttl: z.number().positive().optional() }) },
+  body: { schema: z.object({ ttl: z.optional(z.number().check(z.positive())) }) },
   examples: { usual: {}, short: { ttl: 60 } },
   answers: { 200: z.strictObject({ code, appID: appId, expiresAt: moment }) },
   problems: ["rate_limited", "client_full", "codes_full", "draining", "store_unreachable"],
@@ -135,7 +135,7 @@ const iceServers = call({
   answers: {
     200: z.strictObject({
       iceServers: z.array(iceServer),
-      expiresAt: moment.optional().describe("When the credentials in it end"),
+      expiresAt: described(z.optional(moment), "When the credentials in it end"),
     }),
   },
   problems: [...fromBody, "ice_refused", "rate_limited", "store_unreachable"],
@@ -164,27 +164,27 @@ const whoami = call({
   method: "get",
   path: "/rendezvous/whoami",
   summary: "Learn under which address this server counts you, and how its log names a room",
-  query: { appID: z.uuid().describe("The room to name") },
+  query: { appID: described(z.uuid(), "The room to name") },
   answers: {
     200: z.strictObject({
       address: z.string(),
-      header: z
-        .string()
-        .nullable()
-        .describe("The header of a trusted proxy that the address is from"),
-      shared: z.boolean().describe("All clients behind a proxy that does not tell them apart"),
-      fault: z
-        .enum(headerFaults)
-        .optional()
-        .describe("What the header of a trusted proxy lacks, if it names no client"),
-      host: z
-        .string()
-        .nullable()
-        .describe("The Host header, by which the server knows pages of its own"),
-      room: z
-        .string()
-        .optional()
-        .describe("The room of the appID in the log, if the log names rooms (LOG_LEVEL=debug)"),
+      header: described(
+        z.nullable(z.string()),
+        "The header of a trusted proxy that the address is from",
+      ),
+      shared: described(z.boolean(), "All clients behind a proxy that does not tell them apart"),
+      fault: described(
+        z.optional(z.enum(headerFaults)),
+        "What the header of a trusted proxy lacks, if it names no client",
+      ),
+      host: described(
+        z.nullable(z.string()),
+        "The Host header, by which the server knows pages of its own",
+      ),
+      room: described(
+        z.optional(z.string()),
+        "The room of the appID in the log, if the log names rooms (LOG_LEVEL=debug)",
+      ),
     }),
   },
   problems: ["rate_limited"],
@@ -217,7 +217,7 @@ const ready = call({
   answers: {
     200: z.strictObject({
       ready: z.literal(true),
-      warning: z.string().optional().describe("What it refuses all the same"),
+      warning: described(z.optional(z.string()), "What it refuses all the same"),
     }),
     503: z.strictObject({ ready: z.literal(false), reason: z.string() }),
   },

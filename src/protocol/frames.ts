@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { codePattern, parseAppId, parseSide, type Side } from "../base/ids.ts";
 
 /**
@@ -45,9 +45,15 @@ export interface ClientFrame {
   /** What the server does with it. */
   readonly does: string;
   /** The fields beside `type` that are read. Others are ignored. Undefined: the frame is relayed. */
-  readonly schema: z.ZodObject | undefined;
+  readonly schema: z.ZodMiniObject | undefined;
   /** Fields that a client may send, without the type. */
   readonly examples: readonly object[];
+}
+
+/** For the API descriptions. */
+export function described<S extends z.ZodMiniType>(schema: S, description: string): S {
+  z.globalRegistry.add(schema, { description });
+  return schema;
 }
 
 /** The server reads only the type of a relayed frame. */
@@ -60,28 +66,32 @@ function relayed(example: object = {}) {
 const mailId = new RegExp(`^[^]{1,${maxMailIdLength}}$`);
 /** Messages follow the name of the wrong field. */
 const text = z.string("must be a string");
-const wholeNumber = z
-  .number("must be a whole number")
-  .int("must be a whole number")
-  .min(0, "must be 0 or more");
+const wholeNumber = z.int("must be a whole number").check(z.gte(0, "must be 0 or more"));
 /** Acknowledging more than was sent is allowed: the rest has no effect. */
-const anySeq = wholeNumber.max(Number.MAX_SAFE_INTEGER, "must be less than 2^53");
+const anySeq = wholeNumber.check(z.lte(Number.MAX_SAFE_INTEGER, "must be less than 2^53"));
 /** A text in any of the forms that `parse` understands. */
 function anyForm<T>(parse: (text: string) => T | undefined, fault: string) {
-  return z.string(fault).transform((text, ctx): T => {
+  const transform = z.transform((text: string, ctx): T => {
     const parsed = parse(text);
     if (parsed !== undefined) return parsed;
-    ctx.addIssue({ code: "custom", message: fault });
+    ctx.issues.push({ code: "custom", message: fault, input: "" });
     return z.NEVER;
   });
+  return z.pipe(z.string(fault), transform);
 }
-export const anySide = anyForm(parseSide, "must be A or B").meta({ enum: ["A", "B", "a", "b"] });
-export const anyAppId = anyForm(parseAppId, "must be a UUID").meta({ format: "uuid" });
+export const anySide = anyForm(parseSide, "must be A or B").register(z.globalRegistry, {
+  enum: ["A", "B", "a", "b"],
+});
+export const anyAppId = anyForm(parseAppId, "must be a UUID").register(z.globalRegistry, {
+  format: "uuid",
+});
 export const maxSidLength = 256;
-const anySid = text
-  .refine((sid) => sid.length <= maxSidLength, `must have at most ${maxSidLength} characters`)
-  .refine((sid) => sid.isWellFormed(), "must be well-formed Unicode")
-  .optional();
+const wellFormed = z.refine<string>((text) => text.isWellFormed(), "must be well-formed Unicode");
+const shortSid = z.refine<string>(
+  (sid) => sid.length <= maxSidLength,
+  `must have at most ${maxSidLength} characters`,
+);
+const anySid = z.optional(text.check(shortSid, wellFormed));
 
 export const clientFrames = {
   offer: relayed({ sdp: "v=0\r\n" }),
@@ -91,7 +101,9 @@ export const clientFrames = {
   hello: {
     does: "Drops mail up to deliveredUpTo, then delivers what is stored",
     schema: z.object({
-      deliveredUpTo: wholeNumber.max(maxWatermark, "must be at most 2^53 - 2^32").optional(),
+      deliveredUpTo: z.optional(
+        wholeNumber.check(z.lte(maxWatermark, "must be at most 2^53 - 2^32")),
+      ),
     }),
     examples: [{ deliveredUpTo: 0 }, {}],
   },
@@ -99,13 +111,12 @@ export const clientFrames = {
     does: "Puts a payload into the mailbox of a side; id only with nt.v2",
     schema: z.object({
       to: anySide,
-      payload: z.unknown().refine((value) => value !== undefined, "is missing"),
+      payload: z.unknown().check(z.refine((value) => value !== undefined, "is missing")),
       /** Mail with the same id is stored once. */
-      id: text
-        .regex(mailId, `must have 1 to ${maxMailIdLength} characters`)
+      id: z.optional(
         // Half a surrogate pair has no UTF-8: ids that differ only there would be the same in Redis.
-        .refine((id) => id.isWellFormed(), "must be well-formed Unicode")
-        .optional(),
+        text.check(z.regex(mailId, `must have 1 to ${maxMailIdLength} characters`), wellFormed),
+      ),
     }),
     examples: [
       { to: "B", payload: "any JSON value" },
@@ -115,33 +126,38 @@ export const clientFrames = {
   delivered: {
     does: "Acknowledges mail up to a seq; seq is another name for upTo",
     schema: z
-      .object({ upTo: anySeq.optional(), seq: anySeq.optional() })
-      .refine((frame) => frame.upTo !== undefined || frame.seq !== undefined, "upTo is missing"),
+      .object({ upTo: z.optional(anySeq), seq: z.optional(anySeq) })
+      .check(
+        z.refine(({ upTo, seq }) => upTo !== undefined || seq !== undefined, "upTo is missing"),
+      ),
     examples: [{ upTo: 1 }],
   },
   telemetry: {
     does: "Reports the outcome of the peer connection: ice-connected or ice-failed",
     schema: z.object({
       event: text,
-      mode: text.optional(),
-      reason: text.optional(),
+      mode: z.optional(text),
+      reason: z.optional(text),
     }),
     examples: [{ event: "ice-connected", mode: "direct" }],
   },
   mint: {
     does: "Makes a room and its code, and takes side A of it; on a socket without a room",
     schema: z.object({
-      ttl: z
-        .unknown()
-        .optional()
-        .describe("Seconds that the code lives; ignored if not a positive number"),
+      ttl: described(
+        z.optional(z.unknown()),
+        "Seconds that the code lives; ignored if not a positive number",
+      ),
       sid: anySid,
     }),
     examples: [{}, { ttl: 60, sid: "3f1c" }],
   },
   redeem: {
     does: "Takes side B of the room of a code; on a socket without a room",
-    schema: z.object({ code: text.regex(codePattern, "must have 4 to 8 digits"), sid: anySid }),
+    schema: z.object({
+      code: text.check(z.regex(codePattern, "must have 4 to 8 digits")),
+      sid: anySid,
+    }),
     examples: [{ code: "2802", sid: "3f1c" }],
   },
   join: {
@@ -193,7 +209,7 @@ export function parseObject(text: string): Record<string, unknown> | undefined {
 }
 
 /** Which fields are wrong, and how. Never the values: they may be secrets. */
-export function faultsIn(type: string, { issues }: z.ZodError): string {
+export function faultsIn(type: string, { issues }: z.core.$ZodError): string {
   const faults = issues.map(({ path, message }) =>
     [path.join("."), message].filter(Boolean).join(" "),
   );
@@ -215,26 +231,26 @@ export interface ServerFrame {
   /** Only to clients that offered `nt.v2`. */
   readonly isV2: boolean;
   /** The fields beside `type`. Strict: other fields are an error. */
-  readonly fields: z.ZodRawShape;
+  readonly fields: z.core.$ZodShape;
   readonly examples: readonly object[];
 }
 
 const side = z.enum(["A", "B"]);
-const seq = z.int().min(1);
+const seq = z.int().check(z.gte(1));
 
 /** As RTCPeerConnection takes it (W3C WebRTC, section 4.2.4). */
 export const iceServer = z.strictObject({
   urls: z.union([z.string(), z.array(z.string())]),
-  username: z.string().optional(),
-  credential: z.string().optional(),
+  username: z.optional(z.string()),
+  credential: z.optional(z.string()),
 });
 export type IceServer = Immutable<z.output<typeof iceServer>>;
 
 const entered = {
   appID: z.uuid(),
   side,
-  expiresAt: z.iso.datetime().describe("When the code ends, by the server's clock"),
-  now: z.iso.datetime().describe("The server's clock"),
+  expiresAt: described(z.iso.datetime(), "When the code ends, by the server's clock"),
+  now: described(z.iso.datetime(), "The server's clock"),
 };
 const enteredExample = {
   appID: "0b1d7c1e-3f5a-4d6b-8c9d-2e4f6a8b0c1d",
@@ -278,11 +294,11 @@ export const serverFrames = {
     isV2: true,
     fields: {
       side,
-      peer: z.boolean().describe("The other side is there"),
+      peer: described(z.boolean(), "The other side is there"),
       heartbeatMs: z.int(),
       maxMessageBytes: z.int(),
-      room: z.string().optional().describe("The room in the log, where that names rooms"),
-      iceServers: z.array(iceServer).optional(),
+      room: described(z.optional(z.string()), "The room in the log, where that names rooms"),
+      iceServers: z.optional(z.array(iceServer)),
     },
     examples: [{ side: "A", peer: false, heartbeatMs: 20_000, maxMessageBytes: 1_048_576 }],
   },
@@ -296,10 +312,10 @@ export const serverFrames = {
     when: "The other side came",
     isV2: true,
     fields: {
-      iceServers: z
-        .array(iceServer)
-        .optional()
-        .describe("Only for a client that was welcomed before its code was redeemed"),
+      iceServers: described(
+        z.optional(z.array(iceServer)),
+        "Only for a client that was welcomed before its code was redeemed",
+      ),
     },
     examples: [{}],
   },
@@ -313,7 +329,7 @@ export const serverFrames = {
   deliver: {
     when: "Mail",
     isV2: false,
-    fields: { seq, from: side, payload: z.unknown().describe("As it was sent") },
+    fields: { seq, from: side, payload: described(z.unknown(), "As it was sent") },
     examples: [{ seq: 1, from: "A", payload: "any JSON value" }],
   },
   error: {
@@ -333,8 +349,8 @@ export const serverFrames = {
         ...roomRefusals,
       ]),
       detail: z.string(),
-      id: z.string().optional(),
-      retryAfterMs: z.number().optional().describe("When to ask for a room again"),
+      id: z.optional(z.string()),
+      retryAfterMs: described(z.optional(z.number()), "When to ask for a room again"),
     },
     examples: [{ code: "peer_absent", detail: "The other side is not there." }],
   },
@@ -343,7 +359,7 @@ export const serverFrames = {
   draining: {
     when: "The server is about to stop: connect again after retryAfterMs",
     isV2: true,
-    fields: { retryAfterMs: z.number().min(0) },
+    fields: { retryAfterMs: z.number().check(z.gte(0)) },
     examples: [{ retryAfterMs: 1000 }],
   },
 } as const satisfies Record<string, ServerFrame>;
@@ -351,7 +367,7 @@ export const serverFrames = {
 export type ServerFrameType = keyof typeof serverFrames;
 /** The fields of a server's frame beside its type. */
 export type FieldsOf<T extends ServerFrameType> = Immutable<
-  z.output<z.ZodObject<(typeof serverFrames)[T]["fields"]>>
+  z.output<z.ZodMiniObject<(typeof serverFrames)[T]["fields"]>>
 >;
 export type Immutable<T> = T extends object ? { readonly [K in keyof T]: Immutable<T[K]> } : T;
 

@@ -25,12 +25,12 @@ export interface IceSource {
    * the holder of the seat, as it may ask over IPv6 and have its socket over IPv4.) Without such servers
    * nothing is refused.
    */
-  ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer>;
+  ask(appId: AppId, side: Side, client: Client): MaybePromise<IceAnswer>;
   /**
    * As `ask`, but answers the servers without a credential if the others are refused or the engine
    * cannot be reached. Never rejects.
    */
-  offer(appId: AppId, side: Side, client?: Client): MaybePromise<readonly IceServer[]>;
+  offer(appId: AppId, side: Side, client: Client): MaybePromise<readonly IceServer[]>;
 }
 
 export type IceAnswer =
@@ -55,9 +55,8 @@ export function iceSource(options: IceOptions): IceSource {
   const guarded = free.length < iceServers.length || (turnUrls.length > 0 && secret !== undefined);
   const mustBeRedeemed = options.turnRooms === "redeemed";
 
-  function ask(appId: AppId, side: Side, client?: Client): MaybePromise<IceAnswer> {
+  function ask(appId: AppId, side: Side, { accounts }: Client): MaybePromise<IceAnswer> {
     if (!guarded) return { outcome: "granted", iceServers: free, expiresAt: undefined };
-    const accounts = client?.accounts ?? [];
     const ofSide = accounts
       .slice(0, 1)
       .map(({ key, kind }) => ({ key: `${appId}/${side} ${key}`, kind }));
@@ -88,10 +87,11 @@ export function iceSource(options: IceOptions): IceSource {
   return {
     ask,
     offer(appId, side, client) {
-      const servers = andThen(ask(appId, side, client), (answer) =>
-        answer.outcome === "granted" ? answer.iceServers : free,
+      return andThen(
+        ask(appId, side, client),
+        (answer) => (answer.outcome === "granted" ? answer.iceServers : free),
+        () => free,
       );
-      return servers instanceof Promise ? servers.catch(() => free) : servers;
     },
   };
 }

@@ -26,11 +26,11 @@ export interface SignalingContext {
   /** Frames a second that one peer may send; 0: no limit, nor shares of the work. */
   readonly framesPerSec: number;
   readonly fairQueue: FairQueue;
-  /** For the welcome. Missing if no ICE servers are set up. Never rejects. */
-  readonly iceServers?: (
+  /** For the welcome. Never rejects. */
+  readonly iceServers: (
     appId: AppId,
     side: Side,
-    client?: Client,
+    client: Client,
   ) => MaybePromise<readonly IceServer[]>;
 }
 

@@ -7,13 +7,13 @@ import { type PauseReason, pauseReasons } from "./context.ts";
 const turnMs = 4;
 /** One visit to a connection in line, ms: its client's other connections wait for it. */
 const visitMs = 0.1;
-/** Work that is saved up while nothing is to be done, ms, for all: each client has its share of it. */
+/** Work that may be saved up while idle, ms. Each client may save its share of it. */
 const burstMs = 20;
 /** A frame longer than this can take tens of ms to read (1 MiB of nested brackets: 33 ms). */
 export const largeFrameLength = 16_384;
 /** Share of CPU time for large frames, and for reading floods from connections that wait. */
 const largeShare = 0.25;
-/** Time for large frames that is saved up while no large frame comes, ms. */
+/** Time that may be saved up while no large frame comes, ms. */
 const largeBurstMs = 10;
 /** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
 const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
@@ -26,7 +26,7 @@ const handlingMs = { frame: 0.02, character: 0.000033 };
 const busyMs = 2_000;
 /** This many of the connections that wait to be read from are read in one turn. */
 const readsATurn = 8;
-/** How often is looked whether somebody in line may go on, ms. */
+/** How often it looks whether somebody in line may go on, ms. */
 const lookEveryMs = 2;
 
 /** A connection, as what shares the work sees it. */
@@ -50,7 +50,10 @@ export interface Served {
   serve(until: number): void;
 }
 
-/** What a busy member waits for: that frames of it are handled, or that it is read from; and others. */
+/**
+ * The lines. Busy members wait until their frames are handled, or until they are read from. Quiet ones,
+ * and those whose next frame is large, have lines of their own.
+ */
 const waits = ["quiet", "frames", "read", "large"] as const;
 type Wait = (typeof waits)[number];
 type Lines = Readonly<Record<Wait, Set<Member | Share>>>;

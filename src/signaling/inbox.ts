@@ -17,7 +17,7 @@ const pauseAtFrames = 32;
 const chunkBytes = 1_048_576;
 /** What a frame that waits takes beside its characters: its string and its place in the queue. */
 const bytesPerFrame = 64;
-/** Most relayed frames that are under way at a time, unless one frame's worth of characters is. */
+/** Relayed frames under way at a time, at most. Together they are no longer than one frame may be. */
 const maxTogether = 64;
 
 /** Why a frame has to wait: its client has had its share of the work, or its connection is too fast. */
@@ -273,7 +273,7 @@ export class Inbox implements Served {
     if (limit === "share") return fairQueue.wait(this.connection);
     if (this.slowed) return;
     this.connection.pause(pauseReasons.rate);
-    // Not for each token: those of a twentieth of a second come together.
+    // At most 20 times a second, not for each token.
     const wanted = Math.max(1, framesPerSec / 20) - this.tokens;
     this.slowed = clock.after(Math.ceil((wanted * 1000) / framesPerSec), () => {
       this.slowed = undefined;

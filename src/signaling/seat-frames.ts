@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type { z } from "zod/mini";
 import { keptPart } from "../base/kept-part.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { Appended, RelayOutcome, Seat } from "../engine/engine.ts";

@@ -5,7 +5,7 @@ import type { Connection, PeerIdentity, SignalingContext } from "./context.ts";
 
 /** What a client of `nt.v2` is sent when it has its seat, and its ICE servers: then, or with its peer. */
 export class Welcome {
-  /** It was given servers with a credential, or there are no such servers. */
+  /** It was given servers with a credential. */
   private hasTurn = false;
 
   constructor(
@@ -25,14 +25,14 @@ export class Welcome {
         heartbeatMs,
         maxMessageBytes: wsMaxMsgBytes,
         room: connectionLog?.roomTag(appId),
-        ...(iceServers?.length && { iceServers }),
+        ...(iceServers.length > 0 && { iceServers }),
       }),
     );
   }
 
   /** A client that was welcomed before its code was redeemed has no TURN servers yet. */
   peerJoined(): void {
-    if (this.hasTurn || !this.context.iceServers) this.connection.send(peerJoined);
+    if (this.hasTurn) this.connection.send(peerJoined);
     else {
       this.sendWithIce((iceServers) =>
         this.hasTurn ? serverFrame("peer_joined", { iceServers }) : peerJoined,
@@ -41,11 +41,11 @@ export class Welcome {
   }
 
   /** Later frames wait for this one, which may have to wait for its ICE servers. */
-  private sendWithIce(frame: (iceServers: readonly IceServer[] | undefined) => string): void {
+  private sendWithIce(frame: (iceServers: readonly IceServer[]) => string): void {
     const { appId, side } = this.identity;
-    const iceServers = this.context.iceServers?.(appId, side, this.client);
+    const iceServers = this.context.iceServers(appId, side, this.client);
     const text = andThen(iceServers, (servers) => {
-      this.hasTurn = servers?.some(({ credential }) => credential !== undefined) ?? true;
+      this.hasTurn = servers.some(({ credential }) => credential !== undefined);
       return frame(servers);
     });
     if (text instanceof Promise) this.connection.sendLater(text);

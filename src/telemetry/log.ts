@@ -76,26 +76,20 @@ export function jsonLine(entry: Entry): string {
   return `${JSON.stringify({ time, level: entry.level, msg: entry.msg, ...entry.fields })}\n`;
 }
 
-const colours = {
-  trace: "gray",
-  debug: "gray",
-  info: "green",
-  warn: "yellow",
-  error: "red",
-} as const;
+const hues = { trace: "gray", debug: "gray", info: "green", warn: "yellow", error: "red" } as const;
 
 /**
  * Lines for people: local time, level, message, then `key=value` for each field. No value can break its
  * line, or control the terminal with an escape sequence.
  */
 function prettyLines(isColoured: boolean): RenderLine {
-  const paint = (colour: (typeof colours)[LogLevel], text: string) =>
+  const paint = (colour: (typeof hues)[LogLevel], text: string) =>
     isColoured ? styleText(colour, text, { validateStream: false }) : text;
   return ({ at, level, msg, fields }) => {
     const given = Object.entries(fields ?? {}).filter(([, value]) => value !== undefined);
     const parts = [
       paint("gray", timeOfDay(new Date(at))),
-      paint(colours[level], level.toUpperCase().padEnd(5)),
+      paint(hues[level], level.toUpperCase().padEnd(5)),
       terminalText(msg),
       ...given.map(([key, value]) => `${paint("gray", `${key}=`)}${shown(value)}`),
     ];

@@ -25,30 +25,25 @@ export type Metrics = ReturnType<typeof metrics>;
 const meaningless =
   /^(?:nodejs_(?:gc|active|heap_space|version)_|process_(?:virtual_memory|heap)_bytes$)/;
 
-/** Sources of the numbers that are not in the tally. */
+/** Sources of the numbers that are not in the tally. What each counts, its row says below. */
 interface Sources {
   /** Which of several nodes this is; undefined for a server without Redis. */
   readonly node: string | undefined;
   /** Undefined while Redis is unreachable: its series are left out then. */
   readonly sizes: () => Sizes | undefined;
-  readonly limiters: Readonly<Record<(typeof limiter)[number], Limiter>>;
+  readonly limiters: Readonly<
+    Record<(typeof limiter)[number], { size(): number; uncounted(): number }>
+  >;
   readonly fairQueue: {
-    /** Clients and sites that wait for their share of the work. */
     waiting(kind?: "large"): number;
-    /** Time that large frames took so far. */
     readonly largeMs: number;
-    /** Bytes of frames that wait to be handled. */
     readonly queued: Pick<Ledger, "used">;
   };
   readonly socketLedger: Pick<Ledger, "used" | "clients" | "most">;
-  /** HTTP connections that are kept, and answers that ended theirs because of a limit. */
   readonly connections: { size(): number; refused(): number };
-  /** Requests that waited for the next turn of the event loop. */
   readonly requests: { deferred(): number };
-  /** Addresses that count as shared: proxies that TRUST_PROXY does not name. */
   readonly sharedClients: () => number;
   readonly rendezvous: {
-    /** What follows from recent wrong codes. */
     guessing(): { readonly recentMisses: number; readonly shows: boolean; readonly digits: number };
   };
   readonly clock: Pick<Clock, "monotonicMs">;
@@ -56,13 +51,7 @@ interface Sources {
   readonly metricsAgeMs: number;
 }
 
-/** How many accounts a rate limit counts, and how many requests it could not count so far. */
-interface Limiter {
-  size(): number;
-  uncounted(): number;
-}
-
-/** A number, or one for each value of the first label, and so on. Undefined: not known right parts. */
+/** A number, or one for each value of the first label, and so on. Undefined: not known now. */
 type Reading = number | Distribution | undefined | { readonly [value: string]: Reading };
 
 interface Row {

@@ -138,12 +138,10 @@ export class Tally {
   readonly drops = zeroes(namesOf(dropReasons));
   readonly closes = zeroes(namesOf(closeReasons));
   readonly refusals = zeroes(refusals);
-  /** Requests of a trusted proxy that did not name the client. */
   readonly unknownClients = zeroes(unknownClientFaults);
   readonly takeovers = zeroes(takeoverReasons);
   codesMinted = 0;
   codesRedeemed = 0;
-  /** Redeems of codes that were unknown, used or expired. */
   readonly codeMisses = zeroes(codeDigits);
   pairs = 0;
   readonly established = zeroes(iceModes);
@@ -159,7 +157,6 @@ export class Tally {
   };
   /** Bytes queued in all sockets, as last seen. */
   bufferedBytes = 0;
-  /** Idle HTTP connections closed because descriptors ran short. */
   idleClosed = 0;
   pausedSockets = 0;
   parkedSockets = 0;

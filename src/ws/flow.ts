@@ -242,7 +242,7 @@ export class Flow {
     const { given } = this;
     this.given = [];
     for (const socket of given) {
-      // Not again at one that is behind, nor at one that is over.
+      // One that is behind is looked at below, one that is closed not at all.
       if (socket.isGiven && socket.unsent === 0) this.look(socket);
       socket.isGiven = false;
     }

@@ -156,7 +156,7 @@ export class PeerSocket implements Connection {
     return bytes;
   }
 
-  /** The runtime has queued so many bytes. Where the socket is behind it says -1, for a dropped text 0. */
+  /** Counts a text by what the runtime answered: its bytes, -1 where the socket is behind, 0 if dropped. */
   private took(text: string, queued: number): number {
     if (queued === 0) {
       this.flow.overrun(this);

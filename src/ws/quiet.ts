@@ -48,7 +48,7 @@ export class Quiet {
     return this.texts.length >= fullAtFrames || this.bytes > highMark;
   }
 
-  /** A close is not kept waiting by a text that is not known. */
+  /** A close does not wait for a text that is not known yet. */
   get isOver(): boolean {
     return this.isHeard && (this.unknown === 0 || this.close !== undefined);
   }

@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "bun:test";
-import { flagOf, settings } from "../../src/config/config.ts";
+import { allowedBy, flagOf, settings } from "../../src/config/config.ts";
 import { Program } from "../support/program.ts";
 
 async function printed(...args: string[]): Promise<string> {
@@ -19,7 +19,7 @@ test("every setting stands in help settings, with its default and what is allowe
   for (const setting of settings) {
     expect(allSettings).toMatch(new RegExp(`^ {2}${flagOf(setting.variable)}[ ,]`, "m"));
     expect(flat).toContain(setting.help.replaceAll("`", ""));
-    expect(flat).toContain(`Must be ${setting.schema.description}.`);
+    expect(flat).toContain(`Must be ${allowedBy(setting.schema)}.`);
     if (setting.default !== "") expect(flat).toContain(`[${setting.default}]`);
   }
   expect(allSettings).toContain("  --dev, --no-dev [true]\n");

@@ -25,12 +25,11 @@ export async function examination(
   if (target === undefined) throw new Error(`${url} is no target`);
   const steps: string[] = [];
   let [failure, warnings, output] = ["", "", ""];
-  const report = (step: string, verdict: Verdict) => {
+  const report = (step: string, { ok, found, advice }: Verdict) => {
     steps.push(step);
-    const more = verdict.ok ? (verdict.warning ?? "") : verdict.remedy;
-    output += `${step}: ${verdict.found}\n${more}\n`;
-    if (!verdict.ok) failure ||= `${step}: ${verdict.found}. ${verdict.remedy}`;
-    else if (verdict.warning !== undefined) warnings += `${step}: ${verdict.warning}\n`;
+    output += `${step}: ${found}\n${advice ?? ""}\n`;
+    if (!ok) failure ||= `${step}: ${found}. ${advice}`;
+    else if (advice !== undefined) warnings += `${step}: ${advice}\n`;
   };
   const sound = await examine(target, optional, clock, report, resolve);
   return { sound, steps, failure, warnings, output };

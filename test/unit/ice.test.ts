@@ -10,6 +10,7 @@ import { someClient } from "../support/some-client.ts";
 const stun = { urls: "stun:stun.example.com" };
 const fixedTurn = { urls: ["turn:turn.example.com"], username: "u", credential: "c" };
 const appId = newAppId();
+const client = someClient("192.0.2.1");
 
 /** A source over rooms that answer so. */
 function source(allowsIce: () => IceGrant | Promise<IceGrant>, options: Partial<IceOptions> = {}) {
@@ -30,7 +31,8 @@ function source(allowsIce: () => IceGrant | Promise<IceGrant>, options: Partial<
 const granted = () => "granted" as const;
 
 test("the first secret signs", async () => {
-  const signedBy = (...turnSecrets: string[]) => source(granted, { turnSecrets }).offer(appId, "A");
+  const signedBy = (...turnSecrets: string[]) =>
+    source(granted, { turnSecrets }).offer(appId, "A", client);
   const one = await signedBy("north", "old");
   expect(await signedBy("north")).toEqual(one);
   expect(await signedBy("old", "north")).not.toEqual(one);
@@ -38,8 +40,8 @@ test("the first secret signs", async () => {
 
 test("a listed server with a credential is guarded like TURN", async () => {
   const listed = { turnUrls: [], turnSecrets: [], iceServers: [stun, fixedTurn] };
-  expect(await source(() => "not_redeemed", listed).offer(appId, "A")).toEqual([stun]);
-  const grant = await source(granted, listed).ask(appId, "A");
+  expect(await source(() => "not_redeemed", listed).offer(appId, "A", client)).toEqual([stun]);
+  const grant = await source(granted, listed).ask(appId, "A", client);
   expect(grant).toMatchObject({ iceServers: [stun, fixedTurn], expiresAt: undefined });
 });
 

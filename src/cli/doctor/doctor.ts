@@ -36,7 +36,7 @@ export const doctor: Command = {
     const { examine } = await import("./examine.ts");
     let warnings = 0;
     const isSound = await examine(call.target, call, systemClock, (step, verdict) => {
-      if (verdict.ok && verdict.warning !== undefined) warnings++;
+      if (verdict.ok && verdict.advice !== undefined) warnings++;
       process.stdout.write(`${stepLines(step, verdict).join("\n")}\n`);
     });
     process.stdout.write(`\n${conclusion(isSound, warnings, call)}\n`);
@@ -72,11 +72,10 @@ function readCall(args: readonly string[]): OptionalSteps & { readonly target: T
 }
 
 /** The texts may quote the examined server, which must not control the terminal. */
-function stepLines(step: string, verdict: Verdict): readonly string[] {
-  const line = `${verdict.ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(verdict.found)}`;
-  const more = verdict.ok ? verdict.warning : verdict.remedy;
-  if (more === undefined) return [line];
-  return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(more)}`];
+function stepLines(step: string, { ok, found, advice }: Verdict): readonly string[] {
+  const line = `${ok ? "✓" : "✗"} ${step.padEnd(nameWidth)} ${terminalText(found)}`;
+  if (advice === undefined) return [line];
+  return [line, `${" ".repeat(nameWidth + 3)}→ ${terminalText(advice)}`];
 }
 
 function conclusion(isSound: boolean, warnings: number, { origin, idleMs }: OptionalSteps): string {

@@ -41,24 +41,17 @@ export interface DoctorSocket {
 }
 
 /** What one step found. */
-export type Verdict =
-  | {
-      readonly ok: true;
-      readonly found: string;
-      /** What deserves a look although it works. */
-      readonly warning?: string | undefined;
-    }
-  | {
-      readonly ok: false;
-      readonly found: string;
-      /** The likely cause, and what to do. */
-      readonly remedy: string;
-    };
-
-export function passed(found: string, warning?: string): Verdict {
-  return { ok: true, found, warning };
+export interface Verdict {
+  readonly ok: boolean;
+  readonly found: string;
+  /** After a failure the likely cause and what to do, else what deserves a look although it works. */
+  readonly advice: string | undefined;
 }
 
-export function failed(found: string, remedy: string): Verdict {
-  return { ok: false, found, remedy };
+export function passed(found: string, advice?: string): Verdict {
+  return { ok: true, found, advice };
+}
+
+export function failed(found: string, advice: string): Verdict {
+  return { ok: false, found, advice };
 }

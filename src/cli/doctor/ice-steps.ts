@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { isPrivate } from "../../base/address.ts";
 import { type IceUrl, parseIceUrl } from "../../config/ice-formats.ts";
 import { type IceServer, iceServer } from "../../protocol/frames.ts";
@@ -11,7 +11,7 @@ import { isNear } from "./target.ts";
 export async function givesIceServers(it: Examination): Promise<Verdict> {
   const answer = await post(it.target, "/rendezvous/ice", { appID: it.room.appId, side: "A" });
   if (answer.status === 404) return passed("this server has none");
-  const { data } = z.array(iceServer.strip()).safeParse(answer.json["iceServers"]);
+  const { data } = z.array(z.object(iceServer.shape)).safeParse(answer.json["iceServers"]);
   if (answer.status !== 200 || data === undefined) return wrongAnswer(answer, it.target);
   it.iceServers = data;
   const urls = data.flatMap((server) => server.urls);

@@ -83,7 +83,7 @@ function refusedUpgrade(answer: Answer | undefined, target: Target): Verdict {
 }
 
 /** Whether each side hears that the other is there. */
-export async function announcesRoom({ a, b }: Examination): Promise<Verdict> {
+export async function announcesRoom({ a, b }: Pick<Examination, "a" | "b">): Promise<Verdict> {
   const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
   if (!frames.includes(undefined)) return passed("each side hears that the other is there");
   return failed("the sides do not hear of each other", severalServers);
@@ -151,9 +151,8 @@ export async function pairsByFrames(it: Examination): Promise<Verdict> {
   b.send(JSON.stringify({ type: "redeem", code: minted["code"] }));
   const redeemed = parseObject((await b.next("redeemed", "error")) ?? "");
   if (redeemed?.["type"] !== "redeemed") return refusedRoom("redeem", redeemed);
-  const frames = await Promise.all([a.next("room_full"), b.next("room_full")]);
-  if (frames.includes(undefined))
-    return failed("the sides do not hear of each other", severalServers);
+  const meeting = await announcesRoom({ a, b });
+  if (!meeting.ok) return meeting;
   return passed("two clients meet by a code, with one socket each and no appID in its URL");
 }
 

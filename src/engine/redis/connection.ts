@@ -28,7 +28,7 @@ export interface RedisConnectionOptions
   extends Pick<StoreOptions, "redis" | "timeoutMs" | "clock" | "random" | "makeLink" | "store"> {
   /** The URL of the server to connect to, asked again for each connection. */
   readonly find: () => Promise<string>;
-  /** Whether pings watch it. Not needed where every command comes back, and the next is sent, in time. */
+  /** Whether pings watch it. A reader needs none: each of its commands ends in time, and the next follows. */
   readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
   /** An attempt to connect failed; `url` is undefined when no address was known. */

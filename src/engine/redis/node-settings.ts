@@ -23,8 +23,8 @@ const showEveryMs = 20_000;
 const shownMs = 90_000;
 
 /**
- * Each node writes its settings over those of whichever wrote last, and reads these: in a minute or
- * two every node that differs from the others has met one of them. The same difference is reported once.
+ * Each node swaps its settings for those of the node that wrote last: within a minute or two every node
+ * that differs from the others has met one of them. The same difference is reported once.
  * The key is that of all formats, so that nodes which share nothing else find out.
  */
 export function compareNodes(

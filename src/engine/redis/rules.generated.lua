@@ -1898,7 +1898,6 @@ local __TS__Class = ____lualib.__TS__Class
 local __TS__New = ____lualib.__TS__New
 local __TS__ArrayIncludes = ____lualib.__TS__ArrayIncludes
 local __TS__ArraySome = ____lualib.__TS__ArraySome
-local __TS__ObjectAssign = ____lualib.__TS__ObjectAssign
 local ____exports = {}
 local shareName, leastStreamBytes
 local ____room_2Ets = require("src.engine.rules.room")
@@ -2448,8 +2447,7 @@ function ____exports.runTurn(appId, ____bindingPattern0)
             node
         )
     end
-    local reply = {answer = answer, here = turn.told[node], drops = turn.drops}
-    return hasNoLease and __TS__ObjectAssign({}, reply, {hasNoLease = hasNoLease}) or reply
+    return {answer = answer, here = turn.told[node], drops = turn.drops, hasNoLease = hasNoLease}
 end
 return ____exports
  end,

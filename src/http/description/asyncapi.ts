@@ -1,8 +1,9 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { version } from "../../base/version.ts";
 import {
   type ClientFrame,
   clientFrames,
+  described,
   type ServerFrame,
   serverFrames,
   v2,
@@ -12,14 +13,15 @@ import { jsonSchema } from "./json-schema.ts";
 /** One kind of frame, as the document describes it and a test sends or receives it. */
 export interface FrameKind {
   readonly summary: string;
-  readonly schema: z.ZodType;
+  readonly schema: z.ZodMiniType;
   readonly examples: readonly { readonly type: string; readonly [field: string]: unknown }[];
 }
 
 /** Mail has two names. */
-const mailType = z
-  .enum(["deliver", "send"])
-  .describe("deliver for clients with a sid parameter, else send");
+const mailType = described(
+  z.enum(["deliver", "send"]),
+  "deliver for clients with a sid parameter, else send",
+);
 
 export const fromClient = kinds(clientFrames, clientKind);
 export const fromServer = kinds(serverFrames, serverKind);
@@ -51,9 +53,12 @@ function serverKind(name: string, { when, isV2, fields }: ServerFrame) {
 
 /** The query of the upgrade. */
 const query = z.object({
-  appID: z.uuid().describe("The room, in any form of a UUID"),
+  appID: described(z.uuid(), "The room, in any form of a UUID"),
   side: z.enum(["A", "B", "a", "b"]),
-  sid: z.string().max(256).optional().describe("The same non-empty sid on a new socket takes over"),
+  sid: described(
+    z.optional(z.string().check(z.maxLength(256))),
+    "The same non-empty sid on a new socket takes over",
+  ),
 });
 
 /** The frames of the WebSocket as an AsyncAPI 3 document. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { version } from "../../base/version.ts";
 import { type Call, calls } from "../calls.ts";
 import { type ProblemCode, problemCodes, statusOf } from "../problem.ts";
@@ -63,7 +63,7 @@ function operation(call: Call) {
   };
 }
 
-function succeeds([status, schema]: [string, z.ZodType]) {
+function succeeds([status, schema]: [string, z.ZodMiniType]) {
   const content = { "application/json": { schema: jsonSchema(schema) } };
   return [status, { description: status === "200" ? "Done" : "Not now", content }];
 }

@@ -390,6 +390,5 @@ export function runTurn(appId: AppId, { verb, holder, args, fresh }: Asked): Tur
   const { node, real, common } = present;
   const hasNoLease = turn.seatsOwn && leaseOf(node) <= real;
   if (hasNoLease) call("ZADD", keyOf("nodes"), real + common.leaseMs, node);
-  const reply = { answer, here: turn.told[node], drops: turn.drops };
-  return hasNoLease ? { ...reply, hasNoLease } : reply;
+  return { answer, here: turn.told[node], drops: turn.drops, hasNoLease };
 }
