@@ -15,13 +15,7 @@ interface Kept {
   until: number;
 }
 
-/**
- * The HTTP connections that are kept open between requests. The runtime shows a connection with each
- * of its requests and never shows its end, so one counts until it must have ended: when it has been
- * idle for `idleMs`. It counts to the client of its last request, and a client may have as many as
- * it may have sockets, of the same share of `max`.
- */
-export function httpConnections(options: {
+interface ConnectionLimits {
   /** The open sockets. Together with HTTP connections they are at most as many as sockets alone may be. */
   readonly sockets: Ledger;
   /** Connections of one client, 16 times that of a site; 0: no limit, and no share of all either. */
@@ -30,9 +24,16 @@ export function httpConnections(options: {
   readonly idleMs: number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
-}) {
-  const { sockets, idleMs, monotonicMs } = options;
-  const ledger = socketLedger(sockets.most, options.perClient);
+}
+
+/**
+ * The HTTP connections that are kept open between requests. The runtime shows a connection with each
+ * of its requests and never shows its end, so one counts until it must have ended: when it has been
+ * idle for `idleMs`. It counts to the client of its last request, and a client may have as many as
+ * it may have sockets, of the same share of `max`.
+ */
+export function httpConnections({ sockets, perClient, idleMs, monotonicMs }: ConnectionLimits) {
+  const ledger = socketLedger(sockets.most, perClient);
   /** By peer address and port. */
   const kept = new Map<string, Kept>();
   let forgetAt = 0;

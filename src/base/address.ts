@@ -46,12 +46,12 @@ export function networkOf(address: string, bits: 48 | 56 | 64): string {
   return `${groups.join(":")}::/${bits}`;
 }
 
+const loopback = ["127.0.0.0/8", "::1/128"];
 /** Names for sets of addresses, for people who configure. */
 const named = {
-  loopback: ["127.0.0.0/8", "::1/128"],
+  loopback,
   private: [
-    "127.0.0.0/8",
-    "::1/128",
+    ...loopback,
     "10.0.0.0/8",
     "172.16.0.0/12",
     "192.168.0.0/16",
@@ -60,7 +60,7 @@ const named = {
     "fc00::/7",
     "fe80::/10",
   ],
-} as const;
+};
 
 export type AddressSet = (address: string) => boolean;
 
@@ -70,15 +70,12 @@ export type AddressSet = (address: string) => boolean;
  */
 export function parseAddressSet(list: string): AddressSet | undefined {
   const blocks = new BlockList();
-  let isEmpty = true;
   for (const entry of list.split(",").map((text) => text.trim())) {
     if (entry === "none" || entry === "") continue;
     const cidrs = entry === "loopback" || entry === "private" ? named[entry] : [entry];
     for (const cidr of cidrs) if (!addBlock(blocks, cidr)) return undefined;
-    isEmpty = false;
   }
-  if (isEmpty) return () => false;
-  return (address) => blocks.check(address, address.includes(":") ? "ipv6" : "ipv4");
+  return (address) => blocks.check(address, familyOf(address));
 }
 
 /** RFC 1918, RFC 4193, RFC 6598, link-local and loopback addresses: many clients may share one. */
@@ -87,11 +84,15 @@ export const isPrivate: AddressSet = parseAddressSet("private") ?? (() => false)
 /** 127.0.0.0/8 and ::1. */
 export const isLoopbackAddress: AddressSet = parseAddressSet("loopback") ?? (() => false);
 
+function familyOf(address: string): "ipv4" | "ipv6" {
+  return address.includes(":") ? "ipv6" : "ipv4";
+}
+
 function addBlock(blocks: BlockList, cidr: string): boolean {
   const [base = "", bits, more] = cidr.split("/");
   const address = parseAddress(base);
   if (address === undefined || more !== undefined) return false;
-  const family = address.includes(":") ? "ipv6" : "ipv4";
+  const family = familyOf(address);
   const widest = family === "ipv6" ? 128 : 32;
   if (bits !== undefined && !/^\d{1,3}$/.test(bits)) return false;
   const prefix = bits === undefined ? widest : Number(bits);

@@ -10,14 +10,18 @@ export function nearest(
   let best: string | undefined;
   let least = reach + 1;
   for (const candidate of candidates) {
-    const distance = editDistance(word, candidate);
+    const distance = editDistance(word, candidate, least);
     if (distance < least) [best, least] = [candidate, distance];
   }
   return best;
 }
 
-/** Letters to insert, remove, replace, or swap with their neighbour (optimal string alignment). */
-function editDistance(from: string, to: string): number {
+/**
+ * Letters to insert, remove, replace, or swap with their neighbour (optimal string alignment). Gives up
+ * as soon as there are `limit` of them: each start compares all variables with all settings.
+ */
+function editDistance(from: string, to: string, limit: number): number {
+  if (Math.abs(from.length - to.length) >= limit) return limit;
   let beforeLast: number[] = [];
   let last = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (let row = 1; row <= from.length; row++) {
@@ -32,6 +36,7 @@ function editDistance(from: string, to: string): number {
         swapped ? (beforeLast[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
       );
     }
+    if (Math.min(...last, ...current) >= limit) return limit;
     [beforeLast, last] = [last, current];
   }
   return last[to.length] ?? 0;

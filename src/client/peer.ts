@@ -602,10 +602,7 @@ interface Stats {
 
 /** Reads the path from the connection's statistics; undefined while there is none. */
 export async function pathOf(connection: RTCPeerConnection): Promise<Path | undefined> {
-  const stats = new Map<string, Stats>();
-  (await connection.getStats()).forEach((entry: Stats & { id: string }) => {
-    stats.set(entry.id, entry);
-  });
+  const stats: ReadonlyMap<string, Stats> = await connection.getStats();
   const pair = chosenPair(stats);
   const local = stats.get(pair?.localCandidateId ?? "")?.candidateType;
   const remote = stats.get(pair?.remoteCandidateId ?? "")?.candidateType;

@@ -110,6 +110,8 @@ const knownNames = new Set([
   ...withoutEffect.flatMap(({ variables }) => variables),
 ]);
 
+const byInitial = Map.groupBy(knownNames, (name) => name[0]);
+
 /**
  * Warns of variables that are probably misspelt settings: the first letter agrees, and one change, or
  * two in names of eight letters and more, makes a setting of it. Names of three letters are too short.
@@ -117,8 +119,7 @@ const knownNames = new Set([
 function mistyped(env: Env): string[] {
   return Object.entries(env).flatMap(([name, value = ""]) => {
     if (value === "" || name.length < 4 || knownNames.has(name)) return [];
-    const candidates = [...knownNames].filter((candidate) => candidate[0] === name[0]);
-    const meant = nearest(name, candidates, name.length < 8 ? 1 : 2);
+    const meant = nearest(name, byInitial.get(name[0]) ?? [], name.length < 8 ? 1 : 2);
     return meant ? `${name} is not a setting and is ignored. Did you mean ${meant}?` : [];
   });
 }

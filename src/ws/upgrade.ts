@@ -23,19 +23,21 @@ const agreed = { "Sec-WebSocket-Protocol": v2 };
 /** Keeps Bun from answering with whatever protocol was offered first. */
 const declined = { "Sec-WebSocket-Protocol": "" };
 
-/**
- * Turns a request into a socket, which has its seat, or waits for it, before the `101`. The rate and
- * the origin are checked by then.
- */
-export function createUpgrade(options: {
+interface UpgradeParts {
   readonly sockets: Sockets;
   /** Of sockets. */
   readonly socketLedger: Ledger;
   /** The server is about to stop: newcomers should reach its successor. */
   readonly draining: () => boolean;
   readonly tally: Pick<Tally, "refusals">;
-}): Upgrade {
-  const { sockets, socketLedger, draining, tally } = options;
+}
+
+/**
+ * Turns a request into a socket, which has its seat, or waits for it, before the `101`. The rate and
+ * the origin are checked by then.
+ */
+export function createUpgrade(parts: UpgradeParts): Upgrade {
+  const { sockets, socketLedger, draining, tally } = parts;
 
   return (request, client, server) => {
     if (request.method !== "GET") return problem("method_not_allowed", { allow: "GET" });

@@ -69,7 +69,9 @@ test("what a node sends to Redis has no secret of its settings in it", async () 
   await using redis = await TestRedis.start();
   const secrets = { TURN_SECRET: "turn-secret-5d1f", METRICS_TOKEN: "metrics-token-77aa" };
   let sent = "";
-  const data = (_: unknown, bytes: Buffer) => void (sent += bytes.toString());
+  const data = (_: unknown, bytes: Buffer) => {
+    sent += bytes.toString();
+  };
   const { port } = redis;
   using monitor = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data } });
   monitor.write("MONITOR\r\n");
