@@ -10,9 +10,10 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** For the log: with the stack if there is one. */
+/** For the log: with the stack if there is one, which may lack the message (`AbortSignal.timeout`). */
 export function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const { stack = "" } = error instanceof Error ? error : {};
+  return stack !== "" && stack.includes(messageOf(error)) ? stack : `${error}\n${stack}`.trim();
 }
 
 /** The code of a system or runtime error, such as `ENOENT`; empty if it has no code. */

@@ -14,10 +14,12 @@ export interface IceUrl {
 }
 
 const iceUrl =
-  /^(stun|turn)(s?):(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::(\d+))?(?:\?transport=(udp|tcp))?$/;
+  /^(stun|turn)(s?):(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::(\d+))?(?:\?transport=(udp|tcp))?$/i;
 
 /** Undefined unless `text` is a STUN or TURN URL. */
 export function parseIceUrl(text: string): IceUrl | undefined {
+  // Matched before it is put into lower case, which makes ASCII of other letters (U+212A, KELVIN SIGN).
+  if (!iceUrl.test(text)) return undefined;
   const [, scheme, s, name, ipv6, givenPort, over] = iceUrl.exec(text.toLowerCase()) ?? [];
   const isTurn = scheme === "turn";
   const isSecure = s === "s";

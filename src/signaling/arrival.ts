@@ -18,7 +18,7 @@ export type NoSeat = "rooms_full" | "rooms_share" | "unreachable";
 /** How long a newcomer waits while the occupant is alive: the first newcomer, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
 /** A displaced newcomer is refused only after this wait. Otherwise two could displace each other in a loop. */
-export const displacedAfterMs = 3_000;
+const displacedAfterMs = 3_000;
 
 /**
  * A connection without a seat yet. It asks for its seat at once. If another connection has the seat, the

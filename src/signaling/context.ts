@@ -104,6 +104,4 @@ export interface Connection extends Member {
   close(reason: ServerClose): void;
   /** Cuts the connection without a closing handshake. */
   terminate(reason: CloseReason): void;
-  /** Why it is being closed, or was; undefined while it is open. */
-  readonly closeReason: CloseReason | undefined;
 }

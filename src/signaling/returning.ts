@@ -5,7 +5,7 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
  * How long held frames wait for the first relay frame of the returning side. If that frame is an offer,
  * the peer was restarted and does not know the negotiation that the held frames belong to.
  */
-export const returnSettleMs = 500;
+const returnSettleMs = 500;
 
 /**
  * Delivers or discards the frames that were held for a side, once it is back. They are never delivered

@@ -12,7 +12,7 @@ const [fewestSlots, mostSlots] = [20, 1_000];
  * A client is cut only after this much silence, in ms, however short HEARTBEAT is. In the middle of a
  * frame it cannot answer a ping, and the runtime reports a frame only at its end.
  */
-export const leastSilenceMs = 4_000;
+const leastSilenceMs = 4_000;
 
 /** The length of a round, as part of HEARTBEAT. So a silent peer is closed within two HEARTBEATs. */
 const roundPart = 0.9;

@@ -203,6 +203,7 @@ describe("what is wrong", () => {
     [{ WS_MAX_MSG: "x", MAILBOX_MAX_BYTES: "2000" }, 'WS_MAX_MSG="x": '],
     [{ BASE_PATH: "/signal", METRICS_ROUTE: "/signal/ws" }, "BASE_PATH=/signal puts /ws there"],
     [{ ICE_SERVERS: "stun:s.example:99999" }, "; entry 1 is not a stun: URL"],
+    [{ ICE_SERVERS: "stun:\u212aelvin.example" }, "; entry 1 is not a stun: URL"],
     [{ ICE_SERVERS: "stun:a,turn:b" }, "; entry 2 is not a stun: URL"],
     [{ ICE_SERVERS: "{}" }, "expected array"],
     [{ ICE_SERVERS: '[{"credential":"hush"},]' }, "; it is not valid JSON"],

@@ -75,7 +75,7 @@ export interface CodesTurn {
 }
 
 /** Misses are tracked for at most this many accounts. Misses of further accounts only count globally. */
-export const maxGuessers = 100_000;
+const maxGuessers = 100_000;
 
 /** The longest lock of an account of each kind, in windows; 0: it is never locked. */
 export const longestLocks = {

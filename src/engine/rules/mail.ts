@@ -119,7 +119,7 @@ function countIds(turn: Turn, place: Place, ids: number, cost: number): void {
   turn.charge("bytes", place.accounts, cost);
 }
 
-export interface ReadMail {
+interface ReadMail {
   readonly mails: readonly Mail[];
   /** The stamp of the last of `mails`. */
   readonly stamp: number;

@@ -142,7 +142,7 @@ export function forget(turn: Turn, room: Room): void {
 }
 
 /** The new occupant of a seat. It replaces the present occupant, if any. */
-export interface Sitter extends Occupant {
+interface Sitter extends Occupant {
   readonly sid: string;
   readonly accounts: readonly Account[];
 }

@@ -49,7 +49,7 @@ export interface Place {
 }
 
 /** Number and bytes: of frames in UTF-8, of ids with `entryCostBytes` for each. */
-export interface Amount {
+interface Amount {
   count: number;
   bytes: number;
 }
@@ -75,7 +75,7 @@ export interface Box {
   refusing: boolean;
 }
 
-export interface TakeoverGuard {
+interface TakeoverGuard {
   until: number;
   spanMs: number;
   contested: boolean;

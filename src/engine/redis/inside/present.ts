@@ -2,7 +2,7 @@ import type { EngineLimits } from "../../engine.ts";
 import { call, format, number, parse, quote, type Value } from "./lua.ts";
 
 /** Settings that all nodes share. */
-export interface Common {
+interface Common {
   /** All keys start with it. */
   readonly root: string;
   readonly limits: EngineLimits;
