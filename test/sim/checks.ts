@@ -7,7 +7,7 @@ import { epoch, nature, type Time } from "./time.ts";
 
 /** A promise that was broken. */
 export interface Failure {
-  /** Which of the checks: the same for every failure of a kind. */
+  /** The name of the check that failed. */
   readonly check: string;
   readonly detail: string;
   readonly atMs: number;
@@ -33,19 +33,19 @@ interface Mail {
   /** When a server read it first, ms; -1 before. */
   readAt: number;
   conn: Conn | undefined;
-  /** The server said so. */
+  /** From the server's `stored` frame; undefined before it. */
   stored: { readonly seq: number; readonly atMs: number } | undefined;
   isReceived: boolean;
-  /** What the server knew of it may be gone: it was killed, or forgot the room. */
+  /** The server may have lost it: it was killed, or forgot the room. */
   mayBeLost: boolean;
 }
 
-/** Of the relayed frames that a host has read. */
+/** Counts of the relayed frames that a host has read. */
 interface Losses {
   relayed: number;
-  /** So many may have gone unnamed. */
+  /** At most this many may be lost without a drop reason. */
   excused: number;
-  /** As of the last audit. */
+  /** Lost without a drop reason, at the last audit. */
   unnamed: number;
 }
 
@@ -55,25 +55,26 @@ interface Facts {
   readonly room: Room;
   seated: boolean;
   seatedAt: number;
-  /** When the frame that names the room was read, on a socket whose URL does not. */
+  /** When its `join` was read, if its URL names no room; -1 before. */
   joinedAt: number;
-  /** When the last relayed frame of its was received. */
+  /** When the last frame that it relayed was received. */
   progressAt: number;
   unseatedAt: number;
   roomFullAt: number;
-  /** `hello` was read with this watermark. */
+  /** The watermark of its first `hello`; undefined before. */
   helloUpTo: number | undefined;
   helloAt: number;
   lastSeq: number;
-  /** The next seq need not follow on the last one. */
+  /** The next seq may leave a gap after the last one. */
   mayJump: boolean;
   readonly payloads: Set<string>;
-  /** Relayed frames that the server read, oldest first, without those that were received. */
+  /** Relayed frames that the server read and the peer has not received, oldest first. */
   unreceived: Frame[];
-  /** By sender, the last frame or mail that came. */
+  /** The last frame received from each sender. */
   readonly frameFrom: Map<string, Frame>;
+  /** The number of the last mail received from each sender. */
   readonly mailFrom: Map<string, number>;
-  /** By seq and side, the mail that was answered `stored`. */
+  /** Mail that was confirmed as `stored`, by seq and side. */
   readonly storedBy: Map<string, Mail>;
 }
 
@@ -92,24 +93,24 @@ export class Room {
   readonly parties: Party[] = [];
   readonly frames = new Map<string, Frame>();
   readonly mails = new Map<string, Mail>();
-  /** Of these, the ones that no reader has got. */
+  /** The mails that no reader has got yet. */
   readonly unread = new Set<Mail>();
   readonly mailIds = new Map<string, Mail>();
-  /** No socket has had a seat since, ms. */
+  /** When its last seat was given up, ms. */
   emptySince = 0;
   seats = 0;
-  /** The store has been older than it was: it may leave seqs out. */
+  /** The store has gone back in time, so it may skip seqs. */
   mayRenumber = false;
-  /** Acknowledged by a side's clients, the highest. */
+  /** The highest seq that a side has acknowledged. */
   readonly acked: Record<Side, number> = { A: 0, B: 0 };
-  /** Since the store forgot this room: the highest seq that a side got, … */
+  /** The highest seq that a side got since the store last forgot this room. */
   readonly got: Record<Side, number> = { A: 0, B: 0 };
-  /** … and how many mails a server has read for it: no seq is higher. */
+  /** How many mails for a side were read by a server since then. No seq may be higher. */
   readonly sent: Record<Side, number> = { A: 0, B: 0 };
   readonly history: [atMs: number, who: string, what: string, text: string][] = [];
-  /** A fault that touched a node of its was healed then. */
+  /** When the last fault at one of its nodes ended. */
   disturbedUntil = 0;
-  /** Its people are leaving. */
+  /** Its clients are leaving. */
   isOver = false;
 
   constructor(
@@ -122,7 +123,7 @@ export class Room {
     this.history.push([atMs, who, what, text]);
   }
 
-  /** The last that happened, the middle of every long run of alike left out. */
+  /** The last events. Only the first two and the last of more than three similar ones are shown. */
   report(): string[] {
     const lines: string[] = [];
     let [run, last] = [0, ""];
@@ -137,7 +138,7 @@ export class Room {
     return lines.slice(-60);
   }
 
-  /** What may have been kept is not to be counted on any more. */
+  /** The server may have forgotten the room: the checks rely on nothing before this. */
   forgets(): void {
     for (const mail of this.mails.values()) mail.mayBeLost = true;
     for (const counted of [this.acked, this.got, this.sent]) counted.A = counted.B = 0;
@@ -145,7 +146,7 @@ export class Room {
   }
 }
 
-/** How a connection of a client that does no wrong may end: 1006 is the network. */
+/** Close codes that a correct client may get. 1006 is the network. */
 const ends = new Set([1000, 1001, 1006, 1008, 1013]);
 const relayTypes = new Set(["offer", "answer", "ice", "sender_ready"]);
 const v2Only = new Set([
@@ -157,27 +158,27 @@ const v2Only = new Set([
   "draining",
   "pong",
 ]);
-/** A connection that nothing has disturbed for so long has all that it was promised. */
+/** After this time without a fault, a connection must have everything it was promised. */
 const settledMs = 25_000;
-/** A seat that is free is not left so for longer beside somebody who waits for it. */
+/** A waiting newcomer gets a free seat within this time. */
 const givenOnMs = 3_000;
-/** By then a sender is told that frames may be lost with what a store forgot. */
+/** A sender gets a new `room_full` within this time after the store may have lost its frames. */
 const toldOfLossMs = 8_000;
-/** A frame or mail is there by then. */
+/** A frame or mail is delivered within this time. */
 const deliveredMs = 12_000;
 
-/** Watches the wire and says when a promise is broken. */
+/** Watches all connections and reports the first broken promise. */
 export class Checks implements Wiretap {
   failure: Failure | undefined;
   hash = 0;
   readonly rooms = new Map<string, Room>();
   readonly facts = new Map<Conn, Facts>();
   private readonly parties = new Map<string, Party>();
-  /** A fault that touches everybody was healed then. */
+  /** When the last fault that affects all connections ended. */
   disturbedUntil = 0;
   frames = 0;
   lastSeatedAt = 0;
-  /** Strangers everywhere take what they get: only rooms whose code lives are sure of their space. */
+  /** Strangers fill the server from many addresses: only rooms with a live code are sure to get space. */
   isCrowded = false;
   private readonly losses = new Map<Host, Losses>();
   private readonly codes = new Map<string, CodeFacts>();
@@ -185,7 +186,7 @@ export class Checks implements Wiretap {
   constructor(
     private readonly time: Time,
     private readonly limits: EngineLimits & Pick<Config, "maxSockets" | "maxCodes">,
-    /** One node has everything. */
+    /** The arrangement is a single node. */
     private readonly isAlone: boolean,
   ) {}
 
@@ -205,7 +206,7 @@ export class Checks implements Wiretap {
     this.parties.set(party.id, party);
   }
 
-  /** Everybody has left it: it is of no more interest. */
+  /** All clients have left the room: forgets it. */
   over(room: Room): void {
     for (const { id } of room.parties) this.parties.delete(id);
     this.rooms.delete(room.appId);
@@ -239,7 +240,7 @@ export class Checks implements Wiretap {
     return facts;
   }
 
-  // ---- what happens on the wire ----
+  // ---- events on the wire ----
 
   opened(conn: Conn): void {
     this.saw(conn, "upgraded", "");
@@ -247,7 +248,7 @@ export class Checks implements Wiretap {
 
   refused(conn: Conn, status: number): void {
     const facts = this.saw(conn, "refused", String(status));
-    // Who has gone is not let in; a node that stops, or has just lost its store, may say so.
+    // A client that is gone is not let in. A node that stops or has just lost its store may refuse.
     if (facts === undefined || conn.hasGone) return;
     const isCrowdedOut = this.isCrowded && !this.hasCode(facts.room);
     if (status === 503 && (isCrowdedOut || this.mayRefuse(conn.host))) return;
@@ -298,7 +299,7 @@ export class Checks implements Wiretap {
     if (frame !== undefined) {
       frame.readAt = this.time.now;
       frame.conn = conn;
-      // Whoever asks for a seat still may be refused it: what it sends goes with it.
+      // A client without a seat may still be refused, and its frames are dropped then.
       if (facts.seated) facts.unreceived.push(frame);
       return;
     }
@@ -315,7 +316,7 @@ export class Checks implements Wiretap {
       const upTo = Math.max(0, Number(said["deliveredUpTo"] ?? 0));
       if (facts.helloUpTo === undefined) facts.helloAt = this.time.now;
       facts.helloUpTo ??= upTo;
-      // It comes from another life of this room: what is stored is numbered anew.
+      // Its watermark is from a room since forgotten: stored mail is renumbered.
       if (facts.party.kind === "plain" && upTo > facts.lastSeq) facts.mayJump = true;
       const { side } = facts.party;
       room.acked[side] = Math.max(room.acked[side], upTo);
@@ -344,7 +345,7 @@ export class Checks implements Wiretap {
     const facts = this.saw(conn, "loses", text);
     const mail = facts?.room.mails.get(String(parsed(text)["payload"]));
     if (mail) mail.mayBeLost = true;
-    // After a stall, or a sleep of the client, all that came meanwhile is read in one go.
+    // After a stall or a sleep, the client reads everything that came meanwhile at once.
     const asleepUntil = facts?.party.process.stoppedUntil ?? 0;
     if (conn.disturbedUntil > 0 || asleepUntil >= conn.openedAt) return;
     this.fail("told too early", `${conn.id} cannot hear ${text.slice(0, 40)} yet`, facts?.room);
@@ -369,7 +370,7 @@ export class Checks implements Wiretap {
     this.time.after(givenOnMs, () => this.seatIsGivenOn(room, facts.party.side), nature);
   }
 
-  /** Who waits beside a seat gets it as soon as it is free. */
+  /** A waiting newcomer gets the seat as soon as it is free. */
   private seatIsGivenOn(room: Room, side: Side): void {
     const conns = room.parties.filter((party) => party.side === side).flatMap(({ conns }) => conns);
     if (conns.some((conn) => this.facts.get(conn)?.seated)) return;
@@ -377,13 +378,13 @@ export class Checks implements Wiretap {
     if (waiting && this.asksForSeat(waiting)) this.fail("free and not given", waiting.id, room);
   }
 
-  /** It has said which room it wants. */
+  /** The connection has named its room. */
   private asksForSeat(conn: Conn): boolean {
     const facts = this.facts.get(conn);
     return facts !== undefined && (facts.party.kind !== "v2" || facts.joinedAt >= 0);
   }
 
-  /** Somebody comes into a room that stood empty: the server may have forgotten it. */
+  /** A client enters an empty room. The server may have forgotten the room. */
   private roomBegins(room: Room): void {
     const emptyMs = this.time.now - room.emptySince;
     const hasMail = room.unread.size > 0;
@@ -393,7 +394,7 @@ export class Checks implements Wiretap {
 
   serverCuts(conn: Conn): void {
     const facts = this.saw(conn, "cuts", "");
-    // A node that stops cuts whom it cannot close in time.
+    // A node that stops cuts connections that it cannot close in time.
     if (facts === undefined || conn.host.isDraining) return;
     const isWell = this.isSettled(conn, settledMs, facts.room);
     if (isWell) this.fail("cut for nothing", conn.id, facts.room);
@@ -402,7 +403,7 @@ export class Checks implements Wiretap {
   serverClosed(conn: Conn, code: number, reason: string): void {
     const facts = this.saw(conn, "closes", `${code} ${reason}`);
     if (facts === undefined) return;
-    // What waits for a client's first sign goes unnamed where it closes before: so many frames at most.
+    // Frames that wait for a newcomer's first frame are lost without a drop reason when it closes: 32 at most.
     if (this.time.now - conn.openedAt < 100) this.lossesOf(conn.host).excused += 32;
     if (facts.seated) this.subscribed(conn, "", false);
   }
@@ -460,9 +461,9 @@ export class Checks implements Wiretap {
     if (sender) sender.unreceived = sender.unreceived.filter((other) => other !== frame);
   }
 
-  /** Between two frames that came from one connection to another, none is lost. */
+  /** No frame is lost between two frames that came from one connection to another. */
   private noGap(conn: Conn, sender: Facts, before: Frame, frame: Frame, what: string): void {
-    // What was sent before both knew of each other may be lost. A full store takes no frame for another node.
+    // Frames sent before both sides knew each other may be lost. A full store takes no frames for other nodes.
     const toldAt = Math.max(conn.openedAt + 2_000, sender.roomFullAt);
     const lost = sender.unreceived.find(
       ({ n, readAt }) => n > before.n && n < frame.n && readAt > toldAt && !this.wasFull(readAt),
@@ -473,7 +474,7 @@ export class Checks implements Wiretap {
     else this.time.after(toldOfLossMs, () => this.lostFrame(gap));
   }
 
-  /** Unless a new room_full has told the sender. */
+  /** A lost frame is allowed only if the sender got a new `room_full`, or is closed. */
   private lostFrame({ lost, sender, what }: { lost: Frame; sender: Facts; what: string }): void {
     const isTold = sender.roomFullAt > lost.readAt || (lost.conn?.closedAt ?? 0) >= 0;
     if (!isTold) this.fail("frame lost between two", what, sender.room);
@@ -490,7 +491,7 @@ export class Checks implements Wiretap {
     if (said["type"] !== (party.kind === "v2" || party.kind === "mailbox" ? "deliver" : "send")) {
       return this.fail("mail by the wrong name", `${what}: ${String(said["type"])}`, room);
     }
-    // A store that has forgotten its id stores it again.
+    // A store that has forgotten the id stores the mail again.
     const isRepeated = facts.payloads.has(payload) && !mail.mayBeLost;
     if (isRepeated) return this.fail("mail repeated", what, room);
     facts.payloads.add(payload);
@@ -500,7 +501,7 @@ export class Checks implements Wiretap {
         this.fail("seq jumps", `${what} after ${facts.lastSeq}`, room);
       facts.mayJump = false;
     }
-    // A plain client's mail may be on its way before its hello is read.
+    // A plain client may get mail before its hello is read.
     if (facts.lastSeq === 0 && hello > 0 && party.kind !== "plain") {
       if (seq <= hello) return this.fail("mail again", `${what} after hello ${hello}`, room);
       if (!room.mayRenumber && hello >= room.acked[party.side] && seq > hello + 1) {
@@ -564,10 +565,10 @@ export class Checks implements Wiretap {
     });
   }
 
-  /** Someone asks for the code. */
+  /** A client redeems the code. */
   redeems(code: string, who: string): (status: number, appId: string) => void {
     const before = this.codes.get(code);
-    // Only the first who asks is surely given it: the answer may be lost on its way.
+    // Only the first redeem must succeed. Its answer may be lost on the way.
     if (before) before.asked++;
     const askedAt = this.time.now;
     return (status, appId) => {
@@ -581,22 +582,22 @@ export class Checks implements Wiretap {
       if (appId !== before.appId) this.fail("another room", `${appId}, not ${before.appId}`);
       if (before.isRedeemed) this.fail("redeemed twice", `${before.appId}, now by ${who}`);
       before.redeemedAt = this.time.now;
-      // What was answered before it was forgotten may be given once more.
+      // A store that forgets the redeem may give the code once more.
       before.isRedeemed = askedAt > this.forgottenAt;
     };
   }
 
-  // ---- what befalls everybody ----
+  // ---- faults that affect all connections ----
 
-  /** Until then, and a while after, nothing is promised to arrive. */
+  /** For this long, and a while after it, nothing has to be delivered. */
   disturb(ms: number): void {
     this.disturbedUntil = Math.max(this.disturbedUntil, this.time.now + ms);
   }
 
-  /** The servers may have forgotten, or outlived, what they counted before. */
+  /** Counts and codes from before this moment may be forgotten or expired. */
   forgottenAt = 0;
 
-  /** A node's clock was set: what is kept for a while may be over, or last. */
+  /** A node's clock was set: everything with an expiry may expire early or late. */
   clockSet(): void {
     this.forgottenAt = this.time.now;
     for (const room of this.rooms.values()) if (room.seats === 0) room.forgets();
@@ -606,18 +607,18 @@ export class Checks implements Wiretap {
   private fullSince = -1;
   private fullUntil = -1;
 
-  /** A store that is full takes no frames for other nodes. */
+  /** The store is full for this long: it takes no frames for other nodes. */
   full(ms: number): void {
     this.fullSince = this.time.now;
     this.fullUntil = this.time.now + ms + 2_000;
   }
 
   private wasFull(atMs: number): boolean {
-    // What is read may wait its turn.
+    // A frame may wait in the inbox after it was read.
     return this.fullSince <= atMs + 30_000 && atMs <= this.fullUntil;
   }
 
-  /** Rooms with somebody on this node. */
+  /** Disturbs the rooms that have a connection on this node. */
   disturbRoomsOf(host: Host, ms: number): void {
     for (const [conn, { room }] of this.facts) {
       if (conn.host === host)
@@ -625,7 +626,7 @@ export class Checks implements Wiretap {
     }
   }
 
-  /** The store is older than it was: what it was told since `sinceMs` may be gone. */
+  /** The store has gone back in time: changes since `sinceMs` may be lost. */
   forgetsSince(sinceMs: number): void {
     this.forgottenAt = this.time.now;
     for (const room of this.rooms.values()) {
@@ -640,16 +641,16 @@ export class Checks implements Wiretap {
     }
   }
 
-  /** Everything in memory is gone. */
+  /** All state is lost. */
   stateLost(): void {
     this.forgottenAt = this.time.now;
     for (const room of this.rooms.values()) room.forgets();
     for (const code of this.codes.values()) code.mayBeGone = true;
   }
 
-  // ---- what must be so every now and then ----
+  // ---- audits ----
 
-  /** Everything has been well for a while, and everybody is there. */
+  /** Called after a while without faults or traffic: nothing may be paused or unsent. */
   auditQuiet(hosts: readonly Host[]): void {
     for (const { tally } of hosts) {
       const { pausedSockets, bufferedBytes } = tally;
@@ -672,7 +673,7 @@ export class Checks implements Wiretap {
   private isSettled(conn: Conn, forMs: number, room?: Room): boolean {
     const { now } = this.time;
     const { disturbedUntil, openedAt, host } = conn;
-    // It may have come to a node that cannot reach its store.
+    // Its node may be unable to reach the store.
     const hostUntil = Math.max(host.disturbedUntil, host.process.stoppedUntil);
     const since = Math.max(openedAt, disturbedUntil, this.disturbedUntil, hostUntil);
     return conn.isOpen && now - Math.max(since, room?.disturbedUntil ?? 0) >= forMs;
@@ -692,14 +693,14 @@ export class Checks implements Wiretap {
     }
     const stuckSince = Math.max(server.pausedAt, facts.progressAt);
     if (server.paused && now - stuckSince > settledMs && this.isSettled(conn, settledMs)) {
-      // It waits for a peer that does not read, as it should.
+      // It must wait for a peer that does not read.
       const peers = [...this.facts].filter(([, other]) => other.room === room);
       const slow = peers.some(([peer]) => peer !== conn && !this.isSettled(peer, settledMs));
       if (!slow) this.fail("paused for ever", conn.id, room);
     }
   }
 
-  /** The one connection of a side, if it has one that nothing disturbs. */
+  /** The only connection of a side, if it has exactly one and that is settled. */
   private holder(room: Room, side: Side): [Conn, Facts] | undefined {
     let found: [Conn, Facts] | undefined;
     for (const party of room.parties) {
@@ -726,13 +727,13 @@ export class Checks implements Wiretap {
       this.mailArrives(room, conn, facts);
     }
     if (!a || !b) return;
-    // With a shared store the other side may hear of a seat before its socket is open, not before it is asked for.
+    // With a shared store, `room_full` may come before the other socket is open, but not before its request.
     const cameAt = ({ openedAt, askedAt }: Conn) => (this.isAlone ? openedAt : askedAt);
     const since = Math.max(cameAt(a[0]), cameAt(b[0]));
     const seatedAt = Math.max(a[1].seatedAt, b[1].seatedAt, this.time.now - settledMs + 2_000);
     for (const [conn, { roomFullAt, unreceived, progressAt }] of [a, b]) {
       if (roomFullAt < since) this.fail("no room_full", `${conn.id} since ${clock(since)}`, room);
-      // Frames that are delivered come in order: `noGap` looks at these.
+      // While frames are still arriving, `noGap` checks for lost ones.
       if (progressAt > this.time.now - deliveredMs) continue;
       const before = this.time.now - deliveredMs;
       const pairedAt = Math.max(seatedAt, roomFullAt);
@@ -743,7 +744,7 @@ export class Checks implements Wiretap {
     }
   }
 
-  /** Mail that was accepted reaches a reader that is there. */
+  /** Accepted mail reaches a reader that is connected. */
   private mailArrives(room: Room, conn: Conn, { party, helloAt }: Facts): void {
     const before = this.time.now - deliveredMs;
     if (!party.reads || helloAt < 0 || helloAt > before) return;
@@ -755,7 +756,7 @@ export class Checks implements Wiretap {
     }
   }
 
-  /** Answered `stored`; or read from a client of the first version, whose socket then stayed open. */
+  /** Mail is accepted if `stored` came, or, without `nt.v2`, if its socket stayed open after the read. */
   private acceptedBefore(mail: Mail, before: number): boolean {
     if (mail.stored) return mail.stored.atMs < before;
     const { conn, readAt, by } = mail;
@@ -769,7 +770,7 @@ export class Checks implements Wiretap {
     return losses;
   }
 
-  /** Each relayed frame that was read went on, is held, or was dropped for a reason with a name. */
+  /** Each relayed frame that was read was relayed, is held, or was dropped and counted with a reason. */
   private auditLosses(host: Host): void {
     const { framesIn, drops } = host.tally;
     const read = framesIn.offer + framesIn.answer + framesIn.ice + framesIn.sender_ready;
@@ -777,8 +778,8 @@ export class Checks implements Wiretap {
       drops.no_peer + drops.hold_full + drops.hold_share + drops.hold_expired + drops.stale;
     const losses = this.lossesOf(host);
     const unnamed = read - losses.relayed - host.core.engine.sizes().heldFrames - dropped;
-    // What waited for a client that has just come shows in the next audit, or went with it. Of the
-    // frames that were dropped because their sender was replaced, some are mail.
+    // Frames that wait for a newcomer are counted in the next audit, or were lost with it. Some of the
+    // frames dropped as `replaced` are mail.
     const most = losses.excused + drops.replaced;
     const isLasting = Math.min(unnamed, losses.unnamed) > most;
     if (isLasting || unnamed < 0) this.fail("losses miscounted", `${unnamed} frames, not ${most}`);
@@ -788,7 +789,7 @@ export class Checks implements Wiretap {
   private auditHost(host: Host): void {
     const conns = [...host.server.conns];
     const open = conns.filter(({ server }) => server?.readyState === 1).length;
-    // One that is asking for its seat counts already.
+    // A socket counts as soon as it asks for its seat.
     const counted = host.parts.openSockets();
     if (counted < open || counted > open + host.server.pendingUpgrades) {
       this.fail("sockets miscounted", `${counted} in place of ${open}`);
@@ -800,7 +801,7 @@ export class Checks implements Wiretap {
     }
   }
 
-  /** No setting's bound is passed. With Redis, as of the last sweep. */
+  /** No bound of the settings is exceeded. With Redis: as of the last sweep. */
   private auditBounds(host: Host, sockets: number): void {
     const sizes = host.core.engine.sizes();
     const { maxRooms, maxCodes, maxSockets, mailTotalBytes, ...limits } = this.limits;
@@ -824,7 +825,7 @@ export class Checks implements Wiretap {
     this.fail("two holders", ids, this.rooms.get(topic.split("/", 1)[0] ?? ""));
   }
 
-  /** On several nodes one has to learn of the other. */
+  /** No side has two settled holders on different nodes. */
   private auditSeats(hosts: readonly Host[]): void {
     const holders = new Map<string, { readonly conn: Conn }[]>();
     for (const { server } of hosts) {
@@ -840,7 +841,7 @@ export class Checks implements Wiretap {
   }
 }
 
-/** A frame's fields; none where it is no JSON object. */
+/** A frame's fields; empty if it is not a JSON object. */
 export function parsed(text: string): Record<string, unknown> {
   try {
     return (JSON.parse(text) as Record<string, unknown> | null) ?? {};
@@ -849,7 +850,7 @@ export function parsed(text: string): Record<string, unknown> {
   }
 }
 
-/** A moment of the simulation, as reports show it. */
+/** Formats a moment of the simulation for reports. */
 export function clock(ms: number): string {
   return new Date(epoch + ms).toISOString().slice(11, 23);
 }

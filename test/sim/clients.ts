@@ -4,7 +4,7 @@ import type { Chance } from "../support/chance.ts";
 import { ClientSocket, type Conn, type Dial } from "./network.ts";
 import type { Process, Time } from "./time.ts";
 
-/** What a client may send by mistake: it costs nobody anything. */
+/** Invalid frames that a client may send. They must not affect other clients. */
 const nonsense = [
   "{",
   "[1]",
@@ -20,22 +20,22 @@ const nonsense = [
   '{"type":"telemetry","event":"ice-failed","reason":"s3cr3t"}',
 ] as const;
 
-/** The kinds of client that the contract names, and how each behaves in the field. */
+/** The kinds of client that the protocol names. */
 export const kinds = ["v2", "signal", "mailbox", "plain"] as const;
 export type Kind = (typeof kinds)[number];
 
-/** What a client needs of the world. */
+/** What a client needs from the world. */
 export interface Surroundings {
   readonly time: Time;
   readonly url: string;
   readonly maxFrameBytes: number;
-  /** Nobody says anything any more. */
+  /** Clients send nothing any more. */
   readonly isQuiet: boolean;
   /** Connects the socket to a server, if there is one. */
   dial(socket: ClientSocket, party: Party, dial: Dial): void;
 }
 
-/** Stands in all that clients keep to themselves: it must never show in a log. */
+/** Part of all private data of clients. It must never appear in a log. */
 export const secret = "s3cr3t";
 
 /** One client of one side of a room. */
@@ -51,7 +51,7 @@ export abstract class Party {
 
   constructor(
     protected readonly around: Surroundings,
-    /** Names it in every frame, and in reports. */
+    /** Its name in frames and reports. */
     readonly id: string,
     readonly kind: Kind,
     readonly appId: string,
@@ -60,7 +60,7 @@ export abstract class Party {
     readonly draws: Chance,
     readonly sid: string,
   ) {
-    // Nothing but what others do shows it what became of its seat.
+    // A silent client learns only from frames of others that it lost its seat.
     this.isSilent = draws.oneIn(6);
   }
 
@@ -72,7 +72,7 @@ export abstract class Party {
     return this.conns.at(-1);
   }
 
-  /** Sends a frame as it is. */
+  /** Sends a text unchanged. */
   write(text: string): void {
     this.conn?.client.send(text);
   }
@@ -80,9 +80,9 @@ export abstract class Party {
   abstract connect(): void;
   abstract relay(type: "offer" | "answer" | "ice" | "sender_ready", bytes: number): void;
   abstract mail(bytes: number): void;
-  /** Leaves in order. */
+  /** Closes the connection and does not come back. */
   abstract leave(): void;
-  /** The user's machine has another network now. */
+  /** The user's machine switches to another network. */
   abstract changeNetwork(): void;
 
   start(): this {
@@ -93,7 +93,7 @@ export abstract class Party {
     return this;
   }
 
-  /** The process dies. The system closes its sockets, or nothing does any more. */
+  /** The process dies. The operating system closes its sockets, unless the machine is gone too. */
   vanish(isMachineGone: boolean): void {
     this.hasLeft = true;
     this.process.dead = true;
@@ -110,7 +110,7 @@ export abstract class Party {
     return `${this.id}:${++this.mails}:${secret}${"x".repeat(bytes)}`;
   }
 
-  /** Does this and that every now and then. */
+  /** Does something random at random times. */
   private live(): void {
     if (this.hasLeft || this.isSilent || this.around.isQuiet) return;
     const { draws } = this;
@@ -162,7 +162,7 @@ class RealParty extends Party {
   }
 
   mail(bytes: number): void {
-    // It is refused when the client leaves before.
+    // Rejected when the client leaves first.
     this.client?.send(this.payload(bytes)).catch(() => {});
   }
 
@@ -177,13 +177,13 @@ class RealParty extends Party {
   }
 }
 
-/** Habits that clients of the first version have in the field. */
+/** Habits of real clients of the first version. */
 interface Habits {
-  /** It takes its first close for the end: its socket comes back for ever, and never sends again. */
+  /** It treats its first close as final, but its socket reconnects forever and never sends again. */
   readonly isZombie: boolean;
-  /** Acknowledges only now and then. */
+  /** It acknowledges mail only sometimes. */
   readonly isLazy: boolean;
-  /** Says no hello: plain clients only. */
+  /** It sends no hello. Only plain clients do this. */
   readonly isShy: boolean;
 }
 
@@ -230,7 +230,7 @@ class RawParty extends Party {
   private lost(): void {
     this.isMute ||= this.habits.isZombie;
     if (this.hasLeft) return;
-    // The CLI gives up after 6 tries; its user starts it anew.
+    // The CLI gives up after 6 tries, and its user starts it again.
     const hasGivenUp = this.kind === "signal" && this.tries >= 6;
     if (hasGivenUp) this.tries = 0;
     const backOffMs = Math.min(5_000, (100 + this.draws.below(150)) * 2 ** this.tries++);
@@ -286,11 +286,11 @@ class RawParty extends Party {
     const { conn } = this;
     if (conn === undefined) return;
     conn.loseNetwork();
-    // Its system tells it: the socket is gone on this side alone.
+    // The client's operating system closes the socket on this side only.
     this.around.time.after(50, () => conn.client.fail(1006, ""), this.process);
   }
 
-  /** It will never send again: its user has to load it anew. */
+  /** It will never send again. Its user has to reload it. */
   get isZombie(): boolean {
     return this.isMute;
   }

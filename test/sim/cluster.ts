@@ -8,13 +8,13 @@ import { epoch, newProcess } from "./time.ts";
 /** The most that a replica lags behind, ms. */
 const mostLagMs = 1_000;
 
-/** Between one node and Redis. */
+/** The connection between one node and Redis. */
 interface Wiring {
   /** ms of the simulation until which nothing gets through. */
   readonly blockedUntil: { to: number; from: number };
 }
 
-/** A place where nodes run, one after the other. */
+/** A machine on which one node runs at a time. */
 interface Site {
   readonly machine: Machine;
   readonly wiring: Wiring;
@@ -29,7 +29,7 @@ export class Cluster implements Arrangement {
   private servers = 0;
   private starts = 0;
   private primary: RedisServer;
-  /** Whom the sentinels name; its own name or, until then, the former one. */
+  /** The Redis that sentinels or DNS name. After a failover it is the former primary for a while. */
   private named: RedisServer;
   private readonly reachable = new Map<string, RedisServer>();
 
@@ -133,7 +133,7 @@ export class Cluster implements Arrangement {
 
   // ---- faults ----
 
-  /** How long a node may need to find a Redis that is whole again. */
+  /** How long a node may need to reconnect after a fault of Redis has ended. */
   private get foundMs(): number {
     return 3 * this.ground.config.redisTimeoutMs;
   }
@@ -152,7 +152,7 @@ export class Cluster implements Arrangement {
     "node crash": (draws) => {
       const [site, node] = this.some(draws) ?? [];
       if (site === undefined || node === undefined) return;
-      // Its seats are free when its lease is over.
+      // Its seats become free when its lease ends.
       this.ground.checks.disturbRoomsOf(node, 2 * this.ground.config.heartbeatMs);
       node.crash(!draws.oneIn(3));
       this.ground.time.after(200 + draws.below(20_000), () => this.start(site), newProcess());
@@ -182,7 +182,7 @@ export class Cluster implements Arrangement {
       const { node, wiring } = draws.pick(this.sites);
       const ms = 100 + draws.below(draws.oneIn(3) ? 60_000 : 5_000);
       const directions = draws.pick([["to"], ["from"], ["to", "from"]] as const);
-      // What was sent meanwhile is sent again, later and later.
+      // TCP retransmits with growing delays, so the connection recovers later than the network.
       const until = this.ground.time.now + ms + draws.below(Math.min(ms, 3_000));
       for (const direction of directions) wiring.blockedUntil[direction] = until;
       node?.disturb(ms + this.foundMs);
@@ -225,7 +225,7 @@ export class Cluster implements Arrangement {
       }),
   };
 
-  /** Often so long that the seat that was taken last is forgotten. */
+  /** A random lag. It is often just long enough to forget the last take of a seat. */
   private lagOf(draws: Chance): number {
     const { checks, time } = this.ground;
     const sinceSeated = time.now - checks.lastSeatedAt + 30;
@@ -234,8 +234,8 @@ export class Cluster implements Arrangement {
   }
 
   /**
-   * Another Redis takes over with what it had `lagMs` ago, and is named after `ms`. `isSplit`: the former
-   * one lives on for as long, and what it is told is lost.
+   * Another Redis becomes the primary with its data of `lagMs` ago. Nodes find it after `ms`. `isSplit`:
+   * the former primary keeps running until then, and its changes are lost.
    */
   private replacePrimary(
     draws: Chance,
@@ -256,7 +256,7 @@ export class Cluster implements Arrangement {
     this.disturb(ms + this.ground.config.heartbeatMs);
     this.time.after(ms, () => {
       this.named = this.primary;
-      // Sentinels make the former primary a replica, and have it end its connections.
+      // Sentinels make the former primary a replica and close its connections.
       former.role = "slave";
       former.cutAll();
       forget();

@@ -3,18 +3,18 @@ import { chance } from "../support/chance.ts";
 import type { Party } from "./clients.ts";
 import type { World } from "./world.ts";
 
-/** Something that goes wrong, drawn before the simulation begins. */
+/** A fault, drawn before the simulation begins. */
 export interface Fault {
   readonly atMs: number;
   readonly kind: string;
-  /** Of everything else about it. */
+  /** The seed for its details. */
   readonly seed: number;
 }
 
-/** One fault every so many ms on average. */
+/** The mean time between two faults, ms. */
 const everyMs = 4_000;
 
-/** What befalls one client or its network. Every one of these happens to real users. */
+/** Faults of one client or its network. All of them happen to real users. */
 const mishaps: Readonly<Record<string, (world: World, party: Party, draws: Chance) => void>> = {
   reset: (_, { conn }) => conn?.reset(),
   "lose network": (_, { conn }) => conn?.loseNetwork(),

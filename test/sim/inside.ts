@@ -1,10 +1,10 @@
 import { plugin } from "bun";
 import type { RedisData } from "./redis-data.ts";
 
-// The rules as they run inside of Redis, in TypeScript: what Redis gives them, the module `lua.ts`, is a
-// model here. That their compiled form does the same is what test/unit and the contract show.
+// Runs the code for inside Redis as TypeScript. A model replaces the module `lua.ts`, which Redis provides.
+// test/unit and the contract tests check that the compiled form behaves the same.
 
-/** The Redis inside of which the rules run right now. */
+/** The modelled Redis in which the rules run at present. */
 export const redis: { data: RedisData | undefined } = { data: undefined };
 
 plugin({

@@ -1,7 +1,7 @@
 import { redis } from "./inside.ts";
 import type { Reply } from "./redis-data.ts";
 
-// What Lua has and TypeScript has not, as src/engine/redis/inside/lua.ts declares it.
+// TypeScript versions of the functions that src/engine/redis/inside/lua.ts declares.
 
 export function call(command: string, ...args: (string | number)[]): Reply {
   if (redis.data === undefined) throw new Error("This is not inside of Redis");
@@ -12,7 +12,7 @@ export const pack = JSON.stringify;
 export const unpack = JSON.parse;
 export const parse = JSON.parse;
 
-/** Most are names and tokens, with nothing in them that JSON escapes. */
+/** Fast path: most texts are names and tokens without characters that JSON escapes. */
 export function quote(text: string | boolean): string {
   return typeof text === "string" && /^[\w :./-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }

@@ -3,14 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Plan } from "./world.ts";
 
-/** A fault to plant in the source: what stands there once, and what in its place. */
+/** A fault to plant in the source: `from`, which occurs there exactly once, is replaced by `to`. */
 export interface Mutant {
   readonly name: string;
   readonly file: string;
   readonly from: string;
   readonly to: string;
   readonly engine: Plan["engine"];
-  /** It shows only with these, which are rare otherwise. */
+  /** The simulated faults that reveal it. They are too rare in a usual simulation. */
   readonly faults?: string;
 }
 
@@ -282,7 +282,7 @@ const mutants: readonly Mutant[] = [
   ),
 ];
 
-/** Plants each fault in a copy of the source, and simulates until it is noticed. */
+/** Plants each fault in a copy of the source, and simulates until a check fails. */
 export async function runMutants(
   isMeant: (mutant: Mutant) => boolean,
   hours: number,
@@ -314,14 +314,14 @@ function plant({ file, from, to }: Mutant, copy: string): void {
   writeFileSync(path, readFileSync(path, "utf8").split(from).join(to));
 }
 
-/** Faults for which the source has no place any more, or several. */
+/** The names of faults whose `from` does not occur exactly once in the source. */
 export function misplaced(): readonly string[] {
   const places = ({ file, from }: Mutant) =>
     readFileSync(join(root, file), "utf8").split(from).length - 1;
   return mutants.filter((mutant) => places(mutant) !== 1).map(({ name }) => name);
 }
 
-/** What was noticed and when, in words; undefined for nothing. What the source shows as well is not it. */
+/** Which check failed and when; undefined: none did. A failure of the unchanged source does not count. */
 async function search(
   copy: string,
   { engine, faults }: Mutant,

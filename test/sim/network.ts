@@ -9,21 +9,21 @@ import type { Process, Time } from "./time.ts";
 
 type ItemKind = "request" | "accepted" | "refused" | "text" | "ping" | "pong" | "close" | "end";
 
-/** What crosses a connection in one direction. */
+/** One message on a connection. */
 interface Item {
   readonly kind: ItemKind;
   readonly text: string;
-  /** Of a close or a refusal. */
+  /** The close code, or the HTTP status of a refusal; otherwise 0. */
   readonly code: number;
   at: number;
 }
 
 /**
- * One direction of a connection: what is put in arrives later and in order. What is put in during one
- * ms is one segment, and all that has arrived is read at once.
+ * One direction of a connection. Items arrive later and in order. Items of one ms form one segment, and
+ * all items that have arrived are read at once.
  */
 class Pipe {
-  /** Nothing gets through any more, and neither end learns of it. */
+  /** Nothing arrives any more, and neither end notices. */
   isDead = false;
   private readonly queue: Item[] = [];
   private isPlanned = false;
@@ -50,7 +50,7 @@ class Pipe {
     this.plan();
   }
 
-  /** What has not been read yet is lost, and the end is all that still comes. */
+  /** Drops everything that has not been read yet. Only `end` still arrives. */
   cut(): void {
     this.queue.length = 0;
     this.stalledUntil = 0;
@@ -62,7 +62,7 @@ class Pipe {
     this.stalledUntil = Math.max(this.stalledUntil, this.time.now + ms);
   }
 
-  /** The reader takes nothing while `isBlocked`. */
+  /** The reader reads nothing while `isBlocked`. */
   block(isBlocked: boolean): void {
     this.isBlocked = isBlocked;
     this.plan();
@@ -88,16 +88,16 @@ class Pipe {
   }
 }
 
-/** What a client says as it connects. */
+/** The request of a client that connects. */
 export interface Dial {
   readonly url: string;
   readonly protocol: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** npm `ws`: what is read together with the `101` is lost, because its listener is set too late. */
+  /** It loses frames that it reads together with the `101`, as npm `ws` does: its listener is set too late. */
   readonly losesEarly?: boolean;
 }
 
-/** Hears what happens on every connection, at either end. */
+/** Is called for every event at both ends of all connections. */
 export interface Wiretap {
   opened(conn: Conn): void;
   clientSent(conn: Conn, text: string): void;
@@ -106,19 +106,19 @@ export interface Wiretap {
   serverRead(conn: Conn, text: string): void;
   /** The server sends a frame. */
   serverSent(conn: Conn, text: string): void;
-  /** The server let a frame fall that it was asked to send. */
+  /** The runtime dropped a frame instead of sending it. */
   serverDropped(conn: Conn): void;
   subscribed(conn: Conn, topic: string, isOn: boolean): void;
-  /** The server ends it without a closing handshake. */
+  /** The server cuts the connection, without a closing handshake. */
   serverCuts(conn: Conn): void;
   serverClosed(conn: Conn, code: number, reason: string): void;
   clientGot(conn: Conn, text: string): void;
-  /** It came together with the `101`, to a client that does not listen yet. */
+  /** A frame came together with the `101`, and its client does not listen yet. */
   lostEarly(conn: Conn, text: string): void;
   clientClosed(conn: Conn, code: number, reason: string): void;
 }
 
-/** Where connections end: a process that serves. */
+/** A server process, at which connections end. */
 export interface Host {
   readonly process: Process;
   readonly parts: Parts;
@@ -126,24 +126,25 @@ export interface Host {
   readonly core: { readonly engine: Pick<Engine, "sizes"> };
   isListening: boolean;
   readonly isDraining: boolean;
-  /** A fault that touched it alone was healed then. */
+  /** When the last fault of this host ended. */
   readonly disturbedUntil: number;
   readonly server: FakeServer;
 }
 
-/** A connection from its request on. */
+/** A connection, starting with its request. */
 export class Conn {
   readonly up: Pipe;
   readonly down: Pipe;
   server: ServerSocket | undefined;
-  /** When the server read the request, and when it took it; -1 before. */
+  /** When the server read the request, ms; -1 before. */
   askedAt = -1;
+  /** When the server accepted the request, ms; -1 before. */
   openedAt = -1;
-  /** The server has seen the client's end before it was upgraded. */
+  /** The client had left before the server answered its request. */
   hasGone = false;
-  /** The server's end is closed, ms; -1 before. */
+  /** When the server's end was closed, ms; -1 before. */
   closedAt = -1;
-  /** A fault on it was healed then. Infinite: never. */
+  /** When the last fault of this connection ended; infinite: it does not end. */
   disturbedUntil = 0;
 
   constructor(
@@ -180,7 +181,7 @@ export class Conn {
     this.down.cut();
   }
 
-  /** Neither end learns that the network between them is gone. */
+  /** The network between them is gone, and neither end notices. */
   loseNetwork(): void {
     this.disturb(Number.POSITIVE_INFINITY);
     this.up.isDead = true;
@@ -189,7 +190,7 @@ export class Conn {
     this.down.stall(Number.POSITIVE_INFINITY);
   }
 
-  /** One end learns it. */
+  /** The connection breaks, and only one end notices. */
   cutAt(end: "client" | "server"): void {
     const [told, other] = end === "client" ? [this.down, this.up] : [this.up, this.down];
     this.disturb(Number.POSITIVE_INFINITY);
@@ -211,7 +212,7 @@ export class Conn {
   }
 }
 
-/** A client's end, as browsers shape it. */
+/** A client's end, with the interface of a browser's WebSocket. */
 export class ClientSocket {
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
@@ -219,7 +220,7 @@ export class ClientSocket {
   onerror: (() => void) | null = null;
   readyState = 0;
   protocol = "";
-  /** Undefined where nobody listens. */
+  /** Undefined if no server listens. */
   conn: Conn | undefined;
 
   send(text: string): void {
@@ -239,7 +240,7 @@ export class ClientSocket {
     this.readyState = 2;
   }
 
-  /** The process is gone: nothing is heard any more, and the system resets the connection. */
+  /** The process is gone: it gets no events any more, and the operating system resets the connection. */
   vanish(): void {
     if (this.readyState < 3) this.conn?.up.put("end");
     this.readyState = 3;
@@ -285,17 +286,17 @@ export class ClientSocket {
   }
 }
 
-/** The server's end, as Bun 1.4.5 behaves (the facts were seen on a real one). */
+/** The server's end. Behaves as Bun 1.4.5 was observed to. */
 export class ServerSocket {
   readyState = 1;
   paused = false;
   pausedAt = 0;
-  /** Published in this turn: it leaves at the end of the turn, or before what is sent next. */
+  /** Texts published in this turn. They are sent at the end of the turn, or before the next `send`. */
   private published: string[] = [];
   private publishedBytes = 0;
-  /** Given to the network and not taken by the client yet. */
+  /** Bytes in the network that the client has not read yet. */
   private inFlight = 0;
-  /** What did not fit there. */
+  /** Items that did not fit into the network. */
   private readonly unsent: { readonly kind: ItemKind; readonly text: string; code: number }[] = [];
   private unsentBytes = 0;
   private isWakeUpPlanned = false;
@@ -305,7 +306,7 @@ export class ServerSocket {
     readonly conn: Conn,
     readonly data: PeerSocket,
     private readonly host: FakeServer,
-    /** What the network holds in this direction, bytes. */
+    /** How many bytes the network holds in this direction. */
     private readonly window: number,
   ) {}
 
@@ -327,7 +328,7 @@ export class ServerSocket {
     return wasBehind || this.isBehind ? -1 : text.length;
   }
 
-  /** For `Server.publish`, which looks at the buffer as it was before this turn. */
+  /** Used by `Server.publish`. It checks the buffer without the texts published in this turn. */
   publish(text: string): number {
     if (this.unsentBytes > this.host.backpressureLimit) return this.drop();
     this.conn.tap.serverSent(this.conn, text);
@@ -356,7 +357,7 @@ export class ServerSocket {
     for (const text of texts) this.write("text", text);
   }
 
-  /** Here everything of one ms is one segment. */
+  /** Nothing to do: everything sent in one ms is one segment anyway. */
   cork(run: () => void): void {
     run();
   }
@@ -378,7 +379,7 @@ export class ServerSocket {
     this.conn.down.put(kind, text, code);
   }
 
-  /** The client has read so many bytes: the network has room again. */
+  /** The client has read this many bytes, so the network has room again. */
   taken(bytes: number): void {
     this.inFlight -= bytes;
     if (!this.isBehind || this.isWakeUpPlanned) return;
@@ -439,7 +440,7 @@ export class ServerSocket {
     this.ended(1006, "");
   }
 
-  /** The runtime tells it in the same turn. */
+  /** Like the runtime, calls `close` in the same turn. */
   ended(code: number, reason: string): void {
     if (this.readyState !== 1) return;
     this.readyState = 3;
@@ -470,7 +471,7 @@ interface Upgrading {
 export class FakeServer {
   readonly conns = new Set<Conn>();
   pendingRequests = 0;
-  /** Requests for a socket among them. */
+  /** How many of them are upgrades. */
   pendingUpgrades = 0;
   readonly topics = new Map<string, Set<ServerSocket>>();
   private readonly asking = new WeakMap<Request, Conn>();
@@ -494,7 +495,7 @@ export class FakeServer {
     return address === undefined ? null : { address };
   }
 
-  /** Of connections that stay open after a request: there are none here. */
+  /** For keep-alive connections, which the model does not have. */
   timeout(): void {}
 
   publish(topic: string, text: string): number {
@@ -600,7 +601,7 @@ export class FakeServer {
     });
   }
 
-  /** The process is gone; its machine is there and says so, or it is gone as well. */
+  /** The process is gone. `isToldToClients`: its machine still resets the connections. */
   crash(isToldToClients: boolean): void {
     for (const conn of this.conns) {
       conn.closedAt = conn.time.now;

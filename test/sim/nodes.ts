@@ -5,7 +5,7 @@ import { readConfig } from "../../src/config/config.ts";
 import type { Engine, EngineLimits } from "../../src/engine/engine.ts";
 import { buildParts, type Core, type Parts } from "../../src/server/parts.ts";
 import { createLog, type Log } from "../../src/telemetry/log.ts";
-// The server loads it when it is first asked for: here that has to be in the same turn.
+// The server loads this module late. Here it has to be loaded in advance, since a turn cannot wait.
 import "../../src/telemetry/metrics.ts";
 import { Tally } from "../../src/telemetry/tally.ts";
 import type { Chance } from "../support/chance.ts";
@@ -15,7 +15,7 @@ import { FakeServer, type Host } from "./network.ts";
 import { epoch, type Process, type Time } from "./time.ts";
 import { describe } from "./world.ts";
 
-/** Settings of one simulation, drawn: some are so small that their bounds are met. */
+/** Draws the settings of one simulation. Some are small, so that their bounds are reached. */
 export function drawConfig(draws: Chance): Config {
   const small = draws.oneIn(3);
   const maxFrame = draws.pick([2_048, 4_096, 4_096, 20_000]);
@@ -45,7 +45,7 @@ export function engineLimits(config: Config) {
   return { ...config, holdMaxFrames: 128, holdMaxBytes: 262_144 };
 }
 
-/** What every part of a simulation stands on. */
+/** What all parts of a simulation share. */
 export interface Ground {
   readonly time: Time;
   readonly config: Config;
@@ -53,7 +53,7 @@ export interface Ground {
   readonly checks: Checks;
 }
 
-/** What outlives a process. */
+/** State that outlives a process. */
 export interface Machine {
   /** How far its clock is set wrong, ms. */
   clockOffset: number;
@@ -99,7 +99,7 @@ export class Base {
   };
 }
 
-/** One process that serves. */
+/** One server process. */
 export class Node implements Host {
   readonly process: Process;
   readonly tally: Tally;
@@ -107,7 +107,7 @@ export class Node implements Host {
   readonly core: Core;
   readonly parts: Parts;
   isListening = true;
-  /** A fault that touched it alone was healed then. */
+  /** When the last fault of this node ended. */
   disturbedUntil = 0;
 
   constructor(
@@ -123,7 +123,7 @@ export class Node implements Host {
     };
     this.parts = buildParts(this.core);
     this.server.serve(this.parts);
-    // Nothing depends on when. With Redis it takes as long as all else together.
+    // A sweep may run at any time. With Redis it runs less often: it would take half of the simulation's time.
     const sweepMs = node === undefined ? 1_000 : 5_000;
     clock.every(sweepMs, () => andThen(engine.sweep(), this.parts.watchGuessing));
   }
@@ -136,7 +136,7 @@ export class Node implements Host {
     this.disturbedUntil = Math.max(this.disturbedUntil, this.base.ground.time.now + ms);
   }
 
-  /** Stopped and continued, as by SIGSTOP. */
+  /** Stops the process for a while, as SIGSTOP and SIGCONT do. */
   stop(ms: number): void {
     const until = this.base.ground.time.now + ms;
     this.process.stoppedUntil = Math.max(this.process.stoppedUntil, until);
@@ -149,7 +149,7 @@ export class Node implements Host {
     this.server.crash(isToldToClients);
   }
 
-  /** As `server.ts` does it after SIGTERM. */
+  /** Drains as `server.ts` does after SIGTERM. */
   async drain(spreadMs: number): Promise<void> {
     this.core.draining = true;
     const pass = (ms: number) =>
@@ -160,7 +160,7 @@ export class Node implements Host {
     this.parts.sockets.stop();
   }
 
-  /** What it still holds although everybody is gone, by name. */
+  /** Resources that it still holds, by name. All must be 0 once all clients are gone. */
   held(): Readonly<Record<string, number>> {
     const { tally, parts, core } = this;
     const closes = Object.values(tally.closes).reduce((sum, count) => sum + count, 0);
@@ -175,18 +175,18 @@ export class Node implements Host {
   }
 }
 
-/** How nodes and stores are put together, and what can befall them. */
+/** The nodes and stores of a simulation, and their faults. */
 export interface Arrangement {
-  /** Those that live. */
+  /** The nodes that are running. */
   readonly nodes: readonly Node[];
   /** The node that a new connection or request comes to. */
   route(draws: Chance): Node | undefined;
   readonly faults: Readonly<Record<string, (draws: Chance) => void>>;
-  /** What is still held although everybody is gone. */
+  /** Resources that are still held after all clients are gone. */
   leftovers(): string[];
 }
 
-/** What of it is not 0. */
+/** The resources that are not 0. */
 export function notZero(held: Readonly<Record<string, number>>): string[] {
   return Object.entries(held)
     .filter(([, value]) => value !== 0)

@@ -21,33 +21,33 @@ interface Kept {
   expiresAt: number;
 }
 
-/** What a command answers: `false` for nothing, as scripts have it. */
+/** The reply of a command. `false` means nothing, as in Redis scripts. */
 export type Reply = string | number | false | readonly Reply[];
 type Command = (this: RedisData, ...args: string[]) => Reply;
 
-/** How a change is undone in a copy of what is kept. */
+/** Undoes a change in a copy of the data. */
 type Undo = (keys: Map<string, Kept>) => void;
 
-/** What is kept in one Redis, and the commands that the engine uses, as Redis 7 carries them out. */
+/** The data of one Redis, and the commands that the engine uses, as Redis 7 runs them. */
 export class RedisData {
   private readonly keys = new Map<string, Kept>();
-  /** How to undo what was changed lately, oldest first. */
+  /** How to undo the recent changes, oldest first. */
   private readonly journal: { readonly atMs: number; readonly undo: Undo }[] = [];
   private trimAt = 500;
-  /** Keys of streams that something was added to. */
+  /** Keys of streams that got new entries. */
   readonly added = new Set<string>();
 
   constructor(
     /** This server's clock, ms since the epoch. */
     private readonly clock: () => number,
     private readonly draws: Chance,
-    /** Remembers so many ms of changes, to forget them in a failover; 0: none. */
+    /** How many ms of changes are remembered, so that a failover can undo them; 0: none. */
     private readonly journalMs: () => number,
-    /** Passes by itself, whatever the clock is set to. */
+    /** A clock that is never set. */
     private readonly monotonicMs: () => number,
   ) {}
 
-  /** Makes texts of what it is given. */
+  /** Runs a command. Numbers in `args` are replaced by texts. */
   run(command: string, args: (string | number)[]): Reply {
     const carryOut = (commands as Readonly<Record<string, Command>>)[command];
     if (carryOut === undefined) throw new Error(`The model knows no ${command}`);
@@ -57,7 +57,7 @@ export class RedisData {
     return carryOut.apply(this, args as string[]);
   }
 
-  /** The names of all that is kept, but for collections with no member that has a name. */
+  /** The names of all keys, except collections whose only member has an empty name. */
   names(): string[] {
     return [...this.keys.keys()].filter((key) => {
       const value = this.find(key)?.value;
@@ -70,7 +70,7 @@ export class RedisData {
     for (const key of [...this.keys.keys()]) this.remove(key);
   }
 
-  /** As a replica has it that was told nothing since. */
+  /** The data as it was at `atMs`: that of a replica that lags. */
   asOf(atMs: number, clock: () => number): RedisData {
     const older = new RedisData(clock, this.draws, this.journalMs, this.monotonicMs);
     for (const [key, kept] of this.keys) older.keys.set(key, copy(kept));
@@ -101,7 +101,7 @@ export class RedisData {
     this.trimAt = 2 * this.journal.length + 500;
   }
 
-  /** The key will have another value, or none. */
+  /** Remembers the value of a key that will be replaced or removed. */
   private noteKey(key: string): void {
     const before = this.keys.get(key);
     this.note((keys) => {
@@ -132,7 +132,7 @@ export class RedisData {
     if (kept === undefined) return false;
     const before = kept.expiresAt;
     kept.expiresAt = this.clock() + ttlMs;
-    // That a failover forgets so little of a day makes no difference.
+    // Expiries last a day, so it does not matter whether a failover forgets such a small change.
     if (Math.abs(kept.expiresAt - before) < 60_000) return true;
     this.note((keys) => {
       const then = keys.get(key);
@@ -156,7 +156,7 @@ export class RedisData {
     return value;
   }
 
-  /** Redis keeps nothing that is empty, but for streams. A list or a stream to change; a new one where there is none. */
+  /** A list or stream to change, created if it does not exist. Redis keeps empty streams, but no empty lists. */
   change<T extends string[] | Stream>(key: string, kind: new () => T): T {
     const value = this.open(key, kind);
     const before = copyOf(value);
@@ -167,7 +167,7 @@ export class RedisData {
     return value;
   }
 
-  /** Sets a member of a hash or a sorted set; undefined: takes it out. Answers what it was. */
+  /** Sets a member of a hash or a sorted set; undefined removes it. Returns its former value. */
   set<V extends string | number>(
     key: string,
     kind: new () => Map<string, V> & Value,
@@ -183,7 +183,7 @@ export class RedisData {
     return before;
   }
 
-  /** Puts a member into a set, or takes it out. Answers whether that changed anything. */
+  /** Adds a member to a set, or removes it. Returns whether the set changed. */
   belong(key: string, member: string, isIn: boolean): boolean {
     const known = this.read<Set<string>>(key, Set);
     if ((known?.has(member) ?? false) === isIn) return false;
@@ -272,7 +272,7 @@ function bound(text: string): number {
   return text === "+inf" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** Members by score, of those within two bounds; "(" leaves a bound out. */
+/** Members between two scores, sorted by score. "(" excludes a bound. */
 function between(scores: Scores | undefined, min: string, max: string): [string, number][] {
   const least = bound(min.replace("(", ""));
   const most = bound(max.replace("(", ""));
@@ -282,7 +282,7 @@ function between(scores: Scores | undefined, min: string, max: string): [string,
   return sorted([...(scores ?? [])].filter(([, score]) => isIn(score)));
 }
 
-/** The part of a list that Redis means by two indexes; negative ones count from its end. */
+/** The part of a list between two indexes, as in Redis. Negative indexes count from the end. */
 function range<T>(list: readonly T[], first: string, last: string): T[] {
   const at = (index: string) => (Number(index) < 0 ? list.length + Number(index) : Number(index));
   return list.slice(Math.max(0, at(first)), at(last) + 1);

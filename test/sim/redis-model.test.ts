@@ -4,8 +4,7 @@ import { chance } from "../support/chance.ts";
 import { redisNodesApart } from "../support/redis-engine.ts";
 import { linksTo, type ModelTime, RedisServer } from "./redis-model.ts";
 
-// The model of Redis that simulations use answers as a real one: test/contract/redis.test.ts says the same
-// of that, by the same suite.
+// The simulation's model of Redis passes the suite that a real Redis passes in test/contract/redis.test.ts.
 
 const after = (ms: number, run: () => void) => {
   if (ms > 0) return systemClock.after(ms, run);

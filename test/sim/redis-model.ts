@@ -4,18 +4,18 @@ import type { Chance } from "../support/chance.ts";
 import { called, redis } from "./inside.ts";
 import { RedisData, RedisRefusal, type Reply } from "./redis-data.ts";
 
-/** Time as a model needs it: the simulation's, or the real one. */
+/** The clock of a model: simulated or real time. */
 export interface ModelTime {
-  /** ms since the epoch, never set. */
+  /** ms since the epoch, by a clock that is never set. */
   now(): number;
   after(ms: number, run: () => void): () => void;
-  /** As `after`, for whoever asks now: a process that is stopped gets its answers later. */
+  /** Returns an `after` for the process that calls this. While that process is stopped, its answers wait. */
   forCaller(): (ms: number, run: () => void) => void;
 }
 
-/** What stands in the way between a node and its Redis. */
+/** The network between a node and its Redis. */
 export interface Wire {
-  /** ms that a message takes, one way. */
+  /** How long a message takes one way, ms. */
   latency(): number;
   /** ms since the epoch until which nothing gets through in this direction. */
   blockedUntil(direction: "to" | "from"): number;
@@ -25,9 +25,9 @@ export interface Wire {
 export class RedisServer {
   isUp = true;
   role: "master" | "slave" = "master";
-  /** Refuses what may need memory. */
+  /** Refuses commands that may need memory. */
   isFull = false;
-  /** Stopped as by SIGSTOP: what is asked waits, and is carried out then. */
+  /** Stopped, as by SIGSTOP, until then. Commands wait and are carried out afterwards. */
   stoppedUntil = 0;
   clockOffset = 0;
   readonly links = new Set<ModelLink>();
@@ -51,7 +51,7 @@ export class RedisServer {
     this.hasLibrary = from !== undefined;
   }
 
-  /** Carries a command out. Rejects by throwing what Redis would answer. */
+  /** Carries a command out. Throws Redis's error replies. */
   carryOut(command: string, args: string[], answer: (reply: Reply | null) => void): void {
     switch (command) {
       case "INFO": {
@@ -103,7 +103,7 @@ export class RedisServer {
     answer("OK");
   }
 
-  /** `XREAD COUNT n BLOCK ms STREAMS key id`. Answers as Bun's client shapes it. */
+  /** `XREAD COUNT n BLOCK ms STREAMS key id`. The answer has the shape that Bun's client gives it. */
   private read(args: string[], answer: (reply: Reply | null) => void): void {
     const [, count, , blockMs, , key = "", id = ""] = args;
     const found = (): boolean => {
@@ -137,7 +137,7 @@ export class RedisServer {
   }
 }
 
-/** A connection to a modelled Redis, in the shape of Bun's client. */
+/** A connection to a modelled Redis, with the interface of Bun's client. */
 export class ModelLink implements RedisLink {
   onclose: ((error: Error) => void) | null = null;
   private server: RedisServer | undefined;
@@ -161,7 +161,7 @@ export class ModelLink implements RedisLink {
         const server = this.find();
         if (server?.isUp !== true) {
           return this.pass("from", () => {
-            const said = "The model listens no more.";
+            const said = "The model no longer listens.";
             reject(new RedisFault("cannot be reached", said));
           });
         }
@@ -210,7 +210,7 @@ export class ModelLink implements RedisLink {
     }
   }
 
-  /** One way over the network, in order. */
+  /** Passes a message in one direction, in order. */
   private pass(direction: "to" | "from", run: () => void): void {
     const now = this.time.now();
     const { wire, arrivesAt } = this;
@@ -223,7 +223,7 @@ export class ModelLink implements RedisLink {
     else this.forNode(at - now, arrive);
   }
 
-  /** The connection ends, and the client learns it. */
+  /** Ends the connection. The client notices. */
   cut(): void {
     this.forNode(0, () => {
       if (this.isClosed) return;
@@ -247,7 +247,7 @@ export class ModelLink implements RedisLink {
   }
 }
 
-/** Links to whichever server `find` names for a URL. */
+/** Makes links to the server that `find` returns for a URL. */
 export function linksTo(
   find: (url: string) => RedisServer | undefined,
   time: ModelTime,

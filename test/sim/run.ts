@@ -7,7 +7,7 @@ export interface Found {
   readonly outcome: Outcome & { readonly failure: NonNullable<Outcome["failure"]> };
 }
 
-/** Simulates seed after seed until so many hours are simulated, or a promise is broken. */
+/** Simulates seed after seed for this many simulated hours, or until a promise is broken. */
 export function simulateHours(
   { seed, ...plan }: Plan,
   hours: number,
@@ -25,7 +25,7 @@ export function simulateHours(
   return undefined;
 }
 
-/** What has failed, and the one command that shows it again. */
+/** Describes a failure, with the command that reproduces it. */
 export function report({ plan, outcome }: Found, commit: string): string {
   const { check, detail, at, history } = outcome.failure;
   return [
@@ -66,7 +66,7 @@ export function readRanges(text: string): ReadonlySet<number> {
   return numbers;
 }
 
-/** Leaves out rooms and faults for as long as the same promise is still broken. */
+/** Leaves out rooms and faults as long as the same check still fails. */
 export function shrink(found: Found, onStep: (text: string) => void): Found {
   let best = found;
   const stillFails = (change: Partial<Plan>): boolean => {

@@ -4,8 +4,9 @@ import { type Found, readRanges, report, shrink, simulateHours } from "./run.ts"
 import type { Plan } from "./world.ts";
 
 // Simulates the whole server: npm run sim -- --seed 7 --hours 2 --engine memory [--shrink]
-// --faults failover: of what befalls nodes and Redis, these kinds only.
-// The seed of the day when none is given; --forever for a night; --mutants proves that it can fail.
+// --faults failover: only these kinds of faults of nodes and Redis.
+// Without --seed the seed is that of the day. --forever runs until stopped. --mutants proves that the checks
+// find planted faults.
 
 const { values } = parseArgs({
   options: {

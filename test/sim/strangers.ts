@@ -3,7 +3,7 @@ import { ClientSocket } from "./network.ts";
 import { nature } from "./time.ts";
 import type { World } from "./world.ts";
 
-/** Who else is there: nobody may be worse off for them. */
+/** Other users of the server. They must not harm the clients. */
 export const strangers: readonly ((world: World, untilMs: number) => void)[] = [
   guesser,
   hoarder,
@@ -18,7 +18,7 @@ function every(world: World, ms: number, untilMs: number, act: () => void): void
   });
 }
 
-/** Tries codes, more of them than anybody mistypes. */
+/** Tries random codes, far more often than people mistype them. */
 function guesser(world: World, untilMs: number): void {
   const draws = world.draws("guesser");
   const tries: number[] = [];
@@ -35,7 +35,7 @@ function guesser(world: World, untilMs: number): void {
   });
 }
 
-/** Takes rooms and fills mailboxes, as many as it gets: from one address, or from everywhere. */
+/** Takes as many rooms and fills as many mailboxes as it can, from one address or from many. */
 function hoarder(world: World, untilMs: number): void {
   const draws = world.draws("hoarder");
   const sites = draws.oneIn(3) ? 200 : 1;

@@ -2,11 +2,11 @@ import { drainMicrotasks } from "bun:jsc";
 import type { Cancel } from "../../src/base/clock.ts";
 import { chance } from "../support/chance.ts";
 
-/** What runs code: a node, a client, the network. */
+/** A process that runs code: a node, a client or the network. */
 export interface Process {
-  /** Killed: what it had planned never runs. */
+  /** It was killed: its planned events never run. */
   dead: boolean;
-  /** Stopped as by SIGSTOP: what is due waits until then. */
+  /** Stopped, as by SIGSTOP: its events wait until then. */
   stoppedUntil: number;
 }
 
@@ -14,32 +14,32 @@ export function newProcess(): Process {
   return { dead: false, stoppedUntil: 0 };
 }
 
-/** The network and the clients' users: they never stop. */
+/** The network and the users. They never stop. */
 export const nature: Process = newProcess();
 
 interface Event {
   at: number;
-  /** Among events of one ms, the order in which they were planned. */
+  /** Orders events of the same ms: they run in the order in which they were planned. */
   order: number;
   run: (() => void) | undefined;
   readonly of: Process;
 }
 
 /**
- * Virtual time in whole ms: one queue of events, each of which is one turn of an event loop. All that
- * a turn makes due is run before the next one.
+ * Virtual time in whole ms, with one queue of events. Each event is one event loop turn. Microtasks of a
+ * turn run before the next turn.
  */
 export class Time {
   /** ms since the simulation began. */
   now = 0;
   events = 0;
-  /** Whose turn it is: what is planned in it is its own. */
+  /** The process whose turn it is. Events planned in this turn belong to it. */
   current: Process = nature;
   private planned = 0;
   private readonly heap: Event[] = [];
-  /** What is still to be done in this turn. */
+  /** Callbacks for the end of this turn. */
   private turnEnds: (() => void)[] = [];
-  /** Called with what no code has caught. */
+  /** Called with uncaught errors. */
   uncaught: (error: unknown) => void = () => {};
 
   after(ms: number, run: () => void, of: Process = this.current): Cancel {
@@ -65,7 +65,7 @@ export class Time {
     this.turnEnds.push(run);
   }
 
-  /** Runs what is due until `until`, or as long as `goesOn`. */
+  /** Runs the events up to `until`, as long as `goesOn` returns true. */
   run(until: number, goesOn: () => boolean): void {
     for (let event = this.heap[0]; event && event.at <= until && goesOn(); event = this.heap[0]) {
       this.pop();
@@ -140,12 +140,12 @@ function isBefore(a: Event, b: Event): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Moment at which every simulation begins, ms since the epoch. */
+/** When every simulation begins, ms since the Unix epoch. */
 export const epoch = Date.UTC(2026, 0, 1);
 
 /**
- * Runs `play` while the globals that give time and chance give this `time`'s and this seed's. `play`
- * is one synchronous call, so that nothing else in this process sees them.
+ * Runs `play` with globals for time and randomness that use `time` and the seed. `play` is synchronous, so
+ * nothing else in this process sees them.
  */
 export function withVirtualGlobals<T>(time: Time, seed: number, play: () => T): T {
   const draws = chance(seed);

@@ -19,14 +19,15 @@ import { type Arrangement, drawConfig, engineLimits } from "./nodes.ts";
 import { strangers } from "./strangers.ts";
 import { Time, withVirtualGlobals } from "./time.ts";
 
-/** What is simulated. The same plan has the same outcome. */
+/** A plan of a simulation. The same plan always has the same outcome. */
 export interface Plan {
   readonly seed: number;
   readonly engine: "memory" | "redis";
-  /** Left out, by number: to find out what a failure needs. */
+  /** Numbers of the faults to leave out, to find those that cause a failure. */
   readonly withoutFaults?: ReadonlySet<number>;
+  /** The same for rooms. */
   readonly withoutRooms?: ReadonlySet<number>;
-  /** Of what befalls nodes and Redis, these kinds only. */
+  /** Only these kinds of faults of nodes and Redis; undefined: all kinds. */
   readonly onlyFaults?: readonly string[];
 }
 
@@ -34,7 +35,7 @@ export interface Outcome {
   readonly failure:
     | (Failure & { readonly at: string; readonly history: readonly string[] })
     | undefined;
-  /** Of everything that crossed the wire. */
+  /** Hash of all frames on the wire. */
   readonly hash: number;
   readonly simulatedMs: number;
   readonly events: number;
@@ -43,17 +44,17 @@ export interface Outcome {
   readonly rooms: number;
 }
 
-/** One simulation: so long there are faults, … */
+/** First phase: faults happen. */
 const playMs = 25 * 60_000;
-/** … then everything is whole, and must be well, … */
+/** Second phase: no more faults, so everything must recover. */
 const settleMs = 120_000;
-/** … also when nobody has said anything for this long. */
+/** Third phase: clients send nothing. Afterwards nothing may be paused or unsent. */
 const quietMs = 40_000;
 const roomCount = 10;
-/** Several times as many as there are in any that is well. */
+/** Several times the number of events in a correct simulation. */
 const mostEvents = 1_000_000;
 
-/** A number for each name, so that leaving something out changes nothing for the rest. */
+/** A separate seed for each name. So leaving something out does not change the rest. */
 function seedFor(seed: number, name: string): number {
   return Bun.hash.xxHash32(name, seed);
 }
@@ -143,7 +144,7 @@ export class World implements Surroundings {
     };
   }
 
-  /** Faults end, and users put right what only they can: a client that has given up is loaded anew. */
+  /** Ends all faults. Users reload clients that cannot recover by themselves. */
   private heal(): void {
     this.checks.disturb(10_000);
     for (const party of this.parties) {
@@ -221,7 +222,7 @@ export class World implements Surroundings {
     );
   }
 
-  // ---- ways to the servers ----
+  // ---- connections to the servers ----
 
   dial(socket: ClientSocket, party: Party, dial: Dial): void {
     const room = this.checks.rooms.get(party.appId);
@@ -235,7 +236,7 @@ export class World implements Surroundings {
     this.checks.dialled(conn, party, room);
   }
 
-  /** Undefined where nobody listens. */
+  /** Connects to a node. Undefined if none listens. */
   connect(
     socket: ClientSocket,
     id: string,
@@ -254,7 +255,7 @@ export class World implements Surroundings {
     return conn;
   }
 
-  /** Asks by HTTP, with a body by POST; the status is 0 where no answer comes. */
+  /** Sends an HTTP request: a POST if it has a body, otherwise a GET. The status is 0 if no answer comes. */
   ask(
     draws: Chance,
     address: string,
@@ -311,7 +312,7 @@ export function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-/** Most have an address of their own; some rooms share one. */
+/** The address of a client. Most have their own; all clients of every fifth room share one. */
 function addressOf(name: string, side: Side): string {
   const slot = Number(/^r(\d+)/.exec(name)?.[1] ?? 0);
   if (slot % 5 === 4) return "198.51.100.7";
