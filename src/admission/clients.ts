@@ -9,7 +9,7 @@ import {
 
 /** Why the client of a trusted proxy is not known. */
 export const headerFaults = ["missing", "unreadable"] as const;
-export type HeaderFault = (typeof headerFaults)[number];
+type HeaderFault = (typeof headerFaults)[number];
 
 /** Who makes a request or opens a socket, as limits count it. */
 export interface Client {

@@ -92,7 +92,7 @@ export function httpConnections({ sockets, perClient, idleMs, monotonicMs }: Con
  * once, so that 20 clients that each wrote thousands of requests in one go (pipelining, RFC 9112
  * section 9.3.2) kept all others waiting for 2.4 s.
  */
-export const maxRequestsPerTurn = 128;
+const maxRequestsPerTurn = 128;
 
 /** `afterTurn` calls back when everything that this turn has read was handled. */
 export function turnBudget(afterTurn: (run: () => void) => void) {

@@ -11,7 +11,7 @@ import { type GuardOptions, guard } from "./guard.ts";
 import { type MetricsOptions, metricsRoute } from "./metrics.ts";
 import { type ProblemCode, type ProblemOptions, problem } from "./problem.ts";
 
-export interface AppOptions
+interface AppOptions
   extends GuardOptions,
     Omit<Services, "refuse">,
     MetricsOptions,

@@ -36,7 +36,7 @@ import { codePattern, parseAppId, parseSide, type Side } from "../base/ids.ts";
 export const v2 = "nt.v2";
 
 /** Below 2⁵³, so that seqs after the highest watermark are exact in a double too. */
-export const maxWatermark = 2 ** 53 - 2 ** 32;
+const maxWatermark = 2 ** 53 - 2 ** 32;
 export const maxMailIdLength = 64;
 
 // ---- client to server ----

@@ -103,7 +103,7 @@ export function iceSource(options: IceOptions): IceSource {
  * hash, which shows an operator in the TURN server's log which allocations belong to the same side of a
  * room, but not which room.
  */
-export function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
+function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
   const expirySeconds = Math.ceil(until / 1000);
   // 128 bits in hex, which has no colon: colons separate the parts of a username.
   const hash = new Bun.CryptoHasher("sha256").update(`${appId}/${side}`).digest("hex").slice(0, 32);

@@ -18,7 +18,7 @@ import {
 } from "./code-length.ts";
 
 /** The settings are those of one server; `redeemFailures` count within the engine's `redeemWindowMs`. */
-export interface RendezvousOptions
+interface RendezvousOptions
   extends CodeLengthOptions,
     Pick<Config, "roomTtlMs" | "codesPerClient" | "redeemFailures"> {
   readonly codes: Codes;
@@ -62,7 +62,7 @@ export interface Minted extends CodeEntry {
   readonly code: Code;
 }
 
-export interface Unminted {
+interface Unminted {
   /** The limit for this client, or for all together, is reached. */
   readonly outcome: "client_full" | "codes_full";
   /** When to ask again: exact for `client_full`, an estimate for `codes_full`. */

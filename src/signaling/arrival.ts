@@ -18,7 +18,7 @@ export type NoSeat = "rooms_full" | "rooms_share" | "unreachable";
 /** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
 /** A newcomer that gives way to a later one has waited at least this long, so that two do not loop. */
-export const displacedAfterMs = 3_000;
+const displacedAfterMs = 3_000;
 
 /**
  * A connection until it has a seat. It asks for the seat at once. If another connection has it, the

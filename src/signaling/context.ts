@@ -104,6 +104,4 @@ export interface Connection extends Member {
   close(reason: ServerClose): void;
   /** Cuts the connection without a closing handshake. */
   terminate(reason: CloseReason): void;
-  /** Set once the server began to close it. */
-  readonly closeReason: CloseReason | undefined;
 }

@@ -24,10 +24,10 @@ const maxTogether = 64;
 type Limit = "share" | "rate";
 
 /** Why a frame is refused: too much waits on its connection, for its client, or in all. */
-export type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
+type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
 
 /** A relayed frame that the engine is handling. Later frames need not wait: the engine keeps their order. */
-export interface UnderWay<T> {
+interface UnderWay<T> {
   readonly mayOverlap: Promise<T>;
 }
 

@@ -5,7 +5,7 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
  * How long a returning side's held frames wait for its first relay frame. If that is an offer, the
  * peer was restarted and the held frames belong to a negotiation that it does not know.
  */
-export const returnSettleMs = 500;
+const returnSettleMs = 500;
 
 /**
  * Decides over the frames that were held for a side, once it is back. They never come before the

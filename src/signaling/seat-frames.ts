@@ -36,7 +36,7 @@ export interface Sender {
   readonly context: SignalingContext;
 }
 
-export interface SeatedSender extends Sender {
+interface SeatedSender extends Sender {
   /** Undefined once it has lost its seat. */
   readonly pump: Pump | undefined;
   /** Gives up the seat and closes the connection. */

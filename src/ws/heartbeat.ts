@@ -12,7 +12,7 @@ const [fewestSlots, mostSlots] = [20, 1_000];
  * No client is cut that was silent for less, in ms, however short HEARTBEAT is: in the middle of a frame
  * a client cannot answer a ping, and the runtime shows a frame only at its end.
  */
-export const leastSilenceMs = 4_000;
+const leastSilenceMs = 4_000;
 
 /** Pings of a round stay this far below HEARTBEAT, so that a silent peer is gone within two. */
 const roundPart = 0.9;

@@ -1,8 +1,7 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
+import { temporaryFolder } from "../support/folder.ts";
 import { redisMissing } from "../support/redis.ts";
 import { comparison, markdown, reportOf } from "./report.ts";
 import { experiments } from "./rows.ts";
@@ -12,22 +11,18 @@ import { Latencies, spread } from "./statistics.ts";
 const command = join(import.meta.dir, "bench.ts");
 
 test("the quick benchmark does all its work, and loses nothing on the way", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-bench-test-"));
-  try {
-    const out = join(folder, "bench.json");
-    const table = await $`${process.execPath} ${command} --quick --out ${out}`.quiet().text();
-    const { results } = (await Bun.file(out).json()) as {
-      results: { row: { name: string }; server: { median: number } }[];
-    };
-    const expected = rowNames.filter((name) => !redisMissing || !name.startsWith("nodes-"));
-    expect(results.map(({ row }) => row.name)).toEqual(expected);
-    for (const { row, server } of results) {
-      expect([row.name, Number.isFinite(server.median)]).toEqual([row.name, true]);
-    }
-    expect(table.match(/^\| /gm)?.length).toBe(expected.length + 2);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  await using folder = await temporaryFolder();
+  const out = folder.at("bench.json");
+  const table = await $`${process.execPath} ${command} --quick --out ${out}`.quiet().text();
+  const { results } = (await Bun.file(out).json()) as {
+    results: { row: { name: string }; server: { median: number } }[];
+  };
+  const expected = rowNames.filter((name) => !redisMissing || !name.startsWith("nodes-"));
+  expect(results.map(({ row }) => row.name)).toEqual(expected);
+  for (const { row, server } of results) {
+    expect([row.name, Number.isFinite(server.median)]).toEqual([row.name, true]);
   }
+  expect(table.match(/^\| /gm)?.length).toBe(expected.length + 2);
 }, 90_000);
 
 test("a row that is none is told, with those there are", async () => {

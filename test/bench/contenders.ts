@@ -1,7 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
+import { temporaryFolder } from "../support/folder.ts";
 
 const root = join(import.meta.dir, "../..");
 const bun = process.execPath;
@@ -15,16 +14,16 @@ export interface Contenders extends AsyncDisposable {
 
 /** What runs against each other. Without `build` the binary is the source. */
 export async function contenders(build: boolean): Promise<Contenders> {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-built-"));
+  const folder = await temporaryFolder();
   const source = [bun, join(root, "src/main.ts")];
-  const file = join(folder, "nt-signal");
+  const file = folder.at("nt-signal");
   if (build) await $`${bun} ${join(root, "deploy/build.ts")} ${file}`.quiet();
   for (const program of build ? [bun, file] : []) await forget(program);
   return {
     floor: [bun, join(import.meta.dir, "floor.ts")],
     source,
     binary: build ? [file] : source,
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
 

@@ -266,7 +266,7 @@ describe("connections to two servers behind one name", () => {
     await using network = startProxy(first.port);
     const faults: string[] = [];
     const store = { failed: ({ kind }: { kind: string }) => faults.push(kind) };
-    const options = { redis: at(network.http), timeoutMs: 400, store };
+    const options = { redis: at(network.http), timeoutMs: 1_500, store };
     await using nodes = await redisNodes(first, 2, {}, options);
     const [one, two] = nodes.engines;
     if (two === undefined) throw new Error("no second node");
@@ -323,7 +323,9 @@ describe("a seat", () => {
   test("of a node with many is free as soon, and each peer hears it", async () => {
     await using nodes = await redisNodes(redis, 1, {}, { leaseMs: 2_000 });
     const { prefix } = nodes;
-    await using dying = await redisNodes(redis, 1, {}, { leaseMs: 800, prefix, clock: stopped() });
+    // Long enough for all to come, also on a busy machine: it is never renewed.
+    const lease = { leaseMs: 2_000, clock: stopped() };
+    await using dying = await redisNodes(redis, 1, {}, { ...lease, prefix });
     const peers = await Promise.all(
       Array.from({ length: 300 }, async () => {
         const appId = newAppId();

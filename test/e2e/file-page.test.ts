@@ -1,8 +1,6 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { noBrowser, TestBrowser } from "../support/browser.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { testServer } from "../support/server.ts";
 
 /** What a page says of a call with a header of its own, and of a socket. */
@@ -21,21 +19,15 @@ const calls = `async ([http, ws]) => {
 test.skipIf(noBrowser)(
   "a page opened from a file may use the server if file:// is listed",
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nt-signal-page-"));
-    try {
-      await Bun.write(join(folder, "page.html"), "<title>A page</title>");
-      await using browser = new TestBrowser();
-      const person = await browser.person(`file://${folder}/page.html`);
-      const tries = async (list: string) => {
-        await using server = await testServer({ CORS_ORIGINS: list });
-        return await person.page.evaluate(
-          `(${calls})(${JSON.stringify([server.http, server.ws])})`,
-        );
-      };
-      expect(await tries("file://")).toEqual([200, "open"]);
-      expect(await tries("https://app.example.com")).toEqual(["blocked", "refused"]);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await using folder = await temporaryFolder();
+    await Bun.write(folder.at("page.html"), "<title>A page</title>");
+    await using browser = new TestBrowser();
+    const person = await browser.person(`file://${folder.path}/page.html`);
+    const tries = async (list: string) => {
+      await using server = await testServer({ CORS_ORIGINS: list });
+      return await person.page.evaluate(`(${calls})(${JSON.stringify([server.http, server.ws])})`);
+    };
+    expect(await tries("file://")).toEqual([200, "open"]);
+    expect(await tries("https://app.example.com")).toEqual(["blocked", "refused"]);
   },
 );

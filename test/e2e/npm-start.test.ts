@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { temporaryFolder } from "../support/folder.ts";
 import { requireProgram } from "../support/program.ts";
 import { Changes, until } from "../support/waiting.ts";
 
@@ -95,27 +96,23 @@ describe.skipIf(npm.missing)("npm start", () => {
 });
 
 test.skipIf(npm.missing)("without Bun it is npm that fetches the right one", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-npm-"));
-  try {
-    for (const name of [
-      "package.json",
-      "deploy/bun.mjs",
-      "deploy/npm/find-bun.mjs",
-      "deploy/npm/run-in-place.mjs",
-    ]) {
-      await Bun.write(join(folder, name), Bun.file(join(root, name)));
-    }
-    await Bun.write(join(folder, "npm.cjs"), "console.log(...process.argv.slice(2));\n");
-    const { scripts, engines } = await Bun.file(join(root, "package.json")).json();
-    for (const name of ["prestart", "pretest", "prebuild", "prerelease"]) {
-      const [node, ...args] = scripts[name].split(" ");
-      const env = { PATH: "", npm_execpath: join(folder, "npm.cjs") };
-      const run = Bun.spawn([requireProgram(node).path, ...args], { cwd: folder, env });
-      const asked = `exec --yes --allow-scripts=bun -- bun@${engines.bun} install --frozen-lockfile --silent\n`;
-      expect(await run.stdout.text()).toBe(asked);
-      expect(await run.exited).toBe(0);
-    }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  await using folder = await temporaryFolder();
+  for (const name of [
+    "package.json",
+    "deploy/bun.mjs",
+    "deploy/npm/find-bun.mjs",
+    "deploy/npm/run-in-place.mjs",
+  ]) {
+    await Bun.write(folder.at(name), Bun.file(join(root, name)));
+  }
+  await Bun.write(folder.at("npm.cjs"), "console.log(...process.argv.slice(2));\n");
+  const { scripts, engines } = await Bun.file(join(root, "package.json")).json();
+  for (const name of ["prestart", "pretest", "prebuild", "prerelease"]) {
+    const [node, ...args] = scripts[name].split(" ");
+    const env = { PATH: "", npm_execpath: folder.at("npm.cjs") };
+    const run = Bun.spawn([requireProgram(node).path, ...args], { cwd: folder.path, env });
+    const asked = `exec --yes --allow-scripts=bun -- bun@${engines.bun} install --frozen-lockfile --silent\n`;
+    expect(await run.stdout.text()).toBe(asked);
+    expect(await run.exited).toBe(0);
   }
 });

@@ -3,7 +3,6 @@ import {
   chmod,
   link,
   mkdir,
-  mkdtemp,
   readdir,
   readlink,
   rm,
@@ -11,29 +10,20 @@ import {
   symlink,
   truncate,
 } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mint, redeem } from "../../src/client/client.ts";
 import { TestClient } from "../support/client.ts";
 import { fakeClock } from "../support/clock.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { freePort, Program, requireProgram, takenPort } from "../support/program.ts";
 import { KeptConnection } from "../support/raw-http.ts";
 import { type TestServer, testServer } from "../support/server.ts";
 import { Talker } from "../support/talker.ts";
 
-interface StateFolder extends AsyncDisposable {
-  readonly path: string;
-  /** Where the state goes. */
-  readonly file: string;
-}
-
-async function stateFolder(): Promise<StateFolder> {
-  const path = await mkdtemp(join(tmpdir(), "nt-signal-state-"));
-  return {
-    path,
-    file: join(path, "state"),
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
-  };
+/** A folder, and where the state goes in it. */
+async function stateFolder() {
+  const folder = await temporaryFolder();
+  return { ...folder, file: folder.at("state") };
 }
 
 const v2 = { v2: true, sid: "s" };

@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { chromiumProgram, noBrowser } from "../support/browser.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { requireProgram } from "../support/program.ts";
 import { until, within } from "../support/waiting.ts";
 
@@ -109,32 +110,28 @@ test.skipIf(node.missing)("it takes settings, stops, and says why it does not st
 test.skipIf(node.missing)(
   "it needs no install script of Bun, as npm 12 and pnpm run none",
   async () => {
-    const other = await mkdtemp(join(tmpdir(), "nt-signal-app-"));
-    try {
-      const packages = join(other, "node_modules");
-      await cp(join(app, "node_modules/nt-signal"), join(packages, "nt-signal"), {
-        recursive: true,
-      });
-      for (const name of await readdir(join(project, "node_modules/@oven"))) {
-        const program = join(packages, "@oven", name, "bin/bun");
-        await Bun.write(join(packages, "@oven", name, "package.json"), "{}");
-        await mkdir(dirname(program));
-        await symlink(process.execPath, program);
-      }
-      const bun = Bun.file(join(project, "node_modules/bun/package.json"));
-      await Bun.write(join(packages, "bun/package.json"), bun);
-      await Bun.write(join(packages, "bun/bin/bun.exe"), "Bun's postinstall script was not run");
-      const source = `import { start } from "nt-signal/test";\nawait (await start()).stop();\n`;
-      await Bun.write(join(other, "started.mjs"), source);
-      await run([node.path, "started.mjs"], other);
-      const version = await run(
-        [node.path, join(packages, "nt-signal/nt-signal.mjs"), "version"],
-        other,
-      );
-      expect(version).toMatch(/^\d+\.\d+\.\d+/);
-    } finally {
-      await rm(other, { recursive: true, force: true });
+    await using other = await temporaryFolder();
+    const packages = other.at("node_modules");
+    await cp(join(app, "node_modules/nt-signal"), join(packages, "nt-signal"), {
+      recursive: true,
+    });
+    for (const name of await readdir(join(project, "node_modules/@oven"))) {
+      const program = join(packages, "@oven", name, "bin/bun");
+      await Bun.write(join(packages, "@oven", name, "package.json"), "{}");
+      await mkdir(dirname(program));
+      await symlink(process.execPath, program);
     }
+    const bun = Bun.file(join(project, "node_modules/bun/package.json"));
+    await Bun.write(join(packages, "bun/package.json"), bun);
+    await Bun.write(join(packages, "bun/bin/bun.exe"), "Bun's postinstall script was not run");
+    const source = `import { start } from "nt-signal/test";\nawait (await start()).stop();\n`;
+    await Bun.write(other.at("started.mjs"), source);
+    await run([node.path, "started.mjs"], other.path);
+    const version = await run(
+      [node.path, join(packages, "nt-signal/nt-signal.mjs"), "version"],
+      other.path,
+    );
+    expect(version).toMatch(/^\d+\.\d+\.\d+/);
   },
 );
 

@@ -17,8 +17,8 @@ test("four hours of faults break no promise of a server alone", () => {
   expect(found && report(found, "this one")).toBeUndefined();
 }, 60_000);
 
-test("two hours of faults break no promise of several nodes on one Redis", () => {
-  const found = simulateHours({ seed: 1, engine: "redis" }, 2);
+test("an hour of faults breaks no promise of several nodes on one Redis", () => {
+  const found = simulateHours({ seed: 1, engine: "redis" }, 1);
   expect(found && report(found, "this one")).toBeUndefined();
 }, 60_000);
 

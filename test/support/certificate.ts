@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { temporaryFolder } from "./folder.ts";
 
 /** A certificate for localhost and 127.0.0.1 that vouches for itself, in files of its own. */
 export interface Certificate extends AsyncDisposable {
@@ -11,8 +9,8 @@ export interface Certificate extends AsyncDisposable {
 }
 
 export async function selfSigned(): Promise<Certificate> {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-certificate-"));
-  const [certFile, keyFile] = [join(folder, "server.crt"), join(folder, "server.key")];
+  const folder = await temporaryFolder();
+  const [certFile, keyFile] = [folder.at("server.crt"), folder.at("server.key")];
   const args = [
     "req",
     "-x509",
@@ -29,10 +27,5 @@ export async function selfSigned(): Promise<Certificate> {
     stderr: "pipe",
   });
   if ((await openssl.exited) !== 0) throw new Error(`openssl: ${await openssl.stderr.text()}`);
-  return {
-    certFile,
-    keyFile,
-    cert: await Bun.file(certFile).text(),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
-  };
+  return { ...folder, certFile, keyFile, cert: await Bun.file(certFile).text() };
 }

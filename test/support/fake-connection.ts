@@ -1,9 +1,4 @@
-import {
-  type CloseReason,
-  closes,
-  closeText,
-  type ServerClose,
-} from "../../src/protocol/closes.ts";
+import { closes, closeText, type ServerClose } from "../../src/protocol/closes.ts";
 import type {
   Connection,
   PauseReason,
@@ -26,7 +21,6 @@ export class FakeConnection implements Connection {
   heardAt = -60_000;
   room = true;
   congested = false;
-  closeReason: CloseReason | undefined;
   share: Share | undefined;
   before: Member | Share | undefined;
   after: Member | Share | undefined;
@@ -74,11 +68,9 @@ export class FakeConnection implements Connection {
     this.calls.push("read for a turn");
   }
   close(reason: ServerClose): void {
-    this.closeReason ??= reason;
     this.calls.push(`close ${closes[reason].code} ${closeText(reason, "A")}`);
   }
-  terminate(reason: CloseReason): void {
-    this.closeReason ??= reason;
+  terminate(): void {
     this.calls.push("terminate");
   }
 }

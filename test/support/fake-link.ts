@@ -56,8 +56,6 @@ export interface FakeLink {
   /** The real one, around a fake socket. */
   readonly link: PeerSocket;
   readonly ws: FakeSocket;
-  /** What its peer was told by `drained`: whether a sender had been told to wait. */
-  readonly drained: boolean[];
 }
 
 /** A link in a room of its own: what is published to its topic is buffered in its socket. */
@@ -70,7 +68,6 @@ const identity = {
 } as const;
 export function fakeLink(flow: Flow, accounts: readonly Account[] = fakeClient.accounts): FakeLink {
   const ws = new FakeSocket();
-  const drained: boolean[] = [];
   const publish = (_topic: string, text: string) => {
     return ws.closed ? 0 : ws.send(text);
   };
@@ -79,10 +76,6 @@ export function fakeLink(flow: Flow, accounts: readonly Account[] = fakeClient.a
   link.enters(identity);
   link.ws = ws as unknown as Socket;
   link.heard();
-  const closed = () => {};
-  link.peer = {
-    drained: (congested: boolean) => drained.push(congested),
-    closed,
-  } as unknown as Peer;
-  return { link, ws, drained };
+  link.peer = { drained() {}, closed() {} } as unknown as Peer;
+  return { link, ws };
 }

@@ -48,8 +48,6 @@ export class RawClient implements AsyncDisposable {
   autoPong: boolean;
   /** Pings that came, answered or not. */
   pings = 0;
-  /** Bytes that were read together with the 101: a listener that is set afterwards misses them. */
-  readonly besideUpgrade: number;
   /** Bytes that came, frame headers included. */
   bytesRead = 0;
   /** Resolves when the TCP connection is over. */
@@ -71,7 +69,6 @@ export class RawClient implements AsyncDisposable {
     autoPong: boolean,
   ) {
     this.autoPong = autoPong;
-    this.besideUpgrade = rest.length;
     socket.on("data", (chunk: Buffer) => this.read(chunk));
     socket.on("error", () => {});
     this.ended = new Promise((resolve) => {

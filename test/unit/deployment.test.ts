@@ -10,6 +10,7 @@ import { archived, platforms } from "../../deploy/release/platforms.ts";
 import { bundledPackages, sbom } from "../../deploy/release/sbom.ts";
 import { readConfig } from "../../src/config/config.ts";
 import { selfSigned } from "../support/certificate.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { requireProgram } from "../support/program.ts";
 
 // What only other machines can run is held against its schema here.
@@ -139,17 +140,13 @@ const haproxy = requireProgram("haproxy");
 
 test.skipIf(haproxy.missing)("haproxy.cfg is what Debian's HAProxy loads", async () => {
   await using certificate = await selfSigned();
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-haproxy-"));
-  try {
-    const [pem, file] = [join(folder, "signal.pem"), join(folder, "haproxy.cfg")];
-    const parts = [certificate.certFile, certificate.keyFile].map((path) => Bun.file(path).text());
-    await Bun.write(pem, (await Promise.all(parts)).join(""));
-    const text = await read("deploy/haproxy.cfg");
-    await Bun.write(file, text.replace("/etc/haproxy/signal.example.com.pem", pem));
-    await runsWell([haproxy.path, "-c", "-f", file]);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const [pem, file] = [folder.at("signal.pem"), folder.at("haproxy.cfg")];
+  const parts = [certificate.certFile, certificate.keyFile].map((path) => Bun.file(path).text());
+  await Bun.write(pem, (await Promise.all(parts)).join(""));
+  const text = await read("deploy/haproxy.cfg");
+  await Bun.write(file, text.replace("/etc/haproxy/signal.example.com.pem", pem));
+  await runsWell([haproxy.path, "-c", "-f", file]);
 });
 
 /** Resolves when the command ends with 0; else its output is in the error. */
@@ -167,33 +164,26 @@ const noGroup = process.getuid?.() !== 0;
 test.skipIf(noGroup)(
   "certbot's hook puts what was renewed where the group may read it",
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), "nt-signal-hook-"));
-    try {
-      await Bun.write(join(folder, "live/fullchain.pem"), "certificate");
-      await Bun.write(join(folder, "live/privkey.pem"), "key");
-      await Bun.write(join(folder, "bin/systemctl"), '#!/bin/sh\necho "$@" > "$TOLD"\n');
-      await chmod(join(folder, "bin/systemctl"), 0o755);
-      const env = {
-        PATH: `${join(folder, "bin")}:${process.env["PATH"]}`,
-        RENEWED_LINEAGE: join(folder, "live"),
-        NT_SIGNAL_TLS: join(folder, "tls"),
-        NT_SIGNAL_GROUP: "daemon",
-        TOLD: join(folder, "told"),
-      };
-      for (let renewal = 0; renewal < 2; renewal++) {
-        const hook = Bun.spawn([join(project, "deploy/certbot-hook.sh")], { env, stderr: "pipe" });
-        expect([await hook.exited, await hook.stderr.text()]).toEqual([0, ""]);
-      }
-      expect((await readdir(env.NT_SIGNAL_TLS)).toSorted()).toEqual([
-        "fullchain.pem",
-        "privkey.pem",
-      ]);
-      expect((await stat(join(env.NT_SIGNAL_TLS, "privkey.pem"))).mode & 0o777).toBe(0o640);
-      expect((await stat(env.NT_SIGNAL_TLS)).mode & 0o777).toBe(0o750);
-      expect(await Bun.file(env.TOLD).text()).toBe("try-reload-or-restart nt-signal\n");
-    } finally {
-      await rm(folder, { recursive: true });
+    await using folder = await temporaryFolder();
+    await Bun.write(folder.at("live/fullchain.pem"), "certificate");
+    await Bun.write(folder.at("live/privkey.pem"), "key");
+    await Bun.write(folder.at("bin/systemctl"), '#!/bin/sh\necho "$@" > "$TOLD"\n');
+    await chmod(folder.at("bin/systemctl"), 0o755);
+    const env = {
+      PATH: `${folder.at("bin")}:${process.env["PATH"]}`,
+      RENEWED_LINEAGE: folder.at("live"),
+      NT_SIGNAL_TLS: folder.at("tls"),
+      NT_SIGNAL_GROUP: "daemon",
+      TOLD: folder.at("told"),
+    };
+    for (let renewal = 0; renewal < 2; renewal++) {
+      const hook = Bun.spawn([join(project, "deploy/certbot-hook.sh")], { env, stderr: "pipe" });
+      expect([await hook.exited, await hook.stderr.text()]).toEqual([0, ""]);
     }
+    expect((await readdir(env.NT_SIGNAL_TLS)).toSorted()).toEqual(["fullchain.pem", "privkey.pem"]);
+    expect((await stat(join(env.NT_SIGNAL_TLS, "privkey.pem"))).mode & 0o777).toBe(0o640);
+    expect((await stat(env.NT_SIGNAL_TLS)).mode & 0o777).toBe(0o750);
+    expect(await Bun.file(env.TOLD).text()).toBe("try-reload-or-restart nt-signal\n");
   },
 );
 
@@ -279,23 +269,19 @@ test("the bill of materials is CycloneDX, and names what sources import", async 
 const systemd = requireProgram("systemd-analyze");
 
 test.skipIf(systemd.missing)("the systemd unit is sound, and exposes little", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-unit-"));
-  try {
-    const unit = join(folder, "nt-signal.service");
-    const text = await read("deploy/nt-signal.service");
-    await Bun.write(unit, text.replace("/usr/local/bin/nt-signal", "/bin/true"));
-    // Its measure goes from 0 to 10, times ten.
-    const checks = [
-      ["verify", unit],
-      ["security", "--offline=true", "--threshold=20", unit],
-    ];
-    for (const args of checks) {
-      const run = Bun.spawn([systemd.path, ...args], { stdout: "pipe", stderr: "pipe" });
-      const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()]);
-      expect({ code: await run.exited, err, out }).toMatchObject({ code: 0, err: "" });
-    }
-  } finally {
-    await rm(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  const unit = folder.at("nt-signal.service");
+  const text = await read("deploy/nt-signal.service");
+  await Bun.write(unit, text.replace("/usr/local/bin/nt-signal", "/bin/true"));
+  // Its measure goes from 0 to 10, times ten.
+  const checks = [
+    ["verify", unit],
+    ["security", "--offline=true", "--threshold=20", unit],
+  ];
+  for (const args of checks) {
+    const run = Bun.spawn([systemd.path, ...args], { stdout: "pipe", stderr: "pipe" });
+    const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()]);
+    expect({ code: await run.exited, err, out }).toMatchObject({ code: 0, err: "" });
   }
 });
 

@@ -1,16 +1,14 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { withEnvFile } from "../../src/cli/env-file.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { Program } from "../support/program.ts";
 
 /** A file with this text, for as long as a test takes. */
 async function fileOf(text: string): Promise<{ readonly path: string } & AsyncDisposable> {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-env-"));
-  const path = join(folder, "nt-signal.env");
+  const folder = await temporaryFolder();
+  const path = folder.at("nt-signal.env");
   await Bun.write(path, text);
-  return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+  return { ...folder, path };
 }
 
 test("variables come from the file, and what the environment says wins", async () => {

@@ -30,14 +30,6 @@ function source(allowsIce: () => IceGrant | Promise<IceGrant>, options: Partial<
 }
 const granted = () => "granted" as const;
 
-test("the first secret signs", async () => {
-  const signedBy = (...turnSecrets: string[]) =>
-    source(granted, { turnSecrets }).offer(appId, "A", client);
-  const one = await signedBy("north", "old");
-  expect(await signedBy("north")).toEqual(one);
-  expect(await signedBy("old", "north")).not.toEqual(one);
-});
-
 test("a listed server with a credential is guarded like TURN", async () => {
   const listed = { turnUrls: [], turnSecrets: [], iceServers: [stun, fixedTurn] };
   expect(await source(() => "not_redeemed", listed).offer(appId, "A", client)).toEqual([stun]);

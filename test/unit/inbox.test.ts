@@ -115,29 +115,6 @@ test("a queued frame whose handler throws is told of, and those behind it are ha
   expect(isRead(connection)).toBe(true);
 });
 
-test("a hold that begins in a frame's handling stops those behind it", () => {
-  const { handled, inbox } = setUp((text) => {
-    if (text === "f1") inbox.hold();
-  });
-  inbox.hold();
-  for (const name of names(3)) inbox.push(name);
-  inbox.release();
-  expect(handled).toEqual(["f0", "f1"]);
-  inbox.release();
-  expect(handled).toEqual(names(3));
-});
-
-test("the connection is read from until 32 frames wait, and again when none does", () => {
-  const { connection, inbox } = setUp();
-  inbox.hold();
-  for (const name of names(31)) inbox.push(name);
-  expect(isRead(connection)).toBe(true);
-  inbox.push("f31");
-  expect(isRead(connection)).toBe(false);
-  inbox.release();
-  expect(isRead(connection)).toBe(true);
-});
-
 test("what was read before the pause is still queued; beyond that a frame is refused", async () => {
   const { answer, settle } = deferred();
   const { handled, inbox, queued } = setUp((text) => (text === "f0" ? answer() : undefined));

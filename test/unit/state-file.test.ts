@@ -1,25 +1,19 @@
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type Code, newAppId } from "../../src/base/ids.ts";
 import type { StateRecord } from "../../src/engine/memory/snapshot.ts";
 import { openStateFile } from "../../src/engine/memory/state-file.ts";
 import { fakeClock } from "../support/clock.ts";
+import { temporaryFolder } from "../support/folder.ts";
 
 /** Files in a folder of their own, and the clock of those who wait for them. */
 async function setUp() {
-  const folder = await mkdtemp(join(tmpdir(), "nt-signal-state-"));
-  const path = join(folder, "state");
+  const folder = await temporaryFolder();
+  const path = folder.at("state");
   const clock = fakeClock();
   const waits = { path, clock, waitMs: 1_000, maxBytes: 16_000_000 };
-  return {
-    path,
-    clock,
-    open: () => openStateFile({ ...waits, onWait() {}, warn() {} }),
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
-  };
+  const open = () => openStateFile({ ...waits, onWait() {}, warn() {} });
+  return { ...folder, path, clock, open };
 }
 
 const record: StateRecord = {

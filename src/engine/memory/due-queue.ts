@@ -1,5 +1,5 @@
 /** Something that falls due at `dueAt`, ms. Only the queue sets it. */
-export interface Due {
+interface Due {
   dueAt: number;
 }
 

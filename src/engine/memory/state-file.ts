@@ -14,7 +14,7 @@ import type { Clock } from "../../base/clock.ts";
 import { codeOf, StartError } from "../../base/errors.ts";
 import type { StateRecord } from "./snapshot.ts";
 
-export interface StateFileOptions {
+interface StateFileOptions {
   readonly path: string;
   readonly clock: Clock;
   /** How long to wait for a predecessor to end, ms. */

@@ -24,7 +24,7 @@ export type MakeLink = (url: string, options: LinkOptions) => RedisLink;
 const bunLink: MakeLink = (url, options) =>
   new RedisClient(url, { ...options, autoReconnect: false, enableOfflineQueue: false });
 
-export interface RedisConnectionOptions
+interface RedisConnectionOptions
   extends Pick<StoreOptions, "redis" | "timeoutMs" | "clock" | "random" | "makeLink" | "store"> {
   /** The URL of the server to connect to, asked again for each connection. */
   readonly find: () => Promise<string>;

@@ -10,7 +10,7 @@ export interface RedisTarget {
   readonly sentinels: SentinelTarget | undefined;
 }
 
-export interface SentinelTarget {
+interface SentinelTarget {
   /** `host:port` of each, at least one. */
   readonly hosts: readonly string[];
   /** What they call the primary and its replicas. */

@@ -7,7 +7,7 @@ import { codeOf, StartError } from "../../base/errors.ts";
 export class ReplyError extends Error {}
 
 /** Why Redis cannot be used, in the words of `/readyz`. */
-export type FaultKind =
+type FaultKind =
   | "cannot be reached"
   | "gives no answer"
   | "closes the connection"

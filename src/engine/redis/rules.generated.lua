@@ -323,7 +323,7 @@ return ____exports
 local ____lualib = require("lualib_bundle")
 local __TS__ArrayFind = ____lualib.__TS__ArrayFind
 local ____exports = {}
-local missesAt, digitsOf, missed, inThisWindow, countMisses, newGuesser, countMiss
+local missesAt, digitsOf, missed, inThisWindow, countMisses, newGuesser, countMiss, maxGuessers
 local ____account_2Ets = require("src.base.account")
 local limitOf = ____account_2Ets.limitOf
 local ____text_2Ets = require("./text.ts")
@@ -393,7 +393,7 @@ function countMisses(turn, accounts, maxMisses)
     end
 end
 function newGuesser(turn)
-    if turn:guessers() >= ____exports.maxGuessers then
+    if turn:guessers() >= maxGuessers then
         return nil
     end
     return {
@@ -422,8 +422,7 @@ function countMiss(____bindingPattern0, guesser, limit, longestLock)
     local quietMs = guesser.locks > 0 and windowMs or 0
     guesser.forgetAt = math.max(guesser.forgetAt, guesser.windowEnd + quietMs)
 end
---- Accounts whose misses are counted apart. Later ones count for everybody together only.
-____exports.maxGuessers = 100000
+maxGuessers = 100000
 --- The longest lock of guessers of each kind, in windows; 0: they are never locked.
 ____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- Claims the first of the candidates that is free.

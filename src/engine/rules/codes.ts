@@ -70,7 +70,7 @@ export interface CodesTurn {
 }
 
 /** Accounts whose misses are counted apart. Later ones count for everybody together only. */
-export const maxGuessers = 100_000;
+const maxGuessers = 100_000;
 
 /** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
 export const longestLocks = {

@@ -116,7 +116,7 @@ function countIds(turn: Turn, place: Place, ids: number, cost: number): void {
   turn.charge("bytes", place.accounts, cost);
 }
 
-export interface ReadMail {
+interface ReadMail {
   readonly mails: readonly Mail[];
   /** Of the last of them. */
   readonly stamp: number;

@@ -142,7 +142,7 @@ export function forget(turn: Turn, room: Room): void {
 }
 
 /** Who sits down in a free seat or in that of another, whom it replaces. */
-export interface Sitter extends Occupant {
+interface Sitter extends Occupant {
   readonly sid: string;
   readonly accounts: readonly Account[];
 }

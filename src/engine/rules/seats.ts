@@ -18,9 +18,9 @@ import {
   type WaiterRef,
 } from "./turn.ts";
 
-export type Taker = Pick<Newcomer, "side" | "sid" | "accounts">;
+type Taker = Pick<Newcomer, "side" | "sid" | "accounts">;
 
-export interface SeatTaken extends Omit<Taken, "seat" | "peer"> {
+interface SeatTaken extends Omit<Taken, "seat" | "peer"> {
   readonly token: number;
   readonly peer?: Occupant | undefined;
   readonly redeemed: boolean;
@@ -212,7 +212,7 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
 }
 
 /** What the holder of a seat finds when it has caught up. */
-export interface Checked {
+interface Checked {
   readonly started: boolean;
   readonly peer?: Occupant | undefined;
   readonly lastSeq: number;

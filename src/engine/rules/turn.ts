@@ -48,7 +48,7 @@ export interface Place {
 }
 
 /** How many there are, and their bytes: of frames in UTF-8, of ids as counted. */
-export interface Amount {
+interface Amount {
   count: number;
   bytes: number;
 }
@@ -74,7 +74,7 @@ export interface Box {
   refusing: boolean;
 }
 
-export interface TakeoverGuard {
+interface TakeoverGuard {
   until: number;
   spanMs: number;
   contested: boolean;

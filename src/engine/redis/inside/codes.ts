@@ -180,13 +180,13 @@ export function runGuess(operation: string, request: string) {
   return { ...reply, turn: runTurn(appId, { verb: "redeem", args: [], fresh: 0 }) };
 }
 
-export interface ClaimRequest {
+interface ClaimRequest {
   readonly candidates: readonly Code[];
   readonly entry: Parameters<typeof claim>[2];
   readonly limits: Parameters<typeof claim>[3];
 }
 
-export interface GuessRequest {
+interface GuessRequest {
   readonly code: Code;
   readonly accounts: Parameters<typeof guess>[2];
   readonly maxMisses: number;

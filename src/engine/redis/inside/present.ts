@@ -2,7 +2,7 @@ import type { EngineLimits } from "../../engine.ts";
 import { call, format, number, parse, quote, type Value } from "./lua.ts";
 
 /** What all nodes have in common. */
-export interface Common {
+interface Common {
   /** What all keys begin with. */
   readonly root: string;
   readonly limits: EngineLimits;
