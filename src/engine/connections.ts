@@ -26,18 +26,18 @@ import {
   type SeatEvent,
 } from "./rules/turn.ts";
 
-/** A seat of this node, or one that only the store has. */
+/** The holder of a seat. The seat is this node's, or exists only in the store. */
 export type Asker = Holder & Seat;
 
-/** Where rooms are kept, and how nodes reach each other. */
+/** What `Connections` needs from an engine: turns at rooms, and messages to other nodes. */
 export interface Host {
   readonly node: string;
-  /** There are no other nodes: every turn answers at once, and `send` is not called. */
+  /** There are no other nodes: every turn returns a value, not a promise, and `send` is not called. */
   readonly isAlone: boolean;
   /**
-   * Gives a verb its turn at a room (see rules.ts). What the turn tells this node is heard before it
-   * answers. Rejects with `EngineUnreachable`, or with `EngineFull` where there is
-   * no space for what it would have added.
+   * Runs a verb as a turn at a room (see rules.ts). The turn's messages to this node are delivered before
+   * its answer. Rejects with `EngineUnreachable`, or with `EngineFull` if the store has no space for the
+   * new data.
    */
   turn<V extends keyof Verbs>(
     appId: AppId,
@@ -45,27 +45,27 @@ export interface Host {
     holder: Asker | undefined,
     ...args: Verbs[V]["args"]
   ): MaybePromise<Verbs[V]["answer"]>;
-  /** Sends a message to another node, in order; it may get lost with the store. */
+  /** Sends a message to another node, in order. It is lost if the store is unreachable or loses data. */
   send(node: string, message: Message): void;
-  /** Forgets what is over, unless that was done within the last second. */
+  /** Deletes expired entries, unless that was done within the last second. */
   sweepIfDue(): MaybePromise<void>;
   after(ms: number, run: () => void): () => void;
 }
 
-/** A seat whose connection is on this node. There are many: it has no more fields than it must. */
+/** A seat whose connection is on this node. There are many of them, so it has only the fields it needs. */
 export class LocalSeat implements Seat, Holder {
-  /** False from the moment on at which it was left, replaced or cut off. */
+  /** False once it was left, replaced or cut off. */
   isHeld = true;
-  /** Events that came before its taker knew that it has the seat; undefined from then on. */
+  /** Events that came before its taker knew that it has the seat; undefined afterwards. */
   early: SeatEvent[] | undefined;
   peer: Occupant | undefined;
-  /** The peer's, where that is on this node too: frames go straight to it once it has started. */
+  /** The peer's seat, if it is on this node too. Frames go straight to it once its relay has started. */
   peerHere: LocalSeat | undefined;
-  /** The seat of the other side on this node, whether or not each is the other's peer. */
+  /** The seat of the other side on this node. It need not be the peer: one of them may be outdated. */
   mate: LocalSeat | undefined;
-  /** The host's own. */
+  /** For the host's own data. */
   slot: unknown;
-  /** Both undefined where there are no other nodes. */
+  /** `known` and `far` are undefined if there are no other nodes. */
   known: Known | undefined;
   far: Far | undefined;
 
@@ -78,13 +78,13 @@ export class LocalSeat implements Seat, Holder {
   ) {}
 }
 
-/** What a node has about a seat where there are other nodes. */
+/** The part of a seat that is needed only if there are other nodes. */
 interface Far {
   /** The newest token known to have been on the other side. */
   lastPeer: number;
-  /** Frames that came while its own `start` was under way: what was held comes before them. */
+  /** Frames that came during its `start` call. They are delivered after the held frames. */
   waiting: Frame[] | undefined;
-  /** Frames for the next call; undefined while there is no call under way. */
+  /** Frames for the next publish call; undefined while no call is under way. */
   outgoing: OutgoingFrame[] | undefined;
 }
 
@@ -93,36 +93,37 @@ export type Heard =
   | Message
   | { readonly to: "here"; readonly seat: LocalSeat; readonly event: SeatEvent };
 
-/** A frame whose publisher waits for what becomes of it. */
+/** A frame whose publisher waits for its outcome. */
 interface OutgoingFrame extends Frame {
   readonly resolve: (outcome: RelayOutcome) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Newcomers to one room whose answer is under way, and what came for tokens that they may turn out to have. */
+/** Takes of one room that have no answer yet. */
 interface Arriving {
   takes: number;
+  /** Events for tokens that are not known here yet. The answer of a take may show that the token is its own. */
   early: (Seat & { readonly event: SeatEvent })[] | undefined;
 }
 
-/** A node that has not answered `asking` by then is gone, and its seat's holder with it. */
+/** A node that has not sent `asking` within this time is gone, and the occupant with it. */
 const silentMs = 1_500;
-/** A node that is asking answers by then: its own probe ends within 5 s. */
+/** After `asking`, a node has this long to answer: its own probe ends within 5 s. */
 const askingMs = 6_000;
 
-/** A connection has neither read nor sent mail. */
+/** For a connection that has neither read nor sent mail. */
 const nothingYet = { readSeq: 0, readStamp: 0, sentSeq: 0, acked: 0, storedA: 0, storedB: 0 };
 
-/** Only seats that `take` gave out come back. */
+/** Callers only pass seats that `take` returned. */
 const own = (seat: Seat) => seat as LocalSeat;
-/** Ignores whether an answer comes: the store finds out when it is asked again. */
+/** Ignores failures: the next request of the seat, or the end of its lease, makes up for them. */
 const unheard = (answer: MaybePromise<unknown>) => void Promise.resolve(answer).catch(() => {});
-/** A text that JSON and UTF-8 keep apart from all others: half a surrogate pair would not be. */
+/** A lone surrogate would be replaced in UTF-8, and two ids could become equal. Escapes it. */
 const storable = (text: string) => (text.isWellFormed() ? text : JSON.stringify(text));
 
-/** The engine's verbs about rooms, over any host, and the connections of this node. */
+/** The seats of this node, and the engine's verbs for rooms over any host. */
 export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "mailboxes"> {
-  /** One seat of each room; its mate is the other side's. */
+  /** One seat of each room. Its `mate` is the other side's. */
   private readonly local = new Map<AppId, LocalSeat>();
   private readonly arriving = new Map<AppId, Arriving>();
   private readonly waiters = new Map<string, Waiter>();
@@ -153,7 +154,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         this.host.turn(mine.appId, "leave", mine),
         (left) => left,
         () => {
-          // The store finds out when it is asked again. A peer on this node hears at once.
+          // The host retries the leave. A peer on this node is notified at once.
           if (peerHere) this.act(peerHere, { kind: "left", token: mine.token });
           return true;
         },
@@ -221,7 +222,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     },
     ack: (seat, upTo) => {
       const mine = own(seat);
-      // Should it find no store, the next that is asked for this seat makes up for it.
+      // If this call fails, the next one for this seat sends `acked` again.
       const { known } = mine;
       if (known) known.acked = Math.max(known.acked, Math.min(upTo, known.readSeq));
       return mine.isHeld ? this.host.turn(mine.appId, "ack", mine, upTo) : undefined;
@@ -242,7 +243,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     },
   };
 
-  // ---- what a host calls ----
+  // ---- called by the host ----
 
   /** The seats of this node. */
   *held(): Iterable<LocalSeat> {
@@ -285,8 +286,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   }
 
   /**
-   * Checks that a seat is still this connection's, and what it has missed. `framesLost`: frames from other
-   * nodes may be lost, so the pair has to negotiate again.
+   * Checks with the store that the connection still holds the seat, and delivers the events it missed.
+   * `framesLost`: frames from other nodes may be lost, so the pair has to negotiate again.
    */
   async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
     const { peer } = seat;
@@ -301,20 +302,20 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.listener.peerDrained();
   }
 
-  /** Whether the seat is here, or may turn out to be: its taker has no answer yet. */
+  /** Whether the seat is on this node, or may be: a take of its room has no answer yet. */
   knows({ appId, side, token }: Seat): boolean {
     return this.arriving.has(appId) || this.find(appId, side)?.token === token;
   }
 
   /**
-   * The store has a seat of this node's that is not here: it forgot that the seat was left, or its taker
-   * never got the answer. It is given up.
+   * Gives up a seat that only the store has: the store forgot that it was left, or its taker never got the
+   * answer.
    */
   disown({ appId, side, token }: Seat): void {
     unheard(this.host.turn(appId, "leave", { appId, side, token, isStarted: false }));
   }
 
-  /** For a seat that is not here: it has ended, as a rule. */
+  /** Handles an event for a seat that is not on this node: usually it has just ended. */
   private heardForAbsent(message: Extract<Message, { to: "seat" }>): void {
     const { event } = message;
     if (event.kind === "check") this.disown(message);
@@ -324,7 +325,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   // ---- asking ----
 
-  /** Gives the seat up if no answer comes. */
+  /** Gives the seat up if the store is unreachable. A full store answers `whenFull`. */
   private orCutOff<T>(seat: LocalSeat, answer: Promise<T>, whenFull: T): Promise<T> {
     return answer.catch((error: unknown) => {
       if (error instanceof EngineFull) return whenFull;
@@ -333,7 +334,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     });
   }
 
-  // ---- seats come and go ----
+  // ---- taking and ending seats ----
 
   private take(newcomer: Newcomer, how: Claimable): ReturnType<Engine["seats"]["take"]> {
     const { appId, side, accounts } = newcomer;
@@ -343,7 +344,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     arriving.takes++;
     const ask = () => this.host.turn(appId, "take", undefined, taker, how);
     return andThen(
-      // What is over may take the space that is missing.
+      // Expired entries may use the space: delete them and try once more.
       andThen(ask(), (answer) =>
         answer.outcome === "full" || answer.outcome === "share_full"
           ? andThen(this.host.sweepIfDue(), ask)
@@ -378,7 +379,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     seat.early = [];
     for (const to of early) if (to.side === side && to.token === token) seat.early.push(to.event);
     if (peer) this.meet(seat, peer);
-    // With other nodes the taker has its answer a few promises later.
+    // With other nodes, the taker gets its answer a few microtasks later.
     if (this.host.isAlone) this.open(seat);
     else this.host.after(0, () => this.open(seat));
     const outcome = "taken";
@@ -386,7 +387,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     return { outcome, seat, peer: isTwo, firstPair, held, lastSeq, mailWaits };
   }
 
-  /** A newer seat took its place. The event that says so may still be on its way. */
+  /** Ends a seat that a newer one replaced. Its `replaced` event may still be under way. */
   private giveWay(seat: LocalSeat, sid: string): void {
     this.part(seat);
     this.remove(seat);
@@ -394,7 +395,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     this.tell(seat, { kind: "replaced", why: whyReplaced(sid, seat.known?.sid ?? "") });
   }
 
-  /** Answers what came for takers of the room meanwhile. */
+  /** Returns the events that came for takers of the room meanwhile. */
   private noLongerArriving(appId: AppId, arriving: Arriving): Arriving["early"] {
     arriving.takes--;
     if (arriving.takes === 0) this.arriving.delete(appId);
@@ -406,7 +407,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     return seat?.side === side ? seat : seat?.mate;
   }
 
-  /** There is no other of its side. */
+  /** Its side must not have a seat here yet. */
   private add(seat: LocalSeat): void {
     const mate = this.local.get(seat.appId);
     if (mate === undefined) return void this.local.set(seat.appId, seat);
@@ -436,7 +437,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     this.remove(seat);
   }
 
-  /** Who is on the other side. */
+  /** Sets the peer. */
   private meet(seat: LocalSeat, peer: Occupant): void {
     const { token, node } = peer;
     this.part(seat);
@@ -448,7 +449,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     if (here.peer?.token === seat.token) here.peerHere = seat;
   }
 
-  /** The other side is not there, or no longer this one's. */
+  /** Clears the peer. */
   private part(seat: LocalSeat): void {
     if (seat.peerHere?.peerHere === seat) seat.peerHere.peerHere = undefined;
     seat.peerHere = undefined;
@@ -483,7 +484,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
       case "left":
         return this.peerLeft(seat, event.token);
       case "started":
-        // Also of one that is: its place may have been vacant for the store, which held what came.
+        // A seat that has started may get held frames too: the store held them while it had lost the seat.
         this.relayAll(seat, event.held ?? []);
         if (seat.isStarted) return;
         seat.isStarted = true;
@@ -508,7 +509,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     }
   }
 
-  /** Ignores what is known already, or older than what is known. */
+  /** Ignores a peer that is already known or older than the known one. */
   private peerJoined(seat: LocalSeat, peer: Occupant): void {
     const { token } = peer;
     const lastPeer = seat.far?.lastPeer ?? 0;
@@ -521,7 +522,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
   private peerLeft(seat: LocalSeat, token: number): void {
     const { far, peerHere } = seat;
     if (far && token < far.lastPeer) return;
-    // The lease of this node had ended, and the store gave up a seat that is held: it learns better.
+    // The lease of this node had ended, and the store gave up a seat that is still held. `recheck` restores it.
     if (peerHere?.token === token && peerHere.isHeld && !peerHere.early) {
       return unheard(this.recheck(peerHere));
     }
@@ -546,7 +547,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     for (const { type, text } of waiting) this.act(seat, { kind: "frame", type, text });
   }
 
-  // ---- frames that do not go straight to the peer ----
+  // ---- frames that cannot go straight to the peer ----
 
   private publish(seat: LocalSeat, frame: Frame): MaybePromise<RelayOutcome> {
     const { peerHere, far } = seat;
@@ -562,7 +563,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     return outcome ?? "replaced";
   }
 
-  /** With the others of this turn, or with those that wait for a call under way. */
+  /** Collects the frames published in one tick, or during a call under way, for one call. */
   private publishTogether(seat: LocalSeat, far: Far, frame: Frame): Promise<RelayOutcome> {
     return new Promise((resolve, reject) => {
       const outgoing = { ...frame, resolve, reject };
@@ -588,7 +589,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
     far.outgoing = undefined;
   }
 
-  // ---- who waits for a seat, and is asked about one ----
+  // ---- waiting for a seat, and probing its occupant ----
 
   private park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked> {
     const ref = { node: this.host.node, name: String(++this.names) };

@@ -3,14 +3,14 @@ import type { AppId, Code, Side } from "../base/ids.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 import type { RelayType } from "../protocol/frames.ts";
 
-/** What kind of frame is relayed. The engine minds offers only. */
+/** The type of a relayed frame. The engine treats only `offer` differently. */
 export type { RelayType };
 
 /**
- * The written contract between the rules of signaling and the place where state lives.
+ * The contract between signaling and the engine, which holds all state.
  *
- * Every verb is atomic: whatever calls race, the outcome is that of some order of them. A verb
- * answers `MaybePromise<T>`: at once from memory, by a promise from a shared store. Losing a race is an
+ * Every verb is atomic: racing calls have the same outcome as if they had run one after the other. A
+ * verb returns `MaybePromise<T>`: a value from memory, a promise from a shared store. Losing a race is an
  * outcome, never an exception; a promise rejects only when the store cannot be reached.
  */
 export interface Engine {
@@ -20,33 +20,33 @@ export interface Engine {
   readonly relay: Relay;
   readonly mailboxes: Mailboxes;
   /**
-   * ms since the Unix epoch by the clock that everything expires by: this process's with memory, the
-   * store's with a shared one.
+   * ms since the Unix epoch. Everything expires by this clock: this process's clock with the memory
+   * engine, the store's clock with a shared store.
    */
   now(): number;
-  /** Undefined while the engine can serve; else the reason why not, in words for an operator. */
+  /** Undefined while the engine can serve; otherwise the reason it cannot, for an operator. */
   ready(): MaybePromise<string | undefined>;
-  /** What is refused by an engine that can serve, in words for an operator; undefined for nothing. */
+  /** What an engine that can serve refuses at present, for an operator; undefined: nothing. */
   warning(): string | undefined;
   /**
-   * Collects what has expired. Nothing depends on when: expiry is checked at every use. Never
-   * rejects.
+   * Deletes expired entries. It may run at any time, since expiry is also checked at every use.
+   * Never rejects.
    */
   sweep(): MaybePromise<void>;
-  /** What is held, for the metrics: right now from memory, as of the last sweep from a shared store. */
+  /** Sizes for the metrics: current with the memory engine, as of the last sweep with a shared store. */
   sizes(): Sizes;
   close(): Promise<void>;
 }
 
 /**
- * A shared store gave no answer in time, or one that makes no sense. The change may have been made or
- * not, but is not made after this. The message is for operators and holds nothing secret.
+ * A shared store did not answer in time, or its answer was invalid. The change may have been made; it
+ * will not be made later. The message is for operators and contains no secrets.
  */
 export class EngineUnreachable extends Error {
   override readonly name = "EngineUnreachable";
 }
 
-/** The store is there and has no space for what this would have added: nothing was changed. */
+/** The store has no space for the new data. Nothing was changed. */
 export class EngineFull extends EngineUnreachable {}
 
 export interface Sizes {
@@ -58,16 +58,19 @@ export interface Sizes {
   readonly guessers: number;
   readonly mailboxes: number;
   readonly mails: number;
-  /** As counted: `entryCostBytes` included. Together with the next two at most `mailTotalBytes`. */
+  /**
+   * With `entryCostBytes` for each mail. `mailBytes`, `heldBytes` and `idBytes` together are at most
+   * `mailTotalBytes`.
+   */
   readonly mailBytes: number;
   readonly heldFrames: number;
-  /** As counted. */
+  /** With `entryCostBytes` for each frame. */
   readonly heldBytes: number;
-  /** Of remembered ids, as counted. */
+  /** Of remembered ids, with `entryCostBytes` for each. */
   readonly idBytes: number;
   /**
-   * Of events for nodes in a shared store: at most `streamTotalBytes`,
-   * or 4 MiB a node. 0 from memory.
+   * Unread events for nodes in a shared store: at most `streamTotalBytes`, or 4 MiB per node if that is
+   * more. 0 with the memory engine.
    */
   readonly streamBytes: number;
 }
@@ -75,33 +78,34 @@ export interface Sizes {
 // ---- codes ----------------------------------------------------------------------------------
 
 /**
- * A code is *live* from its claim until it is taken or expires, then *rests* for `restMs`, in
- * which it can be neither taken nor claimed: a late redeem never meets strangers.
+ * A code is *live* from its claim until it is taken or expires. Then it *rests* for `restMs`: it can be
+ * neither taken nor claimed, so a late redeem never reaches a stranger's room.
  */
 export interface Codes {
   /**
-   * Claims the first of `candidates` that is free, for a new room. Candidates are drawn lazily and
-   * few more than needed: memory draws only those it tries, a shared store at most as many at a time as it
-   * has drawn before. Of racing claims of one code exactly one succeeds.
+   * Claims the first free code of `candidates` for a new room. Candidates are drawn lazily. The memory
+   * engine draws only those it tries; a shared store draws batches, each at most as large as all
+   * batches before it. If several callers claim one code at once, exactly one succeeds.
    */
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): MaybePromise<Claim>;
   /**
-   * Takes the code out: at most one caller ever gets its entry. A miss counts against all of the
-   * guesser's accounts; once one of them has `limitOf(account, maxMisses)` within
-   * `redeemWindowMs`, the guesser is locked: then nothing is taken, right code or wrong. The lock of a
-   * client is one window long at first and twice as long each time it goes on right after, up to
-   * `longestLocks`. A site has no lock: at its limit a further miss locks each of its customers that
-   * has `maxMisses`, and nobody else. With a `maxMisses` of 0 no guesser is ever locked. Past a bound
-   * on accounts, further ones are not remembered and not locked.
+   * Takes the code out: at most one caller ever gets its entry.
    *
-   * A miss counts for everybody together too: against each live code of the same length, which is
-   * withdrawn after as many as it was allowed, and towards `recentMisses`. Check, take and count are
-   * one step: guesses made in parallel cannot slip past a limit.
+   * A miss counts against all accounts of the guesser. Once an account has `limitOf(account, maxMisses)`
+   * misses within `redeemWindowMs`, the guesser is locked: every guess is refused, even of a valid
+   * code. A client's first lock lasts one window. Each lock that follows directly lasts twice as
+   * long, up to `longestLocks`. A site is never locked: once it has reached its limit, a further miss
+   * locks only those of its customers that have `maxMisses`. `maxMisses` of 0 turns locks off. The
+   * number of accounts is bounded: further accounts are not tracked and not locked.
+   *
+   * A miss also counts globally: against each live code of the same length, which is withdrawn after
+   * its allowed number of misses, and towards `recentMisses`. Check, take and count are one atomic
+   * step: parallel guesses cannot exceed a limit.
    */
   guess(code: Code, accounts: readonly Account[], maxMisses: number): MaybePromise<Guess>;
   /**
-   * Misses of everybody, at codes of any length, in this `redeemWindowMs` and the one before it.
-   * As of the last claim, guess or sweep; with a shared store, of this node.
+   * Misses of all clients, at codes of any length, in the current and the previous `redeemWindowMs`.
+   * With a shared store: as of this node's last claim, guess or sweep.
    */
   recentMisses(): number;
 }
@@ -110,7 +114,7 @@ export type Guess =
   | { readonly outcome: "taken"; readonly entry: CodeEntry }
   /** Unknown, used or expired. */
   | { readonly outcome: "gone" }
-  /** Live, but no longer given out: too many other codes of its length were tried. */
+  /** Live, but no longer redeemable: too many wrong codes of its length were tried. */
   | { readonly outcome: "withdrawn" }
   /** `retryAfterMs` until the lock ends, > 0. */
   | { readonly outcome: "locked"; readonly retryAfterMs: number };
@@ -127,22 +131,22 @@ export interface NewCode {
   readonly ttlMs: number;
   /** How long it then rests, ≥ 0. */
   readonly restMs: number;
-  /** Whose quotas it counts towards; empty for nobody's. */
+  /** Accounts whose quotas it counts towards; may be empty. */
   readonly accounts: readonly Account[];
 }
 
 export interface CodeLimits {
-  /** Claim only while live codes, this one included, stay at or below this. */
+  /** Most live codes, including the new one. */
   readonly maxLive: number;
-  /** Claim only while live and resting codes together, this one included, stay at or below this. */
+  /** Most live and resting codes together, including the new one. */
   readonly maxUsed: number;
   /** Live and resting codes that an account of each kind may hold, ≥ 1. */
   readonly maxHeld: Readonly<Record<AccountKind, number>>;
-  /** The first that holds for `recentMisses` is the new code's. Claim only if there is one. */
+  /** The first with `recentMisses` ≤ `upToRecent` applies to the new code. If none does, nothing is claimed. */
   readonly allowances: readonly MissAllowance[];
 }
 
-/** A code claimed while recent misses are at most `upToRecent` is withdrawn after `misses` more at its length. */
+/** A code claimed while `recentMisses` ≤ `upToRecent` is withdrawn after `misses` more at its length. */
 export interface MissAllowance {
   readonly upToRecent: number;
   readonly misses: number;
@@ -152,31 +156,31 @@ export type Claim =
   | { readonly outcome: "claimed"; readonly code: Code; readonly expiresAt: number }
   /** All candidates were live or resting. */
   | { readonly outcome: "collided" }
-  /** `maxLive` or `maxUsed` is reached, or there are more recent misses than any allowance is for. */
+  /** `maxLive` or `maxUsed` is reached, or recent misses are above every `upToRecent`. */
   | { readonly outcome: "crowded" }
   /**
-   * An account holds all it may; `retryAfterMs` until the first of its codes is free again. Exact up
-   * to 128 codes, with more of them perhaps too long.
+   * An account has reached its quota. Its first code is free again in `retryAfterMs`: exact for up to
+   * 128 codes, possibly too long for more.
    */
   | { readonly outcome: "client_full"; readonly retryAfterMs: number };
 
 // ---- rooms ----------------------------------------------------------------------------------
 
 /**
- * A room comes into being when a first side takes a seat. It is forgotten `relayHoldMs` after the
- * last side left, or `roomTtlMs` after it when mail waits or its code lives or was redeemed.
+ * A room is created when its first side takes a seat. It is forgotten `relayHoldMs` after the last side
+ * left; if mail is stored, or its code is live or was redeemed, up to `roomTtlMs` after.
  */
 export interface Rooms {
   /**
-   * Marks the room's session as established. The first call gives the room's age in ms, every
-   * later one undefined.
+   * Marks the room's session as established. The first call returns the room's age in ms, later
+   * calls return undefined.
    */
   establish(seat: Seat): MaybePromise<number | undefined>;
-  /** Whether there is a peer on this side; with `mustBeRedeemed`, in a room whose code was taken. */
+  /** Whether this side is seated and, with `mustBeRedeemed`, the room's code was redeemed. */
   allowsIce(appId: AppId, side: Side, mustBeRedeemed: boolean): MaybePromise<IceGrant>;
 }
 
-/** There is no space for another room: in all, or of the share that one of its accounts may have. */
+/** Another room would exceed the bound on all rooms (`full`) or the share of an account (`share_full`). */
 export interface NoSpace {
   readonly outcome: "full" | "share_full";
 }
@@ -185,14 +189,14 @@ export type IceGrant =
   | "granted"
   /** The seat is free. */
   | "no_seat"
-  /** The room's code was not minted here, or not taken. */
+  /** The room's code was not minted here, or not redeemed. */
   | "not_redeemed";
 
 // ---- seats ----------------------------------------------------------------------------------
 
 /**
  * Proof that a connection holds a side of a room. The token is unique in the room and grows with
- * every take: a connection with an older one is no longer the holder, and has no effect.
+ * every take. Calls with an older token have no effect: another connection holds the seat.
  */
 export interface Seat {
   readonly appId: AppId;
@@ -206,74 +210,75 @@ export interface Newcomer {
   readonly side: Side;
   /** The client's session id; empty when it has none. Equal non-empty ids are one client. */
   readonly sid: string;
-  /** What this newcomer makes the engine hold counts to these. */
+  /** Data that the engine stores for this newcomer counts towards these accounts. */
   readonly accounts: readonly Account[];
   readonly listener: SeatListener;
 }
 
 /**
- * What an engine calls on the connection in a seat. Calls come one at a time and must not throw. None
- * comes before `take` has answered, after `leave`, or after `replaced` or `cutOff`.
+ * Callbacks of an engine to the connection in a seat. They are called one at a time and must not
+ * throw. No callback comes before `take` has returned, or after `leave`, `replaced` or `cutOff`.
  */
 export interface SeatListener {
   /**
-   * A relayed frame for this side, exactly as it was published.
-   * False when the connection has more unsent than it should: the sender should wait for
-   * `peerDrained`. The frame was accepted all the same.
+   * A relayed frame for this side, exactly as it was published. Returns false when the connection is
+   * congested: the frame was accepted, but the sender should wait for `peerDrained`.
    */
   relayed(frame: string, type: RelayType): boolean;
-  /** The other side took its seat (also when it took it over from itself). */
+  /** The other side took its seat, or took it over from its own earlier connection. */
   peerJoined(): void;
   peerLeft(): void;
-  /** As the outcome `congested` of a publish, where that was not known when the publish answered. */
+  /** The receiver of a frame turned out to be congested after its publish had returned `delivered`. */
   peerCongested(): void;
-  /** The other side's connection has room again after a `congested` publish. */
+  /** The other side's connection is writable again after a `congested` publish. */
   peerDrained(): void;
-  /** There is mail that this connection may not have read yet. */
+  /** Mail is stored that this connection may not have read yet. */
   mailStored(): void;
-  /** The seat is another connection's now. `dead`: this one had not answered when asked. */
+  /** Another connection took the seat. `dead`: this one did not answer a probe. */
   replaced(why: "same_sid" | "dead"): void;
   /**
-   * The seat is given up: this node cannot reach the store it is kept in, though another node may.
-   * Nothing is called after it, as after `replaced`.
+   * The seat is given up because this node cannot reach the store. Another node may still reach it.
+   * This is the last callback, as `replaced` is.
    */
   cutOff(): void;
-  /** Is the connection alive? Asked when a newcomer wants the seat. */
+  /** Whether the connection is alive. Called when a newcomer wants the seat. */
   probed(): Promise<boolean>;
 }
 
 /**
- * How far `take` may go for a seat that is occupied: `free` never takes over; `same_sid` takes over
- * from an occupant with the same non-empty sid, unless the seat changed hands that way too
- * recently (`takeoverGuardMs`, doubled on each repetition up to `takeoverGuardMaxMs`: two live
- * holders of one sid must not evict each other for ever); a token takes over from exactly that
- * occupant, which was found dead.
+ * From which occupant `take` may take the seat over:
+ * - `free`: from no occupant.
+ * - `same_sid`: from one with the same non-empty sid. Refused for `takeoverGuardMs` after the last such
+ *   takeover, doubled on each repetition up to `takeoverGuardMaxMs`: two live holders of one sid must
+ *   not evict each other forever.
+ * - `dead`: from exactly the occupant with this token, which did not answer a probe.
  */
 export type Claimable = "free" | "same_sid" | { readonly dead: number };
 
 export interface Seats {
   /**
-   * Takes the seat. Of two racing takers of an empty seat one gets it. The other side's listener
-   * hears `peerJoined`, a replaced occupant `replaced`, both before this answers.
+   * Takes the seat. If two newcomers race for an empty seat, one gets it. Before this returns,
+   * `peerJoined` is called on the other side and `replaced` on a replaced occupant.
    *
-   * A room that does not exist comes into being, but only while there are fewer than `maxRooms`
-   * (half of that when its code was not minted here), where rooms that stand empty without mail do
-   * not count: they give way. A room that was not minted here is counted to the accounts of its first
-   * newcomer, until it is forgotten. `NoSpace` changes and counts nothing.
+   * Creates the room if it does not exist and there are fewer than `maxRooms`, or half of that for a
+   * room whose code was not minted here. Empty rooms without mail do not count: they are forgotten to
+   * make space. A room that was not minted here counts towards the accounts of its first newcomer until
+   * it is forgotten. After `NoSpace` nothing has changed.
    */
   take(newcomer: Newcomer, how: Claimable): MaybePromise<Taken | Busy | NoSpace>;
   /**
-   * Gives the seat up. The other side hears `peerLeft`, a waiting newcomer `vacant`. False, and
-   * nothing happens, when the token no longer holds the seat.
+   * Gives the seat up: calls `peerLeft` on the other side and `vacant` on a waiting newcomer. Returns
+   * false and does nothing when the token no longer holds the seat.
    */
   leave(seat: Seat): MaybePromise<boolean>;
   /**
-   * Asks the occupant with this token for a sign of life. `gone` when it is no longer the occupant.
+   * Asks the occupant with this token whether it is alive. `gone` when it is no longer the occupant.
    */
   probe(appId: AppId, side: Side, token: number): MaybePromise<"alive" | "dead" | "gone">;
   /**
-   * Waits for an occupied seat. One newcomer a side: a later one sends the earlier away, which
-   * hears `displaced`. `vacant` is called when the seat may be free: take again, others may too.
+   * Waits for an occupied seat. One newcomer per side can wait: a later one displaces an earlier one,
+   * on which `displaced` is called. `vacant` is called when the seat may be free: call `take` again,
+   * which may lose against others.
    */
   park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked>;
 }
@@ -283,11 +288,11 @@ export interface Taken {
   readonly seat: Seat;
   /** The other side is seated. */
   readonly peer: boolean;
-  /** This made the room two for the first time. */
+  /** Both sides are seated for the first time in this room. */
   readonly firstPair: boolean;
-  /** Frames held for this side. Unless there are none, nothing is relayed to it before `relay.start`. */
+  /** Number of frames held for this side. If it is above 0, nothing is relayed to it before `relay.start`. */
   readonly held: number;
-  /** Highest seq this side's mailbox has given out, 0 for none. */
+  /** Highest seq assigned in this side's mailbox; 0: no mail yet. */
   readonly lastSeq: number;
   /** Mail is stored for this side. */
   readonly mailWaits: boolean;
@@ -295,7 +300,7 @@ export interface Taken {
 
 export interface Busy {
   readonly outcome: "busy";
-  /** The occupant's. */
+  /** The token of the occupant. */
   readonly token: number;
 }
 
@@ -305,72 +310,72 @@ export interface Waiter {
 }
 
 export interface Parked {
-  /** How many newcomers, this one included, have waited for this very occupant: 1 or more. */
+  /** How many newcomers, including this one, have waited for this occupant, ≥ 1. */
   readonly times: number;
-  /** Gives the place up. Harmless when it was lost already. */
+  /** Stops waiting. Does nothing if the newcomer was already displaced. */
   unpark(): void;
 }
 
 // ---- relay ----------------------------------------------------------------------------------
 
-/** Frames between the two seats of a room. From one seat to the other, order holds. */
+/** Frames between the two seats of a room, in order in each direction. */
 export interface Relay {
   /**
-   * Sends a frame to the other side, as it is. A side that left less than `relayHoldMs` ago, or
-   * whose relay has not begun yet, has it held (`holdMaxFrames`, `holdMaxBytes`), as counted to the
-   * sender's accounts. An `offer` first discards what earlier connections of the sender's side had
-   * held: that negotiation is over. Frames need not wait for each other's outcomes: to a shared
-   * store those that do not go together.
+   * Sends a frame to the other side, unchanged. The frame is held if that side left less than
+   * `relayHoldMs` ago or its relay has not started (bounds: `holdMaxFrames`, `holdMaxBytes`). Held
+   * frames count towards the sender's accounts. An `offer` first discards held frames of earlier
+   * connections of the sender's side: their negotiation is over. A caller need not wait for one
+   * outcome before the next call: a shared store then gets several frames in one call.
    */
   publish(seat: Seat, frame: string, type: RelayType): MaybePromise<RelayOutcome>;
-  /** Begins delivery to this seat: what was held first, in order, or with `discard` without it. */
+  /** Starts the relay to this seat. Held frames are delivered first, in order, or dropped with `discard`. */
   start(seat: Seat, discard: boolean): MaybePromise<void>;
-  /** This seat's connection has room again: the other side hears `peerDrained`. */
+  /** This seat's connection is writable again: `peerDrained` is called on the other side. */
   drained(seat: Seat): void;
 }
 
 export type RelayOutcome =
   | "delivered"
-  /** Delivered, and the receiver has more unsent than it should: wait for `peerDrained`. */
+  /** Delivered, and the receiver is congested: wait for `peerDrained`. */
   | "congested"
   | "held"
-  /** Dropped: the other side is not there, nor left recently. */
+  /** Dropped: the other side is not seated and did not leave recently. */
   | "no_peer"
-  /** Dropped: the hold's bounds, or the bound over everything held, are reached. */
+  /** Dropped: a bound of this hold, or `mailTotalBytes`, is reached. */
   | "hold_full"
-  /** Dropped: one of the sender's accounts holds its share of everything held. */
+  /** Dropped: one of the sender's accounts has used its share of `mailTotalBytes`. */
   | "hold_share"
-  /** Dropped: the sender's seat is another's now. */
+  /** Dropped: the sender no longer holds its seat. */
   | "replaced";
 
 // ---- mailboxes ------------------------------------------------------------------------------
 
 /**
- * Mail for one side of a room: numbered from 1 without gaps, kept until acknowledged or the room
- * is forgotten. Bounded by `mailboxMaxMails`, `mailboxMaxBytes` of payload and, over everything
- * held, `mailTotalBytes`, of which each account has its share (`shareOf`). Counted to the sender's
- * accounts, also when it has left. No stored mail is ever dropped for a new one.
+ * Mail for one side of a room: numbered from 1 without gaps, stored until it is acknowledged or the room
+ * is forgotten. Bounds of a mailbox: `mailboxMaxMails`, and `mailboxMaxBytes` of payload. Bound of
+ * all rooms: `mailTotalBytes`, of which each account has a share (`shareOf`). Mail counts towards the
+ * sender's accounts, even after the sender has left. Stored mail is never dropped for new mail.
  */
 export interface Mailboxes {
   /**
-   * Stores mail from this seat's side in the mailbox of `to`. `to`'s listener hears `mailStored`.
-   * With an `id` that this side has used for one of its last `rememberedIds` mails, nothing is
-   * stored and the earlier seq is answered. A `strict` sender (one that no error frame reaches) that
-   * was refused once is refused until the box is half empty.
+   * Stores mail from this seat's side in the mailbox of `to`, and calls `mailStored` on that side. If
+   * this side used the same `id` for one of its last `rememberedIds` mails, stores nothing and returns
+   * the earlier seq. A `strict` sender cannot receive an error frame: after one refusal, all its mail
+   * is refused until the box is half empty.
    */
   append(seat: Seat, to: Side, mail: NewMail): MaybePromise<Appended>;
   /**
-   * This side's mail after seq `after`, oldest first: at least one if there is any, then as many
-   * as fit `maxBytes`. What is read counts as sent.
+   * This side's mail after seq `after`, oldest first. Returns at least one mail if any is stored, then as
+   * many as fit in `maxBytes`. Mail that was read counts as sent.
    */
   read(seat: Seat, after: number, maxBytes: number): MaybePromise<readonly Mail[]>;
   /** Drops this side's mail up to and including seq `upTo`. */
   ack(seat: Seat, upTo: number): MaybePromise<void>;
   /**
-   * A (re)connected client says what it has processed. Up to the highest seq ever sent: as `ack`.
-   * Above it the client comes from another life of this room: nothing is dropped, what is stored
-   * is renumbered from `upTo` + 1, and numbering goes on there. Answers how far the stored mail
-   * was moved (0 for not at all) and the seq before the oldest stored mail.
+   * A (re)connected client reports its watermark `upTo`. Up to the highest seq ever sent this works as
+   * `ack`. A higher watermark refers to a room that the engine has since forgotten: nothing is dropped,
+   * and stored and later mail is numbered from `upTo` + 1. Returns by how much the seqs of stored mail
+   * grew (`moved`), and the seq before the oldest stored mail (`before`).
    */
   hello(
     seat: Seat,
@@ -379,7 +384,7 @@ export interface Mailboxes {
 }
 
 export interface NewMail {
-  /** JSON text, kept as it is: no part of a longer text, all of which would stay with it. */
+  /** JSON text. Not a slice of a longer string: a slice keeps the whole string in memory. */
   readonly payload: string;
   readonly id: string | undefined;
   readonly strict: boolean;
@@ -394,7 +399,7 @@ export interface Mail {
 export type Appended =
   | { readonly outcome: "stored"; readonly seq: number }
   | { readonly outcome: "full" }
-  /** One of the sender's accounts holds its share of everything held. */
+  /** One of the sender's accounts has used its share of `mailTotalBytes`. */
   | { readonly outcome: "share_full" }
   | { readonly outcome: "replaced" };
 
@@ -402,7 +407,7 @@ export type Appended =
 
 export interface EngineLimits {
   readonly roomTtlMs: number;
-  /** For how long misses count, and how long a first lock lasts. */
+  /** How long a miss counts, and how long a first lock lasts. */
   readonly redeemWindowMs: number;
   readonly relayHoldMs: number;
   readonly maxRooms: number;
@@ -410,11 +415,11 @@ export interface EngineLimits {
   readonly holdMaxBytes: number;
   readonly mailboxMaxMails: number;
   readonly mailboxMaxBytes: number;
-  /** Over mail, held frames and remembered ids of all rooms, as counted. */
+  /** Bound on mail, held frames and remembered ids of all rooms, with `entryCostBytes` for each. */
   readonly mailTotalBytes: number;
 }
 
-/** What a shared store may spend, beside `mailTotalBytes`, on events that nodes have not read. */
+/** Bound on the events that nodes have not read in a shared store. Not part of `mailTotalBytes`. */
 export function streamTotalBytes({ mailTotalBytes }: EngineLimits): number {
   return Math.floor(mailTotalBytes / 4);
 }

@@ -3,36 +3,36 @@ import type { MissAllowance } from "../engine/engine.ts";
 
 export type CodeLengthOptions = Pick<Config, "codeDigits" | "codeDigitsMax" | "maxCodes">;
 
-/** One length and its bounds. Both count all codes: the new one and longer ones too. */
+/** A code length and its bounds. `maxLive` and `maxUsed` count codes of all lengths, and the new one. */
 export interface CodeLength {
   readonly digits: number;
   /** How many codes of this length there are. */
   readonly space: number;
   readonly maxLive: number;
-  /** Live and resting. */
+  /** Most live and resting codes. */
   readonly maxUsed: number;
-  /** After how many misses a new code is withdrawn, by the recent misses of all clients. */
+  /** How many misses withdraw a new code. Depends on the recent misses of all clients. */
   readonly allowances: readonly MissAllowance[];
 }
 
-/** Guessing hits a code that was minted before the attack shows with a chance of at most 1 in 20. */
+/** Guesses hit a code that was minted before the attack was detected with a chance of at most 1 in 20. */
 const oneInBefore = 20;
-/** The same for a code that is minted while the attack shows: 1 in 100. */
+/** For a code that is minted during a detected attack the chance is at most 1 in 100. */
 const oneInDuring = 100;
 
 /**
- * The lengths in the order in which to try them: codes are as short as live codes and guesses allow. A
- * length is used while at most 1 % of its codes are live, so that a blind guess rarely hits one, and at
- * most half are live or resting, so that a draw soon finds a free one. The greatest length has only
- * the second bound, as no other is left.
+ * The code lengths, shortest first: codes are as short as live codes and guesses allow. A length is used
+ * while at most 1 % of its codes are live, so that a blind guess rarely hits one, and while at most half
+ * are live or resting, so that a draw soon finds a free one. The greatest length only has the second
+ * bound, since no longer codes exist.
  *
- * An attack shows when recent misses are more than 1 % of the shortest codes. From then on a length is
- * used while misses are at most 0.1 % of its codes, so an attack has to become several times stronger
- * within the life of a code to withdraw it. The greatest length does not have this bound either.
+ * An attack is detected when recent misses exceed 1 % of the number of shortest codes. From then on a
+ * length is used while misses are at most 0.1 % of its codes. So an attack has to become several times
+ * stronger within the life of a code to withdraw it. The greatest length does not have this bound.
  *
- * The misses that a code allows follow from the chance of 1 in 20 or 1 in 100: as half of a length may
- * be in use, n guesses hit a certain code with a chance of up to 2 n / space. While recent misses exceed
- * 1 % even of the longest codes, the chance is 1 in 20.
+ * The allowed misses follow from the chance of 1 in 20 or 1 in 100. As half of a length may be in use, n
+ * guesses hit a certain code with a chance of up to 2 n / space. While recent misses exceed 1 % even of
+ * the longest codes, the chance is 1 in 20.
  */
 export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
   const { codeDigits, codeDigitsMax, maxCodes } = options;
@@ -54,7 +54,7 @@ export function codeLengths(options: CodeLengthOptions): readonly CodeLength[] {
   return lengths;
 }
 
-/** More recent misses than this are an attack; up to here people mistype codes. */
+/** Up to this many recent misses are taken for mistyped codes. More are an attack. */
 export function calmMisses({ codeDigits }: Pick<CodeLengthOptions, "codeDigits">): number {
   return 10 ** codeDigits / 100;
 }

@@ -11,24 +11,24 @@ export interface IceOptions
   readonly rooms: Pick<Rooms, "allowsIce">;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** How many grants one client may have. */
+  /** Limits the grants to one client. */
   readonly limiter: RateLimiter;
-  /** How many of them for one side of a room. */
+  /** Limits the grants to one client for one side of a room. */
   readonly sideLimiter: RateLimiter;
 }
 
 export interface IceSource {
   /**
-   * The ICE servers for the peer on this side. Servers with a credential cost their operator traffic:
-   * they are given only in rooms whose code was redeemed, and counted. They count to the client that
-   * asks, so that a stranger who learns the appID cannot use up those of others. (They do not count to
-   * the holder of the seat, as it may ask over IPv6 and have its socket over IPv4.) Without such servers
-   * nothing is refused.
+   * The ICE servers for the peer on this side. Servers with a credential cost their operator traffic. So
+   * they are granted only in rooms whose code was redeemed, and each grant counts towards the limit of the
+   * client that asks: a stranger who knows the appID cannot use up the grants of others. (A grant does
+   * not count towards the holder of the seat, which may ask over IPv6 and have its socket over IPv4.) If
+   * no server has a credential, every request is granted.
    */
   ask(appId: AppId, side: Side, client: Client): MaybePromise<IceAnswer>;
   /**
-   * As `ask`, but answers the servers without a credential if the others are refused or the engine
-   * cannot be reached. Never rejects.
+   * Like `ask`, but returns only the servers without a credential if it is refused or the engine is
+   * unreachable. Never rejects.
    */
   offer(appId: AppId, side: Side, client: Client): MaybePromise<readonly IceServer[]>;
 }
@@ -37,13 +37,13 @@ export type IceAnswer =
   | {
       readonly outcome: "granted";
       readonly iceServers: readonly IceServer[];
-      /** When credentials made for this answer end, ms since the epoch; undefined without any. */
+      /** When the credentials made for this answer expire, ms since the epoch; undefined: none were made. */
       readonly expiresAt: number | undefined;
     }
   | { readonly outcome: Exclude<IceGrant, "granted"> | "spent" }
   | { readonly outcome: "rate_limited"; readonly retryAfterMs: number };
 
-/** Grants to one client for one side of a room: for the first connection and a few reconnections. */
+/** Grants to one client for one side of a room: one for its first connection, others for reconnects. */
 export const maxGrantsPerSide = 4;
 
 /** Which ICE servers a side gets. */
@@ -97,11 +97,11 @@ export function iceSource(options: IceOptions): IceSource {
 }
 
 /**
- * Credentials that a TURN server checks with only the secret that it shares with this server
+ * Credentials that a TURN server verifies with a secret that it shares with this server
  * (draft-uberti-behave-turn-rest-00 section 2.2; coturn's `use-auth-secret`). They allow new TURN
  * allocations until `expiresAt`, which is `until` rounded up to a second. The username is that time and a
- * hash, which shows an operator in the TURN server's log which allocations belong to the same side of a
- * room, but not which room.
+ * hash. In the TURN server's log the hash shows which allocations belong to the same side of a room, but
+ * not which room that is.
  */
 function turnCredentials(secret: string, appId: AppId, side: Side, until: number) {
   const expirySeconds = Math.ceil(until / 1000);

@@ -17,7 +17,7 @@ import {
   serves,
 } from "./code-length.ts";
 
-/** The settings are those of one server; `redeemFailures` count within the engine's `redeemWindowMs`. */
+/** Settings and dependencies. `redeemFailures` is the limit within the engine's `redeemWindowMs`. */
 interface RendezvousOptions
   extends CodeLengthOptions,
     Pick<Config, "roomTtlMs" | "codesPerClient" | "redeemFailures"> {
@@ -27,11 +27,11 @@ interface RendezvousOptions
   readonly connectionLog?: ConnectionLog | undefined;
 }
 
-/** What follows from the wrong codes of all clients. */
+/** Whether codes are being guessed, judged by the wrong codes of all clients. */
 interface Guessing {
   /** Wrong codes within `redeemWindowMs` and the window before it. */
   readonly recentMisses: number;
-  /** More than people mistype: 1 % of the shortest codes. */
+  /** An attack is detected: there are more misses than mistyped codes explain. */
   readonly shows: boolean;
   /** New codes have at least this many digits now. */
   readonly digits: number;
@@ -39,18 +39,18 @@ interface Guessing {
 
 export interface Rendezvous {
   /**
-   * A code for a new room, every free one equally likely. It lives `ttlMs`, at least 1 s and at most
-   * `roomTtlMs`, which is also the default. The codes of a shared client are longer: guesses cannot be
-   * distinguished from mistyped codes of others behind the same address.
+   * Mints a code for a new room. Every free code is equally likely. It lives `ttlMs`, at least 1 s and at
+   * most `roomTtlMs`, which is also the default. The codes of a shared client are longer, since guesses
+   * cannot be distinguished from mistyped codes of others behind the same address.
    */
   mint(request: {
     readonly ttlMs: number | undefined;
     readonly client: Client;
   }): MaybePromise<Minted | Unminted>;
   /**
-   * The room of the code, answered only once. `gone`: the code is unknown, used or expired.
-   * `withdrawn`: too many wrong codes of its length were tried. `locked`: the client missed too often,
-   * so its code is not looked at.
+   * Takes the code out and returns its room, at most once. `gone`: the code is unknown, used or expired.
+   * `withdrawn`: too many wrong codes of its length were tried. `locked`: the client had too many misses,
+   * so the code was not checked.
    */
   redeem(code: Code, client: Client): MaybePromise<Guess>;
   /** As of this node's last mint, redeem or sweep. */
@@ -63,16 +63,16 @@ export interface Minted extends CodeEntry {
 }
 
 interface Unminted {
-  /** The limit for this client, or for all together, is reached. */
+  /** The limit of this client (`client_full`) or of all clients together (`codes_full`) is reached. */
   readonly outcome: "client_full" | "codes_full";
-  /** When to ask again: exact for `client_full`, an estimate for `codes_full`. */
+  /** When to try again: exact for `client_full`, an estimate for `codes_full`. */
   readonly retryAfterMs: number;
 }
 
-/** The codes of a shared client have this many digits more. */
+/** The codes of a shared client have this many more digits. */
 const sharedExtraDigits = 2;
 const minTtlMs = 1_000;
-/** With at most half of a length's codes taken, all of its draws fail once in 65,536 mints. */
+/** At most half of a length's codes are in use, so at most one in 65,536 mints finds no free code. */
 const drawsPerLength = 16;
 /** When all codes are in use, many of them expire within this time. */
 const codesFullRetryMs = 30_000;
@@ -153,7 +153,7 @@ function quotaOf(kind: AccountKind, options: RendezvousOptions): number {
   return Math.min(share, limitOf({ kind }, codesPerClient));
 }
 
-/** The metric's reason, the problem, and when to try again if that is known. */
+/** The reason in the metrics, the problem code, and when to try again if that is known. */
 type RefusedCode = readonly [Refusal, RoomRefusal, { readonly retryAfterMs: number }?];
 
 export function unminted(refused: Unminted): RefusedCode {
@@ -178,8 +178,8 @@ export function unredeemed(
 }
 
 /**
- * Each draw is any code of the length, equally likely, leading zeros included. Not a generator: that
- * would make minting a fifth slower.
+ * Draws random codes of a length, each equally likely, including those with leading zeros. Not a
+ * generator, which would make minting a fifth slower.
  */
 class Draws implements IterableIterator<Code, undefined> {
   private left = drawsPerLength;
@@ -201,11 +201,11 @@ class Draws implements IterableIterator<Code, undefined> {
 }
 
 /**
- * Checks the misses each time it is called. Warns when an attack shows, when it makes new codes longer,
- * and when it is over. Logs no code.
+ * Checks the misses each time it is called. Warns when an attack is detected, when it makes new codes
+ * longer, and when it is over. Never logs a code.
  */
 export function guessWatch(guessing: () => Guessing, log: Pick<Log, "warn">): () => void {
-  /** The digits in the last warning; 0 while no attack shows. */
+  /** The number of digits in the last warning; 0 while no attack is detected. */
   let warnedDigits = 0;
   return () => {
     const { shows, digits, recentMisses } = guessing();

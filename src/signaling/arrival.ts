@@ -4,9 +4,9 @@ import type { Busy, Claimable, Newcomer, NoSpace, Parked, Taken } from "../engin
 import type { ServerClose } from "../protocol/closes.ts";
 import type { SignalingContext } from "./context.ts";
 
-/** Called at the end of an arrival: either `seated` or `refuse`, or neither after `stop`. */
+/** Callbacks of an arrival. It ends with either `seated` or `refuse`, or with neither after `stop`. */
 interface ArrivalOutcome {
-  /** Another connection has the seat: frames may have to wait for long. */
+  /** Another connection has the seat. The newcomer waits, perhaps for long. */
   parked(): void;
   seated(taken: Taken): void;
   refuse(reason: ServerClose): void;
@@ -15,30 +15,30 @@ interface ArrivalOutcome {
 /** Why a newcomer gets no seat and need not wait for one. */
 export type NoSeat = "rooms_full" | "rooms_share" | "unreachable";
 
-/** How long a newcomer waits beside a living occupant: the first, the second, each later one. */
+/** How long a newcomer waits while the occupant is alive: the first newcomer, the second, each later one. */
 const patienceMs = [5_000, 10_000, 15_000] as const;
-/** A newcomer that gives way to a later one has waited at least this long, so that two do not loop. */
+/** A displaced newcomer is refused only after this wait. Otherwise two could displace each other in a loop. */
 const displacedAfterMs = 3_000;
 
 /**
- * A connection until it has a seat. It asks for the seat at once. If another connection has it, the
- * newcomer waits, remembers what it learns about the occupant, and asks again with the best reason.
+ * A connection without a seat yet. It asks for its seat at once. If another connection has the seat, the
+ * newcomer waits, and asks again whenever it has a new reason to get the seat.
  */
 export class Arrival {
   private readonly since: number;
   private isOver = false;
   private isAsking = false;
-  /** Has the seat; undefined until that is known. */
+  /** The token of the connection in the seat; undefined until it is known. */
   private occupant: number | undefined;
   private place: Parked | undefined;
   private cancel: Cancel | undefined;
-  /** A later newcomer waits in its place. */
+  /** A later newcomer waits instead of this one. */
   private isDisplaced = false;
-  // Reasons to ask again. Each is tried once.
-  /** It has a sid and has sent a complete frame, which a zombie never does. False: that was tried. */
+  // Reasons to ask again. Each is used once.
+  /** It has a sid and has sent a complete frame, which a dead connection never does. False: already used. */
   private hasSpoken: boolean | undefined;
   private isVacant = false;
-  /** The occupant that was found dead. */
+  /** The token of an occupant that did not answer the probe. */
   private dead: number | undefined;
 
   constructor(
@@ -53,7 +53,7 @@ export class Arrival {
     return this.occupant !== undefined;
   }
 
-  /** Asks for the seat. Undefined: it is seated or parked. */
+  /** Asks for the seat. Returns undefined when it is seated or parked. */
   take(): MaybePromise<NoSeat | undefined> {
     return this.ask("free");
   }
@@ -65,7 +65,7 @@ export class Arrival {
     this.tryAgain();
   }
 
-  /** The connection is gone. A seat that it is given after that is given up at once. */
+  /** The connection is closed. If it still gets the seat, it gives it up at once. */
   stop(): void {
     if (this.isParked && !this.isOver) this.context.tally.parkedSockets--;
     this.isOver = true;
@@ -73,7 +73,7 @@ export class Arrival {
     this.place?.unpark();
   }
 
-  /** Asks again if there is a reason that was not tried. */
+  /** Asks again if it has an unused reason. */
   private tryAgain(): void {
     if (!this.isParked || this.isOver || this.isAsking || this.isDisplaced) return;
     const how = this.best();
@@ -83,7 +83,7 @@ export class Arrival {
     });
   }
 
-  /** The best reason that was not tried yet. Each of them also takes a free seat. */
+  /** The best unused reason. With any of them, `take` also takes a free seat. */
   private best(): Claimable | undefined {
     const { dead, isVacant } = this;
     this.isVacant = false;
@@ -153,7 +153,7 @@ export class Arrival {
     );
   }
 
-  /** Asks the occupant for a sign of life. If it is alive, this newcomer waits a limited time. */
+  /** Asks whether the occupant is alive. If it is, this newcomer waits for a limited time. */
   private probe(occupant: number): void {
     const { appId, side } = this.newcomer;
     void andThen(

@@ -3,41 +3,41 @@ import type { Clock } from "../base/clock.ts";
 import type { Ledger } from "../base/ledger.ts";
 import { type PauseReason, pauseReasons } from "./context.ts";
 
-/** A turn of the event loop is short up to this, ms: so long, all frames are handled as they come. */
+/** An event loop turn is short up to this, ms. In a short turn all frames are handled at once. */
 const turnMs = 4;
-/** One visit to a connection in line, ms: its client's other connections wait for it. */
+/** How long one connection in line is served at a time, ms. */
 const visitMs = 0.1;
-/** Work that may be saved up while idle, ms. Each client may save its share of it. */
+/** CPU time that may be saved up while idle, ms. Each client may save its share of it. */
 const burstMs = 20;
 /** A frame longer than this can take tens of ms to read (1 MiB of nested brackets: 33 ms). */
 export const largeFrameLength = 16_384;
 /** Share of CPU time for large frames, and for reading floods from connections that wait. */
 const largeShare = 0.25;
-/** Time that may be saved up while no large frame comes, ms. */
+/** CPU time for large frames that may be saved up while none come, ms. */
 const largeBurstMs = 10;
-/** What the runtime spends on a frame, and on a character of it, before the server sees it, ms. */
+/** CPU time of the runtime before the server sees a frame, ms: for each frame, and for each character. */
 const receivingMs = { frame: 0.0005, character: 1 / 1_048_576 };
 /**
- * What handling a frame, and a character of it, counts at most, ms: it is what deep JSON takes. More than
- * that was taken by the machine's other work, or by garbage of others.
+ * The most that counts for handling a frame, ms: for each frame, and for each character. Deeply nested
+ * JSON takes this much. Any longer time was spent on other processes or garbage collection.
  */
 const handlingMs = { frame: 0.02, character: 0.000033 };
-/** A connection of which much waited counts as busy for so long after that, ms. */
+/** How long a connection stays busy after many of its frames had to wait, ms. */
 const busyMs = 2_000;
-/** This many of the connections that wait to be read from are read in one turn. */
+/** At most this many waiting connections are read from in one turn. */
 const readsATurn = 8;
-/** How often it looks whether somebody in line may go on, ms. */
+/** How often the lines are checked for a connection that may go on, ms. */
 const lookEveryMs = 2;
 
-/** A connection, as what shares the work sees it. */
+/** A connection, as the fair queue uses it. */
 export interface Member {
-  /** Its client's share, its neighbours there: kept by `FairQueue`. */
+  /** `share`: its client's. `before` and `after`: its neighbours there. All three are set by `FairQueue`. */
   share: Share | undefined;
   before: Member | Share | undefined;
   after: Member | Share | undefined;
-  /** Its frames, once there was one. */
+  /** Its frames; undefined before its first frame. */
   inbox: Served | undefined;
-  /** Until then (ms, monotonic) it counts as one that sends much; infinite while much of it waits. */
+  /** It is busy until then (ms, monotonic); infinite while many of its frames wait. */
   busyUntil: number;
   pause(reason: PauseReason): void;
   resume(reason: PauseReason): void;
@@ -51,14 +51,14 @@ export interface Served {
 }
 
 /**
- * The lines. Busy members wait until their frames are handled, or until they are read from. Quiet ones,
- * and those whose next frame is large, have lines of their own.
+ * The lines. `frames`: busy members with frames that wait. `read`: busy members that wait to be read from.
+ * `quiet`: quiet members. `large`: members whose next frame is large.
  */
 const waits = ["quiet", "frames", "read", "large"] as const;
 type Wait = (typeof waits)[number];
 type Lines = Readonly<Record<Wait, Set<Member | Share>>>;
 
-/** Connections that send little have a share apart, so that a flood from their address leaves it to them. */
+/** Quiet connections have a separate share, so that a flood from their address does not use it up. */
 type Kind = "quiet" | "busy";
 
 function kindOf({ busyUntil }: Member, at: number): Kind {
@@ -72,16 +72,16 @@ function waitOf(member: Member, at: number): Wait {
   return next === undefined ? "read" : "frames";
 }
 
-/** Work, less what a part of the time since then has paid for. */
+/** A leaky bucket of CPU time: `part` of the elapsed time drains from it. */
 class Bucket {
   isHeld = false;
   private spentMs = 0;
   private paidAt = 0;
 
   constructor(
-    /** What is paid for: this part of the time, … */
+    /** Part of the time that may be spent. */
     private readonly part: number,
-    /** … and so much at once, ms. */
+    /** How much may be spent at once, ms. */
     private readonly burst = burstMs * part,
   ) {}
 
@@ -95,7 +95,7 @@ class Bucket {
   }
 }
 
-/** What an account has of the work. Members of a client's are connections, of a site's its clients'. */
+/** An account's share of the CPU time. A client's share has connections as members, others have shares. */
 export class Share {
   share: Share | undefined;
   before: Member | Share | undefined;
@@ -103,12 +103,12 @@ export class Share {
   first: Member | Share | undefined;
   /** Members that wait, the longest wait first; undefined while no member waits. */
   lines: Lines | undefined;
-  /** Of each kind of its members; undefined until something was counted. */
+  /** CPU time spent by each kind of its members; undefined before the first. */
   work: Readonly<Record<Kind, Bucket>> | undefined;
 
   constructor(
     readonly account: Account,
-    /** Part of the time that each kind of its members has. */
+    /** Part of the time that each kind of its members may spend. */
     private readonly part: number,
   ) {}
 
@@ -121,7 +121,7 @@ export class Share {
     return this.work?.[kind].isOverdrawn(at) === true;
   }
 
-  /** Not all of its members are held any more. */
+  /** Some of its members may be read from again. */
   letGo(): void {
     if (this.work) this.work.quiet.isHeld = this.work.busy.isHeld = false;
   }
@@ -142,7 +142,7 @@ export class Share {
     member.after = undefined;
   }
 
-  /** The next to be served: it and the accounts it belongs to stand last in their lines now. */
+  /** The next member to be served. The shares it belongs to move to the end of their lines. */
   next(wait: Wait, mayGoOn: (one: Member | Share) => boolean): Member | undefined {
     const line = this.lines?.[wait] ?? [];
     for (const one of line) {
@@ -159,15 +159,15 @@ export class Share {
 }
 
 /**
- * Shares the time that frames take among clients, however many connections each has. In a short turn
- * of the event loop all is handled as it comes. In a long one, and while anyone waits, time is counted:
- * a client or site that has had its share (account.ts) is not read from, and its connections wait in
- * line. They are served by site, then by customer, client and connection, each in turn.
+ * Shares CPU time among clients, however many connections each has. In a short turn of the event loop
+ * every frame is handled as it comes. In a long turn, and while any connection waits, CPU time is counted.
+ * If a client or site has used up its share (account.ts), the server stops reading from its connections,
+ * and they wait in line. They are served round-robin: by site, then customer, client and connection.
  */
 export class FairQueue {
   /** Frames of up to 16 KiB that come before this (ms, monotonic) are handled at once. */
   calmUntil = Number.NEGATIVE_INFINITY;
-  /** ms that large frames have taken so far. */
+  /** CPU time of all large frames so far, ms. */
   largeMs = 0;
   private readonly large = new Bucket(largeShare, largeBurstMs);
   private readonly root = new Share({ key: "", kind: "site" }, Number.MAX_VALUE);
@@ -175,21 +175,21 @@ export class FairQueue {
   /** `turnOver` is called at the end of this turn. */
   private awaitsTurnOver = false;
   private awaitsLook = false;
-  /** When reading from one that waits began; undefined in turns without. */
+  /** When this turn began to read from waiting connections; undefined if it has not. */
   private readsSince: number | undefined;
   private reads = 0;
-  /** When the next one may be read from. */
+  /** When the next waiting connection may be read from. */
   private readsNextAt = 0;
 
   constructor(
     private readonly clock: Pick<Clock, "monotonicMs" | "after">,
     /** Bytes of frames that wait. */
     readonly queued: Ledger,
-    /** Calls back when everything that this turn of the event loop has read was handled. */
+    /** Calls back when this turn of the event loop has handled everything it has read. */
     private readonly afterTurn: (run: () => void) => void = (run) => void setImmediate(run),
   ) {}
 
-  /** Clients, or sites where they have one, that wait; `wait`: for this alone. */
+  /** How many sites wait; a client without a site counts as one. `wait`: only in this line. */
   waiting(wait?: Wait): number {
     const { lines } = this.root;
     if (lines === undefined) return 0;
@@ -197,7 +197,7 @@ export class FairQueue {
     return new Set(waits.flatMap((wait) => [...lines[wait]])).size;
   }
 
-  /** A connection of this client is open. */
+  /** Adds an open connection. */
   join(member: Member, accounts: readonly Account[]): void {
     let share = this.root;
     for (let i = accounts.length - 1; i >= 0 && this.queued.hasShares; i--) {
@@ -214,7 +214,7 @@ export class FairQueue {
     share.add(member);
   }
 
-  /** It is closed. */
+  /** Removes a closed connection. */
   part(member: Member): void {
     this.leave(member);
     let { share } = member;
@@ -227,14 +227,14 @@ export class FairQueue {
     }
   }
 
-  /** Whether a frame of `length` characters that comes at `at` (ms, monotonic) may be handled now. */
+  /** Whether a frame of `length` characters that came at `at` (ms, monotonic) may be handled now. */
   admits(member: Member, length: number, at: number): boolean {
     const isWithin = at < this.calmUntil || this.isWithinShare(member, at);
     if (length <= largeFrameLength) return isWithin;
     return isWithin && this.waiting("large") === 0 && !this.large.isOverdrawn(at);
   }
 
-  /** Counts what handling a frame has taken, in ms: of small ones, only while not all is calm. */
+  /** Counts the time of handling a frame, in ms. Small frames are not reported before `calmUntil`. */
   took(member: Member, length: number, ms: number): void {
     const at = this.clock.monotonicMs();
     if (length > largeFrameLength) {
@@ -246,32 +246,32 @@ export class FairQueue {
     this.spend(member, kindOf(member, at), Math.min(ms, most), at);
   }
 
-  /** A frame was put in line at `at` (ms, monotonic); with it, much of the member waits. */
+  /** A frame was queued at `at` (ms, monotonic). `isMuch`: many of the member's frames wait now. */
   received(member: Member, length: number, at: number, isMuch: boolean): void {
     if (isMuch) member.busyUntil = Number.POSITIVE_INFINITY;
     if (at < this.calmUntil) return;
     const ms = receivingMs.frame + length * receivingMs.character;
-    // Counted for both kinds: with this frame the member may have become the other one.
+    // Counted for both kinds, since this frame may have changed the member's kind.
     for (const kind of ["quiet", "busy"] as const) this.spend(member, kind, ms, at);
   }
 
-  /** Nothing of the member waits any more. */
+  /** No frame of the member waits any more. */
   caughtUp(member: Member): void {
     if (member.busyUntil === 0) return;
     member.busyUntil = Math.min(member.busyUntil, this.clock.monotonicMs() + busyMs);
   }
 
-  /** A ping or pong came. */
+  /** Counts a ping or pong. */
   control(member: Member, at: number): void {
     if (at < this.calmUntil) return;
     this.spend(member, kindOf(member, at), receivingMs.frame, at);
     this.isWithinShare(member, at);
   }
 
-  /** Whether its client has some of its share left; if not, its connections are not read from. */
+  /** Whether all shares of the member have time left. If not, their connections are no longer read from. */
   isWithinShare(member: Member, at: number): boolean {
     if (this.root.lines === undefined && !this.awaitsTurnOver) {
-      // It is a while since the last look: this turn may have begun at any moment since.
+      // The start of this turn is unknown. It counts as calm from now on.
       this.callAfterTurn();
       this.calmUntil = at + turnMs;
       return true;
@@ -286,7 +286,7 @@ export class FairQueue {
     return isWithin;
   }
 
-  /** From now on the member is not read from, and served in its turn until nothing of it waits. */
+  /** Stops reading from the member and puts it in line, until none of its frames wait. */
   wait(member: Member): void {
     member.pause(pauseReasons.rate);
     const wait = waitOf(member, this.clock.monotonicMs());
@@ -319,7 +319,7 @@ export class FairQueue {
     }
   }
 
-  /** Stops reading from its members of this kind. */
+  /** Stops reading from the share's members of this kind. */
   private hold(share: Share, kind: Kind, at: number): void {
     if (share.work) share.work[kind].isHeld = true;
     for (let one = share.first; one; one = one.after) {
@@ -351,7 +351,7 @@ export class FairQueue {
     }
   }
 
-  /** The end of a turn in which a waiting connection was read from. After a long one, others come first. */
+  /** Called after a turn in which waiting connections were read from. After a long turn, others come first. */
   private readFor(ms: number, at: number): void {
     this.readsSince = undefined;
     this.reads = 0;
@@ -367,7 +367,7 @@ export class FairQueue {
     });
   }
 
-  /** Answers whether there was anyone to be served. */
+  /** Serves members in line. Returns whether it served any. */
   private serve(from: number): boolean {
     let served = false;
     for (let at = from; at < from + turnMs; at = this.clock.monotonicMs()) {
@@ -395,8 +395,9 @@ export class FairQueue {
   }
 
   /**
-   * Few are read in one turn, and none after a long one: what each brings shows only then. Of a client of
-   * which much is queued, only those that are known to send little.
+   * Whether a waiting connection may be read from. How much it sends shows only afterwards. So few are read
+   * from in one turn, and none for a while after a long turn. If much is queued for their client, only
+   * connections known to be quiet are read from.
    */
   private mayRead(member: Member, wait: Wait, at: number): boolean {
     if (at < this.readsNextAt || this.reads === readsATurn) return false;
@@ -407,7 +408,7 @@ export class FairQueue {
     return true;
   }
 
-  /** Takes the member out of its line; it comes back, to the end, if something of it waits then. */
+  /** Serves a member and takes it out of its line. If it still has to wait, it goes to the end. */
   private visit(member: Member, at: number): void {
     this.leave(member);
     if (member.inbox?.nextLength !== undefined) member.inbox.serve(at + visitMs);

@@ -4,26 +4,26 @@ import type { MaybePromise } from "../base/maybe-promise.ts";
 import { type Connection, pauseReasons, type SignalingContext } from "./context.ts";
 import { largeFrameLength, type Served } from "./fair-queue.ts";
 
-/** A connection that sent nothing for a while may send this many seconds' worth of frames at once. */
+/** After a silence, a connection may send the frames of this many seconds at once. */
 const burstSeconds = 2;
-/** A frame costs one token, and one more for each … */
+/** A frame costs one token, and one more for each full block of this many characters. */
 const charactersPerToken = 512;
 /** Tolerance for rounding. */
 const almostOne = 0.999;
 
-/** A connection whose frames have to wait is read from until this many wait … */
+/** When this many frames of a connection wait, the server stops reading from it. */
 const pauseAtFrames = 32;
-/** … and after a pause the runtime still hands over what it had read, up to this. */
+/** After a pause, the runtime still hands over up to this many bytes that it had already read. */
 const chunkBytes = 1_048_576;
-/** What a frame that waits takes beside its characters: its string and its place in the queue. */
+/** Memory for a waiting frame in addition to its characters: its string and its place in the queue. */
 const bytesPerFrame = 64;
-/** Relayed frames under way at a time, at most. Together they are no longer than one frame may be. */
+/** Most relayed frames under way at a time. Together they are at most as long as one frame may be. */
 const maxTogether = 64;
 
-/** Why a frame has to wait: its client has had its share of the work, or its connection is too fast. */
+/** Why a frame has to wait: its client has used up its share of CPU time, or its connection is too fast. */
 type Limit = "share" | "rate";
 
-/** Why a frame is refused: too much waits on its connection, for its client, or in all. */
+/** Why a frame is refused: too much waits for its connection, for its client, or in total. */
 type InboxRefusal = "parked_overflow" | "client_buffers_full" | "buffers_full";
 
 /** A relayed frame that the engine is handling. Later frames need not wait: the engine keeps their order. */
@@ -31,34 +31,34 @@ interface UnderWay<T> {
   readonly mayOverlap: Promise<T>;
 }
 
-/** What a handler answers. Frames behind a promise wait for it. */
+/** The result of a handler. Later frames wait for a promise. */
 export type Handled<T = string | undefined> = MaybePromise<T> | UnderWay<T>;
 
-/** What becomes of a frame, whether or not others may overlap with it. */
+/** The outcome of a frame, whether or not later frames may overlap with it. */
 export function outcomeOf<T extends string | undefined>(handled: Handled<T>): MaybePromise<T> {
   return typeof handled === "object" && "mayOverlap" in handled ? handled.mayOverlap : handled;
 }
 
 /**
- * Keeps one connection's frames in order whatever has to be awaited in between, and hands them on no
- * faster than the connection may send, nor than its client's share of the work allows. While nothing
- * is awaited, a frame is handled in the turn in which it came and nothing is queued.
+ * Keeps one connection's frames in order while earlier ones are awaited. Limits how fast they are handled:
+ * by the connection's rate, and by its client's share of CPU time. If no limit applies and nothing is
+ * awaited, a frame is handled at once and not queued.
  */
 export class Inbox implements Served {
-  /** Undefined while nothing waits, as nearly always. */
+  /** Frames that wait; undefined for none, which is usual. */
   private waiting: string[] | undefined;
-  /** What stands before this index was handled. */
+  /** Index of the first frame in `waiting` that was not handled yet. */
   private head = 0;
   private waitingBytes = 0;
-  /** Held: frames are queued until `release`. Parked: and few, as there may never be a seat. */
+  /** `held`: frames are queued until `release`. `parked`: only a few, since it may never get a seat. */
   private state: "open" | "held" | "parked" = "open";
   private busy = false;
-  /** Relayed frames that were handed on in this turn and whose outcomes are awaited. */
+  /** Outcomes of the relayed frames that were handed on in this turn. */
   private together: Promise<unknown>[] | undefined;
   private togetherCharacters = 0;
   /** Set while frames wait because the connection sends too fast. */
   private slowed: Cancel | undefined;
-  /** What the connection may still send, refilled by FRAMES_PER_SEC. */
+  /** Frames that the connection may still send. Refilled at FRAMES_PER_SEC. */
   private tokens: number;
   private filledAt: number;
 
@@ -68,9 +68,9 @@ export class Inbox implements Served {
       SignalingContext,
       "clock" | "wsMaxMsgBytes" | "framesPerSec" | "fairQueue"
     >,
-    /** Gets each frame when its turn has come; the next one waits while it answers a promise. */
+    /** Called with each frame, in order. If it returns a promise, the next frame waits for it. */
     private readonly handler: { handle(text: string): Handled },
-    /** Under which names the sender is counted. */
+    /** The accounts that waiting frames count towards. */
     private readonly accounts: readonly Account[],
   ) {
     connection.inbox = this;
@@ -91,7 +91,7 @@ export class Inbox implements Served {
     this.serve();
   }
 
-  /** Handles or queues a frame, or says why it does neither. */
+  /** Handles or queues a frame. Returns why it is refused; undefined: it is not. */
   push(text: string): InboxRefusal | undefined {
     const direct = this.state === "open" && !this.busy && this.waiting === undefined;
     const { heardAt } = this.connection;
@@ -126,7 +126,7 @@ export class Inbox implements Served {
     }
   }
 
-  /** Drops what waits. Answers how many frames that was. */
+  /** Drops the waiting frames. Returns how many. */
   discard(): number {
     const dropped = this.frames();
     this.clear();
@@ -136,8 +136,8 @@ export class Inbox implements Served {
   }
 
   /**
-   * A parked connection gets to queue 32 frames or as many bytes as one frame may have. Any other is
-   * to be slowed down, not sent away: it gets what a pause can still bring.
+   * A parked connection may queue 32 frames, and as many characters as one frame may have. Other
+   * connections are slowed down, not closed: they may also queue the bytes that come after a pause.
    */
   private refusal(text: string): InboxRefusal | undefined {
     const { wsMaxMsgBytes, fairQueue } = this.options;
@@ -152,7 +152,7 @@ export class Inbox implements Served {
     return bound === "all" ? "buffers_full" : undefined;
   }
 
-  /** Frames that wait. */
+  /** Number of waiting frames. */
   private frames(): number {
     return (this.waiting?.length ?? 0) - this.head;
   }
@@ -173,8 +173,8 @@ export class Inbox implements Served {
   }
 
   /**
-   * What keeps a frame from being handled at `at` (ms, monotonic); if nothing does, it is paid for. The
-   * fair queue is asked, unless it is serving this connection.
+   * The limit that keeps a frame from being handled at `at` (ms, monotonic). If there is none, takes the
+   * frame's tokens. `isServed`: the decision of the fair queue while it serves this connection.
    */
   private limitFor({ length }: string, at: number, isServed?: boolean): Limit | undefined {
     const { framesPerSec, fairQueue } = this.options;
@@ -184,7 +184,7 @@ export class Inbox implements Served {
     return this.pay(length, at) ? undefined : "rate";
   }
 
-  /** Takes the tokens of a frame. False when there is not even one. */
+  /** Takes the tokens of a frame. Returns false when not even one token is left. */
   private pay(length: number, at: number): boolean {
     const { framesPerSec } = this.options;
     const earned = ((at - this.filledAt) * framesPerSec) / 1000;
@@ -197,7 +197,7 @@ export class Inbox implements Served {
     return true;
   }
 
-  /** Takes more tokens, for a frame that clients send seldom and that takes long. They may be owed. */
+  /** Takes tokens for an expensive frame, in addition to its own. The balance may become negative. */
   charge(tokens: number): void {
     this.tokens -= tokens;
   }
@@ -214,7 +214,7 @@ export class Inbox implements Served {
     }
   }
 
-  /** Hands nothing on until what was handed on in this turn is done, and `done` as well. */
+  /** Hands no frame on until `done` and the frames under way are done. */
   private await(done?: unknown): void {
     this.busy = true;
     const all = Promise.allSettled([...(this.together ?? []), done]);
@@ -226,7 +226,7 @@ export class Inbox implements Served {
     });
   }
 
-  /** Frames behind this one may be handed on in the same turn, up to a limit. */
+  /** Lets later frames be handed on in the same turn, up to a limit. */
   private goOn({ mayOverlap }: UnderWay<unknown>, characters: number): void {
     this.together ??= [];
     this.together.push(mayOverlap);
@@ -239,7 +239,7 @@ export class Inbox implements Served {
   private handOn(until?: number): void {
     if (this.waiting === undefined) return;
     const first = this.head;
-    // What is handled may discard what waits.
+    // Handling a frame may discard the waiting ones.
     while (this.waiting && this.head < this.waiting.length && !this.busy) {
       if (this.state !== "open") return;
       const text = this.waiting[this.head] as string;
@@ -255,7 +255,7 @@ export class Inbox implements Served {
         if (done instanceof Promise) this.await(done);
         else if (typeof done === "object") this.goOn(done, text.length);
       } catch (error) {
-        // One frame that cannot be handled must not keep those behind it waiting for ever.
+        // A frame that throws must not block the frames behind it.
         this.options.clock.after(0, () => this.serve());
         throw error;
       }
@@ -267,7 +267,7 @@ export class Inbox implements Served {
     this.connection.resume(pauseReasons.rate);
   }
 
-  /** Goes on with what waits when the limit allows it. */
+  /** Continues with the waiting frames when the limit allows it. */
   private waitFor(limit: Limit): void {
     const { clock, fairQueue, framesPerSec } = this.options;
     if (limit === "share") return fairQueue.wait(this.connection);

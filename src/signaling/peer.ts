@@ -56,7 +56,7 @@ export class Peer implements SeatListener {
   /** Set while held frames wait to see whether this peer was restarted. */
   private returning: Returning | undefined;
   private prober: Prober | undefined;
-  /** Made with the first frame: most sockets are idle. */
+  /** Created with the first frame: most sockets are idle. */
   private inbox: Inbox | undefined;
   /** Without a hello, only mail after this seq is delivered. Undefined: no mail before a hello. */
   private deliversWithoutHelloAfter: number | undefined;
@@ -77,14 +77,14 @@ export class Peer implements SeatListener {
     return new Arrival(newcomer, this.context, this);
   }
 
-  // ---- what the socket says ----
+  // ---- called by the socket ----
 
-  /** Asks for the seat. Undefined: it is seated or parked; else why it has no seat. */
+  /** Asks for the seat. Returns why it gets no seat; undefined when it is seated or parked. */
   take(): MaybePromise<NoSeat | undefined> {
     return this.arrival?.take();
   }
 
-  /** A complete frame, in the order in which they came. */
+  /** A complete frame came. */
   received(text: string): void {
     this.arrival?.spoke();
     if (this.isGone) return;
@@ -95,7 +95,7 @@ export class Peer implements SeatListener {
     if (refusal !== undefined) this.refuse(refusal);
   }
 
-  /** Its last request costs as much as this many further frames. */
+  /** The frame under way costs as much as this many more frames. */
   charge(frames: number): void {
     this.inbox?.charge(frames);
   }
@@ -104,12 +104,12 @@ export class Peer implements SeatListener {
     this.prober?.pong(data);
   }
 
-  /** The client's network takes some of what was queued for it. */
+  /** The client has read some of its queued bytes. */
   progressed(): void {
     this.prober?.showsLife();
   }
 
-  /** The socket has taken what was queued, or part of it. */
+  /** The socket is writable again. `congested`: it was congested before. */
   drained(congested: boolean): void {
     if (congested && this.seat) this.context.engine.relay.drained(this.seat);
     this.openPump?.pull();
@@ -119,7 +119,7 @@ export class Peer implements SeatListener {
     if (!this.isGone) this.leave();
   }
 
-  /** The server is about to stop. Clients of `nt.v2` learn it before their socket closes. */
+  /** The server is about to stop. Clients of `nt.v2` get `draining` before their socket closes. */
   draining(retryAfterMs: number): void {
     if (this.seat || this.roomless) tell(this, () => serverFrame("draining", { retryAfterMs }));
   }
@@ -136,7 +136,7 @@ export class Peer implements SeatListener {
     return inbox;
   }
 
-  // ---- what becomes of the arrival ----
+  // ---- called by the arrival ----
 
   parked(): void {
     this.logArrival();
@@ -171,7 +171,7 @@ export class Peer implements SeatListener {
     this.inbox?.release();
   }
 
-  /** Brings this side's mail; undefined without a seat. Made at its first use. */
+  /** Sends this side's mail; undefined without a seat. Created at its first use. */
   get pump(): Pump | undefined {
     const { seat, connection } = this;
     if (this.openPump || seat === undefined) return this.openPump;
@@ -183,7 +183,7 @@ export class Peer implements SeatListener {
     return this.openPump;
   }
 
-  // ---- what the engine says ----
+  // ---- called by the engine ----
 
   relayed(frame: string, type: RelayType): boolean {
     this.context.tally.bytesOut[type] += this.connection.relay(frame);
@@ -225,16 +225,16 @@ export class Peer implements SeatListener {
   }
 
   probed(): Promise<boolean> {
-    // A connection whose frames wait is not read from, so it could show no other sign of life.
+    // Waiting frames prove that it is alive. The server does not read from it, so no other sign would come.
     if (this.inbox?.nextLength !== undefined) return Promise.resolve(true);
     this.prober ??= new Prober(this.connection, this.context.clock);
     const { identity } = this.connection;
     return this.prober.ask(identity?.mailboxClient || this.sentLargeFrame);
   }
 
-  // ---- its frames ----
+  // ---- handling frames ----
 
-  /** A frame whose turn has come. Answers a promise only where the engine has to be awaited. */
+  /** Handles the next frame. Returns a promise only if it has to wait for the engine. */
   handle(text: string): Handled<FrameOutcome> {
     const { seat } = this;
     if (seat === undefined && this.roomless === undefined) return "replaced";
@@ -355,9 +355,9 @@ export class Peer implements SeatListener {
     }
   }
 
-  // ---- ends ----
+  // ---- the end ----
 
-  /** Gives up the seat, or the wait for it, and closes the connection. */
+  /** Gives up the seat or the wait for it, and closes the connection. */
   refuse(reason: ServerClose): void {
     this.leave();
     this.connection.close(reason);

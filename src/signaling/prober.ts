@@ -1,29 +1,29 @@
 import type { Clock } from "../base/clock.ts";
 import type { Connection } from "./context.ts";
 
-/** How long an idle occupant has to show life, in ms. */
+/** How long an idle occupant has to show a sign of life, in ms. */
 const answerMs = 1_000;
-/** The longest wait, in ms: after 5 s a newcomer has its seat, or is refused. */
+/** The longest wait, in ms. After 5 s a newcomer has its seat or is refused. */
 const mostPatienceMs = 4_900;
 /**
- * The slowest link that is allowed for, in bytes a ms (0.5 Mbit/s): what was sent to the occupant, and
- * may not have been read, stands before the ping.
+ * The slowest link that is supported, in bytes per ms (0.5 Mbit/s). Bytes that the occupant has not read
+ * yet arrive before the ping.
  */
 const slowestLink = 64;
 /**
- * An occupant that is sending its first large frame cannot answer, and the runtime shows nothing of the
- * frame. For this long after it was last heard, in ms, it is assumed to be sending one.
+ * An occupant cannot answer while it sends a large frame, and the runtime reports the frame only at its
+ * end. For this long after its last sign of life, in ms, it is assumed to be sending its first one.
  */
 const firstFrameMs = 3_000;
 
-/** How long an occupant has to show life, in ms: 1 s for one that is idle, at most 4.9 s. */
+/** How long an occupant has to show a sign of life, in ms: 1 s if it is idle, at most 4.9 s. */
 function patienceMs(occupant: Connection, sendsLargeFrames: boolean, now: number): number {
   const pong = answerMs + 2 * occupant.roundTripMs + occupant.unreadBytes() / slowestLink;
   const frame = sendsLargeFrames ? mostPatienceMs : firstFrameMs - (now - occupant.heardAt);
   return Math.min(mostPatienceMs, Math.max(pong, frame));
 }
 
-/** After the deadline the event loop runs once more: what has already arrived is read first. */
+/** After the deadline the event loop gets this long to read what has already arrived, in ms. */
 const probeLastTurnMs = 10;
 
 interface Question {
@@ -35,10 +35,10 @@ interface Question {
 /**
  * Finds out whether a connection is alive when a newcomer wants its seat.
  *
- *     idle  --ask-->                         asked    ping with a nonce; read for a turn if paused
- *     asked --ask-->                         asked    the same answer serves both
+ *     idle  --ask-->                         asked    ping with a nonce; read briefly if paused
+ *     asked --ask-->                         asked    both get the same answer
  *     asked --frame, pong of nonce-->        idle     alive
- *     asked --takes what was queued for it-> idle     alive
+ *     asked --reads queued bytes-->          idle     alive
  *     asked --deadline-->                    idle     dead
  *     asked --closed-->                      idle     dead
  */
@@ -52,8 +52,8 @@ export class Prober {
   ) {}
 
   /**
-   * Whether it is alive. `sendsLargeFrames`: it has sent some, or its kind of client does: one may be under
-   * way at any time.
+   * Whether the connection is alive. `sendsLargeFrames`: it has sent a large frame, or clients of its kind
+   * do. So one may be under way at any time.
    */
   ask(sendsLargeFrames: boolean): Promise<boolean> {
     if (this.asked) return this.asked.answer;
@@ -75,7 +75,7 @@ export class Prober {
     return answer;
   }
 
-  /** A complete frame came, or bytes that were queued for it were taken: it is alive. */
+  /** It is alive: a complete frame came from it, or it read some of its queued bytes. */
   showsLife(): void {
     this.asked?.end(true);
   }

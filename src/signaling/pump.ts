@@ -4,21 +4,21 @@ import { mailFrame } from "../protocol/frames.ts";
 import type { Tally } from "../telemetry/tally.ts";
 import type { Connection } from "./context.ts";
 
-/** How much mail is read at a time, bytes of payload. */
+/** How many bytes of payload are read at a time. */
 const batchBytes = 65_536;
 
 /**
- * Sends stored mail to one connection: notified of mail, it reads until nothing is left. Each mail is
- * sent once and in order, however many notifications come, and only while the connection has room.
+ * Sends stored mail to one connection. After a notification it reads until no mail is left. Each mail is
+ * sent once and in order, however many notifications come. Mail waits while the connection has no room.
  */
 export class Pump {
-  /** The highest seq sent on this connection: it may acknowledge mail up to here. */
+  /** The highest seq sent on this connection. It may acknowledge mail up to this seq. */
   sentUpTo = 0;
   private isOpen = false;
   /** There may be mail that was not read yet. */
   private mailWaits = false;
   private isReading = false;
-  /** Raised when the mailbox was renumbered: what is being read is out of date. */
+  /** Grows when the mailbox is renumbered: the result of a read under way is then outdated. */
   private numbering = 0;
 
   constructor(
@@ -29,13 +29,13 @@ export class Pump {
     private readonly tally: Pick<Tally, "bytesOut">,
   ) {}
 
-  /** Without a hello: only mail after `seq`. */
+  /** Starts without a hello: only mail after `seq` is sent. */
   openAfter(seq: number): void {
     this.sentUpTo = seq;
     this.open();
   }
 
-  /** Carries out a hello: all that is stored and was not yet sent on this connection is sent. */
+  /** Carries out a hello: sends all stored mail that was not yet sent on this connection. */
   hello(upTo: number | undefined): MaybePromise<void> {
     if (upTo === undefined) return this.open();
     return andThen(this.mailboxes.hello(this.seat, upTo), ({ moved, before }) => {
@@ -53,13 +53,13 @@ export class Pump {
     this.pull();
   }
 
-  /** There is mail that may not have been read yet. */
+  /** Mail was stored. */
   mailStored(): void {
     this.mailWaits = true;
     this.pull();
   }
 
-  /** There may be room for mail. */
+  /** Sends mail as long as the connection has room for it. */
   pull(): void {
     while (this.isOpen && this.mailWaits && !this.isReading && this.connection.hasRoom()) {
       const { numbering } = this;
@@ -92,7 +92,7 @@ export class Pump {
     this.isReading = false;
   }
 
-  /** Reads again at the next notification, which may have come already. */
+  /** Reads again at the next notification, or now if one came during the read. */
   private failed(): void {
     const isNotified = this.mailWaits;
     this.isReading = false;

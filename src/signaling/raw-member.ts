@@ -1,7 +1,7 @@
 /**
- * The text of a top-level member's value, exactly as written, in `text`, which must be a valid JSON
- * object (RFC 8259). The last member of that name counts, as in `JSON.parse`. Undefined if there is no
- * such member. Numbers keep every digit and strings every escape.
+ * The value of a top-level member as it is written in `text`: numbers keep every digit and strings every
+ * escape. `text` must be a valid JSON object (RFC 8259). If several members have the name, the last one
+ * counts, as in `JSON.parse`. Undefined if no member has it.
  */
 export function rawMember(text: string, name: string): string | undefined {
   let found: string | undefined;

@@ -2,14 +2,14 @@ import type { Cancel, Clock } from "../base/clock.ts";
 import type { MaybePromise } from "../base/maybe-promise.ts";
 
 /**
- * How long a returning side's held frames wait for its first relay frame. If that is an offer, the
- * peer was restarted and the held frames belong to a negotiation that it does not know.
+ * How long held frames wait for the first relay frame of the returning side. If that frame is an offer,
+ * the peer was restarted and does not know the negotiation that the held frames belong to.
  */
 const returnSettleMs = 500;
 
 /**
- * Decides over the frames that were held for a side, once it is back. They never come before the
- * `room_full` of its return.
+ * Delivers or discards the frames that were held for a side, once it is back. They are never delivered
+ * before the `room_full` of its return.
  *
  *     alone     --the other side is there-->   settling
  *     alone     --own offer-->                 over, discarded
@@ -22,7 +22,7 @@ export class Returning {
   private state: "alone" | "known" | "settling" | "over" = "alone";
   private cancel: Cancel | undefined;
 
-  /** `start` begins delivery to this side, with or without what was held. */
+  /** `start` starts the relay to this side, and delivers or discards the held frames. */
   constructor(
     private readonly clock: Pick<Clock, "after">,
     private readonly start: (discard: boolean) => MaybePromise<void>,

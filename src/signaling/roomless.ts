@@ -6,19 +6,19 @@ import type { NoSeat } from "./arrival.ts";
 import type { Entered, RefusedRoom } from "./context.ts";
 import { type Fields, type FrameOutcome, type Sender, tell, tellFault } from "./seat-frames.ts";
 
-/** A refused request for a room costs as much as this many frames. */
+/** A refused room request costs as much as this many frames. */
 const refusedRoomFrames = 20;
 
 interface RoomlessOutcome extends Sender {
   readonly client: Client;
-  /** It has a room. Not called after `end`. */
+  /** It got a room. Not called after `end`. */
   enter(entered: Entered): MaybePromise<FrameOutcome>;
   charge(frames: number): void;
-  /** It asked for no room in time. */
+  /** It did not ask for a room in time. */
   refuse(reason: "no_room"): void;
 }
 
-/** A connection whose URL named no room, until a frame of it asks for one. */
+/** A connection without a room. One of its frames has to ask for a room in time. */
 export class Roomless {
   private isOver = false;
   private readonly cancel: Cancel;
@@ -29,7 +29,7 @@ export class Roomless {
     this.cancel = clock.after(roomTtlMs, () => peer.refuse("no_room"));
   }
 
-  /** It has a room, or is closed. */
+  /** It got a room, or is closed. */
   end(): void {
     this.isOver = true;
     this.cancel();
@@ -52,7 +52,7 @@ export class Roomless {
     );
   }
 
-  /** Its client may ask again, for this room or another one. */
+  /** It got a room but no seat. The client may ask again, for this room or another. */
   findsNoSeat(why: NoSeat): FrameOutcome {
     return this.refuse(this.peer.context.describeNoSeat(why, this.peer.client));
   }

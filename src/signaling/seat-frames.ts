@@ -16,11 +16,11 @@ import type { Connection, SignalingContext } from "./context.ts";
 import type { Pump } from "./pump.ts";
 import { rawMember } from "./raw-member.ts";
 
-// What the frames of a seated peer do, except for relayed ones. Each answers what became of it.
+// Handlers for the frames of a seated peer, except relayed ones. Each returns the outcome of its frame.
 
 export type Fields = Record<string, unknown>;
 
-/** What became of a frame. */
+/** The outcome of a frame. */
 export type FrameOutcome =
   | RelayOutcome
   | DropReason
@@ -30,7 +30,7 @@ export type FrameOutcome =
   /** The engine did not answer. */
   | "unreachable";
 
-/** Whose frame it is. */
+/** The connection that sent the frame. */
 export interface Sender {
   readonly connection: Connection;
   readonly context: SignalingContext;
@@ -91,7 +91,7 @@ function appended(sender: SeatedSender, result: Appended, id: string | undefined
   }
 }
 
-/** Only a close tells clients without `nt.v2` that their mail was not stored. */
+/** Clients without `nt.v2` get no error frames: only a close shows them that their mail was not stored. */
 function closeV1<W extends "mailbox_full" | "mail_share">(sender: SeatedSender, why: W): W {
   if (!isV2(sender)) sender.refuse(why);
   return why;
@@ -114,7 +114,7 @@ export function ping(sender: Sender): FrameOutcome {
   return "handled";
 }
 
-/** Counts how a peer connection went. A client's words never become labels. */
+/** Counts whether a peer connection was established. A client's text never becomes a label. */
 export function telemetry(sender: Sender, seat: Seat, frame: Fields): MaybePromise<FrameOutcome> {
   const fields = read(sender, "telemetry", frame);
   const { engine, tally } = sender.context;
@@ -131,7 +131,7 @@ export function telemetry(sender: Sender, seat: Seat, frame: Fields): MaybePromi
   });
 }
 
-/** The fields of a frame. Undefined: one of them is wrong, and the frame was dropped. */
+/** The fields of a frame. Undefined if one of them is invalid: then the frame was dropped. */
 function read<T extends "hello" | "send" | "delivered" | "telemetry">(
   sender: Sender,
   type: T,
@@ -163,22 +163,22 @@ export function tellFault(sender: Sender, code: FrameFault, detail: string, id?:
   tell(sender, () => serverFrame("error", { code, detail, id }));
 }
 
-/** Sends what only clients of `nt.v2` get. */
+/** Sends a frame that only clients of `nt.v2` get. */
 export function tell(sender: Pick<Sender, "connection">, frame: () => string): void {
   if (isV2(sender)) sender.connection.send(frame());
 }
 
-/** Connections without a room are all of `nt.v2`. */
+/** Every connection without a room uses `nt.v2`. */
 function isV2({ connection }: Pick<Sender, "connection">): boolean {
   return connection.identity?.v2 ?? true;
 }
 
-/** The id of a frame that has a fault, if it is valid itself: the error repeats it. */
+/** The id of a frame, if it is valid. Errors repeat it. */
 export function idOf({ id }: Fields): string | undefined {
   return typeof id === "string" && id.length <= maxMailIdLength ? id : undefined;
 }
 
-/** The label for a client's word, from a closed set. */
+/** Maps a client's word to a label of a closed set. */
 function labelOf<L extends string>(
   word: string | undefined,
   labels: readonly L[],

@@ -3,9 +3,9 @@ import { andThen } from "../base/maybe-promise.ts";
 import { type IceServer, peerJoined, serverFrame } from "../protocol/frames.ts";
 import type { Connection, PeerIdentity, SignalingContext } from "./context.ts";
 
-/** What a client of `nt.v2` is sent when it has its seat, and its ICE servers: then, or with its peer. */
+/** Sends `welcome` and `peer_joined` to a client of `nt.v2`, with ICE servers once it may have them. */
 export class Welcome {
-  /** It was given servers with a credential. */
+  /** The client got servers with a credential. */
   private hasTurn = false;
 
   constructor(
@@ -30,7 +30,7 @@ export class Welcome {
     );
   }
 
-  /** A client that was welcomed before its code was redeemed has no TURN servers yet. */
+  /** A client that was welcomed before its code was redeemed gets its TURN servers here. */
   peerJoined(): void {
     if (this.hasTurn) this.connection.send(peerJoined);
     else {
@@ -40,7 +40,7 @@ export class Welcome {
     }
   }
 
-  /** Later frames wait for this one, which may have to wait for its ICE servers. */
+  /** Sends a frame once its ICE servers are known. Later frames wait for it. */
   private sendWithIce(frame: (iceServers: readonly IceServer[]) => string): void {
     const { appId, side } = this.identity;
     const iceServers = this.context.iceServers(appId, side, this.client);

@@ -10,14 +10,14 @@ import type { NoSeat } from "../signaling/arrival.ts";
 import type { AskForRoom, Entered, RefusedRoom, SignalingContext } from "../signaling/context.ts";
 import type { Refusal, Tally } from "../telemetry/tally.ts";
 
-/** The problem that a newcomer gets when there is no seat for it. */
+/** The problem code for each reason why a newcomer gets no seat. */
 export const noSeats = {
   rooms_full: "rooms_full",
   rooms_share: "too_many_rooms",
   unreachable: "store_unreachable",
 } as const satisfies Record<NoSeat, RoomRefusal>;
 
-/** Without a room in its URL, a socket has no older dialect. */
+/** A socket without a room in its URL always uses the newest dialect. */
 const dialect = { mailboxClient: true, v2: true } as const;
 
 interface EntranceParts {
@@ -27,13 +27,12 @@ interface EntranceParts {
   /** ms since the Unix epoch. */
   readonly now: () => number;
   readonly tally: Pick<Tally, "refusals">;
-  /** Gets each refusal. */
+  /** Called for each refusal. */
   readonly limited: (code: RoomRefusal, address: string) => void;
 }
 
 /**
- * Answers a socket that asks for its room by a frame, under the same limits and with the same refusals
- * as the calls over HTTP.
+ * Handles room requests in frames. Limits and refusals are the same as for the calls over HTTP.
  */
 export function createEntrance(
   parts: EntranceParts,

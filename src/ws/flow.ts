@@ -10,26 +10,26 @@ import type { PeerSocket } from "./peer-socket.ts";
 type FlowLimits = Pick<Config, "wsBufferBytes" | "slowPeerTimeoutMs" | "wsMaxMsgBytes">;
 
 /**
- * A paused socket is read for a turn this often, so that its end is seen: or less often, where many
- * are paused. A pause also ends with its reason, within SLOW_PEER_TIMEOUT of a receiver that takes
- * nothing, and a newcomer for the seat brings a turn of its own.
+ * How often a paused socket is read for a turn, so that the server notices its end; less often if many
+ * are paused. A pause also ends with its reason: a receiver that reads nothing is closed within
+ * SLOW_PEER_TIMEOUT. A newcomer for the seat causes an additional turn.
  */
 const turnEveryMs = 5_000;
 /**
- * Turns of two sockets are this far apart: each can bring half a megabyte of frames, which take 3 ms.
- * At 20 turns a second, one frame in 20 of everybody else's waited for one.
+ * The time between the turns of two sockets. A turn can bring half a megabyte of frames, which take
+ * 3 ms. At 20 turns per second, one in 20 frames of all other clients waited for a turn.
  */
 const turnStepMs = 500;
 
-/** A socket that is to be closed has this long to take what is unsent; then it is cut. */
+/** A socket that is being closed has this long to read its unsent bytes. Then it is cut. */
 export const closingMs = 5_000;
-/** The runtime keeps what is unsent to a client that has sent a close frame for this long at most. */
+/** The runtime keeps unsent bytes this long at most after the client's close frame. */
 export const lingerMs = 8_000;
 
 /**
- * What the runtime may queue for one socket before it drops frames: the high mark, what a sender's
- * last chunk can add after it was paused, and the chunks of its turns until a peer that
- * takes nothing is closed.
+ * How many bytes the runtime may queue for one socket before it drops frames. It is the high mark, the
+ * last chunk of a sender after its pause, and the chunks of the sender's turns until a receiver that
+ * reads nothing is closed.
  */
 export function backpressureLimit(limits: FlowLimits): number {
   const turns = Math.ceil(limits.slowPeerTimeoutMs / turnEveryMs) + 1;
@@ -41,23 +41,23 @@ export function backpressureLimit(limits: FlowLimits): number {
  *
  *     receiver  writable  --unsent > high mark-->   congested   its sender is paused
  *               congested --unsent ≤ low mark-->    writable    its sender is resumed
- *               any       --no byte taken in time-> closing 1013
+ *               any       --reads no byte in time-> closing 1013
  *               any       --close-->                closing     nothing is sent or read any more
- *               closing   --all was taken-->        closed
- *               closing   --time, no space-->       cut
+ *               closing   --has read all-->         closed
+ *               closing   --timeout, no space-->    cut
  *     sender    reading   --pause-->                paused      frames already read are still forwarded
- *               paused    --every 5 s, probe-->     turn        read until it is paused again
+ *               paused    --every 5 s, probe-->     turn        reading until the next pause
  *               turn      --pause-->                paused
  *               paused, turn --no reason left-->    reading
  */
 export class Flow {
-  /** Past this many unsent bytes of a socket, its senders are paused. */
+  /** Senders to a socket with more unsent bytes are paused. */
   readonly highMark: number;
-  /** Below it, senders are resumed and mail is pulled. */
+  /** Senders to a socket with at most this many unsent bytes are resumed, and its mail is sent. */
   readonly lowMark: number;
-  /** Sockets with something unsent when last looked at. */
+  /** Sockets that had unsent bytes at the last `look`. */
   private readonly behind = new Set<PeerSocket>();
-  /** Sockets that were given something since the last tick. */
+  /** Sockets that were sent something since the last tick. */
   private given: PeerSocket[] = [];
   private readonly paused = new Set<PeerSocket>();
   private readonly tickMs: number;
@@ -65,14 +65,14 @@ export class Flow {
   private readonly ticksToTurn: number;
   private readonly ticksToCut: number;
   private tick = 0;
-  /** Paused sockets whose turn of this round is still to come. */
+  /** Paused sockets that have not had their turn in this round. */
   private awaitingTurn: PeerSocket[] = [];
   private cancelStep: Cancel | undefined;
   private readonly stopTicking: Cancel;
 
   constructor(
     readonly limits: FlowLimits,
-    /** Bytes of all sockets: past it the fullest is closed, past a client's or site's its fullest. */
+    /** Unsent bytes of all sockets. When it or an account's share is exceeded, the fullest socket is closed. */
     private readonly unsent: Ledger,
     readonly tally: Tally,
     private readonly clock: Clock,
@@ -91,7 +91,7 @@ export class Flow {
     this.cancelStep?.();
   }
 
-  /** Unsent bytes of a socket; remembers them. */
+  /** Reads and counts the unsent bytes of a socket, and returns them. */
   look(socket: PeerSocket): number {
     const unsent = (socket.ws?.getBufferedAmount() ?? 0) + (socket.quiet?.bytes ?? 0);
     if (unsent === socket.unsent) return unsent;
@@ -110,22 +110,22 @@ export class Flow {
     socket.unsent = unsent;
   }
 
-  /** More is unsent to this socket: closes the fullest socket of a client that is past its share. */
+  /** Called when a socket has more unsent bytes. Closes the fullest socket if a bound is exceeded. */
   private keepShares(socket: PeerSocket): void {
     const full = this.unsent.full(socket.client.accounts, 0);
     if (full !== undefined) this.closeFullest("client_buffers_full", full);
     else if (this.unsent.bound([], 0) === "all") this.closeFullest("buffers_full");
   }
 
-  /** A frame went to the socket. */
+  /** A frame was sent to the socket. */
   published(socket: PeerSocket, bytes: number): void {
     this.tally.frameSizeOut.observe(bytes);
     this.gave(socket);
   }
 
   /**
-   * The runtime has something for the socket. What of it stays unsent shows only after this turn: the
-   * next tick looks, as perhaps nothing follows that would.
+   * The runtime has bytes for the socket. How many stay unsent shows only after this event loop turn, so
+   * the next tick looks: perhaps no other frame follows.
    */
   gave(socket: PeerSocket): void {
     if (socket.isGiven) return;
@@ -133,13 +133,13 @@ export class Flow {
     this.given.push(socket);
   }
 
-  /** The socket has taken bytes. */
+  /** The socket has read bytes. */
   drained(socket: PeerSocket): void {
     socket.progressTick = this.tick;
     this.relieve(socket);
   }
 
-  /** Resumes the senders to this socket, if it has room again. */
+  /** Resumes the senders to this socket if it is writable again. */
   private relieve(socket: PeerSocket): void {
     const unsent = this.look(socket);
     if (socket.closing !== undefined) {
@@ -178,16 +178,16 @@ export class Flow {
     socket.ws?.resume();
   }
 
-  /** A frame was not queued although the limits leave room for all that can come: never silently. */
+  /** The runtime dropped a frame, although `backpressureLimit` should prevent it. Closes the socket. */
   overrun(socket: PeerSocket): void {
     this.tally.drops.overrun++;
     socket.close("slow_peer");
   }
 
   /**
-   * Closes the socket once it has taken what is unsent. A client that reads nothing reads no close
-   * frame behind it either, and the runtime would keep all of it, for as long as that client likes,
-   * and show nothing. Until then it counts, and nothing is read.
+   * Closes the socket once it has read its unsent bytes. If it was closed at once, the runtime would keep
+   * the bytes of a client that reads nothing, without limit and without reporting them. Until then the bytes
+   * count, and nothing is read from the socket.
    */
   close(socket: PeerSocket, reason: ServerClose): void {
     const unsent = socket.ws?.getBufferedAmount() ?? 0;
@@ -205,8 +205,8 @@ export class Flow {
   }
 
   /**
-   * The socket is closed. What was unsent to a client that closed it by itself counts on for as long
-   * as the runtime keeps it.
+   * The socket is closed. If the client closed it by itself, its unsent bytes count for as long as the
+   * runtime may keep them.
    */
   closed(socket: PeerSocket, abruptly: boolean): void {
     const unsent = socket.unsent - (socket.quiet?.bytes ?? 0);
@@ -216,7 +216,7 @@ export class Flow {
     this.clock.after(lingerMs, () => this.count(socket, 0));
   }
 
-  /** It is closed, or will be at once. */
+  /** Forgets a socket that is closed, or will be at once. */
   forget(socket: PeerSocket): void {
     socket.quiet = undefined;
     if (socket.unsent > 0) this.count(socket, 0);
@@ -227,7 +227,7 @@ export class Flow {
     socket.closing = undefined;
   }
 
-  /** Its senders need not wait any more, nor it for others. */
+  /** Ends the waiting of its senders, and its own. */
   release(socket: PeerSocket): void {
     this.paused.delete(socket);
     this.tally.pausedSockets = this.paused.size;
@@ -242,7 +242,7 @@ export class Flow {
     const { given } = this;
     this.given = [];
     for (const socket of given) {
-      // One that is behind is looked at below, one that is closed not at all.
+      // Sockets in `behind` are looked at below. Closed ones are skipped.
       if (socket.isGiven && socket.unsent === 0) this.look(socket);
       socket.isGiven = false;
     }
@@ -258,7 +258,7 @@ export class Flow {
 
   private nextTurn(): void {
     let socket = this.awaitingTurn.shift();
-    // One that sends too fast is read again soon by itself; a turn would let it send more.
+    // A socket that is paused for its rate is read again soon anyway. A turn would let it exceed the rate.
     while (socket && (socket.paused === 0 || (socket.paused & pauseReasons.rate) !== 0)) {
       socket = this.awaitingTurn.shift();
     }
@@ -275,8 +275,8 @@ export class Flow {
   }
 
   /**
-   * Makes space for what is unsent in all, or to one account's sockets: those that are closing are
-   * cut, and if that is not enough, the fullest of the others is closed.
+   * Frees unsent bytes of all sockets, or of one account's. Cuts the sockets that are closing. If that is
+   * not enough, closes the fullest of the others.
    */
   private closeFullest(reason: "buffers_full" | "client_buffers_full", of?: Account): void {
     let fullest: PeerSocket | undefined;

@@ -2,33 +2,33 @@ import type { Clock } from "../base/clock.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
 /**
- * Sockets are visited in parts of a round this long, so that few pings go out at once: with 20 parts
- * of a round, frames on 19,000 sockets waited 22 ms behind them (p99), and now wait 4 ms.
+ * A round is divided into slots of about this length, so that few pings are sent at once. With 19,000
+ * sockets and 20 slots per round, frames waited 22 ms behind pings (p99); with these slots, 4 ms.
  */
 const slotMs = 50;
 const [fewestSlots, mostSlots] = [20, 1_000];
 
 /**
- * No client is cut that was silent for less, in ms, however short HEARTBEAT is: in the middle of a frame
- * a client cannot answer a ping, and the runtime shows a frame only at its end.
+ * A client is cut only after this much silence, in ms, however short HEARTBEAT is. In the middle of a
+ * frame it cannot answer a ping, and the runtime reports a frame only at its end.
  */
 const leastSilenceMs = 4_000;
 
-/** Pings of a round stay this far below HEARTBEAT, so that a silent peer is gone within two. */
+/** The length of a round, as part of HEARTBEAT. So a silent peer is closed within two HEARTBEATs. */
 const roundPart = 0.9;
 
 /**
- * Pings every socket each 0.9 × HEARTBEAT, for the first time one HEARTBEAT after it opened (a client
- * that knows text frames only has begun by then), and cuts those that showed no life between two pings, and
- * for `leastSilenceMs`: no frame, no pong, and nothing taken of what was queued for them. A silent
- * peer is gone within 2 × HEARTBEAT, or where that is longer 4 s and a ping, whatever is being sent to
- * it. A socket that the server itself doesn't read from is not judged. One timer for all.
+ * Pings every socket each 0.9 × HEARTBEAT. The first ping comes one HEARTBEAT after the socket opened: a
+ * client that only handles text frames has started by then. Cuts a socket that showed no sign of life
+ * between two pings and for `leastSilenceMs`: no frame, no pong, no queued byte read. So a silent peer
+ * is closed within 2 × HEARTBEAT, or 4 s and a ping if that is longer, even while it is being sent
+ * to. Paused sockets are never cut, since the server does not read from them. One timer serves all.
  */
 export function startHeartbeat(heartbeatMs: number, clock: Clock) {
   const roundMs = heartbeatMs * roundPart;
   const slots = Math.min(mostSlots, Math.max(fewestSlots, Math.ceil(roundMs / slotMs)));
   const slotsOfHeartbeat = Math.ceil(slots / roundPart) + 1;
-  /** Sockets that open together are spread over this many slots. With more, a cut could take two HEARTBEATs. */
+  /** Sockets that open together are spread over this many slots. With more, a cut could take > 2 × HEARTBEAT. */
   const spread = Math.max(1, Math.floor(slots * (1 - roundPart)) - 2);
   const wheel = Array.from({ length: slots }, () => new Set<PeerSocket>());
   let at = 0;
@@ -49,7 +49,7 @@ export function startHeartbeat(heartbeatMs: number, clock: Clock) {
       socket.slot = (at + slotsOfHeartbeat + (joined++ % spread)) % slots;
       wheel[socket.slot]?.add(socket);
     },
-    /** Every socket that is open. */
+    /** All open sockets. */
     *all(): Generator<PeerSocket> {
       for (const slot of wheel) yield* slot;
     },

@@ -7,24 +7,24 @@ import type { Peer } from "../signaling/peer.ts";
 import type { Flow } from "./flow.ts";
 import { Quiet } from "./quiet.ts";
 
-/** What a socket carries from its upgrade on. */
+/** Bun's socket, with a `PeerSocket` as its data. */
 export type Socket = ServerWebSocket<PeerSocket>;
 
-/** A close that waits. */
+/** A close that waits for unsent bytes. */
 interface Closing {
   readonly reason: ServerClose;
-  /** Flow control's tick at which the socket is cut. */
+  /** The tick of flow control at which the socket is cut. */
   readonly cutAt: number;
 }
 
 /**
- * One socket as signaling sees it, with what flow control and heartbeat remember of it. A flat
- * object: everything a frame needs is one step away.
+ * One socket, as signaling uses it, with the state of flow control and heartbeat. It is one flat object,
+ * so that a frame needs few property accesses.
  */
 export class PeerSocket implements Connection {
   id = "";
   openedAt = 0;
-  /** Messages received, and their bytes, which only the connection log counts. */
+  /** Messages received, and their bytes. Bytes are only counted for the connection log. */
   frames = 0;
   bytes = 0;
   /** The room and side; undefined while it has no room. */
@@ -34,39 +34,39 @@ export class PeerSocket implements Connection {
   /** Set when the socket opens. */
   ws: Socket | undefined;
   peer: Peer | undefined;
-  /** What waits until its client can hear it; undefined once it can. */
+  /** Frames that wait until the client listens; undefined once it does. */
   quiet: Quiet | undefined = new Quiet(false);
   /** Why it is being closed, or was. */
   closeReason: CloseReason | undefined;
   heardAt = 0;
-  /** A ping that is sent once the socket opens; empty: no ping. */
+  /** A ping to send when the socket opens; empty: no ping. */
   private pingAtOpen = "";
   /** Its place on the heartbeat's wheel. */
   slot = 0;
-  /** The heartbeat's last ping, while its pong is awaited; else empty. */
+  /** The heartbeat's last ping while its pong is awaited; otherwise empty. */
   beat = "";
   /** When the last ping went out, in ms of the monotonic clock. */
   beatAt = 0;
   roundTripMs = 0;
-  /** Bytes of all frames sent to it, … */
+  /** Bytes of all frames sent to it. */
   private sentBytes = 0;
-  /** … of those before the ping `beat`, … */
+  /** Bytes sent before the ping `beat`. */
   private sentBeforeBeat = 0;
-  /** … and of those before the last ping it answered: it has read them. */
+  /** Bytes sent before the last ping that it answered: it has read them. */
   private readBytes = 0;
 
-  /** Pings and pongs that came in the turn of the event loop of this number. */
+  /** Pings and pongs that came in the event loop turn `controlsTurn`. */
   controls = 0;
   controlsTurn = 0;
 
-  // Kept by the fair queue.
+  // Set by the fair queue.
   share: Share | undefined;
   before: Member | Share | undefined;
   after: Member | Share | undefined;
   inbox: Served | undefined;
   busyUntil = 0;
 
-  // Kept by flow control.
+  // Set by flow control.
   unsent = 0;
   /** Something was sent to it since flow control's last tick. */
   isGiven = false;
@@ -74,16 +74,16 @@ export class PeerSocket implements Connection {
   /** A sender waits for this socket. */
   congested = false;
   paused = 0;
-  /** Paused, but being read for a turn. */
+  /** It is paused, but being read for a turn. */
   turn = false;
-  /** Its close, while that waits until what is unsent was taken. */
+  /** Its close, while that waits for unsent bytes. */
   closing: Closing | undefined;
 
   constructor(
     readonly client: Client,
     private readonly server: Server<PeerSocket>,
     private readonly flow: Flow,
-    /** Browsers hand over open and messages as separate tasks: what is sent at once is not lost. */
+    /** A browser delivers `open` and messages in separate tasks, so it loses no early frame. */
     readonly isBrowser = false,
   ) {}
 
@@ -92,7 +92,7 @@ export class PeerSocket implements Connection {
     if (identity) this.topic = `${identity.appId}/${identity.side}`;
   }
 
-  /** It got its seat before the `101`, and may have lost it again. */
+  /** The socket is open. It got its seat before the `101`, and may have lost it again. */
   opened(ws: Socket, monotonicMs: number): void {
     this.ws = ws;
     this.openedAt = monotonicMs;
@@ -121,7 +121,7 @@ export class PeerSocket implements Connection {
     });
   }
 
-  /** Its client listens: a frame or a ping came from it, or `quietMs` are over. */
+  /** Its client listens: it sent a frame or a ping, or `quietMs` are over. */
   heard(): void {
     const { quiet } = this;
     if (quiet === undefined || quiet.isHeard) return;
@@ -156,7 +156,7 @@ export class PeerSocket implements Connection {
     return bytes;
   }
 
-  /** Counts a text by what the runtime answered: its bytes, -1 where the socket is behind, 0 if dropped. */
+  /** Counts a text. `queued`: the runtime's answer. Its bytes; -1 under backpressure; 0 if it was dropped. */
   private took(text: string, queued: number): number {
     if (queued === 0) {
       this.flow.overrun(this);
@@ -172,13 +172,13 @@ export class PeerSocket implements Connection {
     const { quiet } = this;
     if (quiet !== undefined) {
       const bytes = this.send(text);
-      // Counting it may have closed this socket: its senders need not wait.
+      // `send` may have closed this socket. Then its senders need not wait.
       const isOpen = this.closeReason === undefined;
       if (isOpen && quiet.isFull(this.flow.highMark)) this.congested = true;
       return bytes;
     }
     const unsent = this.flow.look(this);
-    // The look may have closed this socket, as the fullest: its senders need not wait.
+    // `look` may have closed this socket as the fullest. Then its senders need not wait.
     if (this.closeReason !== undefined) return 0;
     if (unsent > this.flow.highMark) this.congested = true;
     return this.took(text, this.server.publish(this.topic, text));
@@ -216,7 +216,7 @@ export class PeerSocket implements Connection {
     this.ping(nonce);
   }
 
-  /** Answers whether it was the pong of the last beat: then the round trip is known anew. */
+  /** Returns whether this is the pong of the last beat. If so, updates the round trip. */
   beatAnswered(pong: string, monotonicMs: number): boolean {
     if (pong === "" || pong !== this.beat) return false;
     this.beat = "";
@@ -257,7 +257,7 @@ export class PeerSocket implements Connection {
     this.ws?.terminate();
   }
 
-  /** From now on nothing is sent. Answers the first reason given, which counts. */
+  /** Sets the close reason, after which nothing is sent. The first reason counts and is returned. */
   ends(reason: CloseReason): CloseReason {
     if (this.closeReason !== undefined) return this.closeReason;
     this.closeReason = reason;

@@ -3,28 +3,29 @@ import type { ServerClose } from "../protocol/closes.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 
 /**
- * A newcomer that sends nothing is sent nothing for this long, in ms. Some clients set their listener
- * only once their socket is open (npm `ws`): they lose a frame that they read together with the `101`.
+ * The server sends nothing to a newcomer until the newcomer has sent something, or for this long, in ms.
+ * Some clients (npm `ws`) set their listener only when the socket is open. They would lose a frame that
+ * they read together with the `101`.
  */
 export const quietMs = 50;
-/** The timer runs at most this often, in ms: a newcomer may wait that much longer. */
+/** The shortest delay of the timer, in ms. A newcomer may wait this much longer. */
 const timerStepMs = 5;
-/** From this many waiting frames on, the sender is paused. */
+/** The sender is paused when this many frames wait. */
 const fullAtFrames = 32;
-/** What a frame that waits takes beside its characters. */
+/** Memory for a waiting frame in addition to its characters. */
 const bytesPerFrame = 64;
 
-/** What waits, in order, until its socket may be sent something. */
+/** Frames that wait, in order, until their socket may be sent something. */
 export class Quiet {
   /** Undefined: the place of a text that is not known yet. */
   private readonly texts: (string | undefined)[] = [];
   private unknown = 0;
-  /** Of all that waits, as counted. */
+  /** Bytes of all waiting frames, with `bytesPerFrame` for each. */
   bytes = 0;
-  /** The close that follows what waits. */
+  /** The close that follows the waiting frames. */
   close: ServerClose | undefined;
 
-  /** `isHeard`: the client listens, and only texts that are not known yet are waited for. */
+  /** `isHeard`: the client listens. Then frames only wait for texts that are not known yet. */
   constructor(public isHeard: boolean) {}
 
   add(text: string, bytes: number): void {
@@ -32,7 +33,7 @@ export class Quiet {
     this.bytes += bytes + bytesPerFrame;
   }
 
-  /** Keeps a place for a text. Answers what puts it there. */
+  /** Reserves a place for a text. Returns the function that puts it there. */
   keepPlace(): (text: string) => void {
     const place = this.texts.push(undefined) - 1;
     this.unknown++;
@@ -48,19 +49,19 @@ export class Quiet {
     return this.texts.length >= fullAtFrames || this.bytes > highMark;
   }
 
-  /** A close does not wait for a text that is not known yet. */
+  /** Whether the waiting frames may be sent. A close does not wait for a text that is not known yet. */
   get isOver(): boolean {
     return this.isHeard && (this.unknown === 0 || this.close !== undefined);
   }
 
-  /** What can be sent in order. */
+  /** The frames before the first text that is not known yet. */
   known(): readonly string[] {
     const end = this.texts.indexOf(undefined);
     return (end === -1 ? this.texts : this.texts.slice(0, end)) as string[];
   }
 }
 
-/** Ends the quiet of sockets whose clients say nothing. All wait equally long: one timer serves all. */
+/** Ends the quiet of sockets whose clients send nothing. All wait equally long, so one timer serves all. */
 export class QuietTimer {
   private waiting: PeerSocket[] = [];
 

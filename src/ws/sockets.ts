@@ -9,17 +9,17 @@ import { startHeartbeat } from "./heartbeat.ts";
 import { PeerSocket, type Socket } from "./peer-socket.ts";
 import { QuietTimer, quietMs } from "./quiet.ts";
 
-/** Stands for binary data that is not text; not JSON either. */
+/** Replaces binary data that is not UTF-8. It is not JSON, so the frame is malformed. */
 const notText = "\0";
-/** When clients may reconnect after a drain: soon, to the successor. */
+/** When clients may reconnect after a drain. They reach the new process. */
 const retryAfterDrainMs = 250;
 const drainStepMs = 20;
-/** How long a client may take to answer a close, which itself may wait for `quietMs`. */
+/** How long a client has to answer a close. The close itself may wait for `quietMs`. */
 const closingGraceMs = quietMs + 200;
 /**
- * Pings and pongs one socket may send in a turn of the event loop. The runtime answers pings by
- * itself, and hands over all that it has read: 80,000 in a turn, whether the socket is paused or
- * not. Only closing it ends that.
+ * How many pings and pongs one socket may send in one event loop turn. The runtime answers pings by
+ * itself, and hands over all it has read, up to 80,000 per turn, even if the socket is paused. Only a
+ * close stops that.
  */
 const maxControlsPerTurn = 200;
 
@@ -47,7 +47,7 @@ export class Sockets {
       data: undefined as unknown as PeerSocket,
       maxPayloadLength: flow.limits.wsMaxMsgBytes,
       backpressureLimit: backpressureLimit(flow.limits),
-      // Bun's own timer never ends a socket that is being sent to; the heartbeat does.
+      // Bun's own timer never closes a socket that is being sent to. The heartbeat does.
       idleTimeout: 0,
       sendPings: false,
       perMessageDeflate: false,
@@ -61,7 +61,7 @@ export class Sockets {
     };
   }
 
-  /** What an upgraded socket will carry. */
+  /** Creates the data of a socket, before its upgrade. */
   newSocket(
     /** Undefined: its first frame asks for a room. */
     identity: PeerIdentity | undefined,
@@ -77,7 +77,7 @@ export class Sockets {
     return socket;
   }
 
-  /** It has its seat, or waits for it, but will not open. */
+  /** Gives up a socket that has a seat or waits for one, but will not open. */
   abandon(socket: PeerSocket): void {
     this.flow.forget(socket);
     socket.peer?.closed();
@@ -105,10 +105,10 @@ export class Sockets {
   }
 
   private pinged(socket: PeerSocket): void {
-    // The runtime has answered it.
+    // The runtime has already answered it.
     this.flow.gave(socket);
     this.countControl(socket);
-    // Unlike a pong, which a library sends by itself, a ping shows that the client listens.
+    // A ping shows that the client listens. A pong does not: a library sends it by itself.
     socket.heard();
   }
 
@@ -136,10 +136,10 @@ export class Sockets {
       socket.controls = 0;
     }
     if (++socket.controls <= maxControlsPerTurn) return;
-    // A client that sends this much also reads: the close need not wait.
+    // A client that sends this much also listens, so the close need not wait.
     socket.heard();
     socket.close("control_frames");
-    // The close would wait behind unread pongs, and those would grow.
+    // If the close has to wait behind unread pongs, cut the socket: the pongs would grow.
     if (socket.closing ?? socket.quiet) socket.terminate("control_frames");
   }
 
@@ -168,8 +168,8 @@ export class Sockets {
   }
 
   /**
-   * Closes every socket, spread over `spreadMs`, as the server stops. Resolves when the last one is
-   * closed; a client that does not answer the close is cut. `pass` lets real time pass.
+   * Closes every socket when the server stops, spread over `spreadMs`. Cuts clients that do not answer the
+   * close. Resolves when all are closed. `pass` waits in real time.
    */
   async drain(spreadMs: number, pass: (ms: number) => Promise<void>): Promise<void> {
     const all = [...this.heartbeat.all()];
@@ -204,10 +204,10 @@ function textOf(message: Buffer): string {
   }
 }
 
-/** What the runtime reports where a connection ended without a closing handshake (RFC 6455 section 7.1.5). */
+/** The runtime's code for a connection that ended without a closing handshake (RFC 6455 section 7.1.5). */
 const abnormalClosure = 1006;
 
-/** Bun closes such sockets itself and reports 1006 with a text, which a lost network has not. */
+/** After a protocol error Bun reports 1006 with a text. After a lost connection the text is empty. */
 function isProtocolError(code: number, reason: string): boolean {
   return code === abnormalClosure && reason !== "";
 }

@@ -12,7 +12,7 @@ import { noSeats } from "./entrance.ts";
 import type { PeerSocket } from "./peer-socket.ts";
 import type { Sockets } from "./sockets.ts";
 
-/** Undefined when the request became a socket. */
+/** Resolves with undefined when the request became a socket, otherwise with a refusal. */
 export type Upgrade = (
   request: Request,
   client: Client,
@@ -20,21 +20,21 @@ export type Upgrade = (
 ) => MaybePromise<Response | undefined>;
 
 const agreed = { "Sec-WebSocket-Protocol": v2 };
-/** Keeps Bun from answering with whatever protocol was offered first. */
+/** Keeps Bun from choosing the first offered protocol. */
 const declined = { "Sec-WebSocket-Protocol": "" };
 
 interface UpgradeParts {
   readonly sockets: Sockets;
-  /** Of sockets. */
+  /** Number of sockets. */
   readonly socketLedger: Ledger;
-  /** The server is about to stop: newcomers should reach its successor. */
+  /** The server is about to stop. Newcomers should connect to the new process. */
   readonly draining: () => boolean;
   readonly tally: Pick<Tally, "refusals">;
 }
 
 /**
- * Turns a request into a socket, which has its seat, or waits for it, before the `101`. The rate and
- * the origin are checked by then.
+ * Turns a request into a socket. The socket has its seat, or waits for it, before the `101`. The caller
+ * has checked rate and origin.
  */
 export function createUpgrade(parts: UpgradeParts): Upgrade {
   const { sockets, socketLedger, draining, tally } = parts;
@@ -49,11 +49,11 @@ export function createUpgrade(parts: UpgradeParts): Upgrade {
     const bound = socketLedger.bound(client.accounts, 1);
     if (bound === "all") return refuse("sockets_full", "sockets_full");
     if (bound === "client") return refuse("sockets_per_client", "too_many_sockets");
-    // The runtime would refuse these too, but only after the seat was taken and its peer notified.
+    // The runtime would refuse these too, but only after the seat was taken and the peer was notified.
     if (headers.get("sec-websocket-version") !== version) return upgradeRequired();
     const hasKey = handshakeKey.test(headers.get("sec-websocket-key") ?? "");
     if (!hasKey) return refuse("bad_request", "malformed", noHandshake);
-    // Counted before a shared store is asked, so that the limit holds meanwhile.
+    // Counted before the store is asked, so that the limit also holds while it answers.
     socketLedger.add(client.accounts, 1);
     const socket = sockets.newSocket(identity, client, server, isBrowser(request));
     return andThen(socket.peer?.take(), (noSeat) => {
@@ -103,9 +103,9 @@ const noHandshake = { detail: "The WebSocket handshake is not valid." };
 const handshakeKey = /^[A-Za-z0-9+/]{22}==$/;
 
 /**
- * Reads room, side and client from `appID`, `side`, `sid` and the offered subprotocols; or says what is
- * wrong with them, for the client. Undefined: a client of `nt.v2` whose URL names no room, which asks
- * for one by its first frame.
+ * Reads room, side and client from `appID`, `side`, `sid` and the offered subprotocols. Returns `Wrong`
+ * for the client if they are invalid; undefined for a client of `nt.v2` whose URL names no room: it asks
+ * for one in its first frame.
  */
 function readIdentity({ url, headers }: Request): PeerIdentity | Wrong | undefined {
   const query = url.slice(url.indexOf("?") + 1);
@@ -120,7 +120,7 @@ function readIdentity({ url, headers }: Request): PeerIdentity | Wrong | undefin
   if (sid !== undefined && sid.length > maxSidLength) {
     return { detail: `sid must have at most ${maxSidLength} characters.` };
   }
-  // Invalid UTF-8 was decoded to this character: two different sids would be one client.
+  // Invalid UTF-8 was decoded to this character. Two different sids could become equal.
   if (sid?.includes("\ufffd")) return { detail: "sid must be UTF-8, percent-encoded." };
   return {
     appId,
@@ -135,7 +135,7 @@ interface Wrong {
   readonly detail: string;
 }
 
-/** Browsers send an `Origin` and a `User-Agent` of `Mozilla/…`, and nothing else on every upgrade. */
+/** Only these two headers come with every upgrade of every browser: `Origin`, and `User-Agent: Mozilla/…`. */
 function isBrowser({ headers }: Request): boolean {
   return headers.has("origin") && (headers.get("user-agent")?.startsWith("Mozilla/") ?? false);
 }
@@ -145,9 +145,8 @@ const sideParameter = /(?:^|&)side(?:=([^&]*))?(?:&|$)/;
 const sidParameter = /(?:^|&)sid(?:=([^&]*))?(?:&|$)/;
 
 /**
- * The first value of a query parameter. Expressions read it, and `URLSearchParams` is asked only where
- * there is something to decode: most sockets open while the code that opens them is still cold, and
- * what takes the fewest steps is cheapest then.
+ * The first value of a query parameter. A regular expression finds it, and `URLSearchParams` is used only
+ * to decode it. Most sockets open while this code is not compiled yet, so fewer steps are faster.
  */
 function parameter(query: string, pattern: RegExp): string | undefined {
   const found = pattern.exec(query);

@@ -16,7 +16,7 @@ import type { Store } from "./store.ts";
 
 /** Codes in Redis: a claim and a guess are one round trip each. */
 export class RedisCodes implements Codes {
-  /** What `recentMisses` answers; a sweep sets it too. */
+  /** The answer of `recentMisses`. A sweep sets it too. */
   misses = 0;
   private operations = 0;
 
@@ -46,9 +46,9 @@ export class RedisCodes implements Codes {
   }
 
   /**
-   * Asks again, once, when no answer came. Redis knows the operation by its id: what was done the first
-   * time is answered and not done again. Rejects only when it is too late for either to be carried out. So
-   * no code is lost with a lost answer.
+   * Asks once more if no answer came. Redis remembers the operation by its id: if the first call was carried
+   * out, its answer is returned again. Rejects only when neither call can be carried out any more. So a lost
+   * answer does not lose a code.
    */
   private async ask<T>(kind: "claim" | "guess", request: object): Promise<T> {
     const { node, timeoutMs, clock } = this.options;
@@ -82,7 +82,7 @@ export class RedisCodes implements Codes {
   }
 }
 
-/** One, one, two, four, …: the first is free nearly always, and a round trip costs more than a draw. */
+/** Batches of 1, 1, 2, 4, …: the first code is nearly always free, and a round trip costs more than a draw. */
 function* batches(candidates: Iterable<Code>): Generator<readonly Code[]> {
   let size = 1;
   let drawn = 0;

@@ -5,11 +5,11 @@ import { EngineUnreachable } from "../engine.ts";
 import { RedisFault } from "./resp.ts";
 import type { StoreOptions } from "./store.ts";
 
-/** A connection to one server, as Bun's client is one. A simulation puts a model of Redis in its place. */
+/** The part of Bun's Redis client that is used. The simulation replaces it by a model of Redis. */
 export interface RedisLink {
   onclose: ((error: Error) => void) | null;
   connect(): Promise<unknown>;
-  /** Rejects with what Redis says against it; see `isRefusal`. */
+  /** Rejects with Redis's error (see `isRefusal`), or when the connection is lost. */
   send(command: string, args: string[]): Promise<unknown>;
   close(): void;
 }
@@ -26,41 +26,42 @@ const bunLink: MakeLink = (url, options) =>
 
 interface RedisConnectionOptions
   extends Pick<StoreOptions, "redis" | "timeoutMs" | "clock" | "random" | "makeLink" | "store"> {
-  /** The URL of the server to connect to, asked again for each connection. */
+  /** The URL of the server to connect to. Called before each attempt. */
   readonly find: () => Promise<string>;
-  /** Whether pings watch it. A reader needs none: each of its commands ends in time, and the next follows. */
+  /** Whether it sends pings. The reader needs none: it always has a command under way, with a deadline. */
   readonly isWatched: boolean;
   readonly changed: (up: boolean) => void;
-  /** An attempt to connect failed; `url` is undefined when no address was known. */
+  /** An attempt to connect failed. `url` is undefined when no address was known. */
   readonly failed: (error: unknown, url: string | undefined) => void;
   /** The server's clock, ms, read before `answeredAt` of the monotonic clock. */
   readonly timeRead: (time: number, answeredAt: number) => void;
 }
 
-/** Commands under way or waiting for a connection, and characters in them, past which more are refused. */
+/** Bound on commands under way or waiting for a connection. Further ones are refused. */
 const maxUnderWay = 20_000;
+/** The same for the characters in them. */
 const maxUnderWayChars = 134_217_728;
 const minRetryMs = 50;
 const maxRetryMs = 1_000;
 
-/** Round trips until there is a connection: TCP, TLS, and the greeting with the password. */
+/** Round trips to connect: TCP, TLS, and the greeting with the password. */
 const connectTrips = 3;
-/** Time for `serverBehind`, which asks once. */
+/** Time for `serverBehind`, in round trips. */
 const identifyTrips = 2;
 
 /**
- * One connection to Redis, kept up. Bun's client knows no deadline for a command and does not notice a
- * server that hangs: here every connection is a fresh client, each command has a deadline, and a ping that
- * stays unanswered ends the connection.
+ * A connection to Redis that reconnects. Bun's client has no deadline for a command and does not notice
+ * a server that hangs. So here each command has a deadline, an unanswered ping ends the connection, and
+ * every connection is a new client.
  *
  *     down --connected, prepared-->  up
- *     up   --closed, ping unanswered--> down, and again after a while
+ *     up   --closed, ping unanswered--> down, retried after a delay
  */
 export class RedisConnection {
   isUp = false;
-  /** The URL of the server that it is connected to, or trying to be. */
+  /** The URL of the server that it is connected or connecting to. */
   url: string | undefined;
-  /** Which server it was connected to last, and which of its lives. */
+  /** The last server, with its run and replication ids; see `serverBehind`. */
   server: string | undefined;
   private client: RedisLink | undefined;
   private closed = false;
@@ -69,7 +70,7 @@ export class RedisConnection {
   private underWay = 0;
   private underWayChars = 0;
   private waiting: (() => void)[] = [];
-  /** Clients given up for not answering while commands were under way; closed when those have failed. */
+  /** Clients that stopped answering while commands were under way. Closed when those commands have failed. */
   private readonly silent = new Set<RedisLink>();
   private downSince: number;
 
@@ -77,7 +78,7 @@ export class RedisConnection {
     this.downSince = options.clock.monotonicMs();
   }
 
-  /** Connects, and connects again whenever the connection is lost. Resolves after the first try. */
+  /** Connects, and reconnects whenever the connection is lost. Resolves after the first attempt. */
   async open(): Promise<void> {
     const { find, redis, makeLink = bunLink, timeoutMs, random, changed, failed } = this.options;
     const { ca } = redis;
@@ -123,9 +124,8 @@ export class RedisConnection {
   }
 
   /**
-   * Sends a command, after those sent before. Rejects with what Redis says against it, and with
-   * `EngineUnreachable` when no answer came in time, `blockMs` more than usual; then it may or may not be
-   * carried out.
+   * Sends a command, in order. Rejects with Redis's error, or with `EngineUnreachable` when no answer came
+   * within `timeoutMs` plus `blockMs`; then the command may still be carried out.
    */
   async send(command: string, args: string[], blockMs = 0): Promise<unknown> {
     let chars = 0;
@@ -152,12 +152,12 @@ export class RedisConnection {
     }
   }
 
-  /** Gives the connection up, and makes another one. */
+  /** Closes the connection and reconnects. */
   drop(): void {
     if (this.client) this.lost(this.client);
   }
 
-  /** A short outage is waited out; in a long one this rejects at once. */
+  /** Waits during a short outage. Rejects at once if it has been down for longer than `timeoutMs`. */
   private async nextClient(): Promise<RedisLink> {
     const { clock, timeoutMs } = this.options;
     if (this.closed || clock.monotonicMs() - this.downSince > timeoutMs) {
@@ -168,7 +168,7 @@ export class RedisConnection {
     return this.client;
   }
 
-  /** Rejects with `EngineUnreachable` when it takes longer than `trips` times `timeoutMs`, and `blockMs`. */
+  /** Rejects with `EngineUnreachable` after `trips` × `timeoutMs` + `blockMs`. */
   within<T>(answer: Promise<T>, trips = 1, blockMs = 0): Promise<T> {
     const { clock, timeoutMs } = this.options;
     return new Promise((resolve, reject) => {
@@ -220,8 +220,8 @@ export class RedisConnection {
   }
 
   /**
-   * A server that hangs may still carry out what it was sent. Closing now would make those commands
-   * fail before their deadline, as if they had not been carried out.
+   * A server that hangs may still carry out the commands it was sent. If the client was closed now, they
+   * would fail before their deadline, as if they could no longer be carried out.
    */
   private closeLater(client: RedisLink): void {
     this.silent.add(client);
@@ -232,14 +232,14 @@ export class RedisConnection {
   }
 }
 
-/** Redis answered with an error. */
+/** Whether Redis answered with an error. */
 export function isRefusal(error: unknown): error is Error {
   return codeOf(error) === "ERR_REDIS_SERVER_ERROR";
 }
 
 /**
- * The server behind a connection, and which of its lives: a Redis that was started again, or a replica
- * that became the primary, may be older than what nodes know. A user that may not ask learns no more.
+ * Identifies the server and its data. After a restart, or when a replica becomes the primary, the ids change:
+ * the data may be older than what nodes know. The ids are empty if the user may not call INFO.
  */
 async function serverBehind(link: RedisLink): Promise<string> {
   const info = String(await link.send("INFO", ["server", "replication"]).catch(() => ""));
@@ -247,7 +247,7 @@ async function serverBehind(link: RedisLink): Promise<string> {
   if (field("role") === "slave") {
     throw new RedisFault(
       "is a replica",
-      "Redis is a read-only replica: it was a primary, or will be.",
+      "Redis is a read-only replica. It was the primary, or is about to become it.",
     );
   }
   return `${field("run_id")} ${field("master_replid")}`;

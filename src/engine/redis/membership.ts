@@ -2,15 +2,15 @@ import type { Renewed } from "./inside/inside.ts";
 import type { RedisEngineOptions, RedisNode } from "./redis.ts";
 import type { Store } from "./store.ts";
 
-/** What the node reads of its stream at a time, entries. */
+/** How many entries the node reads from its stream at a time. */
 const readAtOnce = 500;
-/** Entries that were read are deleted at the next renewal, or at once when they are more bytes than this. */
+/** Read entries are deleted at the next renewal, or at once when they exceed this many bytes. */
 const trimAfterBytes = 262_144;
 
 /**
- * A node among the others: one lease for all of its seats, and the stream of events for it. An entry is
- * read once and in order, also over several connections. A Redis that has forgotten the stream, or is
- * older than it was, goes on above what was read: nothing that comes later is taken for something old.
+ * A node's lease, which covers all its seats, and its stream of events. Each entry is read once and in
+ * order, even across reconnects. If Redis has forgotten the stream or has gone back in time, new entries get
+ * ids above the last one read, so the node does not skip them.
  */
 export class Membership {
   /** The last id read; "" before the first renewal. */
@@ -38,28 +38,28 @@ export class Membership {
     this.leasedUntil = askedAt + leaseMs;
     this.cursor = renewed.cursor;
     if (this.read === "") this.read = renewed.from;
-    // Lua does not tell an empty list from an empty object.
+    // Lua cannot distinguish an empty list from an empty object.
     const gone = Object.values(renewed.gone);
     if (gone.length > 0) node.gone(gone);
     node.kept(Object.values(renewed.seats));
     if (!renewed.wentOn) node.lapsed();
   }
 
-  /** Renews the lease until Redis has been asked for all seats of this node. */
+  /** Renews the lease until Redis has reported all seats of this node. */
   async renewAndCompare(): Promise<void> {
     this.cursor = "0";
     do await this.renew();
     while (this.cursor !== "0");
   }
 
-  /** What was read and is not trimmed yet: its last id and its bytes. Trimming it is up to the caller. */
+  /** The last id read, and the bytes read since the last call. The caller has to trim them. */
   takeRead(): [read: string, bytes: string] {
     const { read, bytes } = this;
     this.bytes = 0;
     return [read, String(bytes)];
   }
 
-  /** Reads the stream for as long as the connection lives. */
+  /** Reads the stream until the connection is lost. */
   async readOn(): Promise<void> {
     const reader = ++this.readers;
     while (reader === this.readers) {

@@ -3,9 +3,9 @@ import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.
 
 /** Where Redis is, from the settings. */
 export interface RedisTarget {
-  /** Scheme, user, password and database. Its host and port only where there are no sentinels. */
+  /** Scheme, user, password and database. Host and port are used only without sentinels. */
   readonly url: string;
-  /** PEM text that a `rediss://` server's certificate is checked against; undefined: the usual roots. */
+  /** PEM text of the CA for a `rediss://` server's certificate; undefined: the built-in roots. */
   readonly ca: string | undefined;
   readonly sentinels: SentinelTarget | undefined;
 }
@@ -13,11 +13,11 @@ export interface RedisTarget {
 interface SentinelTarget {
   /** `host:port` of each, at least one. */
   readonly hosts: readonly string[];
-  /** What they call the primary and its replicas. */
+  /** The sentinels' name for the primary and its replicas. */
   readonly name: string;
-  /** Theirs; empty for the default user. The primary's stands in the URL. */
+  /** The sentinels' user; empty for the default user. The primary's user is in the URL. */
   readonly user: string;
-  /** Theirs; empty for none. */
+  /** The sentinels' password; empty for none. */
   readonly password: string;
 }
 
@@ -29,9 +29,9 @@ interface Named {
 }
 
 /**
- * The URL of the primary. Sentinels are all asked at once; as soon as most of them have answered (or
- * all have answered or failed) the answer of the latest failover counts: a sentinel that was cut off
- * during one names a former primary. Rejects with a `RedisFault`.
+ * The URL of the primary. Asks all sentinels at once, and waits until more than half have answered, or
+ * all have answered or failed. Uses the answer with the latest failover: a sentinel that was unreachable
+ * during a failover still names the former primary. Rejects with a `RedisFault`.
  */
 export async function findPrimary(target: RedisTarget, timeoutMs: number): Promise<string> {
   const { sentinels } = target;
@@ -111,14 +111,14 @@ async function askOne(
   });
 }
 
-// ---- what it is good for ----
+// ---- checks before use ----
 
-/** The first version with all that the scripts use. Valkey shows the Redis version it follows. */
+/** The first version with everything the functions use. Valkey reports the Redis version it matches. */
 const firstMajor = 7;
 
 /**
- * Checks Redis before anything relies on it. Rejects with a `RedisFault` for what the operator can
- * correct, and answers warnings: what a crash of this Redis would lose, where it can be asked.
+ * Checks Redis at start. Rejects with a `RedisFault` that the operator can correct. Returns warnings: what
+ * a crash of this Redis would lose, if CONFIG is permitted.
  */
 export async function checkRedis(
   target: RedisTarget,
@@ -133,7 +133,7 @@ export async function checkRedis(
   });
 }
 
-/** Why Redis cannot run functions, by its refusal; undefined for a refusal of another kind. */
+/** Explains why Redis refuses to run functions; undefined for other refusals. */
 export function refusedFunctions(refusal: string): RedisFault | undefined {
   if (/^NOPERM/.test(refusal)) {
     return new RedisFault(
@@ -145,12 +145,12 @@ export function refusedFunctions(refusal: string): RedisFault | undefined {
   if (!/unknown command.*(FUNCTION|FCALL)/i.test(refusal)) return undefined;
   return new RedisFault(
     "will not do",
-    "Redis has no FUNCTION and FCALL, which the rules run by. They are in Redis 7 and Valkey: enable " +
-      "them where the configuration renamed them, or name another server.",
+    "Redis has no FUNCTION and FCALL, which nt-signal needs. Redis 7 and Valkey have them: enable them if " +
+      "the configuration renamed them, or name another server.",
   );
 }
 
-/** Why the server at `url` will not do; undefined when it would. Never rejects. */
+/** Why the server at `url` cannot be used; undefined if it can. Never rejects. */
 export function diagnose(
   url: string,
   target: RedisTarget,
@@ -188,8 +188,8 @@ function checkInfo(name: string, setting: string, info: string): void {
   if (Number.parseInt(version, 10) < firstMajor) {
     throw new RedisFault(
       "will not do",
-      `Redis at ${name} is version ${version}, and ${firstMajor}.0 is the first that will do. ` +
-        `Upgrade it, or name another one in ${setting}.`,
+      `Redis at ${name} is version ${version}, but at least ${firstMajor}.0 is required. ` +
+        `Upgrade it, or name another server in ${setting}.`,
     );
   }
   if (field("role") === "slave") {
@@ -198,7 +198,7 @@ function checkInfo(name: string, setting: string, info: string): void {
       "is a replica",
       setting === "REDIS_URL"
         ? `Redis at ${name} is a read-only replica. Name its primary (${primary}) in REDIS_URL.`
-        : `Redis at ${name}, which the sentinels name, is a replica of ${primary} still. A failover may be under way.`,
+        : `The sentinels name Redis at ${name}, but it is still a replica of ${primary}. A failover may be under way.`,
     );
   }
   if (field("cluster_enabled") === "1") {
@@ -218,7 +218,7 @@ async function warnings(ask: Ask): Promise<readonly string[]> {
     const policy = await setting("maxmemory-policy");
     if (policy !== "noeviction" && (await setting("maxmemory")) !== "0") {
       found.push(
-        `Redis may throw away rooms and mail when its memory is full (maxmemory-policy ${policy}). ` +
+        `Redis may delete rooms and mail when its memory is full (maxmemory-policy ${policy}). ` +
           "Set maxmemory-policy noeviction.",
       );
     }
@@ -231,7 +231,7 @@ async function warnings(ask: Ask): Promise<readonly string[]> {
 }
 
 function whatACrashLoses(appendOnly: string, appendFsync: string): string | undefined {
-  const remedy = "Set appendonly yes and appendfsync always to lose nothing that was answered.";
+  const remedy = "Set appendonly yes and appendfsync always to lose no confirmed change.";
   if (appendOnly !== "yes") {
     return `A crash of Redis loses codes, rooms and mail since its last snapshot, or all of them (appendonly ${appendOnly}). ${remedy}`;
   }

@@ -17,34 +17,35 @@ import { type Agreement, compareNodes } from "./node-settings.ts";
 import { Store, type StoreOptions } from "./store.ts";
 
 export interface RedisEngineOptions extends StoreOptions {
-  /** No other node has this name. */
+  /** The unique name of this node. */
   readonly node: string;
-  /** Before every key. */
+  /** Every key starts with it. */
   readonly prefix: string;
-  /** The seats of a node are free this long after it last renewed its lease. */
+  /** The seats of a node become free this long after it last renewed its lease. */
   readonly leaseMs: number;
   readonly limits: EngineLimits;
   readonly agreement?: Agreement;
-  /** Called for everything that was accepted and then given up. */
+  /** Called for every accepted frame or mail that was then dropped. */
   readonly dropped: Turn["dropped"];
 }
 
 /**
- * Of what is kept in Redis, and in keys. Nodes of another format have keys of their own: they meet in
- * the settings that nodes compare, and say so.
+ * The version of the data in Redis; part of every key. Nodes of different versions share no keys except
+ * the settings that nodes compare, where the difference is reported.
  */
 export const formatVersion = 2;
-/** What is in Redis is collected this long after its last node is gone. */
+/** All data in Redis expires this long after its last node is gone. */
 const keptMs = 86_400_000;
-/** Over how long the seats of a node are looked at when Redis is back. */
+/** When Redis is back, the checks of a node's seats are spread over this time. */
 const healingMs = 1_000;
 const sweptAgainAfterMs = 1_000;
 
 /**
- * State in Redis 7 or Valkey, shared by any number of nodes. One primary, with replicas or without; no
- * Redis Cluster, since a turn at a room also touches the sums over all rooms.
+ * An engine with its state in Redis 7 or Valkey, shared by any number of nodes. Needs one primary, with
+ * or without replicas. Redis Cluster does not work, since a turn at a room also changes totals over all
+ * rooms.
  *
- * Resolves after the first try to connect: `ready` tells how that went.
+ * Resolves after the first attempt to connect; `ready` reports whether it succeeded.
  */
 export async function redisEngine(options: RedisEngineOptions): Promise<Engine> {
   const node = new RedisNode(options);
@@ -73,7 +74,7 @@ export async function redisEngine(options: RedisEngineOptions): Promise<Engine> 
   };
 }
 
-/** One of the nodes that share a Redis, as the host of the connections it has. */
+/** A node that shares a Redis with others: the host of its connections. */
 export class RedisNode implements Host {
   readonly node: string;
   readonly isAlone = false;
@@ -89,13 +90,13 @@ export class RedisNode implements Host {
   private readonly membership: Membership;
   private readonly settings: { compare(): void; stop(): void } | undefined;
   /**
-   * Rooms of calls without an answer: if such a call was carried out, its events for this node are lost. And
-   * rooms that a full Redis could not be asked about.
+   * Rooms whose seats have to be checked. A call for them had no answer, so its events for this node may be
+   * lost; or a full Redis refused to check them.
    */
   private readonly doubtful = new Set<AppId>();
-  /** Seats whose leaving found no Redis. It takes with it what their holders had read and acknowledged. */
+  /** Seats whose `leave` failed. It is sent again, with what their holders have read and acknowledged. */
   private readonly owed = new Set<Asker>();
-  /** Above all tokens and stamps that nodes have seen or asked with; µs by the clock of Redis, or more. */
+  /** At least every token and stamp that this node has seen or sent; µs, at least Redis's clock. */
   private fresh = 0;
   private sweptAt = Number.NEGATIVE_INFINITY;
   private isReturning = false;
@@ -114,7 +115,7 @@ export class RedisNode implements Host {
     this.settings = agreement && compareNodes(this.store, options, agreement);
   }
 
-  /** Connects. Answers how to end. */
+  /** Connects. Returns the function that closes it. */
   async open(): Promise<() => Promise<void>> {
     const { store, seats, settings } = this;
     const { clock, leaseMs } = this.options;
@@ -129,7 +130,7 @@ export class RedisNode implements Host {
     };
   }
 
-  // ---- the host of the connections ----
+  // ---- as host of the connections ----
 
   turn: Host["turn"] = async (appId, verb, holder, ...args) => {
     const fresh = this.freshAbove(Math.round(this.store.latest() * 1_000), 1);
@@ -167,37 +168,37 @@ export class RedisNode implements Host {
     return answer;
   }
 
-  /** Takes over what is known elsewhere, and answers what is above all that is known. */
+  /** Raises `fresh` by `more`, and at least to `known`. Returns it. */
   freshAbove(known: number, more = 0): number {
     this.fresh = Math.max(this.fresh + more, known);
     return this.fresh;
   }
 
-  // ---- what the membership and the store tell ----
+  // ---- called by membership and store ----
 
-  /** An entry of its stream. */
+  /** An entry of this node's stream. */
   heard(text: string): void {
     for (const message of JSON.parse(text) as readonly Message[]) this.seats.hear(message);
   }
 
-  /** Rooms with seats of nodes that are gone. */
+  /** Frees the seats of gone nodes in these rooms. */
   gone(rooms: readonly AppId[]): void {
-    // Then the rest of them.
+    // The next renewal reports further rooms.
     const renewed = this.settle(rooms).then(() => this.membership.renew());
     renewed.catch(() => {});
   }
 
-  /** Seats that this node has, by what Redis keeps: of all of them, some at each renewal. */
+  /** Seats that this node has according to Redis. Each renewal reports some of them. */
   kept(addresses: readonly Seat[]): void {
     for (const seat of addresses) if (!this.seats.knows(seat)) this.seats.disown(seat);
   }
 
-  /** The lease had ended, or events for this node may be lost. Looks at each of its seats, over a while. */
+  /** The lease had ended, or events for this node may be lost. Checks all its seats, spread over time. */
   lapsed(): void {
     this.lookAt(() => true);
   }
 
-  /** Makes the node known. `isAnother`: Redis may not be the one, or as old, as it was last. */
+  /** Makes the node known. `isAnother`: this may be another Redis than before, or one with older data. */
   async joined(isAnother: boolean): Promise<void> {
     const left = [...this.owed];
     this.owed.clear();
@@ -212,13 +213,13 @@ export class RedisNode implements Host {
     this.settings?.compare();
   }
 
-  // ---- coming back, and what is due ----
+  // ---- recovery and expiry ----
 
   /** Redis did not know this node: it may have forgotten its stream and its seats. */
   private async returned(): Promise<void> {
     if (this.isReturning) return;
     this.isReturning = true;
-    // The stream has to be there before its seats cause events.
+    // The stream has to exist before checks of the seats cause events.
     await this.comeBack().then(
       () => this.lapsed(),
       () => {},
@@ -235,7 +236,7 @@ export class RedisNode implements Host {
     }
   }
 
-  /** Renews the lease, gives up seats that are here in Redis only, and looks at what is in doubt. */
+  /** Renews the lease, gives up seats that only Redis has, and checks the doubtful rooms. */
   private async comeBack(): Promise<void> {
     await this.membership.renewAndCompare();
     const rooms = new Set(this.doubtful);
@@ -243,7 +244,7 @@ export class RedisNode implements Host {
     this.lookAt(({ appId }) => rooms.has(appId));
   }
 
-  /** Renews the lease. When it has ended, seats that need Redis are cut off: another node may serve them. */
+  /** Renews the lease. Once it has ended, seats that need Redis are cut off: another node may serve them. */
   private async renew(): Promise<void> {
     try {
       if (this.doubtful.size > 0) await this.comeBack();
@@ -254,7 +255,7 @@ export class RedisNode implements Host {
     }
   }
 
-  /** Gives rooms a turn in which nothing happens but what is due. */
+  /** Applies what has expired in these rooms. */
   private async settle(rooms: readonly AppId[]): Promise<void> {
     await Promise.all(rooms.map((appId) => this.turn(appId, "nothing", undefined)));
   }

@@ -279,7 +279,7 @@ ____exports.sides = {"A", "B"}
 function ____exports.otherSide(side)
     return side == "A" and "B" or "A"
 end
---- The seat's place, if the seat is its occupant's still.
+--- The place of a seat; undefined if the seat is no longer its occupant.
 function ____exports.placeOf(____bindingPattern0, ____bindingPattern1)
     local node
     local room
@@ -293,7 +293,7 @@ function ____exports.placeOf(____bindingPattern0, ____bindingPattern1)
     local ____opt_2 = place and place.seat
     return (____opt_2 and ____opt_2.token) == token and place.seat.node == node and place or nil
 end
---- What is counted over all rooms, by difference, where it changes.
+--- Totals over all rooms. Each change adds its difference.
 ____exports.sums = {
     "rooms",
     "peers",
@@ -304,18 +304,19 @@ ____exports.sums = {
     "heldBytes",
     "idBytes"
 }
---- What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
--- 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
--- 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
--- 20 to 200 in a row of them. So what is counted is at least half of what is spent.
+--- What a mail, a held frame or a remembered id counts in addition to its own bytes. Measured, in bytes:
+-- - in memory: 155 for a mail, 200 for a held frame, 460 for a side's first id, 200 for each further id;
+--   260 more if each comes from another client;
+-- - in Redis: 900 for the only entry of a room, 20 to 200 for each of several.
+-- So the counted bytes are at least half of the bytes used.
 ____exports.entryCostBytes = 512
---- Ids of mail remembered a side.
+--- How many ids of mail are remembered for each side.
 ____exports.rememberedIds = 256
---- A seat taken over by sid is guarded against the next such takeover this long at first, …
+--- How long a takeover by sid at first prevents the next one.
 ____exports.takeoverGuardMs = 10000
---- … and at most this long when it is contested again and again.
+--- The longest such guard, after it was contested repeatedly.
 ____exports.takeoverGuardMaxMs = 600000
---- The highest seq that is accepted from a client: sums with it stay exact.
+--- The highest seq that is accepted from a client. Sums with it stay exact.
 ____exports.maxSeq = 2 ^ 53 - 2 ^ 32
 return ____exports
  end,
@@ -328,7 +329,7 @@ local ____account_2Ets = require("src.base.account")
 local limitOf = ____account_2Ets.limitOf
 local ____text_2Ets = require("./text.ts")
 local byteLength = ____text_2Ets.byteLength
---- In this window and the one before it: no miss within the time of one window is ever left out.
+--- Misses in this window and the one before. So every miss counts for at least `windowMs`.
 function ____exports.recentMisses(turn)
     local ____inThisWindow_result_6 = inThisWindow(turn)
     local current = ____inThisWindow_result_6.current
@@ -423,7 +424,7 @@ function countMiss(____bindingPattern0, guesser, limit, longestLock)
     guesser.forgetAt = math.max(guesser.forgetAt, guesser.windowEnd + quietMs)
 end
 maxGuessers = 100000
---- The longest lock of guessers of each kind, in windows; 0: they are never locked.
+--- The longest lock of an account of each kind, in windows; 0: it is never locked.
 ____exports.longestLocks = {client = 64, customer = 1, site = 0, shared = 1}
 --- Claims the first of the candidates that is free.
 function ____exports.claim(turn, candidates, entry, limits)
@@ -490,7 +491,7 @@ function ____exports.claim(turn, candidates, entry, limits)
     end
     return {outcome = "collided"}
 end
---- Takes a code out, unless the guesser is locked; counts a miss for its accounts and for everybody.
+--- Takes a code out, unless the guesser is locked. Counts a miss for its accounts and globally.
 function ____exports.guess(turn, code, accounts, maxMisses)
     local ____turn_2 = turn
     local now = ____turn_2.now
@@ -585,9 +586,9 @@ ____exports.present = {
     node = "",
     common = {}
 }
---- What nodes have in common, by its text: so it is parsed once.
+--- `Common` by its JSON text, so that it is parsed only once.
 local commons = {}
---- Begins a call. False: it is too late to change anything.
+--- Begins a call. Returns false after its deadline: the call must change nothing.
 function ____exports.begin(deadline, offset, common, node)
     local seconds, micros = unpack(
         call("TIME"),
@@ -610,11 +611,11 @@ end
 function ____exports.keyOf(name)
     return ____exports.present.common.root .. name
 end
---- 0 for a number that is not there.
+--- A reply as a number; 0 if it is missing.
 function ____exports.numberAt(value)
     return number(value) or 0
 end
---- JSON with all digits of numbers, which are whole. An empty list and an empty record both become `{}`.
+--- JSON with all digits of its numbers, which must be whole. An empty list becomes `{}`, like an empty object.
 function ____exports.json(value)
     local parts = {}
     write(value, parts)
@@ -640,9 +641,9 @@ function ____exports.isPastShare(turn, what, more, accounts, max)
     end
     return false
 end
---- What a kept text counts: its bytes and a fixed cost. A runtime keeps one byte a character where all are
--- Latin-1, else two. It does not tell which it did, so text that is not all ASCII counts 2 bytes a
--- character.
+--- The bytes that a stored text counts: its own and a fixed cost. The runtime stores 1 byte per character
+-- if all are Latin-1, otherwise 2. It does not show which, so text that is not all ASCII counts 2 bytes
+-- per character.
 function ____exports.costOf(text, bytes)
     if bytes == nil then
         bytes = byteLength(text)
@@ -650,7 +651,7 @@ function ____exports.costOf(text, bytes)
     local units = utf16Length(text)
     return entryCostBytes + (bytes == units and bytes or units * 2)
 end
---- Which bound over all rooms refuses `bytes` more for these accounts; undefined when they fit.
+--- The bound on all rooms that refuses `bytes` more for these accounts; undefined when they fit.
 function ____exports.againstBytes(turn, bytes, accounts)
     local max = turn.limits.mailTotalBytes
     local used = turn:counted("mailBytes") + turn:counted("heldBytes") + turn:counted("idBytes")
@@ -832,7 +833,7 @@ function countRead(turn, side, box, readStamp)
 end
 atOnce = 64
 local mailEvent = {kind = "mail"}
---- How much mail is stored for a side.
+--- How many mails are stored for a side.
 function ____exports.mailsIn(____bindingPattern0)
     local box
     box = ____bindingPattern0.box
@@ -899,8 +900,8 @@ function ____exports.append(turn, seat, to, mail)
     end
     return {outcome = "stored", seq = seq}
 end
---- The mail after a seq, oldest first; undefined for none. Where the store has gone back in time, seqs are
--- higher than they were when this connection read: what it has read is known by its stamps.
+--- The mail after a seq, oldest first; undefined if none is stored. After the store has gone back in time,
+-- mail may have a higher seq than when this connection read it. Stamps show what it has already read.
 function ____exports.read(turn, seat, after, maxBytes)
     local ____opt_15 = placeOf(turn, seat)
     local box = ____opt_15 and ____opt_15.box
@@ -958,7 +959,7 @@ function ____exports.ack(turn, seat, upTo)
         acknowledge(turn, seat.side, box, upTo)
     end
 end
---- A watermark above all that was sent is another life's: what is stored is numbered from there on.
+--- A watermark above every seq sent is from a room since forgotten: stored mail is renumbered above it.
 function ____exports.hello(turn, seat, upTo)
     local place = placeOf(turn, seat)
     if place == nil then
@@ -978,9 +979,9 @@ function ____exports.hello(turn, seat, upTo)
     box.sent = upTo
     return {moved = moved, before = upTo}
 end
---- Makes the mailboxes go on from what a holder knows of them, where the store is older than that: no seq
--- that a client knows is given to other mail. Seqs only move up, so that a client that acknowledges by an
--- old one acknowledges too little, never too much.
+--- Brings mailboxes of a store that has gone back in time up to what a holder knows: no seq that a client
+-- knows is assigned to other mail. Seqs only grow. So a client that acknowledges an old seq acknowledges
+-- too little, never too much.
 function ____exports.catchUp(turn, place, side, known)
     local ____known_23 = known
     local readSeq = ____known_23.readSeq
@@ -1015,7 +1016,7 @@ function ____exports.catchUp(turn, place, side, known)
         acknowledge(turn, side, place.box, acked)
     end
 end
---- What is remembered of a side's ids counts to its next occupant.
+--- A side's remembered ids count towards its next occupant from now on.
 function ____exports.passIds(turn, ____bindingPattern0, to)
     local ids
     local accounts
@@ -1027,7 +1028,7 @@ function ____exports.passIds(turn, ____bindingPattern0, to)
     turn:charge("bytes", accounts, -ids.bytes)
     turn:charge("bytes", to, ids.bytes)
 end
---- Forgets mail and ids of a side.
+--- Forgets a side's mail and remembered ids.
 function ____exports.discardMail(turn, side, place)
     local ____place_39 = place
     local box = ____place_39.box
@@ -1118,7 +1119,7 @@ function publishOne(turn, ____bindingPattern0, accounts, frame)
     end
     return "delivered"
 end
---- Whether a side that left is past its hold. A side that is here, or was never seen, is not.
+--- Whether a side left at least `relayHoldMs` ago. False for a side that is seated or was never seated.
 function ____exports.holdIsOver(____bindingPattern0, now, relayHoldMs)
     local leftAt
     leftAt = ____bindingPattern0.leftAt
@@ -1174,7 +1175,7 @@ function countHeld(turn, place, ____bindingPattern0, times)
     turn:count("heldBytes", cost)
     turn:charge("bytes", accounts, cost)
 end
---- Drops what is held for a side, but for what came from the connection `butFrom`.
+--- Drops the frames held for a side, except those from the connection with token `butFrom`.
 function ____exports.clearHold(turn, side, place, why, butFrom)
     if butFrom == nil then
         butFrom = 0
@@ -1202,7 +1203,7 @@ function ____exports.clearHold(turn, side, place, why, butFrom)
     end
     turn:held(side):replace(kept)
 end
---- Frames go straight to the occupant from now on, after what was held for it.
+--- Delivers the held frames. From now on frames go straight to the occupant.
 function ____exports.begin(turn, side, place)
     local ____place_13 = place
     local seat = ____place_13.seat
@@ -1236,7 +1237,7 @@ function ____exports.begin(turn, side, place)
         }
     )
 end
---- Frames for the other side, each as if it came alone. Answers what became of each.
+--- Relays frames to the other side, each as if it came alone. Returns the outcome of each.
 function ____exports.publish(turn, seat, frames)
     local mine = placeOf(turn, seat)
     return __TS__ArrayMap(
@@ -1245,7 +1246,7 @@ function ____exports.publish(turn, seat, frames)
     )
 end
 nothing = {count = 0, bytes = 0}
---- Begins the relay to a seat with what was held for it, or with `discard` without.
+--- Starts the relay to a seat. Held frames are delivered first, or dropped with `discard`.
 function ____exports.start(turn, seat, discard)
     local place = placeOf(turn, seat)
     if place == nil or place.started then
@@ -1302,7 +1303,7 @@ function mailWaits(____bindingPattern0)
     B = ____bindingPattern0.B
     return mailsIn(A) > 0 or mailsIn(B) > 0
 end
---- It stands empty, and nothing waits in it.
+--- Whether the room is empty and no mail is stored in it.
 function ____exports.isBare(room)
     return room.emptyAt ~= nil and not mailWaits(room)
 end
@@ -1340,7 +1341,7 @@ function ____exports.forgetIfOver(turn, room)
         ____exports.forget(turn, room)
     end
 end
---- Gives an empty room up, with all that was kept in it.
+--- Forgets an empty room, with its held frames and mail.
 function ____exports.forget(turn, room)
     if ____exports.isBare(room) then
         turn:count("bareRooms", -1)
@@ -1353,7 +1354,7 @@ function ____exports.forget(turn, room)
     turn:charge("rooms", room.owner, -1)
     turn.room = nil
 end
---- The occupant is gone. Notifies the other side, and the newcomer that waits for the seat.
+--- Removes the occupant. Notifies the other side and the newcomer that waits for the seat.
 function ____exports.vacate(turn, room, side)
     local place = room[side]
     if place.seat == nil then
@@ -1384,9 +1385,9 @@ function ____exports.tellOther(turn, room, side, event)
         turn:tell(other, seat, event)
     end
 end
---- Empty rooms that give way to one that comes into being, at most.
+--- At most this many bare rooms are forgotten to make space for a new one.
 local giveWayAtOnce = 64
---- A new room. Somebody sits down in it in the same turn.
+--- Creates a room. A seat in it has to be taken in the same turn.
 function ____exports.newRoom(turn, accounts)
     local code = turn:code()
     local room = {
@@ -1411,7 +1412,7 @@ function ____exports.newRoom(turn, accounts)
     end
     return room
 end
---- Whether there is a room, or space for one more. Those that stand bare give way.
+--- Whether the room exists or there is space for it. Bare rooms do not count: they make space.
 function ____exports.admission(turn, accounts)
     if turn.room ~= nil then
         return "admitted"
@@ -1429,7 +1430,7 @@ function ____exports.admission(turn, accounts)
         max
     ) and "share_full" or "admitted"
 end
---- When something of the room ends by itself; undefined while nothing does. As `overAt` says.
+--- When the room or one of its holds expires next; undefined: never. Depends on the same as `overAt`.
 function ____exports.lookAt(turn, room)
     local ____temp_4
     if room.emptyAt == nil then
@@ -1460,7 +1461,7 @@ function ____exports.lookAt(turn, room)
     end
     return at
 end
---- Brings a room up to the present. Comes before every verb.
+--- Applies what has expired since the room's last turn. Runs before every verb.
 function ____exports.settle(turn)
     local ____turn_6 = turn
     local room = ____turn_6.room
@@ -1555,7 +1556,7 @@ function isTakenFrom(____bindingPattern0, ____bindingPattern1)
     node = ____bindingPattern1.node
     return lastToken > token or (seat and seat.token) == token and seat.node > node
 end
---- A holder whose seat another client has is cut, not replaced: it may come back and wait.
+--- `same_sid` if the same client took the seat. `dead` if another did: the old client may reconnect.
 function ____exports.whyReplaced(sid, other)
     return sid ~= "" and sid == other and "same_sid" or "dead"
 end
@@ -1622,7 +1623,7 @@ function vouch(turn, room, side, peer)
     place.started = false
     place.vouched = true
 end
---- Takes a seat, in a new room if there is space for one.
+--- Takes a seat. Creates the room if it does not exist and there is space.
 function ____exports.take(turn, taker, how)
     local ____taker_0 = taker
     local side = ____taker_0.side
@@ -1676,7 +1677,7 @@ function ____exports.take(turn, taker, how)
         redeemed = room.redeemed
     }
 end
---- False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`.
+--- Does nothing and returns false when the token does not hold the seat. The only verb without `reclaim`.
 function ____exports.leave(turn, seat)
     local ____turn_12 = turn
     local room = ____turn_12.room
@@ -1691,7 +1692,7 @@ function ____exports.leave(turn, seat)
     forgetIfOver(turn, room)
     return true
 end
---- How many have waited for this occupant; 0 when the seat is free.
+--- Returns how many newcomers have waited for this occupant; 0 when the seat is free.
 function ____exports.park(turn, side, waiter)
     local ____opt_13 = turn.room
     local place = ____opt_13 and ____opt_13[side]
@@ -1716,7 +1717,7 @@ function ____exports.unpark(____bindingPattern0, side, waiter)
         parked.waiter = nil
     end
 end
---- Asks the occupant with this token for a sign of life; the answer goes to the asking node.
+--- Asks the occupant with this token whether it is alive. Its answer goes to the asking node.
 function ____exports.probe(turn, seat, question)
     local ____opt_24 = turn.room
     local occupant = ____opt_24 and ____opt_24[seat.side].seat
@@ -1726,7 +1727,7 @@ function ____exports.probe(turn, seat, question)
     turn:tell(seat.side, occupant, {kind = "probe", question = question, node = turn.node})
     return "asked"
 end
---- The first call answers the room's age in ms, every later one nothing.
+--- The first call returns the room's age in ms, later calls return undefined.
 function ____exports.establish(turn, seat)
     local ____turn_28 = turn
     local room = ____turn_28.room
@@ -1747,9 +1748,9 @@ function ____exports.allowsIce(____bindingPattern0, side, mustBeRedeemed)
     end
     return mustBeRedeemed and not room.redeemed and "not_redeemed" or "granted"
 end
---- Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
--- were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
--- hold one seat the newer stays; the other is replaced.
+--- Runs before every request of a seat's holder. The store may have lost the room or the seat, or may
+-- have an older state of them. Then the holder is seated again, and mailboxes go on from what it knows.
+-- If two connections hold one seat, the newer one stays and the other is replaced.
 function ____exports.reclaim(turn, holder, known)
     local ____holder_31 = holder
     local side = ____holder_31.side
@@ -1835,13 +1836,13 @@ local probe = ____seats_2Ets.probe
 local reclaim = ____seats_2Ets.reclaim
 local take = ____seats_2Ets.take
 local unpark = ____seats_2Ets.unpark
---- An empty room without mail makes space for another.
+--- Forgets a bare room, to make space for another.
 local function giveWay(turn)
     if turn.room ~= nil and isBare(turn.room) then
         forget(turn, turn.room)
     end
 end
---- The room's code was taken.
+--- The room's code was redeemed.
 local function redeem(____bindingPattern0)
     local room
     room = ____bindingPattern0.room
@@ -1849,10 +1850,10 @@ local function redeem(____bindingPattern0)
         room.redeemed = true
     end
 end
---- Nothing but what is due by itself.
+--- Only applies what has expired: `settle` runs before every verb.
 local function nothing(_)
 end
---- Verbs that anybody may ask.
+--- Verbs that need no seat.
 local roomVerbs = {
     take = take,
     park = park,
@@ -1875,8 +1876,8 @@ local seatVerbs = {
     hello = hello,
     check = check
 }
---- Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
--- plain data without `undefined`.
+--- Runs one verb as a turn at the room. `holder` is for `seatVerbs` only. Arguments are plain data without
+-- `undefined`.
 function ____exports.run(turn, verb, holder, first, second)
     settle(turn)
     if holder == nil then
@@ -1922,7 +1923,7 @@ function shareName(what, ____bindingPattern0)
     kind = ____bindingPattern0.kind
     return (((what .. ":") .. kind) .. ":") .. key
 end
---- When the lease of a node ends; 0 for one that is not known.
+--- When the lease of a node ends; 0 for an unknown node.
 function ____exports.leaseOf(node)
     return numberAt(call(
         "ZSCORE",
@@ -1930,8 +1931,9 @@ function ____exports.leaseOf(node)
         node
     ))
 end
---- Sends messages to a node. One that is gone has no stream; one that Redis has forgotten gets a new one only
--- for a `check`. One that does not read loses, past a bound, all that it has not read, and finds `gap` instead.
+--- Sends messages to a node. A node that is gone, or that Redis has forgotten, has no stream: only a
+-- `check` creates one. If a node leaves more bytes unread than its bound, all of them are replaced by a
+-- `gap` entry.
 function ____exports.post(node, messages)
     local stream = keyOf("node:" .. node)
     local streams = keyOf("streams")
@@ -1981,7 +1983,7 @@ function ____exports.post(node, messages)
     call("HSET", streams, node, 0)
     return {}
 end
---- A list: what Redis has, less the first `dropped`, and what this turn has pushed.
+--- A list in Redis without its first `dropped` items, followed by the items that this turn has pushed.
 local RedisList = __TS__Class()
 RedisList.name = "RedisList"
 function RedisList.prototype.____constructor(self, key)
@@ -2042,7 +2044,7 @@ function RedisList.prototype.write(self)
         end
     end
 end
---- Ids in a hash, and their order in a list. What this turn puts there is not read again in it.
+--- Ids in a hash, and their order in a list. `seqOf` does not see the ids that this turn puts.
 local RedisIds = __TS__Class()
 RedisIds.name = "RedisIds"
 function RedisIds.prototype.____constructor(self, key)
@@ -2387,7 +2389,7 @@ function RedisTurn.prototype.giveWay(self)
     end
 end
 leastStreamBytes = 4194304
---- The seats of a room that a node has.
+--- The seats of a room whose connections are on a node.
 function ____exports.seatsOf(appId, node)
     local text = call(
         "GET",
@@ -2411,7 +2413,7 @@ function ____exports.seatsOf(appId, node)
     end
     return found
 end
---- Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it.
+--- Runs a verb as a turn at a room. Undefined when Redis is full and the verb would add data.
 function ____exports.runTurn(appId, ____bindingPattern0)
     local fresh
     local args
@@ -2473,8 +2475,9 @@ local numberAt = ____present_2Ets.numberAt
 local present = ____present_2Ets.present
 local ____turn_2Ets = require("src.engine.redis.inside.turn")
 local runTurn = ____turn_2Ets.runTurn
+--- Redis deletes a key this long after its data has expired.
 local collectedAfterMs = 60000
---- How many members of a set are not over; each has its end for a score.
+--- How many members of a set have not expired. The score of a member is when it expires.
 local function countIn(set)
     return call(
         "ZCOUNT",
@@ -2483,7 +2486,7 @@ local function countIn(set)
         "(+inf"
     )
 end
---- Drops the members of a set that are over: nothing depends on when.
+--- Deletes the expired members of a set. It may run at any time: `countIn` ignores them.
 local function collect(set)
     call(
         "ZREMRANGEBYSCORE",
@@ -2649,8 +2652,8 @@ function RedisCodes.prototype.write(self)
         write()
     end
 end
---- Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
--- Undefined when Redis is full and the step would add to it.
+--- Carries an operation out at most once: a repeated call, after a lost answer, gets the first answer.
+-- Undefined when Redis is full and the operation would add data.
 local function once(operation, step)
     local key = keyOf("operation:" .. operation)
     local done = call("GET", key)
@@ -2715,7 +2718,7 @@ function ____exports.runGuess(operation, request)
         {turn = runTurn(appId, {verb = "redeem", args = {}, fresh = 0})}
     )
 end
---- Of all nodes together. Drops what is over.
+--- Sizes over all nodes. Deletes expired entries.
 function ____exports.codeSizes()
     for ____, set in ipairs({"live", "used", "clients", "guessers"}) do
         collect(set)
@@ -2823,7 +2826,7 @@ function streamBytes()
     end
     return sum
 end
---- This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet.
+--- This node's stream. New ids are above `read`, the last id that the node has read; "": none yet.
 local function ownStream(read)
     local stream = keyOf("node:" .. present.node)
     if call("EXISTS", stream) == 0 then
@@ -2855,7 +2858,7 @@ local function ownStream(read)
     call("XSETID", stream, read)
     return {last = read, isMoved = true}
 end
---- Deletes what the node has read: entries up to `read`, `bytes` in all.
+--- Deletes the entries that the node has read: those up to `read`, `bytes` in total.
 local function trim(read, bytes)
     if read == "" then
         return
@@ -2905,7 +2908,7 @@ local function forgetNode(node)
     )
     return {}
 end
---- Ends a node's lease. Seats that it could not give up are then found by others.
+--- Ends a node's lease. Other nodes then free the seats that it could not give up.
 local function leave()
     local ____present_0 = present
     local node = ____present_0.node
@@ -2924,7 +2927,7 @@ local function leave()
     )
     return {}
 end
---- Some rooms with seats of nodes that are gone. A node without any is forgotten.
+--- Some rooms with seats of nodes that are gone. A gone node without seats is forgotten.
 local function roomsOfTheGone()
     local rooms = {}
     local gone = call(
@@ -2967,8 +2970,9 @@ local function roomsOfTheGone()
     end
     return rooms
 end
---- Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
--- too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
+--- Renews the expiry of keys about all rooms and nodes. They live half as long as rooms: totals that outlive
+-- the rooms they count would stay too high forever. Each key gets an empty member, so that it exists
+-- before its first use.
 local function keepShared()
     local ____present_1 = present
     local node = ____present_1.node
@@ -3021,7 +3025,7 @@ local function keepShared()
         )
     end
 end
---- Of rooms and of codes.
+--- Sorted sets about rooms and codes.
 sortedSets = {
     "due",
     "bare",
@@ -3030,7 +3034,7 @@ sortedSets = {
     "clients",
     "guessers"
 }
---- The highest number that any node has used: no node may go below it.
+--- The highest `fresh` number that any node has used. No node may use a lower one.
 local function highest(fresh)
     local known = numberAt(call(
         "GET",
@@ -3056,8 +3060,8 @@ local partsOfRooms = {
     ":idsA:order",
     ":idsB:order"
 }
---- Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
--- rooms a few at a time, from `cursor` on.
+--- Renews the lease of a node and the expiry of keys in use. Each call covers a few of the node's rooms, from
+-- `cursor` on.
 local function renew(read, bytes, cursor, fresh)
     local ____present_3 = present
     local node = ____present_3.node
@@ -3121,7 +3125,7 @@ local function renew(read, bytes, cursor, fresh)
     }
     return __TS__ObjectAssign({}, known, {from = last, wentOn = wentOn, cursor = next})
 end
---- What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does.
+--- Sizes over all nodes, and rooms that are due. Trims the node's stream, as `renew` does.
 local function sweep(read, bytes)
     trim(read, bytes)
     local sizes = __TS__ObjectAssign(
@@ -3156,7 +3160,7 @@ local function sweep(read, bytes)
         due = due
     }
 end
---- The kinds of calls. Each answers undefined when Redis is full and it would add to it.
+--- The kinds of calls. Each returns undefined when Redis is full and the call would add data.
 local calls = {
     turn = function(appId, asked) return runTurn(
         appId,
@@ -3180,9 +3184,9 @@ local calls = {
         numberAt(bytes)
     ) end
 }
---- Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
--- full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
--- what all nodes have in common, the asking node, the kind of call, and what that needs.
+--- Answers a call with JSON; with `late` after its deadline; with `full` if Redis is full and the call would
+-- add data. `late` and `full` change nothing. `args`: the deadline by Redis's clock, ms by which contract
+-- tests move the clock, `Common` as JSON, the asking node, the kind of call, and its own arguments.
 function ____exports.called(isFull, args)
     local ____args_5 = args
     local deadline = ____args_5[1]

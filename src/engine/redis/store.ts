@@ -9,20 +9,20 @@ import { RedisFault } from "./resp.ts";
 
 export interface StoreOptions {
   readonly redis: RedisTarget;
-  /** How long Redis is given to answer, ms. */
+  /** How long Redis has to answer, ms. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly random: Random;
   /** Bun's client by default. */
   readonly makeLink?: MakeLink;
-  /** Where the primary is: the sentinels are asked by default. */
+  /** Finds the primary. By default it asks the sentinels. */
   readonly findPrimary?: typeof findPrimary;
   readonly store?: {
-    /** Redis can be asked, and other nodes are heard; or no longer. */
+    /** `up`: Redis answers calls, and events of other nodes are read. */
     readonly changed?: (up: boolean) => void;
-    /** Why there is no connection: once a cause, until there is one. */
+    /** Why connecting failed. Reported again only for another cause, or after a success. */
     readonly failed?: (fault: RedisFault) => void;
-    /** Redis refused, with its own words, which name keys and nothing that is secret. */
+    /** Redis refused a command. Its message may name keys, but contains no secrets. */
     readonly refused?: (kind: Refused, message: string) => void;
     /** How long an answer took, ms. */
     readonly took?: (ms: number) => void;
@@ -43,38 +43,39 @@ const refusals = {
 } as const;
 export type Refused = (typeof refusals)[keyof typeof refusals] | "other";
 
-/** An entry of a stream: its id, then names and values. */
+/** An entry of a stream. `fields`: names and values in turn. */
 type Entry = readonly [id: string, fields: readonly string[]];
 
-/** How long a node that was refused waits before it tries again to make itself known. */
+/** How long a node waits before it tries again to join, after Redis refused it. */
 const rejoinMs = 200;
-/** Libraries of other builds that are left alone. */
+/** Libraries of other builds are deleted once there are this many. */
 const mostOldLibraries = 4;
-/** How often sentinels are asked whether the primary is still the primary. */
+/** How often the sentinels are asked for the primary. */
 const watchEveryMs = 1_000;
-/** How long a redeemed code waits for a replica, and for how long no more once one did not answer. */
+/** How long a redeem waits for a replica to confirm it. */
 const replicaMs = 500;
+/** For how long no redeem waits, after no replica confirmed one. */
 const withoutReplicaMs = 10_000;
 
 /**
- * Redis, as the engine uses it: functions that are called over one connection, and a stream that is read
- * over another, which waits for what comes. It is up when both are connected to one server and `joined`
- * has resolved. Where sentinels watch, a third connection waits for replicas.
+ * Redis, as the engine uses it. One connection calls functions; another blocks on the node's stream. The
+ * store is up when both are connected to the same server and `joined` has resolved. With sentinels, a third
+ * connection waits for replicas.
  */
 export class Store {
   private readonly commands: RedisConnection;
   private readonly reader: RedisConnection;
   private readonly careful: RedisConnection | undefined;
   private readonly all: readonly RedisConnection[];
-  /** What all nodes have in common: sent with each call. */
+  /** Settings that all nodes share, as JSON. Sent with each call. */
   private readonly common: string;
   isUp = false;
-  /** Who answered when it was up last. */
+  /** The server (see `RedisConnection.server`) when the store was last up. */
   private lastServer: string | undefined;
   private closed = false;
   private downSince: number;
   private fault: RedisFault | undefined;
-  /** There was no space for what the last call that adds would have added. */
+  /** Redis refused the last call that would have added data. */
   private isFull = false;
   private joins = 0;
   private diagnosing = false;
@@ -83,7 +84,7 @@ export class Store {
   private readonly stopWatching: Cancel;
   private watching = false;
   private noReplicaUntil = Number.NEGATIVE_INFINITY;
-  /** The least that Redis's clock can show when our monotonic clock is at 0; read with every ping. */
+  /** A lower bound of Redis's clock at the time when our monotonic clock was 0. Updated with every ping. */
   private origin: number;
   private latestOrigin = 0;
 
@@ -126,7 +127,7 @@ export class Store {
     return find(redis, timeoutMs);
   }
 
-  /** Undefined while it is up; else why not, for an operator, naming no host and nothing secret. */
+  /** Undefined while it is up; otherwise the reason, for an operator. Names no host and no secret. */
   reasonDown(): string | undefined {
     if (this.isUp) return undefined;
     const seconds = Math.ceil((this.options.clock.monotonicMs() - this.downSince) / 1000);
@@ -134,24 +135,24 @@ export class Store {
     return `Redis has been unreachable for ${seconds} s${why}.`;
   }
 
-  /** What is refused while it is up, likewise. */
+  /** What Redis refuses while it is up, for an operator; undefined: nothing. */
   warning(): string | undefined {
     return this.isFull ? "Redis is full: new codes, new rooms and mail are refused." : undefined;
   }
 
-  /** ms since the Unix epoch by Redis's clock, as last read. */
+  /** ms since the Unix epoch by Redis's clock, estimated from the last ping. */
   now(): number {
     return Math.floor(this.origin + this.options.clock.monotonicMs());
   }
 
-  /** The latest such time of any Redis this node was connected to: it never goes back. */
+  /** Like `now()`, but never goes back: the latest clock of any Redis this node was connected to. */
   latest(): number {
     return this.latestOrigin + this.options.clock.monotonicMs();
   }
 
   /**
-   * Resolves as soon as this node hears what others tell it. A short outage is waited out; in a long one
-   * it rejects at once.
+   * Resolves as soon as the store is up. Waits during a short outage; rejects at once if it has been down
+   * for longer than `timeoutMs`.
    */
   async whenUp(): Promise<void> {
     if (this.isUp) return;
@@ -175,9 +176,8 @@ export class Store {
   }
 
   /**
-   * Calls a function. It changes nothing once the caller has stopped waiting for its answer. Rejects with
-   * `EngineUnreachable` when no answer came, and with `EngineFull` when there is no space for what it would
-   * add.
+   * Calls a function. After its deadline the function changes nothing. Rejects with `EngineUnreachable`
+   * when no answer came, and with `EngineFull` when Redis has no space for the new data.
    */
   async call(kind: CallKind, rest: readonly string[], connection = this.commands): Promise<string> {
     const { clock, timeoutMs, offsetMs } = this.options;
@@ -191,8 +191,8 @@ export class Store {
   }
 
   /**
-   * As `call`, then waits until a replica, if there are any, has what was written. `isWritten` tells from
-   * the answer whether anything was.
+   * Like `call`, and then waits until a replica (if any) has the change. `isWritten` decides from the
+   * answer whether anything was written.
    */
   async callCarefully(
     kind: CallKind,
@@ -209,7 +209,7 @@ export class Store {
     return answer;
   }
 
-  /** Entries after `id`, as soon as there are some; an empty list after half of `timeoutMs`. */
+  /** Waits for entries after `id`. Resolves with an empty list after half of `timeoutMs`. */
   async read(stream: string, id: string, count: number): Promise<readonly Entry[]> {
     const blockMs = Math.ceil(this.options.timeoutMs / 2);
     const args = ["COUNT", String(count), "BLOCK", String(blockMs), "STREAMS", stream, id];
@@ -223,13 +223,13 @@ export class Store {
     }
   }
 
-  /** Writes a value for all nodes to see, and answers the one before. */
+  /** Writes a value that all nodes can read, and returns the previous one. */
   async swap(key: string, value: string, ttlMs: number): Promise<string | undefined> {
     const before = await this.commands.send("SET", [key, value, "PX", String(ttlMs), "GET"]);
     return typeof before === "string" ? before : undefined;
   }
 
-  /** A Redis that is full refuses the function; its twin is carried out where it adds nothing. */
+  /** A full Redis refuses the function. Its twin `…_full` then makes the changes that add no data. */
   private async run(
     connection: RedisConnection,
     name: string,
@@ -271,7 +271,7 @@ export class Store {
     void this.dropOldLibraries(connection).catch(() => {});
   }
 
-  /** Where many builds have left theirs. One that is still in use is loaded again. */
+  /** Deletes the libraries of other builds. A node that still needs one loads it again. */
   private async dropOldLibraries(connection: RedisConnection): Promise<void> {
     const text = JSON.stringify(
       await connection.send("FUNCTION", ["LIST", "LIBRARYNAME", `${libraryFamily}*`]),
@@ -287,7 +287,7 @@ export class Store {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
     this.options.store?.refused?.(kind, message);
-    // Under the same name there may be another primary by now.
+    // The host name may point to a new primary by now.
     if (kind === "replica") this.reconnect();
     return new EngineUnreachable(message);
   }
@@ -302,7 +302,7 @@ export class Store {
     if (this.commands.isUp && this.reader.isUp) void this.join(this.joins);
   }
 
-  /** Both are connected. The node is up when it is known at the server that both are connected to. */
+  /** Makes the node known once both are connected. Then the store is up. */
   private async join(join: number): Promise<void> {
     const { server } = this.commands;
     if (server !== this.reader.server) {
@@ -313,7 +313,7 @@ export class Store {
     try {
       await this.user.joined(this.lastServer !== undefined && server !== this.lastServer);
     } catch (error) {
-      // A connection that is lost comes again, and joins again.
+      // After a lost connection, the next one joins.
       if (join !== this.joins || this.closed) return;
       const { message } = error as Error;
       this.failedBy(refusedFunctions(message) ?? new RedisFault("gives no answer", message));
@@ -335,7 +335,7 @@ export class Store {
     if (isUp) for (const go of this.waiting.splice(0)) go();
   }
 
-  /** Leaves a primary that the sentinels no longer name: it may take writes that are lost. */
+  /** Disconnects from a primary that the sentinels no longer name: its writes may be lost. */
   private async followPrimary(): Promise<void> {
     if (this.watching) return;
     this.watching = true;
@@ -344,12 +344,12 @@ export class Store {
       for (const connection of this.all) {
         if (connection.url === undefined || connection.url === url) continue;
         const [old, now] = [nameOf(connection.url), nameOf(url)];
-        const said = `The sentinels name ${now} as primary, and ${old} no more.`;
+        const said = `The sentinels now name ${now} as primary, no longer ${old}.`;
         this.failedBy(new RedisFault("no longer primary", said));
         connection.drop();
       }
     } catch {
-      // While no sentinel answers, the primary stays.
+      // If no sentinel answers, the primary stays.
     } finally {
       this.watching = false;
     }
@@ -361,10 +361,10 @@ export class Store {
     const { redis, timeoutMs } = this.options;
     const name = nameOf(url);
     if (error instanceof EngineUnreachable) {
-      const said = `Redis at ${name} gives no answer within ${timeoutMs} ms. Look after it, or raise REDIS_TIMEOUT.`;
+      const said = `Redis at ${name} did not answer within ${timeoutMs} ms. Check it, or raise REDIS_TIMEOUT.`;
       return this.failedBy(new RedisFault("gives no answer", said));
     }
-    // The client says no more than that the connection was closed.
+    // Bun's client only reports that the connection was closed. `diagnose` finds out why.
     this.diagnosing = true;
     const closed = new RedisFault(
       "closes the connection",

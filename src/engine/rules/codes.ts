@@ -3,76 +3,81 @@ import type { AppId, Code } from "../../base/ids.ts";
 import type { Claim, CodeLimits, Guess, NewCode } from "../engine.ts";
 import { byteLength } from "./text.ts";
 
-// Who may claim a code, who may take it, and when a guesser is locked. As the rules of a room: plain data,
-// and a turn that a store lends.
+// Who may claim a code, who may take it, and when a guesser is locked. Like the rules of a room, these
+// work on plain data and a turn that the store provides.
 
-/** A code from its claim until it is free again: live until it is taken or expires, then resting. */
+/** A code that is not free: live until it is taken or expires, then resting. */
 export interface CodeRecord {
   readonly code: Code;
   readonly appId: AppId;
   readonly accounts: readonly Account[];
   readonly restMs: number;
-  /** The first moment at which it is no longer live. */
+  /** The first moment at which it is no longer live, ms. */
   readonly expiresAt: number;
-  /** It is withdrawn once there were this many misses of all time at its length. */
+  /** It is withdrawn when all misses ever made at its length reach this number. */
   readonly withdrawAt: number;
   isUsed: boolean;
   /** When it may be claimed again. */
   freeAt: number;
 }
 
-/** Misses of everybody together. */
+/** Misses of all clients together. */
 export interface Misses {
-  /** The number of the current window; misses in it, and in the one before. */
+  /** The number of the current window. */
   window: number;
+  /** Misses in it. */
   current: number;
+  /** Misses in the window before. */
   previous: number;
-  /** Of all time, by the number of digits ("4", "5", …). */
+  /** Misses of all time, by the number of digits of the code ("4", "5", …). */
   readonly byDigits: Record<string, number>;
 }
 
-/** What an account has missed lately. Times in ms. */
+/** The recent misses of an account. Times in ms. */
 export interface Guesser {
   count: number;
   /** When `count` starts again from 0. */
   windowEnd: number;
   /** Every redeem is refused before this. */
   lockedUntil: number;
-  /** How often it was locked without a quiet time in between. */
+  /** How many locks have followed each other without a quiet window between them. */
   locks: number;
-  /** After a window without a miss since the last window or lock it is as if nothing had been. */
+  /** When this record is forgotten: one quiet window after the last window or lock. */
   forgetAt: number;
 }
 
-/** One step at the codes. All of it takes effect, or nothing. */
+/** One atomic operation on the codes. */
 export interface CodesTurn {
   readonly now: number;
-  /** For how long misses count, and how long a first lock lasts. */
+  /** How long a miss counts, and how long a first lock lasts. */
   readonly windowMs: number;
-  /** The code's record, if it lives or rests. */
+  /** The record of a live or resting code; undefined for a free one. */
   code(code: Code): CodeRecord | undefined;
+  /** Stores the record of a new code. */
   claimed(record: CodeRecord): void;
-  /** A live code's record has changed: it is used, and rests from now on. */
+  /** Stores the changed record of a live code: it is used, and rests from now on. */
   taken(record: CodeRecord): void;
-  /** How many live; how many live or rest. */
+  /** Number of live codes. */
   live(): number;
+  /** Number of live and resting codes. */
   inUse(): number;
-  /** How many of the latter an account has, and when the first of them is free. */
+  /** Number of live and resting codes of an account. */
   heldBy(account: string): number;
+  /** When the first code of an account is free again. */
   firstFree(account: string): number;
   misses(): Misses;
   setMisses(misses: Misses): void;
-  /** Not one that is forgotten. */
+  /** Undefined once it is forgotten. */
   guesser(account: string): Guesser | undefined;
-  /** How many accounts have a guesser. */
+  /** Number of accounts with a guesser. */
   guessers(): number;
   setGuesser(account: string, guesser: Guesser): void;
 }
 
-/** Accounts whose misses are counted apart. Later ones count for everybody together only. */
+/** Misses are tracked for at most this many accounts. Misses of further accounts only count globally. */
 const maxGuessers = 100_000;
 
-/** The longest lock of guessers of each kind, in windows; 0: they are never locked. */
+/** The longest lock of an account of each kind, in windows; 0: it is never locked. */
 export const longestLocks = {
   client: 64,
   customer: 1,
@@ -118,7 +123,7 @@ export function claim(
   return { outcome: "collided" };
 }
 
-/** Takes a code out, unless the guesser is locked; counts a miss for its accounts and for everybody. */
+/** Takes a code out, unless the guesser is locked. Counts a miss for its accounts and globally. */
 export function guess(
   turn: CodesTurn,
   code: Code,
@@ -146,13 +151,13 @@ export function guess(
   return { outcome: "taken", entry: { appId: record.appId, expiresAt: record.expiresAt } };
 }
 
-/** In this window and the one before it: no miss within the time of one window is ever left out. */
+/** Misses in this window and the one before. So every miss counts for at least `windowMs`. */
 export function recentMisses(turn: CodesTurn): number {
   const { current, previous } = inThisWindow(turn);
   return current + previous;
 }
 
-/** Of all time at codes of this length. */
+/** Misses of all time at codes of this length. */
 function missesAt(turn: CodesTurn, code: Code): number {
   return turn.misses().byDigits[digitsOf(code)] ?? 0;
 }
@@ -179,7 +184,7 @@ function inThisWindow(turn: CodesTurn): Misses {
   return known;
 }
 
-/** As `Codes.guess` of the contract says. A site is never locked: that would refuse neighbours their right codes. */
+/** See `Codes.guess`. A site is never locked: that would also lock neighbours who have valid codes. */
 function countMisses(turn: CodesTurn, accounts: readonly Account[], maxMisses: number): void {
   let siteIsFull = false;
   // From the site to the client.

@@ -4,16 +4,16 @@ import { byteLength, utf16Length } from "./text.ts";
 import { entryCostBytes, type Shared, type Turn } from "./turn.ts";
 
 /**
- * What a kept text counts: its bytes and a fixed cost. A runtime keeps one byte a character where all are
- * Latin-1, else two. It does not tell which it did, so text that is not all ASCII counts 2 bytes a
- * character.
+ * The bytes that a stored text counts: its own and a fixed cost. The runtime stores 1 byte per character
+ * if all are Latin-1, otherwise 2. It does not show which, so text that is not all ASCII counts 2 bytes
+ * per character.
  */
 export function costOf(text: string, bytes: number = byteLength(text)): number {
   const units = utf16Length(text);
   return entryCostBytes + (bytes === units ? bytes : units * 2);
 }
 
-/** Which bound over all rooms refuses `bytes` more for these accounts; undefined when they fit. */
+/** The bound on all rooms that refuses `bytes` more for these accounts; undefined when they fit. */
 export function againstBytes(
   turn: Turn,
   bytes: number,

@@ -15,12 +15,12 @@ import {
   type Turn,
 } from "./turn.ts";
 
-/** Mails looked at in one go. */
+/** How many mails are read from the list at a time. */
 const atOnce = 64;
 
 const mailEvent = { kind: "mail" } as const;
 
-/** How much mail is stored for a side. */
+/** How many mails are stored for a side. */
 export function mailsIn({ box }: Place): number {
   return box === undefined ? 0 : box.last - box.before;
 }
@@ -33,7 +33,7 @@ function boxOf(turn: Turn, place: Place): Box {
   return place.box;
 }
 
-/** `isElsewhere`: the sender has stored mail by this id before, for the other side. */
+/** `isElsewhere`: the sender used this id before, for mail in the other mailbox. */
 type AppendAnswer = Appended & { readonly isElsewhere?: true };
 
 export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): AppendAnswer {
@@ -65,7 +65,10 @@ export function append(turn: Turn, seat: SeatRef, to: Side, mail: NewMail): Appe
   return { outcome: "stored", seq };
 }
 
-/** Which bound refuses a mail, if any. A refused strict sender is refused until the box is half empty. */
+/**
+ * The bound that refuses a mail; undefined: it is accepted. After one refusal of a strict sender, all its
+ * mail is refused until the box is half empty.
+ */
 function againstMail(
   turn: Turn,
   box: Box,
@@ -118,13 +121,13 @@ function countIds(turn: Turn, place: Place, ids: number, cost: number): void {
 
 interface ReadMail {
   readonly mails: readonly Mail[];
-  /** Of the last of them. */
+  /** The stamp of the last of `mails`. */
   readonly stamp: number;
 }
 
 /**
- * The mail after a seq, oldest first; undefined for none. Where the store has gone back in time, seqs are
- * higher than they were when this connection read: what it has read is known by its stamps.
+ * The mail after a seq, oldest first; undefined if none is stored. After the store has gone back in time,
+ * mail may have a higher seq than when this connection read it. Stamps show what it has already read.
  */
 export function read(
   turn: Turn,
@@ -170,7 +173,7 @@ function acknowledge(turn: Turn, side: Side, box: Box, upTo: number): void {
   box.sent = Math.max(box.sent, box.before);
 }
 
-/** The first `count` mails count no longer. */
+/** Stops counting the first `count` mails. */
 function giveBack(turn: Turn, side: Side, box: Box, count: number): void {
   for (let from = 0; from < count; from += atOnce) {
     const some = turn.mail(side).slice(from, Math.min(atOnce, count - from));
@@ -178,7 +181,7 @@ function giveBack(turn: Turn, side: Side, box: Box, count: number): void {
   }
 }
 
-/** A watermark above all that was sent is another life's: what is stored is numbered from there on. */
+/** A watermark above every seq sent is from a room since forgotten: stored mail is renumbered above it. */
 export function hello(
   turn: Turn,
   seat: SeatRef,
@@ -205,9 +208,9 @@ function move(box: Box, by: number): void {
 }
 
 /**
- * Makes the mailboxes go on from what a holder knows of them, where the store is older than that: no seq
- * that a client knows is given to other mail. Seqs only move up, so that a client that acknowledges by an
- * old one acknowledges too little, never too much.
+ * Brings mailboxes of a store that has gone back in time up to what a holder knows: no seq that a client
+ * knows is assigned to other mail. Seqs only grow. So a client that acknowledges an old seq acknowledges
+ * too little, never too much.
  */
 export function catchUp(turn: Turn, place: Place, side: Side, known: Known): void {
   const { readSeq, readStamp, sentSeq, acked, storedA, storedB } = known;
@@ -224,14 +227,14 @@ export function catchUp(turn: Turn, place: Place, side: Side, known: Known): voi
   }
 }
 
-/** The next mail's seq is above one that was answered before. */
+/** Moves the seqs so that the next mail gets one above `stored`, which was already assigned. */
 function goOnFrom(turn: Turn, place: Place | undefined, stored: number): void {
   if (place === undefined || stored <= (place.box?.last ?? 0)) return;
   const box = boxOf(turn, place);
   move(box, stored - box.last);
 }
 
-/** How many of the stored mails were read, by the stamp of the last that was. */
+/** How many of the stored mails were read. `readStamp`: the stamp of the last mail that was read. */
 function countRead(turn: Turn, side: Side, box: Box, readStamp: number): number {
   const count = box.last - box.before;
   for (let from = 0; from < count; from += atOnce) {
@@ -242,14 +245,14 @@ function countRead(turn: Turn, side: Side, box: Box, readStamp: number): number 
   return count;
 }
 
-/** What is remembered of a side's ids counts to its next occupant. */
+/** A side's remembered ids count towards its next occupant from now on. */
 export function passIds(turn: Turn, { accounts, ids }: Place, to: Place["accounts"]): void {
   if (ids === undefined) return;
   turn.charge("bytes", accounts, -ids.bytes);
   turn.charge("bytes", to, ids.bytes);
 }
 
-/** Forgets mail and ids of a side. */
+/** Forgets a side's mail and remembered ids. */
 export function discardMail(turn: Turn, side: Side, place: Place): void {
   const { box } = place;
   if (place.ids !== undefined) {

@@ -13,7 +13,7 @@ import {
   type Turn,
 } from "./turn.ts";
 
-/** Frames for the other side, each as if it came alone. Answers what became of each. */
+/** Relays frames to the other side, each as if it came alone. Returns the outcome of each. */
 export function publish(
   turn: Turn,
   seat: SeatRef,
@@ -53,12 +53,12 @@ function publishOne(
   return "delivered";
 }
 
-/** Whether a side that left is past its hold. A side that is here, or was never seen, is not. */
+/** Whether a side left at least `relayHoldMs` ago. False for a side that is seated or was never seated. */
 export function holdIsOver({ leftAt }: Place, now: number, relayHoldMs: number): boolean {
   return leftAt !== undefined && now >= leftAt + relayHoldMs;
 }
 
-/** Keeps a frame for a side. Answers the bound that refuses it, if one does. */
+/** Holds a frame for a side. Returns the bound that refuses it; undefined: it is held. */
 function hold(turn: Turn, side: Side, place: Place, held: Held): NoSpace["outcome"] | undefined {
   const { holdMaxFrames, holdMaxBytes } = turn.limits;
   const { text, bytes, accounts } = held;
@@ -83,7 +83,7 @@ function countHeld(turn: Turn, place: Place, { text, bytes, accounts }: Held, ti
   turn.charge("bytes", accounts, cost);
 }
 
-/** Drops what is held for a side, but for what came from the connection `butFrom`. */
+/** Drops the frames held for a side, except those from the connection with token `butFrom`. */
 export function clearHold(
   turn: Turn,
   side: Side,
@@ -100,7 +100,7 @@ export function clearHold(
   turn.held(side).replace(kept);
 }
 
-/** Frames go straight to the occupant from now on, after what was held for it. */
+/** Delivers the held frames. From now on frames go straight to the occupant. */
 export function begin(turn: Turn, side: Side, place: Place): void {
   const { seat } = place;
   if (seat === undefined) return;
@@ -112,7 +112,7 @@ export function begin(turn: Turn, side: Side, place: Place): void {
   turn.tell(side, seat, { kind: "started", held: all.map(({ type, text }) => ({ type, text })) });
 }
 
-/** Begins the relay to a seat with what was held for it, or with `discard` without. */
+/** Starts the relay to a seat. Held frames are delivered first, or dropped with `discard`. */
 export function start(turn: Turn, seat: SeatRef, discard: boolean): void {
   const place = placeOf(turn, seat);
   if (place === undefined || place.started) return;

@@ -15,12 +15,12 @@ import {
   type Turn,
 } from "./turn.ts";
 
-// How long there is a room, and who sits in it.
+// How long a room exists, and who is seated in it.
 
-/** Empty rooms that give way to one that comes into being, at most. */
+/** At most this many bare rooms are forgotten to make space for a new one. */
 const giveWayAtOnce = 64;
 
-/** A new room. Somebody sits down in it in the same turn. */
+/** Creates a room. A seat in it has to be taken in the same turn. */
 export function newRoom(turn: Turn, accounts: readonly Account[]): Room {
   const code = turn.code();
   const room: Room = {
@@ -61,7 +61,7 @@ function newPlace(): Place {
   };
 }
 
-/** Whether there is a room, or space for one more. Those that stand bare give way. */
+/** Whether the room exists or there is space for it. Bare rooms do not count: they make space. */
 export function admission(
   turn: Turn,
   accounts: readonly Account[],
@@ -73,7 +73,7 @@ export function admission(
   return !minted && isPastShare(turn, "rooms", 1, accounts, max) ? "share_full" : "admitted";
 }
 
-/** Rooms of minted codes are let in up to the end, others up to half. */
+/** Rooms that were minted here may use all of `maxRooms`, others half of it. */
 function roomBound({ limits }: Turn, minted: boolean): number {
   return minted ? limits.maxRooms : Math.floor(limits.maxRooms / 2);
 }
@@ -82,12 +82,12 @@ function mailWaits({ A, B }: Room): boolean {
   return mailsIn(A) > 0 || mailsIn(B) > 0;
 }
 
-/** It stands empty, and nothing waits in it. */
+/** Whether the room is empty and no mail is stored in it. */
 export function isBare(room: Room): boolean {
   return room.emptyAt !== undefined && !mailWaits(room);
 }
 
-/** When an empty room is forgotten. Depends on the room, its code and the limits only. */
+/** When an empty room is forgotten. Depends only on the room, its code and the limits. */
 function overAt(turn: Turn, room: Room, emptyAt: number): number {
   const { relayHoldMs, roomTtlMs } = turn.limits;
   if (room.redeemed || mailWaits(room)) return emptyAt + roomTtlMs;
@@ -95,7 +95,7 @@ function overAt(turn: Turn, room: Room, emptyAt: number): number {
   return Math.max(emptyAt + relayHoldMs, Math.min(codeEnds, emptyAt + roomTtlMs));
 }
 
-/** When something of the room ends by itself; undefined while nothing does. As `overAt` says. */
+/** When the room or one of its holds expires next; undefined: never. Depends on the same as `overAt`. */
 export function lookAt(turn: Turn, room: Room): number | undefined {
   let at = room.emptyAt === undefined ? undefined : overAt(turn, room, room.emptyAt);
   for (const side of sides) {
@@ -107,7 +107,7 @@ export function lookAt(turn: Turn, room: Room): number | undefined {
   return at;
 }
 
-/** Brings a room up to the present. Comes before every verb. */
+/** Applies what has expired since the room's last turn. Runs before every verb. */
 export function settle(turn: Turn): void {
   const { room } = turn;
   if (room === undefined) return;
@@ -129,7 +129,7 @@ export function forgetIfOver(turn: Turn, room: Room): void {
     forget(turn, room);
 }
 
-/** Gives an empty room up, with all that was kept in it. */
+/** Forgets an empty room, with its held frames and mail. */
 export function forget(turn: Turn, room: Room): void {
   if (isBare(room)) turn.count("bareRooms", -1);
   for (const side of sides) {
@@ -141,7 +141,7 @@ export function forget(turn: Turn, room: Room): void {
   turn.room = undefined;
 }
 
-/** Who sits down in a free seat or in that of another, whom it replaces. */
+/** The new occupant of a seat. It replaces the present occupant, if any. */
 interface Sitter extends Occupant {
   readonly sid: string;
   readonly accounts: readonly Account[];
@@ -164,7 +164,7 @@ export function sit(turn: Turn, room: Room, side: Side, sitter: Sitter): void {
   room.tokens = Math.max(room.tokens, token);
 }
 
-/** The occupant is gone. Notifies the other side, and the newcomer that waits for the seat. */
+/** Removes the occupant. Notifies the other side and the newcomer that waits for the seat. */
 export function vacate(turn: Turn, room: Room, side: Side): void {
   const place = room[side];
   if (place.seat === undefined) return;

@@ -4,20 +4,20 @@ import { forget, isBare, settle } from "./room.ts";
 import { allowsIce, check, establish, leave, park, probe, reclaim, take, unpark } from "./seats.ts";
 import type { Holder, Turn } from "./turn.ts";
 
-/** An empty room without mail makes space for another. */
+/** Forgets a bare room, to make space for another. */
 function giveWay(turn: Turn): void {
   if (turn.room !== undefined && isBare(turn.room)) forget(turn, turn.room);
 }
 
-/** The room's code was taken. */
+/** The room's code was redeemed. */
 function redeem({ room }: Turn): void {
   if (room !== undefined) room.redeemed = true;
 }
 
-/** Nothing but what is due by itself. */
+/** Only applies what has expired: `settle` runs before every verb. */
 function nothing(_: Turn): void {}
 
-/** Verbs that anybody may ask. */
+/** Verbs that need no seat. */
 const roomVerbs = {
   take,
   park,
@@ -35,7 +35,7 @@ type Args<F> = F extends (turn: Turn, ...args: infer A) => unknown ? A : never;
 type SeatArgs<F> = F extends (turn: Turn, seat: Holder, ...args: infer A) => unknown ? A : never;
 
 type All = typeof roomVerbs & typeof seatVerbs;
-/** Each verb with what it is given, beside a holder, and what it answers. */
+/** The arguments (without turn and holder) and the answer of each verb. */
 export type Verbs = {
   readonly [V in keyof All]: {
     readonly args: V extends keyof typeof seatVerbs ? SeatArgs<All[V]> : Args<All[V]>;
@@ -46,8 +46,8 @@ export type Verbs = {
 type AnyVerb = (turn: Turn, ...args: readonly unknown[]) => unknown;
 
 /**
- * Gives one verb its turn at the room; those of `seatVerbs` come with their holder. What they are given is
- * plain data without `undefined`.
+ * Runs one verb as a turn at the room. `holder` is for `seatVerbs` only. Arguments are plain data without
+ * `undefined`.
  */
 export function run(
   turn: Turn,

@@ -26,7 +26,7 @@ interface SeatTaken extends Omit<Taken, "seat" | "peer"> {
   readonly redeemed: boolean;
 }
 
-/** Takes a seat, in a new room if there is space for one. */
+/** Takes a seat. Creates the room if it does not exist and there is space. */
 export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy | NoSpace {
   const { side, sid, accounts } = taker;
   const space = admission(turn, accounts);
@@ -59,15 +59,15 @@ export function take(turn: Turn, taker: Taker, how: Claimable): SeatTaken | Busy
 }
 
 /**
- * Why the newcomer may put the occupant out. Two live holders of one sid must not evict each other for
- * ever:
+ * Why the newcomer may replace the occupant; undefined: it may not. Two live holders of one sid must not
+ * evict each other forever:
  *
  *     open    --takeover-->            guarded for `spanMs`
  *     guarded --takeover refused-->    guarded, contested
  *     guarded --span over-->           open
  *
- * `spanMs` starts at 10 s, doubles (to 10 min) with each takeover after a contested guard, and is back
- * at 10 s after a guard that was not contested.
+ * `spanMs` starts at 10 s. A takeover after a contested guard doubles it, up to 10 min. A takeover after
+ * an uncontested guard sets it back to 10 s.
  */
 function takeover(
   { now }: Turn,
@@ -90,7 +90,7 @@ function takeover(
   return "same_sid";
 }
 
-/** False, and nothing happens, when the token does not hold the seat. The only verb without `reclaim`. */
+/** Does nothing and returns false when the token does not hold the seat. The only verb without `reclaim`. */
 export function leave(turn: Turn, seat: Holder): boolean {
   const { room } = turn;
   const place = placeOf(turn, seat);
@@ -101,7 +101,7 @@ export function leave(turn: Turn, seat: Holder): boolean {
   return true;
 }
 
-/** How many have waited for this occupant; 0 when the seat is free. */
+/** Returns how many newcomers have waited for this occupant; 0 when the seat is free. */
 export function park(turn: Turn, side: Side, waiter: WaiterRef): number {
   const place = turn.room?.[side];
   if (place?.seat === undefined) return 0;
@@ -118,7 +118,7 @@ export function unpark({ room }: Turn, side: Side, waiter: WaiterRef): void {
   }
 }
 
-/** Asks the occupant with this token for a sign of life; the answer goes to the asking node. */
+/** Asks the occupant with this token whether it is alive. Its answer goes to the asking node. */
 export function probe(turn: Turn, seat: SeatRef, question: string): "asked" | "gone" {
   const occupant = turn.room?.[seat.side].seat;
   if (occupant?.token !== seat.token) return "gone";
@@ -126,7 +126,7 @@ export function probe(turn: Turn, seat: SeatRef, question: string): "asked" | "g
   return "asked";
 }
 
-/** The first call answers the room's age in ms, every later one nothing. */
+/** The first call returns the room's age in ms, later calls return undefined. */
 export function establish(turn: Turn, seat: SeatRef): number | undefined {
   const { room } = turn;
   if (room === undefined || placeOf(turn, seat) === undefined) return undefined;
@@ -141,9 +141,9 @@ export function allowsIce({ room }: Turn, side: Side, mustBeRedeemed: boolean): 
 }
 
 /**
- * Before whatever the holder of a seat asks: in a store that lost the room or the seat, or has them as they
- * were some time ago, the holder sits down again, and mailboxes go on from what it knows. Of two that
- * hold one seat the newer stays; the other is replaced.
+ * Runs before every request of a seat's holder. The store may have lost the room or the seat, or may
+ * have an older state of them. Then the holder is seated again, and mailboxes go on from what it knows.
+ * If two connections hold one seat, the newer one stays and the other is replaced.
  */
 export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   const { side, token } = holder;
@@ -161,19 +161,19 @@ export function reclaim(turn: Turn, holder: Holder, known: Known): void {
   if (place.vouched === true) {
     sit(turn, room, side, { ...me, sid: known.sid, accounts: known.accounts });
   } else if (isSeated && holder.isStarted && !place.started) {
-    // The store forgot that its relay began: what is held was delivered.
+    // The store forgot that the relay had started. The held frames were already delivered.
     clearHold(turn, side, place, "stale");
   }
   if (holder.isStarted && !place.started) begin(turn, side, place);
   catchUp(turn, place, side, known);
 }
 
-/** Somebody newer has the seat, or had it and has left. */
+/** Whether a newer connection has the seat, or had it and left. */
 function isTakenFrom({ seat, lastToken }: Place, { token, node }: Occupant): boolean {
   return lastToken > token || (seat?.token === token && seat.node > node);
 }
 
-/** A holder whose seat another client has is cut, not replaced: it may come back and wait. */
+/** `same_sid` if the same client took the seat. `dead` if another did: the old client may reconnect. */
 export function whyReplaced(sid: string, other: string): "same_sid" | "dead" {
   return sid !== "" && sid === other ? "same_sid" : "dead";
 }
@@ -183,7 +183,7 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   const room = turn.room ?? newRoom(turn, accounts);
   const place = room[side];
   const me = { token, node: turn.node };
-  // It was held for an earlier occupant, and came to this one or was given up, but the store forgot that.
+  // These frames were held for an earlier occupant. They were delivered or dropped, but the store forgot that.
   if (place.lastToken < token) clearHold(turn, side, place, "stale");
   if (place.seat !== undefined) {
     turn.tell(side, place.seat, { kind: "replaced", why: whyReplaced(sid, place.sid) });
@@ -199,7 +199,7 @@ function sitAgain(turn: Turn, holder: Holder, { sid, accounts }: Known): void {
   }
 }
 
-/** Seats a peer of which the store does not know yet, until its own node is heard, which looks at once. */
+/** Seats a peer that the store does not know yet. `check` makes the peer's own node confirm the seat. */
 function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): void {
   const place = room[side];
   if (peer === undefined || place.lastToken >= peer.token || place.seat !== undefined) return;
@@ -211,7 +211,7 @@ function vouch(turn: Turn, room: Room, side: Side, peer: Occupant | undefined): 
   place.vouched = true;
 }
 
-/** What the holder of a seat finds when it has caught up. */
+/** The state of the room for the holder of a seat, after `reclaim`. */
 interface Checked {
   readonly started: boolean;
   readonly peer?: Occupant | undefined;

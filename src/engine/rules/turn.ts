@@ -3,19 +3,19 @@ import type { AppId, Side } from "../../base/ids.ts";
 import type { EngineLimits, RelayType, Seat } from "../engine.ts";
 
 /**
- * What the rules of a room work on: plain data, and what a store lends them for one turn.
+ * The data of a room, and the `Turn` through which the rules use a store.
  *
- * The rules run natively in the memory engine and, compiled to Lua, inside Redis. So they and all
- * that they import are synchronous functions over plain data, without regular expressions, classes,
- * zod or Node; texts are measured by text.ts alone, never by `.length`. What does not survive the
- * compiler: `undefined` put over a key by a spread, `${number}`, holes in arrays, 0 and "" taken for
- * false, `undefined` or an empty list in what a verb is given or answers.
+ * The rules run as they are in the memory engine and, compiled to Lua, inside Redis. So the rules and
+ * their imports are synchronous functions over plain data, without regular expressions, classes, zod
+ * or Node. Strings are measured by text.ts, never by `.length`. The compiler does not support: a spread
+ * that overwrites a key with `undefined`, `${number}`, holes in arrays, 0 and "" as false, and
+ * `undefined` or an empty list in a verb's arguments or answer.
  */
 
 /** A seat of the room. Tokens grow with every take; each is used once. */
 export type SeatRef = Pick<Seat, "side" | "token">;
 
-/** Who sits in a seat: the token, and the node that has the connection. Both are compared. */
+/** The connection in a seat. Two occupants are the same if both token and node are equal. */
 export interface Occupant {
   readonly token: number;
   readonly node: string;
@@ -29,34 +29,35 @@ export interface Place {
   seat?: Occupant | undefined;
   /** Frames go straight to the occupant; before that they are held. */
   started: boolean;
-  /** The occupant is known by its peer's word only: the store had forgotten it. */
+  /** The store had forgotten the occupant, and its peer reported it. Its own node has not confirmed it yet. */
   vouched?: true | undefined;
   /** The token of the last occupant, present or not; 0 before the first. */
   lastToken: number;
-  /** The last occupant's. What is remembered of its ids counts to these accounts. */
+  /** The last occupant's sid. */
   sid: string;
+  /** The last occupant's accounts. Remembered ids count towards them. */
   accounts: readonly Account[];
-  /** When it was given up, ms; undefined while taken or never seen. */
+  /** When the last occupant left, ms; undefined while the seat is taken or before the first occupant. */
   leftAt?: number | undefined;
   parked?: Parked | undefined;
   guard?: TakeoverGuard | undefined;
-  /** What is held for this side (see `Turn.held`); undefined for nothing. */
+  /** Frames held for this side (see `Turn.held`); undefined for none. */
   hold?: Amount | undefined;
   box?: Box | undefined;
   /** Ids of mail that this side has sent (see `Turn.ids`); undefined for none. */
   ids?: Amount | undefined;
 }
 
-/** How many there are, and their bytes: of frames in UTF-8, of ids as counted. */
+/** Number and bytes: of frames in UTF-8, of ids with `entryCostBytes` for each. */
 interface Amount {
   count: number;
   bytes: number;
 }
 
 export interface Parked {
-  /** Newcomers that have waited for this occupant. */
+  /** How many newcomers have waited for this occupant. */
   times: number;
-  /** Who waits now. */
+  /** The newcomer that waits now. */
   waiter?: WaiterRef | undefined;
 }
 
@@ -64,9 +65,9 @@ export interface Parked {
 export interface Box {
   before: number;
   last: number;
-  /** The highest seq that some connection can have processed. */
+  /** The highest seq that any connection may have processed. */
   sent: number;
-  /** Of payloads, in UTF-8. */
+  /** Bytes of the stored payloads, in UTF-8. */
   bytes: number;
   /** The stamp of the newest mail ever stored. */
   stamp: number;
@@ -89,17 +90,17 @@ export interface WaiterRef {
 export interface Room {
   readonly appId: AppId;
   startedAt: number;
-  /** When the last side left, ms; undefined while somebody is seated. */
+  /** When the last side left, ms; undefined while a side is seated. */
   emptyAt?: number | undefined;
   /** The highest token given out. */
   tokens: number;
   paired: boolean;
   established: boolean;
-  /** Its code was minted here … */
+  /** Its code was minted here. */
   readonly minted: boolean;
-  /** … and has been redeemed. */
+  /** Its code was redeemed. */
   redeemed: boolean;
-  /** The accounts that the room counts to; none if it was minted here. */
+  /** The accounts that the room counts towards; empty if it was minted here. */
   readonly owner: readonly Account[];
   readonly A: Place;
   readonly B: Place;
@@ -111,22 +112,22 @@ export function otherSide(side: Side): Side {
   return side === "A" ? "B" : "A";
 }
 
-/** The seat's place, if the seat is its occupant's still. */
+/** The place of a seat; undefined if the seat is no longer its occupant. */
 export function placeOf({ room, node }: Turn, { side, token }: SeatRef): Place | undefined {
   const place = room?.[side];
   return place?.seat?.token === token && place.seat.node === node ? place : undefined;
 }
 
-// ---- what is kept beside a room, because it may be megabytes ----------------------------------
+// ---- data stored beside a room, because it may be megabytes ------------------------------------
 
 export interface Stored {
   readonly from: Side;
   readonly payload: string;
-  /** Of the payload, in UTF-8. */
+  /** Bytes of the payload, in UTF-8. */
   readonly bytes: number;
-  /** To whom it counts. */
+  /** The accounts that it counts towards. */
   readonly accounts: readonly Account[];
-  /** Grows from mail to mail of a box and is never used again, whatever becomes of its seqs. */
+  /** Grows with each mail of a box and is never used twice. Unlike its seq, it never changes. */
   readonly stamp: number;
 }
 
@@ -134,12 +135,13 @@ export interface Held {
   readonly type: RelayType;
   readonly text: string;
   readonly bytes: number;
-  /** The token of the connection it came from, and whom it counts to. */
+  /** The token of the sending connection. */
   readonly from: number;
+  /** The accounts that it counts towards. */
   readonly accounts: readonly Account[];
 }
 
-/** A list of which this very turn's changes are seen. */
+/** A stored list. Reads see the changes of this turn. */
 export interface List<T> {
   push(item: T): void;
   /** At most `count` items from index `from` on. */
@@ -149,18 +151,18 @@ export interface List<T> {
   replace(items: readonly T[]): void;
 }
 
-/** The ids a side has put on its last mails, each with its seq. */
+/** The ids of a side's last mails, each with its seq. */
 export interface IdMemory {
   seqOf(id: string): number | undefined;
   put(id: string, seq: number): void;
-  /** Forgets the oldest and answers it. */
+  /** Forgets the oldest id and returns it. */
   dropOldest(): string;
   clear(): void;
 }
 
 // ---- a turn ------------------------------------------------------------------------------------
 
-/** What is counted over all rooms, by difference, where it changes. */
+/** Totals over all rooms. Each change adds its difference. */
 export const sums = [
   "rooms",
   "peers",
@@ -171,19 +173,19 @@ export const sums = [
   "heldBytes",
   "idBytes",
 ] as const;
-/** `bareRooms` stand empty without mail: they give way to new ones. */
+/** `bareRooms` are empty rooms without mail. They are forgotten to make space for new rooms. */
 export type Sum = (typeof sums)[number] | "bareRooms";
 
-/** What each account has its share of. */
+/** Resources of which each account has a share. */
 export type Shared = "bytes" | "rooms";
 
 /**
- * One verb's turn at one room. All that it changes and tells takes effect once the verb has returned,
- * together; after one that throws nothing has changed. (In memory a room is changed in place: rules
- * throw, if ever, before their first change.)
+ * One verb's turn at one room: a transaction. All its changes and messages take effect together when
+ * the verb returns. If the verb throws, nothing changes. (In memory a room is changed in place: rules may
+ * throw only before their first change.)
  */
 export interface Turn {
-  /** Undefined: there is no such room. Set by the rules. */
+  /** Undefined: the room does not exist. The rules create and forget it by setting this. */
   room: Room | undefined;
   readonly appId: AppId;
   /** ms since the epoch. */
@@ -191,17 +193,17 @@ export interface Turn {
   /** The node that asks. */
   readonly node: string;
   /**
-   * Above all tokens and stamps that the asking node has seen: µs by its clock and the store's, whichever is
-   * ahead. In memory, which never goes back in time, the next of a count.
+   * A number above all tokens and stamps that the asking node has seen: µs by the node's or the store's
+   * clock, whichever is ahead. In memory, which never goes back in time: the next number of a counter.
    */
   readonly fresh: number;
   readonly limits: EngineLimits;
-  /** The code that minted the room; undefined for one that is not remembered. */
+  /** The code that minted the room; undefined if there was none or it is forgotten. */
   code(): RoomCode | undefined;
-  /** The node's lease runs. True of the node that asks. */
+  /** Whether the node's lease has not ended. Always true for the node that asks. */
   isAlive(node: string): boolean;
 
-  /** Both answer what this very turn has changed, too. */
+  /** `counted` and `charged` include the changes of this turn. */
   counted(sum: Sum): number;
   charged(what: Shared, account: Account): number;
   count(sum: Sum, amount: number): void;
@@ -211,17 +213,17 @@ export interface Turn {
   held(side: Side): List<Held>;
   ids(side: Side): IdMemory;
 
-  /** So many bare rooms, the oldest first, give way once this turn is over. */
+  /** Forgets this many bare rooms, the oldest first, when this turn is over. */
   makeSpace(rooms: number): void;
   tell(side: Side, to: Occupant, event: SeatEvent): void;
   tellWaiter(waiter: WaiterRef, event: WaiterEvent): void;
-  /** So much was accepted and is given up now. */
+  /** Reports that `count` accepted frames or mails were dropped. */
   dropped(reason: "stale" | "hold_expired" | "room_forgotten", count: number): void;
 }
 
 export interface RoomCode {
   readonly state: "live" | "used" | "expired";
-  /** When it expires unless it is used before, ms. */
+  /** When it expires if it is not used, ms. */
   readonly expiresAt: number;
 }
 
@@ -235,13 +237,13 @@ export interface Frame {
 export type SeatEvent =
   | { readonly kind: "joined"; readonly peer: Occupant }
   | { readonly kind: "left"; readonly token: number }
-  /** Frames go straight to the seat now, after what was held for it. */
+  /** The relay has started: deliver `held`. Later frames go straight to the seat. */
   | { readonly kind: "started"; readonly held?: readonly Frame[] }
   | ({ readonly kind: "frame" } & Frame)
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
-  /** `check`: the room was gone, or older than it had been. The seat's node should ask about its seat. */
+  /** `check`: the store had lost the room or gone back in time. The seat's node should check its seat. */
   | { readonly kind: "mail" | "congested" | "drained" | "check" }
-  /** Is the seat's connection alive? The answer goes to that node. */
+  /** Asks whether the seat's connection is alive. The answer goes to `node`. */
   | { readonly kind: "probe"; readonly question: string; readonly node: string };
 
 export type WaiterEvent = "vacant" | "displaced";
@@ -250,52 +252,53 @@ export type WaiterEvent = "vacant" | "displaced";
 export type Message =
   | ({ readonly to: "seat"; readonly event: SeatEvent } & Seat)
   | { readonly to: "waiter"; readonly name: string; readonly event: WaiterEvent }
-  /** `asking`: the occupant is being asked, which takes its time. */
+  /** `asking`: the occupant is being asked. Its own answer follows. */
   | { readonly to: "asker"; readonly question: string; readonly answer: ProbeAnswer };
 
 export type ProbeAnswer = "asking" | "alive" | "dead" | "gone";
 
 /**
- * The holder of a seat, and what its node knows. It is sent with everything the holder asks of a store that
- * may be older than it was, so that the store catches up first.
+ * The holder of a seat, and what its node knows. It is sent with every request of the holder, so that a
+ * store that has gone back in time catches up first.
  */
 export interface Holder extends SeatRef {
   readonly isStarted: boolean;
   readonly peer?: Occupant | undefined;
-  /** Undefined where the store never goes back in time. */
+  /** Undefined if the store never goes back in time. */
   readonly known?: Known | undefined;
 }
 
-/** Numbers are 0 of what the connection has not done yet. */
+/** What a node knows of a connection's seat. A number is 0 until the connection has done its part. */
 export interface Known {
   readonly sid: string;
   readonly accounts: readonly Account[];
-  /** The room's code was redeemed before it sat down. */
+  /** The room's code was redeemed before it took the seat. */
   readonly redeemed: boolean;
-  /** What it has read goes up to this seq, by the present numbers, and this stamp. */
+  /** Seq and stamp of the last mail that it has read, by the present numbering. */
   readSeq: number;
   readStamp: number;
-  /** Its mailbox's `sent` was this at least. */
+  /** A lower bound of its mailbox's `sent`. */
   sentSeq: number;
   /** The highest seq it has acknowledged, at most `readSeq`. */
   acked: number;
-  /** The highest seq that it was answered for each mailbox it has sent to. */
+  /** The highest seq that was assigned to its mail in each mailbox. */
   storedA: number;
   storedB: number;
 }
 
 /**
- * What a mail, a held frame or a remembered id counts beyond its own bytes. Measured: in memory
- * 155 bytes for a mail, 200 for a held frame, 460 for the first id of a side, 200 for a further one,
- * 260 more where each comes from another client; in Redis 900 where it is the only one of its room,
- * 20 to 200 in a row of them. So what is counted is at least half of what is spent.
+ * What a mail, a held frame or a remembered id counts in addition to its own bytes. Measured, in bytes:
+ * - in memory: 155 for a mail, 200 for a held frame, 460 for a side's first id, 200 for each further id;
+ *   260 more if each comes from another client;
+ * - in Redis: 900 for the only entry of a room, 20 to 200 for each of several.
+ * So the counted bytes are at least half of the bytes used.
  */
 export const entryCostBytes = 512;
-/** Ids of mail remembered a side. */
+/** How many ids of mail are remembered for each side. */
 export const rememberedIds = 256;
-/** A seat taken over by sid is guarded against the next such takeover this long at first, … */
+/** How long a takeover by sid at first prevents the next one. */
 export const takeoverGuardMs = 10_000;
-/** … and at most this long when it is contested again and again. */
+/** The longest such guard, after it was contested repeatedly. */
 export const takeoverGuardMaxMs = 600_000;
-/** The highest seq that is accepted from a client: sums with it stay exact. */
+/** The highest seq that is accepted from a client. Sums with it stay exact. */
 export const maxSeq = 2 ** 53 - 2 ** 32;

@@ -12,16 +12,17 @@ import { call, format, pack, parse, unpack } from "./lua.ts";
 import { json, keyOf, numberAt, present } from "./present.ts";
 import { runTurn, type TurnReply } from "./turn.ts";
 
-// A step at the codes inside of Redis, as a turn is one at a room. What is over by its own data is collected
-// a minute later.
+// Operations on the codes inside Redis.
+
+/** Redis deletes a key this long after its data has expired. */
 const collectedAfterMs = 60_000;
 
-/** How many members of a set are not over; each has its end for a score. */
+/** How many members of a set have not expired. The score of a member is when it expires. */
 function countIn(set: string): number {
   return call<number>("ZCOUNT", keyOf(set), `(${format("%.0f", present.now)}`, "(+inf");
 }
 
-/** Drops the members of a set that are over: nothing depends on when. */
+/** Deletes the expired members of a set. It may run at any time: `countIn` ignores them. */
 function collect(set: string): void {
   call("ZREMRANGEBYSCORE", keyOf(set), "-inf", present.now);
 }
@@ -110,7 +111,7 @@ class RedisCodes implements CodesTurn {
 
   setMisses(misses: Misses): void {
     this.knownMisses = misses;
-    // Kept as long as any code lives: if misses were forgotten, each code would be allowed all of them again.
+    // KEEPTTL: `renew` keeps the misses. If they were forgotten, every live code would allow all of them again.
     this.writes.push(() => call("SET", keyOf("misses"), pack(misses), "KEEPTTL"));
   }
 
@@ -137,15 +138,15 @@ class RedisCodes implements CodesTurn {
 
 export interface CodesReply<T> {
   readonly answer: T;
-  /** Recent misses of everybody. */
+  /** Recent misses of all clients. */
   readonly recent: number;
-  /** Of the room whose code was taken. */
+  /** The reply of the turn at the room whose code was redeemed. */
   readonly turn?: TurnReply | undefined;
 }
 
 /**
- * Carries a step out, once for an operation, however often it is asked for: an answer may get lost.
- * Undefined when Redis is full and the step would add to it.
+ * Carries an operation out at most once: a repeated call, after a lost answer, gets the first answer.
+ * Undefined when Redis is full and the operation would add data.
  */
 function once<T extends { readonly outcome: string }>(
   operation: string,
@@ -192,7 +193,7 @@ interface GuessRequest {
   readonly maxMisses: number;
 }
 
-/** Of all nodes together. Drops what is over. */
+/** Sizes over all nodes. Deletes expired entries. */
 export function codeSizes(): Record<string, number> {
   for (const set of ["live", "used", "clients", "guessers"]) collect(set);
   const codesLive = countIn("live");

@@ -6,17 +6,18 @@ import { call, format, match, number, pack, parse, type Value } from "./lua.ts";
 import { begin, json, keyOf, numberAt, present } from "./present.ts";
 import { type Asked, leaseOf, post, runTurn, seatsOf } from "./turn.ts";
 
-// What a node asks of its Redis: a turn at a room, a step at the codes, and what it does as one of several
-// nodes: its lease, its stream, and what is due.
+// The calls of a node: a turn at a room, an operation on the codes, and the work of a node in a cluster
+// (its lease, its stream, and rooms that are due).
 
-/** Where a stream stands. */
+/** The state of a stream. */
 interface Stream {
+  /** Its highest id. */
   readonly last: string;
-  /** It was moved to above what the node had read: Redis had forgotten it, or was older than it was. */
+  /** Redis had forgotten the stream or gone back in time, so its ids were raised above the last one read. */
   readonly isMoved: boolean;
 }
 
-/** This node's stream, which goes on above `read`, the last id that the node has read; "" for none yet. */
+/** This node's stream. New ids are above `read`, the last id that the node has read; "": none yet. */
 function ownStream(read: string): Stream {
   const stream = keyOf(`node:${present.node}`);
   if (call<number>("EXISTS", stream) === 0) {
@@ -44,7 +45,7 @@ function seqOf(id: string): number {
   return number(match(id, "%d+$")) ?? 0;
 }
 
-/** Deletes what the node has read: entries up to `read`, `bytes` in all. */
+/** Deletes the entries that the node has read: those up to `read`, `bytes` in total. */
 function trim(read: string, bytes: number): void {
   if (read === "") return;
   const stream = keyOf(`node:${present.node}`);
@@ -60,7 +61,7 @@ function forgetNode(node: string): object {
   return {};
 }
 
-/** Ends a node's lease. Seats that it could not give up are then found by others. */
+/** Ends a node's lease. Other nodes then free the seats that it could not give up. */
 function leave(): object {
   const { node, real } = present;
   if (call<number>("SCARD", keyOf(`seats:${node}`)) <= 1) return forgetNode(node);
@@ -68,7 +69,7 @@ function leave(): object {
   return {};
 }
 
-/** Some rooms with seats of nodes that are gone. A node without any is forgotten. */
+/** Some rooms with seats of nodes that are gone. A gone node without seats is forgotten. */
 function roomsOfTheGone(): readonly AppId[] {
   const rooms: AppId[] = [];
   const gone = call<string[]>("ZRANGEBYSCORE", keyOf("nodes"), "-inf", present.real, "LIMIT", 0, 8);
@@ -85,8 +86,9 @@ function roomsOfTheGone(): readonly AppId[] {
 }
 
 /**
- * Keeps what is about all rooms and nodes, half as long as rooms: sums that outlive what they count would be
- * too high for ever. Each has an empty name in it, so that it is there to be kept before it is used.
+ * Renews the expiry of keys about all rooms and nodes. They live half as long as rooms: totals that outlive
+ * the rooms they count would stay too high forever. Each key gets an empty member, so that it exists
+ * before its first use.
  */
 function keepShared(): void {
   const { node, common } = present;
@@ -98,9 +100,9 @@ function keepShared(): void {
   for (const name of [...sortedSets, ...others]) call("PEXPIRE", keyOf(name), common.keptMs / 2);
 }
 
-/** Of rooms and of codes. */
+/** Sorted sets about rooms and codes. */
 const sortedSets = ["due", "bare", "live", "used", "clients", "guessers"];
-/** The highest number that any node has used: no node may go below it. */
+/** The highest `fresh` number that any node has used. No node may use a lower one. */
 function highest(fresh: number): number {
   const known = numberAt(call<Value>("GET", keyOf("fresh")));
   if (fresh > known) call("SET", keyOf("fresh"), fresh, "PX", present.common.keptMs);
@@ -110,22 +112,22 @@ function highest(fresh: number): number {
 const partsOfRooms = ["", ":mailA", ":mailB", ":idsA", ":idsB", ":idsA:order", ":idsB:order"];
 
 export interface Renewed {
-  /** The last id of the stream. */
+  /** The highest id of the stream. */
   readonly from: string;
-  /** The lease had not ended, and the stream is the one that was read from. */
+  /** Neither lease nor events were lost: the lease had not ended, and the stream was not moved. */
   readonly wentOn: boolean;
   readonly cursor: string;
-  /** Above all tokens and stamps that any node has used. */
+  /** At least every token and stamp that any node has used. */
   readonly fresh: number;
-  /** Some of the seats that the node has by what is kept here. */
+  /** Some of the seats that the node has according to Redis. */
   readonly seats: readonly Seat[];
   /** Rooms with seats of nodes that are gone. */
   readonly gone: readonly AppId[];
 }
 
 /**
- * Renews the lease of all seats of a node, and keeps from being collected what is in use: of the node's
- * rooms a few at a time, from `cursor` on.
+ * Renews the lease of a node and the expiry of keys in use. Each call covers a few of the node's rooms, from
+ * `cursor` on.
  */
 function renew(read: string, bytes: number, cursor: string, fresh: number): Renewed {
   const { node, real, common } = present;
@@ -150,11 +152,11 @@ function renew(read: string, bytes: number, cursor: string, fresh: number): Rene
 export interface Swept {
   readonly sizes: Sizes;
   readonly recentMisses: number;
-  /** Rooms that have to be looked at. */
+  /** Rooms in which something has expired. */
   readonly due: readonly AppId[];
 }
 
-/** What all nodes hold together, and what is due. Forgets what the node has read, as `renew` does. */
+/** Sizes over all nodes, and rooms that are due. Trims the node's stream, as `renew` does. */
 function sweep(read: string, bytes: number): Swept {
   trim(read, bytes);
   const sizes: Record<string, number> = { ...codeSizes(), streamBytes: streamBytes() };
@@ -164,7 +166,7 @@ function sweep(read: string, bytes: number): Swept {
   return { sizes: sizes as unknown as Sizes, recentMisses: recentMissesNow(), due };
 }
 
-/** What nodes have not read yet. The stream of a node that is gone, made for a `check`, ends by itself. */
+/** Bytes that nodes have not read yet. A stream that `post` made for a `check` expires by itself. */
 function streamBytes(): number {
   const streams = call<string[]>("HGETALL", keyOf("streams"));
   let sum = 0;
@@ -180,7 +182,7 @@ function streamBytes(): number {
   return sum;
 }
 
-/** The kinds of calls. Each answers undefined when Redis is full and it would add to it. */
+/** The kinds of calls. Each returns undefined when Redis is full and the call would add data. */
 const calls = {
   turn: (appId: AppId, asked: string) => runTurn(appId, parse<Asked>(asked)),
   claim: runClaim,
@@ -195,9 +197,9 @@ export type CallKind = keyof typeof calls;
 type Run = (this: void, ...rest: readonly string[]) => unknown;
 
 /**
- * Answers a call: JSON, `late` where the asker has given up, or `full` where it would add to a Redis that is
- * full; then nothing is changed. `args`: the deadline by this server's clock, ms that its clock is moved by,
- * what all nodes have in common, the asking node, the kind of call, and what that needs.
+ * Answers a call with JSON; with `late` after its deadline; with `full` if Redis is full and the call would
+ * add data. `late` and `full` change nothing. `args`: the deadline by Redis's clock, ms by which contract
+ * tests move the clock, `Common` as JSON, the asking node, the kind of call, and its own arguments.
  */
 export function called(isFull: boolean, args: readonly string[]): string {
   const [deadline = "", offset = "", common = "", node = "", kind = "", ...rest] = args;

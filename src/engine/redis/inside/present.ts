@@ -1,37 +1,37 @@
 import type { EngineLimits } from "../../engine.ts";
 import { call, format, number, parse, quote, type Value } from "./lua.ts";
 
-/** What all nodes have in common. */
+/** Settings that all nodes share. */
 interface Common {
-  /** What all keys begin with. */
+  /** All keys start with it. */
   readonly root: string;
   readonly limits: EngineLimits;
   readonly leaseMs: number;
-  /** How long what is kept outlives the last node. */
+  /** How long data outlives the last node. */
   readonly keptMs: number;
-  /** For how long an operation is known by its id. */
+  /** How long the answer of an operation is remembered by its id. */
   readonly rememberedMs: number;
-  /** How much the nodes together may leave unread. */
+  /** Bytes of events that all nodes together may leave unread. */
   readonly streamBytes: number;
 }
 
 /** The call under way. */
 export const present = {
-  /** ms by the clock of this Redis, for leases and deadlines. */
+  /** ms since the epoch by Redis's clock, for leases and deadlines. */
   real: 0,
-  /** The same for whatever expires: contract tests move it. */
+  /** The same for everything else that expires. Contract tests move it. */
   now: 0,
-  /** Redis is full: nothing may be added to it. */
+  /** Redis is full: no data may be added. */
   isFull: false,
   /** The node that asks. */
   node: "",
   common: {} as Common,
 };
 
-/** What nodes have in common, by its text: so it is parsed once. */
+/** `Common` by its JSON text, so that it is parsed only once. */
 const commons: Record<string, Common> = {};
 
-/** Begins a call. False: it is too late to change anything. */
+/** Begins a call. Returns false after its deadline: the call must change nothing. */
 export function begin(deadline: string, offset: string, common: string, node: string): boolean {
   const [seconds, micros] = call<[string, string]>("TIME");
   const real = (number(seconds) ?? 0) * 1000 + Math.floor((number(micros) ?? 0) / 1000);
@@ -48,12 +48,12 @@ export function keyOf(name: string): string {
   return present.common.root + name;
 }
 
-/** 0 for a number that is not there. */
+/** A reply as a number; 0 if it is missing. */
 export function numberAt(value: Value | undefined): number {
   return number(value) ?? 0;
 }
 
-/** JSON with all digits of numbers, which are whole. An empty list and an empty record both become `{}`. */
+/** JSON with all digits of its numbers, which must be whole. An empty list becomes `{}`, like an empty object. */
 export function json(value: unknown): string {
   const parts: string[] = [];
   write(value, parts);

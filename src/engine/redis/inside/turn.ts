@@ -24,12 +24,12 @@ import { sides } from "../../rules/turn.ts";
 import { call, pack, unpack, type Value } from "./lua.ts";
 import { json, keyOf, numberAt, present } from "./present.ts";
 
-// A turn at a room inside of Redis. Nothing is written before the rules have returned, so that a rule that
-// fails changes nothing.
+// A turn at a room inside Redis. Nothing is written before the rules have returned, so a rule that fails
+// changes nothing.
 
-// ---- what is kept beside a room ----
+// ---- data stored beside a room ----
 
-/** A list: what Redis has, less the first `dropped`, and what this turn has pushed. */
+/** A list in Redis without its first `dropped` items, followed by the items that this turn has pushed. */
 class RedisList<T> implements List<T> {
   private readonly size: number;
   private dropped = 0;
@@ -75,7 +75,7 @@ class RedisList<T> implements List<T> {
   }
 }
 
-/** Ids in a hash, and their order in a list. What this turn puts there is not read again in it. */
+/** Ids in a hash, and their order in a list. `seqOf` does not see the ids that this turn puts. */
 class RedisIds implements IdMemory {
   private readonly order: RedisList<string>;
   private readonly writes: (() => void)[] = [];
@@ -119,11 +119,11 @@ class RedisIds implements IdMemory {
 
 type DropReason = Parameters<Turn["dropped"]>[0];
 
-/** Where a room stands among all rooms. */
+/** The entries of a room in the indexes of all rooms. */
 interface Entered {
-  /** When it has to be looked at. */
+  /** When something in it expires next. */
   readonly due?: number | undefined;
-  /** Since when it has stood empty without mail. */
+  /** Since when it has been bare. */
   readonly bare?: number | undefined;
   /** The nodes of its seats. */
   readonly nodes: readonly string[];
@@ -136,18 +136,18 @@ class RedisTurn implements Turn {
   room: Room | undefined;
   readonly told: Record<string, Message[]> = {};
   readonly drops: Partial<Record<DropReason, number>> = {};
-  /** Somebody sits down for the asking node, which has to be alive then. */
+  /** The turn seats a connection of the asking node, so that node needs a lease. */
   seatsOwn = false;
   private readonly key: string;
-  /** The room as it was. */
+  /** The stored room, before this turn. */
   private readonly before: string | false;
   private readonly entered: Entered;
   private readonly counts: Record<string, number> = {};
   private readonly beside: Record<string, RedisList<unknown> | RedisIds> = {};
   private crowding = 0;
-  /** It does more than to relay frames, which change nothing in a room. */
+  /** The turn changes the room. Relaying frames does not. */
   private changes = false;
-  /** The stream of another node grows by a frame. */
+  /** The turn adds a frame to the stream of another node. */
   private sendsFrame = false;
   private knownCode: RoomCode | false | undefined;
 
@@ -240,9 +240,9 @@ class RedisTurn implements Turn {
     this.drops[reason] = (this.drops[reason] ?? 0) + count;
   }
 
-  // ---- carrying out ----
+  // ---- writing the changes ----
 
-  /** Whether it adds to what Redis keeps. A full Redis refuses such a turn as a whole. */
+  /** Whether the turn adds data to Redis. A full Redis refuses such a turn as a whole. */
   adds(): boolean {
     for (const sum of ["rooms", "mails", "heldFrames"]) {
       if ((this.counts[sum] ?? 0) > 0) return true;
@@ -273,7 +273,7 @@ class RedisTurn implements Turn {
     }
   }
 
-  /** Enters where the room stands, where that is not known yet. */
+  /** Updates the room's entries in the indexes, if they have changed. */
   private enter(): Entered {
     const { appId, room, entered } = this;
     const due = room === undefined ? undefined : lookAt(this, room);
@@ -318,17 +318,18 @@ function shareName(what: Shared, { key, kind }: Account): string {
   return `${what}:${kind}:${key}`;
 }
 
-/** When the lease of a node ends; 0 for one that is not known. */
+/** When the lease of a node ends; 0 for an unknown node. */
 export function leaseOf(node: string): number {
   return numberAt(call<Value>("ZSCORE", keyOf("nodes"), node));
 }
 
-/** So much any node may leave unread: several frames of the largest size. */
+/** Bytes that any node may leave unread: several frames of the largest size. */
 const leastStreamBytes = 4_194_304;
 
 /**
- * Sends messages to a node. One that is gone has no stream; one that Redis has forgotten gets a new one only
- * for a `check`. One that does not read loses, past a bound, all that it has not read, and finds `gap` instead.
+ * Sends messages to a node. A node that is gone, or that Redis has forgotten, has no stream: only a
+ * `check` creates one. If a node leaves more bytes unread than its bound, all of them are replaced by a
+ * `gap` entry.
  */
 export function post(node: string, messages: readonly Message[]): object {
   const stream = keyOf(`node:${node}`);
@@ -349,7 +350,7 @@ export function post(node: string, messages: readonly Message[]): object {
   return {};
 }
 
-/** The seats of a room that a node has. */
+/** The seats of a room whose connections are on a node. */
 export function seatsOf(appId: AppId, node: string): readonly Seat[] {
   const text = call<string | false>("GET", keyOf(`{${appId}}`));
   const found: Seat[] = [];
@@ -362,7 +363,7 @@ export function seatsOf(appId: AppId, node: string): readonly Seat[] {
   return found;
 }
 
-/** What is asked of a room. */
+/** A request for a turn at a room. */
 export interface Asked {
   readonly verb: string;
   readonly holder?: Holder | undefined;
@@ -375,13 +376,13 @@ export interface TurnReply {
   readonly answer?: unknown;
   /** Events for the asking node. */
   readonly here?: readonly Message[] | undefined;
-  /** What was given up. */
+  /** How many accepted frames or mails were dropped, by reason. */
   readonly drops?: Readonly<Partial<Record<DropReason, number>>>;
   /** The asking node had no lease. */
   readonly hasNoLease?: boolean;
 }
 
-/** Gives a verb its turn at a room. Undefined when Redis is full and the verb would add to it. */
+/** Runs a verb as a turn at a room. Undefined when Redis is full and the verb would add data. */
 export function runTurn(appId: AppId, { verb, holder, args, fresh }: Asked): TurnReply | undefined {
   const turn = new RedisTurn(appId, fresh);
   const answer = run(turn, verb, holder, args[0], args[1]);
