@@ -13,7 +13,9 @@ export function messageOf(error: unknown): string {
 /** For the log: with the stack if there is one, which may lack the message (`AbortSignal.timeout`). */
 export function stackOf(error: unknown): string {
   const { stack = "" } = error instanceof Error ? error : {};
-  return stack !== "" && stack.includes(messageOf(error)) ? stack : `${error}\n${stack}`.trim();
+  return stack !== "" && stack.includes(messageOf(error))
+    ? stack
+    : `${String(error)}\n${stack}`.trim();
 }
 
 /** The code of a system or runtime error, such as `ENOENT`; empty if it has no code. */

@@ -602,7 +602,8 @@ interface Stats {
 
 /** Reads the path from the connection's statistics; undefined while there is none. */
 export async function pathOf(connection: RTCPeerConnection): Promise<Path | undefined> {
-  const stats: ReadonlyMap<string, Stats> = await connection.getStats();
+  // Without the library dom.iterable, TypeScript 5 does not know that it is a map.
+  const stats = (await connection.getStats()) as unknown as ReadonlyMap<string, Stats>;
   const pair = chosenPair(stats);
   const local = stats.get(pair?.localCandidateId ?? "")?.candidateType;
   const remote = stats.get(pair?.remoteCandidateId ?? "")?.candidateType;

@@ -194,6 +194,17 @@ describe("a Redis that is full", () => {
   });
 });
 
+test("a hello for which a full Redis cannot even load the rules gives the seat up", async () => {
+  await using own = await TestRedis.start();
+  await using nodes = await redisNodes(own, 1);
+  const [engine] = nodes.engines;
+  const { seat, listener } = await join(engine, newAppId(), "A");
+  await own.ask("CONFIG", "SET", "maxmemory", "1");
+  await own.ask("FUNCTION", "FLUSH");
+  expect(engine.mailboxes.hello(seat, 0)).rejects.toBeInstanceOf(EngineUnreachable);
+  await listener.until("cutOff");
+});
+
 test("a pair whose room a full Redis has lost is whole as soon as there is space", async () => {
   await using own = await TestRedis.start();
   await using nodes = await redisNodes(own, 2, {}, { leaseMs: 600 });

@@ -9,6 +9,7 @@ test.each<[string, unknown, string]>([
   ["an error without a stack", withoutStack(new Error("it broke")), "it broke"],
   ["errors without a message", withoutStack(new AggregateError([])), "AggregateError"],
   ["a text", "it broke", "it broke"],
+  ["a symbol", Symbol("it broke"), "it broke"],
 ])("the log says what was thrown: %s", (_, thrown, said) => {
   expect(stackOf(thrown)).toContain(said);
 });

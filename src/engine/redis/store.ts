@@ -241,7 +241,7 @@ export class Store {
       if (name === library.name) this.isFull = false;
       else if (answer === "full") {
         this.isFull = true;
-        throw this.refused("OOM there is no space for what this would add");
+        throw new EngineFull(this.refused("OOM there is no space for what this would add").message);
       }
       return answer;
     } catch (error) {
@@ -282,13 +282,14 @@ export class Store {
     for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
   }
 
+  /** Not `EngineFull`: also what adds nothing is refused, as while the library cannot be loaded. */
   private refused(message: string): EngineUnreachable {
     const word = message.slice(0, message.indexOf(" ")) as keyof typeof refusals;
     const kind = refusals[word] ?? "other";
     this.options.store?.refused?.(kind, message);
     // The host name may point to a new primary by now.
     if (kind === "replica") this.reconnect();
-    return kind === "full" ? new EngineFull(message) : new EngineUnreachable(message);
+    return new EngineUnreachable(message);
   }
 
   private reconnect(): void {
