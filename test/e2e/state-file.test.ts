@@ -358,7 +358,7 @@ test("an empty file is a fresh start", async () => {
 });
 
 test.each([
-  ["a circle", "state", "goes round in a circle"],
+  ["a circle", "state", "leads back to itself"],
   ["a directory", ".", "is a directory"],
   ["a directory that is not there", "missing/state", "Create it"],
   ["a device", "/dev/null", "is not a file|cannot be written"],

@@ -15,16 +15,16 @@ import { DueQueue } from "./due-queue.ts";
 import { MemoryList } from "./lists.ts";
 import { partOfAppId, SplitMap } from "./split-map.ts";
 
-/** A code from its claim until it is free again, and when its state changes by itself next. */
+/** The record of a code that is not free. `dueAt`: when it next expires or becomes free, ms. */
 export interface KeptCode extends CodeRecord {
   isLive: boolean;
   dueAt: number;
 }
 
-/** Codes of one account that are looked through for the one that is free first. */
+/** At most this many codes of an account are scanned to compute Retry-After. */
 const maxLookedThrough = 2_048;
 
-/** Codes in Maps, and the turn that each verb has at them. What is due is carried out before it. */
+/** Codes in Maps. One object is also the turn of every verb. Expired codes are handled before each verb. */
 export class MemoryCodes implements Codes, CodesTurn {
   now = 0;
   private liveCodes = 0;
@@ -45,7 +45,7 @@ export class MemoryCodes implements Codes, CodesTurn {
 
   claim(candidates: Iterable<Code>, entry: NewCode, limits: CodeLimits): Claim {
     this.settle();
-    // The rules iterate over them once: only those that are tried are drawn.
+    // The rules iterate over the candidates once, so only those that are tried are drawn.
     return claim(this, candidates as readonly Code[], entry, limits);
   }
 
@@ -77,7 +77,7 @@ export class MemoryCodes implements Codes, CodesTurn {
     };
   }
 
-  /** The code that this room was minted with, while it lives or rests. */
+  /** The code that minted this room; undefined once it is free again. */
   ofRoom(appId: AppId): RoomCode | undefined {
     this.settle();
     const record = this.byRoom.get(appId);
@@ -86,13 +86,13 @@ export class MemoryCodes implements Codes, CodesTurn {
     return { state, expiresAt: record.expiresAt };
   }
 
-  /** All that live or rest. */
+  /** All live and resting codes. */
   records(): readonly KeptCode[] {
     this.settle();
     return [...this.byCode.values()];
   }
 
-  /** Puts a record back as it was. */
+  /** Restores a saved record. */
   restore(record: KeptCode): void {
     if (record.isLive) this.liveCodes++;
     this.byCode.set(record.code, record);
@@ -105,7 +105,7 @@ export class MemoryCodes implements Codes, CodesTurn {
     }
   }
 
-  /** Carries out what is due by now. */
+  /** Expires live codes and frees resting ones that are due. */
   private settle(): void {
     this.now = this.time();
     for (;;) {
@@ -131,7 +131,7 @@ export class MemoryCodes implements Codes, CodesTurn {
     }
   }
 
-  // ---- what the rules ask of a turn ----
+  // ---- the turn, as the rules use it ----
 
   code(code: Code): CodeRecord | undefined {
     return this.byCode.get(code);

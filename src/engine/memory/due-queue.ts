@@ -1,12 +1,12 @@
-/** Something that falls due at `dueAt`, ms. Only the queue sets it. */
+/** An item that is due at `dueAt`, ms. Only the queue sets it. */
 interface Due {
   dueAt: number;
 }
 
 /**
- * Things by the moment at which they fall due. Adding again moves a thing to its new moment; each
- * is handed out once. A binary heap in which the entries of moved things stay until they come up;
- * moments and things in two arrays, so that an entry is no object.
+ * Items ordered by when they are due. Adding an item again moves it. Each item is returned once. A binary
+ * heap: old entries of moved items stay in it until they come up. Moments and items are in two arrays, to
+ * save an object per entry.
  */
 export class DueQueue<T extends Due> {
   private readonly moments: number[] = [];
@@ -29,7 +29,7 @@ export class DueQueue<T extends Due> {
     things[index] = thing;
   }
 
-  /** The thing that is due first, if that is at or before `until`. */
+  /** Takes out the item that is due first, if it is due at or before `until`. */
   take(until: number): T | undefined {
     while (this.moments.length > 0 && (this.moments[0] as number) <= until) {
       const at = this.moments[0] as number;

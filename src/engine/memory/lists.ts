@@ -3,7 +3,7 @@ import type { IdMemory, List } from "../rules/turn.ts";
 /** A list that is filled at its end and emptied from its head. */
 export class MemoryList<T> implements List<T> {
   private items: (T | undefined)[] = [];
-  /** Index of the first; what stands before it is gone. */
+  /** Index of the first item. Those before it were dropped. */
   private head = 0;
 
   push(item: T): void {
@@ -27,7 +27,7 @@ export class MemoryList<T> implements List<T> {
     return this.items.length - this.head;
   }
 
-  /** The first is found at once: what comes first mostly goes first. */
+  /** Fast for the first item, which is the usual case. */
   remove(item: T): void {
     const index = this.items.indexOf(item, this.head);
     if (index === this.head) this.drop(1);

@@ -4,15 +4,16 @@ import { MemoryRooms } from "./rooms.ts";
 import { restorer, type StateRecord, takeSnapshot } from "./snapshot.ts";
 
 export interface MemoryEngine extends Engine {
-  /** What a successor needs to go on, once every seat is given up; nothing may change meanwhile. */
+  /** All state for a later process. All seats must be given up, and nothing may change while it is read. */
   snapshot(): Iterable<StateRecord>;
-  /** Takes over a record of a predecessor's, in their order, before anything else is asked. */
+  /** Restores a record of `snapshot`. Call it with all records, in order, before any other verb. */
   restore(record: StateRecord): void;
 }
 
 /**
- * State in the Maps of one process. Every verb answers in the same turn. `now`: ms since the epoch, which never
- * goes back: the engine knows no other time. `dropped` is called for what was accepted and is given up.
+ * An engine with its state in Maps of one process. Every verb returns a value, not a promise. `now`: ms since
+ * the epoch, never going back; it is the engine's only clock. `dropped` is called for each accepted frame or
+ * mail that is dropped.
  */
 export function memoryEngine({
   now,

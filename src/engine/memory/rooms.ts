@@ -23,17 +23,17 @@ import { DueQueue } from "./due-queue.ts";
 import { MemoryIds, MemoryList } from "./lists.ts";
 import { partOfAppId, SplitMap } from "./split-map.ts";
 
-/** Where space is short, rooms whose time is over are looked for this often, not at each refusal. */
+/** When space is short, expired rooms are deleted at most this often, not at each refusal. */
 const sweptAgainAfterMs = 1_000;
 
-/** A room, and what is kept beside it. */
+/** A room, and the data stored beside it. */
 export class Kept {
   room: Room | undefined;
   A: Beside | undefined;
   B: Beside | undefined;
-  /** Whether it stands among the bare rooms. */
+  /** Whether it is in the index of bare rooms. */
   isBare = false;
-  /** When something in it ends by itself. */
+  /** When something in it expires next. */
   dueAt = Number.POSITIVE_INFINITY;
 }
 
@@ -45,8 +45,8 @@ export class Beside {
 }
 
 /**
- * The rooms of one process, and the turn that each verb has at one of them: one object for all turns, which
- * come one at a time. The events of a turn are heard when it is over, and may bring about the next.
+ * The rooms of one process. The same object is the turn of every verb, since turns run one at a time. The
+ * events of a turn are delivered when it is over, and may cause the next turn.
  */
 export class MemoryRooms implements Turn, Host {
   readonly isAlone = true;
@@ -61,9 +61,9 @@ export class MemoryRooms implements Turn, Host {
   room: Room | undefined;
   appId: AppId = "" as AppId;
   private at: Kept = new Kept();
-  /** The time of this turn, once it was asked for. */
+  /** The time of this turn; undefined until a rule reads it. */
   private time: number | undefined;
-  /** The room's code, once it was asked for; false when there is no such code. */
+  /** The room's code; undefined until a rule reads it; false if it has none. */
   private knownCode: RoomCode | false | undefined;
   private told: Heard[] = [];
   private holder: LocalSeat | undefined;
@@ -71,9 +71,9 @@ export class MemoryRooms implements Turn, Host {
   private crowding = 0;
   private readonly bytesOf = new Map<string, number>();
   private readonly roomsOf = new Map<string, number>();
-  /** Empty rooms without mail, in the order in which they were left. */
+  /** Empty rooms without mail, in the order in which they became so. */
   private readonly bare = new Set<AppId>();
-  /** Rooms in which something ends by itself. */
+  /** Rooms in which something expires. */
   private readonly ending = new DueQueue<Kept>();
 
   private sweptAt = Number.NEGATIVE_INFINITY;
@@ -88,10 +88,10 @@ export class MemoryRooms implements Turn, Host {
     );
   }
 
-  // ---- the host of the connections ----
+  // ---- as host of the connections ----
 
   turn(appId: AppId, verb: string, holder?: Asker, first?: unknown, second?: unknown): never {
-    // No other store has seats of which this engine does not know.
+    // All seats are local: no other store has any.
     const seat = holder as LocalSeat | undefined;
     const before = (seat?.slot as Kept | undefined) ?? this.kept.get(appId);
     const at = before ?? new Kept();
@@ -102,18 +102,18 @@ export class MemoryRooms implements Turn, Host {
     this.room = at.room;
     this.time = undefined;
     this.knownCode = undefined;
-    // Events of a verb that threw are discarded.
+    // Discards events of an earlier verb that threw.
     if (this.told.length > 0) this.told = [];
     const answer = run(this, verb, holder, first, second);
     at.room = this.room;
     this.register(appId, at, before !== undefined);
     if (this.told.length > 0) this.hearAll();
     if (this.crowding > 0) this.giveWay();
-    // The rules have the types of each verb.
+    // `Host.turn` has the type of each verb's answer.
     return answer as never;
   }
 
-  /** There is no other node. */
+  /** Never called: no other nodes exist. */
   send(): void {}
 
   after(_: number, run: () => void): () => void {
@@ -125,7 +125,7 @@ export class MemoryRooms implements Turn, Host {
     if (this.clock() - this.sweptAt >= sweptAgainAfterMs) this.sweep();
   }
 
-  /** Forgets what is over. */
+  /** Forgets expired rooms and holds. */
   sweep(): void {
     this.sweptAt = this.clock();
     const due: Kept[] = [];
@@ -144,7 +144,7 @@ export class MemoryRooms implements Turn, Host {
     const { told } = this;
     const [first] = told;
     if (told.length === 1 && first) {
-      // The usual: no new list for what comes of it.
+      // The usual case: reuses the list.
       told.pop();
       return this.connections.hear(first);
     }
@@ -152,7 +152,7 @@ export class MemoryRooms implements Turn, Host {
     for (const message of told) this.connections.hear(message);
   }
 
-  /** Puts an empty room back that was saved; `fill` what is kept beside it. Not if its time is over. */
+  /** Restores a saved empty room, unless it has expired. `fill` restores the data beside it. */
   restore(room: Room, fill: () => void): void {
     this.at = new Kept();
     this.at.room = room;
@@ -164,7 +164,7 @@ export class MemoryRooms implements Turn, Host {
     this.turn(room.appId, "nothing");
   }
 
-  /** Notes where the room stands among all after its turn. */
+  /** Updates the indexes of all rooms after a turn. */
   private register(appId: AppId, at: Kept, isKept: boolean): void {
     const { room } = at;
     if (room === undefined) {
@@ -185,7 +185,7 @@ export class MemoryRooms implements Turn, Host {
     else this.bare.delete(appId);
   }
 
-  // ---- what the rules ask of a turn ----
+  // ---- the turn, as the rules use it ----
 
   get now(): number {
     this.time ??= this.clock();

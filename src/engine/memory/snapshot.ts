@@ -6,11 +6,11 @@ import type { KeptCode, MemoryCodes } from "./codes.ts";
 import type { Beside, MemoryRooms } from "./rooms.ts";
 
 /**
- * A piece of what outlives a process that was stopped in order: a code, or a room with its mail, with
- * the moments at which they expire. Seats and held frames belong to sockets, which end with it.
+ * State that outlives a process: a code, or a room with its mail, with its expiry. Seats and held frames are
+ * not saved, since sockets end with the process.
  */
 export type StateRecord =
-  /** Misses by the number of digits: `withdrawAt` of codes counts from them. `at`: when all was saved. */
+  /** Misses by the number of digits: a code's `withdrawAt` refers to them. `at`: when the state was saved. */
   | { readonly misses: Readonly<Record<string, number>>; readonly at: number }
   | { readonly code: KeptCode }
   | { readonly room: Room; readonly A: SavedBeside; readonly B: SavedBeside };
@@ -20,7 +20,7 @@ interface SavedBeside {
   readonly ids: readonly (readonly [id: string, seq: number])[];
 }
 
-/** All that is held, codes before rooms, made one by one as they are asked for. */
+/** Generates records of the whole state, codes before rooms. */
 export function* takeSnapshot(
   rooms: MemoryRooms,
   codes: MemoryCodes,
@@ -40,7 +40,7 @@ export function* takeSnapshot(
 function savedPlace(place: Place, now: number): Place {
   const leftAt = place.seat === undefined ? place.leftAt : now;
   const gone = { seat: undefined, started: false, parked: undefined, hold: undefined };
-  // Stamps are for readers that were connected before: there are no such readers after a restart.
+  // Stamps only matter to readers that stay connected, and none does after a restart.
   return { ...place, ...gone, leftAt, box: place.box && { ...place.box, stamp: 0 } };
 }
 
@@ -50,8 +50,8 @@ function savedBeside({ mail, ids }: Partial<Beside> = {}): SavedBeside {
 }
 
 /**
- * Puts records, in their order, into an engine that is not in use yet. What has expired meanwhile is left
- * out. Where the clock was set back since they were saved, all their times are: nothing lasts longer by that.
+ * Restores records, in order, into an engine that is not in use yet. Skips expired ones. If the clock was set
+ * back since the state was saved, all times of records are set back too, so nothing lasts longer.
  */
 export function restorer(rooms: MemoryRooms, codes: MemoryCodes, now: () => number) {
   let setBackMs = 0;
@@ -72,7 +72,7 @@ export function restorer(rooms: MemoryRooms, codes: MemoryCodes, now: () => numb
   };
 }
 
-/** All times of records, by their names. */
+/** The names of all fields of records that are times. */
 const times = ["expiresAt", "freeAt", "dueAt", "startedAt", "emptyAt", "leftAt"] as const;
 
 function setBack(part: object, byMs: number): void {
@@ -82,7 +82,7 @@ function setBack(part: object, byMs: number): void {
   if (record.guard) record.guard.until -= byMs;
 }
 
-/** What is kept beside a room is put back as it came in, and so counts again. */
+/** Restores the data beside a room through the rules, so that it is counted. */
 function restoreBeside(
   rooms: MemoryRooms,
   side: Side,

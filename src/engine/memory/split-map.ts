@@ -1,10 +1,10 @@
-/** A power of two: few enough to be found at once, many enough for each to stay small. */
+/** Must be a power of two. Many enough for each Map to stay small. */
 const parts = 256;
 
 /**
- * A Map in many small ones, in no order. A young collection walks the whole of each Map that was
- * written to: with one Map for all codes that was a quarter of the CPU of minting. `partOf` maps keys
- * evenly to whole numbers.
+ * A Map that is split into many small Maps; unordered. The runtime's young garbage collection scans every
+ * Map that was written to: with one Map for all codes, this took a quarter of the CPU time of minting.
+ * `partOf` maps keys evenly to whole numbers.
  */
 export class SplitMap<K, V> {
   private readonly maps = Array.from({ length: parts }, () => new Map<K, V>());
@@ -40,7 +40,7 @@ export class SplitMap<K, V> {
   }
 }
 
-/** By the first two of its digits, which are hexadecimal. */
+/** The value of its first two hexadecimal digits. */
 export const partOfAppId = (appId: string): number =>
   16 * digit(appId.charCodeAt(0)) + digit(appId.charCodeAt(1));
 

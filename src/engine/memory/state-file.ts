@@ -19,42 +19,42 @@ interface StateFileOptions {
   readonly clock: Clock;
   /** How long to wait for a predecessor to end, ms. */
   readonly waitMs: number;
-  /** A file larger than this is not read: this server could not hold what is in it. */
+  /** A larger file is not read: its state would not fit into this server. */
   readonly maxBytes: number;
   /** Ends the wait at once. */
   readonly unwanted?: AbortSignal | undefined;
-  /** Called once, when there is a predecessor to wait for. */
+  /** Called once if it has to wait for a predecessor. */
   readonly onWait: () => void;
   readonly warn: (text: string) => void;
 }
 
 export interface StateFile {
   /**
-   * Hands over what the predecessor left, record by record, once: the file is then removed, so that
-   * nothing redeemed since comes back to life after a crash. `damaged` when it, or its end, cannot be
-   * read: it is set aside with a warning, and what was handed over is not to be used.
+   * Passes the predecessor's records to `restore`, and then removes the file: otherwise a code that is
+   * redeemed later could be redeemed again after a crash. `damaged`: the file or its end is invalid. Then
+   * it is set aside with a warning, and the caller must discard the restored records.
    */
   load(restore: (record: StateRecord) => void): Promise<"none" | "restored" | "damaged">;
-  /** Writes the file as a whole or not at all, readable by its owner only. */
+  /** Writes the file completely or not at all. Only its owner can read it. */
   save(records: Iterable<StateRecord>): Promise<void>;
-  /** Lets a successor have the file. The system does so too when the process dies. */
+  /** Releases the file for a successor. The system also does this when the process dies. */
   release(): void;
 }
 
 const retryMs = 50;
-/** A record longer than this is not read: nothing writes it, and it would be in memory as a whole. */
+/** A longer record is not read: the server never writes one, and it would be in memory as a whole. */
 const maxRecordBytes = 536_870_912;
-/** Read and written at once. A record takes as much again: a room with all of its mail at most. */
+/** How many bytes are read or written at a time. A record needs its own size in addition. */
 const blockBytes = 1_048_576;
 
-// The file: a header, a record a line, and at its end a hash of them, so that what is read is what was saved.
+// The file has a header, one record per line, and at its end a hash of the records.
 const format = 3;
 const headerPattern = /^\{"format":"nt-signal state ([0-9]{1,9})"\}$/;
 
 /**
- * Takes the lock beside the file, so that of two servers only one has the state. Waits for a
- * predecessor that is still writing. What a symbolic link leads to is the file: the link stays. A
- * `StartError` when the predecessor does not end, or when the file cannot be replaced as a whole.
+ * Takes a lock beside the file, so that two servers cannot have the same state. Waits for a predecessor that
+ * is still writing. Follows symbolic links and keeps them. Rejects with a `StartError` when the
+ * predecessor does not end, or when the file cannot be replaced.
  */
 export async function openStateFile(options: StateFileOptions): Promise<StateFile> {
   const { clock, warn } = options;
@@ -86,7 +86,7 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
     },
     async save(records) {
       const draft = `${path}.draft`;
-      // One that a crash left may be open to others.
+      // A draft left by a crash may be readable by others.
       await rm(draft, { force: true });
       try {
         await writeWhole(draft, stateLines(records));
@@ -101,10 +101,10 @@ export async function openStateFile(options: StateFileOptions): Promise<StateFil
   };
 }
 
-/** As the system allows. */
+/** The operating system's limit. */
 const maxLinks = 40;
 
-/** Where the path leads, without symbolic links in it. The file itself need not be there. */
+/** Resolves all symbolic links in the path. The file itself need not exist. */
 function withoutLinks(path: string): string {
   let at = resolve(path);
   for (let links = 0; links <= maxLinks; links++) {
@@ -113,23 +113,23 @@ function withoutLinks(path: string): string {
     } catch {
       if (links === 0) return at;
       throw new StartError(
-        `STATE_FILE ${path} is a symbolic link to ${at}, and that directory is not there or closed. ` +
+        `STATE_FILE ${path} is a symbolic link to ${at}, whose directory does not exist or is not accessible. ` +
           "Create it, or name a file.",
       );
     }
     try {
       at = resolve(dirname(at), readlinkSync(at));
     } catch {
-      // A file, or nothing.
+      // It is a file, or does not exist.
       return at;
     }
   }
   throw new StartError(
-    `STATE_FILE ${path} is a symbolic link that goes round in a circle. Name a file.`,
+    `STATE_FILE ${path} is a symbolic link that leads back to itself. Name a file.`,
   );
 }
 
-/** An open transaction on a SQLite file: a lock that the system frees when its holder dies. */
+/** Locks by an open transaction on a SQLite file. The system frees the lock when the process dies. */
 async function lockBeside({
   path,
   clock,
@@ -160,8 +160,8 @@ async function lockBeside({
 }
 
 /**
- * Only its owner may read it: a process that can read it can lock it. Corrects the mode of an old one,
- * but of no file that another name or a link leads to.
+ * Makes the lock file readable by its owner only: a process that can read it can lock it. Corrects the mode
+ * of an old one, but never of a file with another name or behind a link.
  */
 function openDatabase(lockPath: string): Database {
   const { O_RDWR, O_CREAT, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
@@ -189,7 +189,7 @@ function cannotLock(lockPath: string): StartError {
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    // Without O_NONBLOCK a pipe would be waited for.
+    // Without O_NONBLOCK, opening a pipe would block.
     const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const stats = await file.stat();
     if (stats.isFile()) return file;
@@ -206,7 +206,7 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** For a file that stays although its directory can be written. */
+/** Explains why the file cannot be removed although its directory is writable. */
 function notReplaceable(path: string): (error: unknown) => never {
   return (error) => {
     throw new StartError(
@@ -221,7 +221,7 @@ function notReplaceable(path: string): (error: unknown) => never {
 
 const damaged = "is damaged or not a state of nt-signal";
 
-/** What is wrong with the file; after a fault, what was handed over is not to be used. */
+/** Returns what is wrong with the file; undefined: nothing. After a fault, the records must be discarded. */
 async function readState(
   file: FileHandle,
   restore: (record: StateRecord) => void,
@@ -269,8 +269,8 @@ function* stateLines(records: Iterable<StateRecord>): Iterable<string> {
 }
 
 /**
- * The lines of the file from where it stands, the last one with or without its line break. They end before
- * one that is longer than a record.
+ * The lines of the file from its current position. The last one may lack its line break. Ends before a line
+ * that is longer than a record may be.
  */
 async function* linesOf(file: FileHandle): AsyncIterable<Buffer> {
   const passed = garbageCollection();
@@ -296,8 +296,9 @@ async function* linesOf(file: FileHandle): AsyncIterable<Buffer> {
 }
 
 /**
- * What a state leaves behind as it passes is a multiple of it. The runtime would collect it when it is
- * as much as all that is held; each 32 MiB it costs 0.1 s, and half a second for the largest state.
+ * Reading or writing a state produces garbage of several times its size. By itself the runtime would collect
+ * it only when it doubles the memory. Collecting it after each 32 MiB costs 0.1 s, and half a second for the
+ * largest state.
  */
 function garbageCollection(): (bytes: number) => void {
   let uncollected = 0;
@@ -309,7 +310,7 @@ function garbageCollection(): (bytes: number) => void {
   };
 }
 
-/** A new file of its owner's with these lines; it is on disk when this resolves. */
+/** Writes a new file that only its owner can read. It is on disk when this resolves. */
 async function writeWhole(path: string, lines: Iterable<string>): Promise<void> {
   const file = await open(path, "wx", 0o600);
   try {
@@ -333,7 +334,7 @@ async function writeWhole(path: string, lines: Iterable<string>): Promise<void> 
   }
 }
 
-/** A rename or removal lasts only once its directory is on disk. */
+/** Makes a rename or removal durable by writing its directory to disk. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(dirname(path), "r");
   try {

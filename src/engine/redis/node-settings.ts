@@ -2,7 +2,7 @@ import type { Cancel } from "../../base/clock.ts";
 import type { RedisEngineOptions } from "./redis.ts";
 import type { Store } from "./store.ts";
 
-/** What all nodes have to agree on, by the names an operator knows; nothing that is secret. */
+/** Settings that must be the same on all nodes, by the operator's names. Contains no secrets. */
 export type NodeSettings = Readonly<Record<string, string>>;
 
 export interface Difference {
@@ -11,21 +11,21 @@ export interface Difference {
   readonly there: string;
 }
 
-/** What all nodes have to agree on, and what is called when one does not. */
+/** Settings that must be the same on all nodes, and the callback for differences. */
 export interface Agreement {
   readonly settings: NodeSettings;
   readonly differs: (node: string, differences: readonly Difference[]) => void;
 }
 
-/** How often a node shows what it is set to. */
+/** How often a node publishes its settings. */
 const showEveryMs = 20_000;
-/** How long that stays there after the last node has ended. */
+/** How long published settings stay in Redis. */
 const shownMs = 90_000;
 
 /**
- * Each node swaps its settings for those of the node that wrote last: within a minute or two every node
- * that differs from the others has met one of them. The same difference is reported once.
- * The key is that of all formats, so that nodes which share nothing else find out.
+ * Each node writes its settings to one key, and compares them with those that another node wrote before.
+ * Within two minutes this finds every node that differs. The same difference is reported once. The key is
+ * the same for all formats, so that nodes that share nothing else find each other.
  */
 export function compareNodes(
   store: Store,
@@ -61,7 +61,7 @@ function differencesOf(here: NodeSettings, there: NodeSettings): readonly Differ
     .filter((difference) => difference.here !== difference.there);
 }
 
-/** Undefined for a text that no node writes. */
+/** Undefined if the text is not valid. */
 function parse(text: string): { node: string; settings: NodeSettings } | undefined {
   try {
     const { node, settings } = JSON.parse(text) as { node?: unknown; settings?: object | null };

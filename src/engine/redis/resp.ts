@@ -3,7 +3,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { codeOf, StartError } from "../../base/errors.ts";
 
-/** An error reply: its first word tells the kind. */
+/** An error reply. Its first word is the kind. */
 export class ReplyError extends Error {}
 
 /** Why Redis cannot be used, in the words of `/readyz`. */
@@ -32,14 +32,14 @@ export class RedisFault extends StartError {
   }
 }
 
-/** A server to talk to, and the settings that correct what is wrong with it. */
+/** A server, and the settings that an operator can correct. */
 export interface Server {
   /** `host:port`, for messages. */
   readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly secure: boolean;
-  /** PEM text that its certificate is checked against; undefined: the usual roots. */
+  /** PEM text of the CA for its certificate; undefined: the built-in roots. */
   readonly ca: string | undefined;
   /** Empty for the default user. */
   readonly user: string;
@@ -53,7 +53,7 @@ export interface Server {
 
 export type Ask = (...words: readonly string[]) => Promise<string | string[]>;
 
-/** Logs in, lets `about` ask, and hangs up. Rejects with a `RedisFault`. */
+/** Connects, logs in, runs `about`, and disconnects. Rejects with a `RedisFault`. */
 export async function converse<T>(
   server: Server,
   timeoutMs: number,
@@ -73,8 +73,8 @@ export async function converse<T>(
 }
 
 /**
- * A connection in RESP2, one command after the other, to learn what Bun's client does not say: why a
- * connection fails. A reply is a text, a list of texts, or `ReplyError`.
+ * A simple RESP2 connection, one command at a time. It finds out why a connection fails, which Bun's client
+ * does not report. A reply is a text, a list of texts, or `ReplyError`.
  */
 export async function openResp({
   host,
@@ -118,7 +118,7 @@ interface Reply {
   readonly end: number;
 }
 
-/** The reply at this place of what was read, a character a byte; undefined while it is not all there. */
+/** Parses the reply at index `at` of the bytes read, one character per byte; undefined: it is incomplete. */
 function parseReply(read: string, at: number): Reply | undefined {
   const lineEnd = read.indexOf("\r\n", at);
   if (lineEnd === -1) return undefined;
@@ -154,7 +154,7 @@ function parseReply(read: string, at: number): Reply | undefined {
 
 // ---- faults ----
 
-/** What an error of `openResp`, or an error reply, says about the server. */
+/** Explains an error of `openResp` or an error reply. */
 function explained(error: unknown, to: Server): RedisFault {
   if (error instanceof RedisFault) return error;
   if (error instanceof ReplyError) return refused(error.message, to);
