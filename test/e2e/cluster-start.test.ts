@@ -52,7 +52,7 @@ describe("the server does not start, and says why, with", () => {
   test("a Redis that is too old, and what is no Redis", async () => {
     await using old = await answering("$20\r\nredis_version:6.2.14\r\n");
     expect(await fault({ REDIS_URL: old.url })).toContain(
-      "is version 6.2.14, and 7.0 is the first",
+      "is version 6.2.14, but at least 7.0 is required",
     );
     await using web = await answering("HTTP/1.1 400 Bad Request\r\n\r\n");
     expect(await fault({ REDIS_URL: web.url })).toContain("without an answer");
