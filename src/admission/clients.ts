@@ -11,30 +11,30 @@ import {
 export const headerFaults = ["missing", "unreadable"] as const;
 type HeaderFault = (typeof headerFaults)[number];
 
-/** Who makes a request or opens a socket, as limits count it. */
+/** The sender of a request or socket, as limits count it. */
 export interface Client {
-  /** Of a shared client: the last proxy that is known. */
+  /** Its address. For a shared client: the address of the last known proxy. */
   readonly address: string;
-  /** The header that the address was taken from; undefined when it is the socket's own. */
+  /** The header that named the address; undefined if it is the socket's own address. */
   readonly header: string | undefined;
-  /** All clients behind one proxy: the limits of one client would lock them all out. */
+  /** It stands for all clients behind one proxy. The limits of one client would lock them all out. */
   readonly shared: boolean;
-  /** Why it is shared, where the proxy is a trusted one. */
+  /** Why it is shared, if the proxy is trusted. */
   readonly fault: HeaderFault | undefined;
-  /** All names it is counted under, its own first, then wider and wider networks. Never empty. */
+  /** The accounts it counts towards: its own first, then those of ever wider networks. Never empty. */
   readonly accounts: readonly Account[];
 }
 
-/** Addresses remembered as shared, of private networks only. Past this the oldest is forgotten. */
+/** Most addresses remembered as shared, only of private networks. Beyond this the oldest is forgotten. */
 const maxShared = 1_024;
 
-/** Recent socket addresses, of proxies and of clients that come back. */
+/** Most recent socket addresses that are cached. */
 const maxRecent = 256;
 
-/** What proxies add to a request and clients do not: who sends it is a proxy. */
+/** Headers that only proxies add to a request. */
 const proxyHeaders = ["x-real-ip", "x-forwarded-proto", "via"] as const;
 
-/** The headers that name a client, the first that is there counts, and how each is read. */
+/** The headers that name a client, and their parsers. The first header that is present counts. */
 const usualHeaders: readonly NamingHeader[] = [
   { header: "X-Forwarded-For", hopsOf: hopsOfXForwardedFor },
   { header: "Forwarded", hopsOf: hopsOfForwarded },
@@ -43,21 +43,21 @@ const usualHeaders: readonly NamingHeader[] = [
 const isLoopback = parseAddressSet("loopback") ?? (() => false);
 
 interface ClientRules {
-  /** Proxies whose headers are believed. */
+  /** Proxies whose headers are trusted. */
   readonly trusted: AddressSet;
-  /** No header is believed, and no client counts as shared. */
+  /** Ignores all headers. Then no client counts as shared. */
   readonly ignoreHeaders: boolean;
   /** The one header of trusted proxies that names the client; empty: the usual two. */
   readonly clientIpHeader: string;
-  /** Called once for each untrusted address that begins to count as shared, of the first 1,024. */
+  /** Called once for each untrusted address that starts to count as shared, for at most 1,024 addresses. */
   readonly onShared: (address: string) => void;
 }
 
 /**
- * Finds out who the client is behind the proxies in front of this server. Those of a trusted proxy
- * that names no client, or an unreadable one, are shared: as one client, eleven wrong codes would lock
- * them all out. A loopback address is trusted without anybody's having said that it is a proxy, so
- * there another sign of a proxy is needed.
+ * Finds the client behind the proxies in front of this server. If a trusted proxy names no client, or an
+ * unreadable one, all its clients are one shared client: with the limits of a single client, eleven wrong
+ * codes would lock them all out. A loopback address is trusted by default, although it may not be a proxy.
+ * So it also has to send a proxy's header.
  */
 export class Clients {
   private readonly namingHeaders: readonly NamingHeader[];
@@ -97,7 +97,7 @@ export class Clients {
     shared.add(address);
     if (shared.size <= maxShared) return;
     shared.delete(shared.values().next().value ?? "");
-    // One host of a private network can come from as many addresses as it likes.
+    // One host of a private network can use any number of addresses.
     this.reportsShared = false;
   }
 
@@ -133,7 +133,7 @@ export class Clients {
   }
 }
 
-/** What is known of a socket's address, without any header. */
+/** What a socket's address shows, without any header. */
 interface Seen {
   readonly client: Client;
   readonly isTrusted: boolean;
@@ -152,13 +152,13 @@ interface Forwarded {
   readonly hops: Iterable<string | undefined>;
 }
 
-/** Trusted hops in a row that are followed; no chain of proxies is longer. */
+/** At most this many trusted hops are followed. Real chains of proxies are shorter. */
 const maxHops = 16;
 
 /**
- * From the socket back over trusted hops: the first that is not trusted is the client, since what
- * stands left of it is only a claim. Where everybody is trusted it is the furthest, or the 16th. Clients
- * that a trusted hop does not name by an address are shared.
+ * Follows the hops from the socket back. The first untrusted hop is the client, since it can claim anything
+ * about hops before it. If all hops are trusted, the client is the furthest, or the 16th. If a trusted hop
+ * does not name an address, its clients are shared.
  */
 function walk(socketAddress: string, { header, hops }: Forwarded, trusted: AddressSet): Client {
   let proxy = socketAddress;
@@ -187,10 +187,10 @@ function sharedAt(address: string, header?: string, fault?: HeaderFault): Client
 }
 
 /**
- * The hops that `X-Forwarded-For`, or a header like it, names, the nearest proxy's first; `undefined`
- * for one that is no address (hidden, malformed, or empty, as a proxy may append that does not know its
- * client): nothing to its left can be believed. Reads no further to the left than the caller asks: what
- * stands there is up to the client, and can be 16 KiB long.
+ * The hops in `X-Forwarded-For` or a similar header, starting with the nearest proxy's. `undefined` for a hop
+ * without an address: it is hidden, malformed, or empty, as a proxy may write if it does not know its
+ * client. Nothing to its left can be trusted. Reads only as many hops as the caller asks for: the client
+ * controls the left part, which can be 16 KiB long.
  */
 export function* hopsOfXForwardedFor(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
@@ -201,9 +201,9 @@ export function* hopsOfXForwardedFor(value: string): Generator<string | undefine
 }
 
 /**
- * The hops that `Forwarded` names by `for=` (RFC 7239 section 4), the nearest proxy's first,
- * as far as the caller asks. Quotes are paired from the right: one that a client leaves open cannot
- * swallow what the next proxy appends.
+ * The hops in `for=` of `Forwarded` (RFC 7239 section 4), starting with the nearest proxy's. Reads only as many
+ * as the caller asks for. Quotes are paired from the right, so that an open quote of a client cannot include
+ * the text that the next proxy appends.
  */
 export function* hopsOfForwarded(value: string): Generator<string | undefined> {
   for (let end = value.length; end >= 0; ) {
@@ -243,7 +243,7 @@ function lastElement(value: string, end: number): { start: number; parts: readon
     partEnd = i;
     if (character === ",") return { start: i + 1, parts: parts.reverse() };
   }
-  // A quote that nothing opens: none of this can be believed.
+  // The quote is never opened: nothing of this can be trusted.
   if (quoted) return { start: 0, parts: [] };
   parts.push(value.slice(0, partEnd).trim());
   return { start: 0, parts: parts.reverse() };

@@ -2,11 +2,11 @@ import type { Account } from "../base/account.ts";
 import type { Ledger } from "../base/ledger.ts";
 import { socketLedger } from "./socket-limits.ts";
 
-/** How late the runtime may close an idle connection: it looks every 4 s. */
+/** How late the runtime may close an idle connection: it checks every 4 s. */
 const closesLateMs = 4_000;
-/** How often the idle ones are forgotten, ms. */
+/** How often idle connections are forgotten, ms. */
 const forgetEveryMs = 1_000;
-/** Connections that are remembered, of 200 bytes each; what comes after that is not kept. */
+/** Most connections that are remembered, at 200 bytes each. Further ones are not kept open. */
 const maxKept = 100_000;
 
 interface Kept {
@@ -27,9 +27,9 @@ interface ConnectionLimits {
 }
 
 /**
- * The HTTP connections that are kept open between requests. The runtime shows a connection with each
- * of its requests and never shows its end, so one counts until it must have ended: when it has been
- * idle for `idleMs`. It counts to the client of its last request, and a client may have as many as
+ * The HTTP connections that are kept open between requests. The runtime reports a connection with each of
+ * its requests, but not its end. So it counts until it must have ended, which is after `idleMs` without a
+ * request. It counts towards the client of its last request, and a client may have as many as
  * it may have sockets, of the same share of `max`.
  */
 export function httpConnections({ sockets, perClient, idleMs, monotonicMs }: ConnectionLimits) {
@@ -75,7 +75,7 @@ export function httpConnections({ sockets, perClient, idleMs, monotonicMs }: Con
       kept.set(connection, { accounts, until });
       return true;
     },
-    /** It has become a socket, or ends with its answer. */
+    /** Call it for a connection that became a socket, or that ends with its answer. */
     ended,
     /** Connections that count. */
     size(): number {
@@ -88,9 +88,9 @@ export function httpConnections({ sockets, perClient, idleMs, monotonicMs }: Con
 }
 
 /**
- * Requests answered in one turn of the event loop. The runtime hands over all that it has read at
- * once, so that 20 clients that each wrote thousands of requests in one go (pipelining, RFC 9112
- * section 9.3.2) kept all others waiting for 2.4 s.
+ * How many requests are answered in one event loop turn. The runtime hands over all requests it has read at
+ * once. Without this bound, 20 clients that each pipelined thousands of requests (RFC 9112 section 9.3.2)
+ * made all others wait for 2.4 s.
  */
 const maxRequestsPerTurn = 128;
 
@@ -110,9 +110,9 @@ export function turnBudget(afterTurn: (run: () => void) => void) {
 
   return {
     /**
-     * Undefined while the request may be answered in this turn. Else the end of the turn, to be
-     * awaited first. The runtime ends a connection that has written one more request by then: it
-     * takes no request past one that is not answered yet.
+     * Undefined if the request may be answered in this turn; otherwise a promise of the turn's end, to be
+     * awaited first. If the client sends another request meanwhile, the runtime closes the connection: it
+     * accepts no request behind an unanswered one.
      */
     take(): Promise<void> | undefined {
       if (taken++ === 0) afterTurn(turnOver);

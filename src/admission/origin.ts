@@ -35,13 +35,13 @@ export function originRule({
   };
 }
 
-/** Origins reported in one minute; pages that send more of them learn nothing new. */
+/** Most origins that are reported in one minute. */
 const maxReported = 20;
 const reportedLength = 200;
 
 /**
- * The rule, which reports each origin that it refuses: once a minute, and at most 20 of them in each.
- * An origin is whatever the client sent: it is made safe to show, and cut.
+ * The rule, with a report of each refused origin: once a minute, and at most 20 origins per minute. The
+ * origin is text from the client, so it is escaped and shortened.
  */
 export function reportingRule(
   rule: OriginRule,

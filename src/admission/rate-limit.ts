@@ -2,11 +2,11 @@ import { type Account, limitOf } from "../base/account.ts";
 
 export interface Passage {
   readonly ok: boolean;
-  /** How often the client may still pass in this window; undefined where there is no limit. */
+  /** How often the client may still pass in this window; undefined without a limit. */
   readonly remaining: number | undefined;
-  /** ms until the next window, > 0; 0 where there is no limit. */
+  /** ms until the next window, > 0; 0 without a limit. */
   readonly retryAfterMs: number;
-  /** The limit that this passage comes nearest to; 0 without a limit. */
+  /** The limit that `remaining` refers to; 0 without a limit. */
   readonly limit: number;
 }
 
@@ -17,9 +17,9 @@ export interface RateLimiter {
   giveBack(accounts: readonly Account[]): void;
   /** Passages of one client in a window; 0: no limit. */
   readonly perWindow: number;
-  /** Accounts counted apart in the current window. */
+  /** Number of accounts with a count in the current window. */
   size(): number;
-  /** Attempts so far of accounts that were too many to be counted apart: they passed. */
+  /** Attempts that passed uncounted so far, because `maxKeys` accounts had counts. */
   uncounted(): number;
 }
 
@@ -27,10 +27,9 @@ const minuteMs = 60_000;
 const unlimited: Passage = { ok: true, remaining: undefined, retryAfterMs: 0, limit: 0 };
 
 /**
- * Up to `perWindow` passages a client, up to 16 times that for a site. The first attempt
- * after a window begins the next one for all and forgets what was counted: memory is bounded by
- * `maxKeys` and needs no sweeper. Past `maxKeys` an account without a count passes, so that a flood
- * of addresses locks no newcomer out.
+ * Allows `perWindow` passages per client, and 16 times as many per site. The first attempt after a window
+ * starts the next window and forgets all counts. So memory is bounded by `maxKeys`, without a timer. Beyond
+ * `maxKeys`, an account without a count passes, so that a flood of addresses does not lock newcomers out.
  */
 export function fixedWindow({
   perWindow,
@@ -44,7 +43,7 @@ export function fixedWindow({
   readonly windowMs?: number;
   /** Monotonic, ms. */
   readonly monotonicMs: () => number;
-  /** Accounts counted apart in one window. Those that come later in it pass. */
+  /** Most accounts that are counted in one window. Further ones pass. */
   readonly maxKeys: number;
 }): RateLimiter {
   let counts = new Map<string, number>();
@@ -90,8 +89,8 @@ export function fixedWindow({
 }
 
 /**
- * Says in an answer how many requests its client has left in this minute
- * (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
+ * Adds headers with the number of requests that the client has left in this minute
+ * (draft-ietf-httpapi-ratelimit-headers). Adds none without a limit.
  */
 export function setRateLimitHeaders(headers: Headers, passage: Passage): void {
   const { remaining, retryAfterMs, limit } = passage;

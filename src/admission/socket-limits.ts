@@ -11,11 +11,11 @@ export function socketLedger(max: number, perClient: number): Ledger {
   return new Ledger(max, leastShare, perClient);
 }
 
-/** Assumed where the system does not name its limit: most allow this many once Bun has raised it. */
+/** Assumed if the system does not report its limit. Most systems allow this many after Bun has raised it. */
 const unknownLimit = 10_240;
-/** Share that is left for files, HTTP and the system: without descriptors, Bun spins. */
+/** The share of descriptors left for files, HTTP and the system. Without descriptors Bun would spin. */
 const headroom = 0.05;
-/** With fewer, one address can take them all: connections that send nothing are in no limit. */
+/** With fewer descriptors, one address could take all: no limit counts connections that send nothing. */
 const fewDescriptors = 65_536;
 
 /** How many sockets this process can hold without running out of descriptors. */
@@ -23,7 +23,7 @@ export function socketsWithinOpenFiles(): number {
   return Math.floor((openFileLimit() ?? unknownLimit) * (1 - headroom));
 }
 
-/** What to tell an operator whose system allows the process few descriptors. */
+/** The warning for an operator whose system allows the process few descriptors. */
 export function fewOpenFiles(): string | undefined {
   const limit = openFileLimit();
   if (limit === undefined || limit >= fewDescriptors) return undefined;
@@ -35,11 +35,11 @@ export function fewOpenFiles(): string | undefined {
 }
 
 /**
- * A question to ask again and again: whether half of what is left for others than sockets is taken.
- * The system gives the lowest free number to what is opened.
+ * Returns a function that checks whether half of the descriptors that are not for sockets are in use. The
+ * system gives the lowest free number to a new descriptor.
  */
 export function descriptorShortage(): () => boolean {
-  // Read now: once there is a shortage, no file can be read.
+  // Read now: during a shortage no file can be opened.
   const limit = openFileLimit() ?? Number.POSITIVE_INFINITY;
   return () => {
     try {
@@ -52,7 +52,7 @@ export function descriptorShortage(): () => boolean {
   };
 }
 
-/** Undefined where the system does not say. Bun has raised the soft limit to the hard one at its start. */
+/** Undefined if the system does not report it. Bun raises the soft limit to the hard one at its start. */
 function openFileLimit(): number | undefined {
   try {
     const limits = readFileSync("/proc/self/limits", "utf8");
