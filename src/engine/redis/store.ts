@@ -370,7 +370,8 @@ export class Store {
       "closes the connection",
       `Redis at ${name} closes the connection.`,
     );
-    const fault = (await diagnose(url, redis, timeoutMs)) ?? closed;
+    // Undefined: it can be used by now. A cause that is known stays until the next attempt.
+    const fault = (await diagnose(url, redis, timeoutMs)) ?? this.fault ?? closed;
     this.diagnosing = false;
     if (!this.isUp) this.failedBy(fault);
   }
