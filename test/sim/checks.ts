@@ -374,7 +374,9 @@ export class Checks implements Wiretap {
   private seatIsGivenOn(room: Room, side: Side): void {
     const conns = room.parties.filter((party) => party.side === side).flatMap(({ conns }) => conns);
     if (conns.some((conn) => this.facts.get(conn)?.seated)) return;
-    const waiting = conns.find((conn) => this.isSettled(conn, givenOnMs, room));
+    // One that lost the seat does not wait: its close may, until what is unsent was taken.
+    const isNew = (conn: Conn) => (this.facts.get(conn)?.unseatedAt ?? 0) < 0;
+    const waiting = conns.find((conn) => isNew(conn) && this.isSettled(conn, givenOnMs, room));
     if (waiting && this.asksForSeat(waiting)) this.fail("free and not given", waiting.id, room);
   }
 
