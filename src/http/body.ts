@@ -20,8 +20,9 @@ export async function readAs(
   request: Request,
 ): Promise<Read> {
   const isStrict = detail !== undefined;
-  const isType = isJson(request.headers.get("content-type"));
-  if (isStrict && !isType) return { fault: "not_json", detail: undefined };
+  if (isStrict && !isJson(request.headers.get("content-type"))) {
+    return { fault: "not_json", detail: undefined };
+  }
   const text = await readBody(request);
   if (isStrict && text === undefined) return { fault: "body_too_large", detail: undefined };
   const { success, data } = schema.safeParse(parseJson(text ?? ""));
