@@ -1,11 +1,11 @@
-import { type Context, Hono, type HonoRequest } from "hono";
+import { type Context, Hono } from "hono";
 import type { Client } from "../admission/clients.ts";
 import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { EngineUnreachable } from "../engine/engine.ts";
 import type { Refusal } from "../telemetry/tally.ts";
 import { answerJson, commonHeaders } from "./answer.ts";
-import { noBody, readAs } from "./body.ts";
-import { type Call, calls, type Services } from "./calls.ts";
+import { noBody, type Read, readAs } from "./body.ts";
+import { type Call, calls, type HttpEnv, type Services } from "./calls.ts";
 import { type DocumentOptions, documents } from "./documents.ts";
 import { type GuardOptions, guard } from "./guard.ts";
 import { type MetricsOptions, metricsRoute } from "./metrics.ts";
@@ -20,11 +20,6 @@ interface AppOptions
   readonly draining: () => boolean;
   /** Gets what a handler threw; the client learns nothing of it but 500. */
   readonly onError: (error: unknown) => void;
-}
-
-/** What Hono hands to every handler as its `env`. */
-export interface HttpEnv {
-  Bindings: { readonly client: Client; readonly path: string };
 }
 
 interface App {
@@ -50,7 +45,7 @@ export function createApp(options: AppOptions): App {
   for (const call of calls) {
     // A proxy that publishes the base path does not publish the probes with it.
     const path = call.isProbe ? call.path : basePath + call.path;
-    app.on(call.method, path, ({ req, env }) => carryOut(call, req, env.client));
+    app.on(call.method, path, (context) => carryOut(call, context));
   }
   metricsRoute(app, options);
   documents(app, options);
@@ -65,7 +60,7 @@ export function createApp(options: AppOptions): App {
   });
 
   const handle = (request: Request, client: Client, path: string) =>
-    app.fetch(request, { client, path });
+    app.fetch(request, { request, client, path });
   const limited = guard(options, handle);
   const routes: ReadonlySet<string> = new Set(app.routes.map(({ path }) => path));
   const unlimited = guard({ ...options, limiter: undefined }, handle);
@@ -75,20 +70,27 @@ export function createApp(options: AppOptions): App {
       (probePaths.has(path) ? unlimited : limited)(request, client, path),
   };
 
-  async function carryOut(call: Call, req: HonoRequest, client: Client): Promise<Response> {
+  function carryOut(call: Call, context: Context<HttpEnv>): MaybePromise<Response> {
     if (options.draining() && call.problems.includes("draining")) {
       return refuse("draining", "draining");
     }
-    const read = call.body === undefined ? noBody : await readAs(call.body, req.raw);
+    if (call.body === undefined) return answerTo(call, context, noBody);
+    return andThen(readAs(call.body, context.env.request), (read) => answerTo(call, context, read));
+  }
+
+  function answerTo(call: Call, context: Context<HttpEnv>, read: Read): MaybePromise<Response> {
     if ("fault" in read) return refuse("bad_request", read.fault, { detail: read.detail });
-    const answer = await call.handle({ req, client, body: read.body }, services);
-    return answer instanceof Response ? answer : answerJson(answer);
+    return andThen(call.handle({ context, body: read.body }, services), asResponse);
   }
 
   function refuse(counted: Refusal, code: ProblemCode, options?: ProblemOptions): Response {
     tally.refusals[counted]++;
     return problem(code, options);
   }
+}
+
+function asResponse(answer: object): Response {
+  return answer instanceof Response ? answer : answerJson(answer);
 }
 
 /** Answers what no route takes: OPTIONS, another method on a known path, an unknown path. */

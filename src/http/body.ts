@@ -1,11 +1,11 @@
 import type { z } from "zod/mini";
-import type { MaybePromise } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import type { ProblemCode } from "./problem.ts";
 
 /** Longer bodies are not read; bytes. */
 const maxBodyBytes = 4096;
 
-type Read =
+export type Read =
   | { readonly body: unknown }
   | { readonly fault: ProblemCode; readonly detail: string | undefined };
 
@@ -15,36 +15,35 @@ export const noBody: Read = { body: undefined };
  * The body of a request, parsed and checked, or what is wrong with it. Without a `fault` (a description of
  * the body that is expected) every body is accepted, and is undefined unless it fits the schema.
  */
-export async function readAs(
+export function readAs(
   { schema, fault: detail }: { readonly schema: z.ZodMiniType; readonly fault?: string },
   request: Request,
-): Promise<Read> {
+): MaybePromise<Read> {
   const isStrict = detail !== undefined;
   if (isStrict && !isJson(request.headers.get("content-type"))) {
     return { fault: "not_json", detail: undefined };
   }
-  const text = await readBody(request);
-  if (isStrict && text === undefined) return { fault: "body_too_large", detail: undefined };
-  const { success, data } = schema.safeParse(parseJson(text ?? ""));
-  return success || !isStrict ? { body: data } : { fault: "malformed", detail };
+  const check = (text: string | undefined): Read => {
+    if (isStrict && text === undefined) return { fault: "body_too_large", detail: undefined };
+    const { success, data } = schema.safeParse(parseJson(text ?? ""));
+    return success || !isStrict ? { body: data } : { fault: "malformed", detail };
+  };
+  // A client that left before the end of its body sent none.
+  return andThen(readBody(request), check, () => check(""));
 }
 
 /**
- * The request's body as text; empty if there is no body, or if the client left before its end.
- * Undefined if it is longer than 4096 bytes, announced or not; no more than that and a network packet
- * is ever held. Never rejects.
+ * The request's body as text; empty if there is no body. Undefined if it is longer than 4096 bytes,
+ * announced or not; no more than that and a network packet is ever held. Rejects if the client left
+ * before its end.
  */
 function readBody(request: Request): MaybePromise<string | undefined> {
   const announced = request.headers.get("content-length");
   if (announced === null) {
-    return request.body === null ? "" : readStream(request.body).catch(cutOff);
+    return request.body === null ? "" : readStream(request.body);
   }
   if (announced === "0") return "";
-  return Number(announced) > maxBodyBytes ? undefined : request.text().catch(cutOff);
-}
-
-function cutOff(): string {
-  return "";
+  return Number(announced) > maxBodyBytes ? undefined : request.text();
 }
 
 async function readStream(body: AsyncIterable<Uint8Array>): Promise<string | undefined> {

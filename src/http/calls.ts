@@ -1,9 +1,9 @@
-import type { HonoRequest } from "hono";
+import type { Context } from "hono";
 import { z } from "zod/mini";
 import { type Client, headerFaults } from "../admission/clients.ts";
 import { rfc3339 } from "../base/clock.ts";
 import { type Code, codePattern, parseAppId } from "../base/ids.ts";
-import type { MaybePromise } from "../base/maybe-promise.ts";
+import { andThen, type MaybePromise } from "../base/maybe-promise.ts";
 import { anyAppId, anySide, described, type Immutable, iceServer } from "../protocol/frames.ts";
 import { type IceSource, maxGrantsPerSide } from "../rendezvous/ice.ts";
 import { type Rendezvous, unminted, unredeemed } from "../rendezvous/rendezvous.ts";
@@ -39,9 +39,13 @@ export interface Call<Body = unknown, Answer extends object = object> {
   ): MaybePromise<Immutable<NoInfer<Answer>> | Response>;
 }
 
+/** What Hono hands to every handler as its `env`. Its own `req` is one more object for each request. */
+export interface HttpEnv {
+  Bindings: { readonly request: Request; readonly client: Client; readonly path: string };
+}
+
 interface Asked<Body> {
-  readonly req: HonoRequest;
-  readonly client: Client;
+  readonly context: Context<HttpEnv>;
   /** Undefined only for a body that was ignored. */
   readonly body: Body;
 }
@@ -74,12 +78,13 @@ const mint = call({
   examples: { usual: {}, short: { ttl: 60 } },
   answers: { 200: z.strictObject({ code, appID: appId, expiresAt: moment }) },
   problems: ["rate_limited", "client_full", "codes_full", "draining", "store_unreachable"],
-  async handle({ client, body }, { rendezvous, refuse }) {
+  handle({ context: { env }, body }, { rendezvous, refuse }) {
     const ttlMs = body?.ttl && body.ttl * 1000;
-    const minted = await rendezvous.mint({ ttlMs, client });
-    if (minted.outcome !== "minted") return refuse(...unminted(minted));
-    const { code, appId, expiresAt } = minted;
-    return { code, appID: appId, expiresAt: rfc3339(expiresAt) };
+    return andThen(rendezvous.mint({ ttlMs, client: env.client }), (minted) => {
+      if (minted.outcome !== "minted") return refuse(...unminted(minted));
+      const { code, appId, expiresAt } = minted;
+      return { code, appID: appId, expiresAt: rfc3339(expiresAt) };
+    });
   },
 });
 
@@ -104,11 +109,12 @@ const redeem = call({
     "shared_misses",
     "store_unreachable",
   ],
-  async handle({ client, body }, { rendezvous, refuse }) {
-    const guess = await rendezvous.redeem(body.code as Code, client);
-    if (guess.outcome !== "taken") return refuse(...unredeemed(guess, client));
-    const { appId, expiresAt } = guess.entry;
-    return { appID: appId, expiresAt: rfc3339(expiresAt) };
+  handle({ context: { env }, body }, { rendezvous, refuse }) {
+    return andThen(rendezvous.redeem(body.code as Code, env.client), (guess) => {
+      if (guess.outcome !== "taken") return refuse(...unredeemed(guess, env.client));
+      const { appId, expiresAt } = guess.entry;
+      return { appID: appId, expiresAt: rfc3339(expiresAt) };
+    });
   },
 });
 
@@ -139,8 +145,8 @@ const iceServers = call({
     }),
   },
   problems: [...fromBody, "ice_refused", "rate_limited", "store_unreachable"],
-  async handle({ client, body }, { ice, refuse }) {
-    const answer = await ice.ask(body.appID, body.side, client);
+  async handle({ context: { env }, body }, { ice, refuse }) {
+    const answer = await ice.ask(body.appID, body.side, env.client);
     switch (answer.outcome) {
       case "granted": {
         const { iceServers, expiresAt } = answer;
@@ -188,9 +194,9 @@ const whoami = call({
     }),
   },
   problems: ["rate_limited"],
-  handle({ req, client }, { connectionLog }) {
-    const { address, header = null, shared, fault } = client;
-    const host = req.raw.headers.get("host");
+  handle({ context: { req, env } }, { connectionLog }) {
+    const { address, header = null, shared, fault } = env.client;
+    const host = env.request.headers.get("host");
     const appId = parseAppId(req.query("appID") ?? "");
     const room = appId && connectionLog?.roomTag(appId);
     return { address, header, shared, fault, host, room };

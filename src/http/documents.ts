@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { inUrl, isLoopback } from "../base/network.ts";
 import { answerText } from "./answer.ts";
-import type { HttpEnv } from "./app.ts";
+import type { HttpEnv } from "./calls.ts";
 
 export interface DocumentOptions {
   /** Empty, or the path that a proxy serves this server under, such as `/signal`. */

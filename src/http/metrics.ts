@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { answerText } from "./answer.ts";
-import type { HttpEnv } from "./app.ts";
+import type { HttpEnv } from "./calls.ts";
 import { problem } from "./problem.ts";
 
 export interface MetricsOptions {
