@@ -287,11 +287,12 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   /**
    * Checks with the store that the connection still holds the seat, and delivers the events it missed.
-   * `framesLost`: frames from other nodes may be lost, so the pair has to negotiate again.
+   * `framesLost`: frames from other nodes may be lost, so the pair has to negotiate again. The peer is told
+   * too: it does not know that its frames did not arrive.
    */
   async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
     const { peer } = seat;
-    const found = await this.host.turn(seat.appId, "check", seat);
+    const found = await this.host.turn(seat.appId, "check", seat, framesLost);
     if (!seat.isHeld) return;
     if (found.started) this.act(seat, { kind: "started" });
     const isSame = seat.peer === peer;
@@ -504,6 +505,8 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         return listener.peerDrained();
       case "check":
         return unheard(this.recheck(seat));
+      case "again":
+        return seat.peerHere ? undefined : listener.peerJoined();
       default:
         event satisfies never;
     }

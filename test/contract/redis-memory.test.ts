@@ -95,7 +95,7 @@ test("what a node was told and has read is soon forgotten", async () => {
   expect((await under.usedBytes()) - before).toBeLessThan(megabyte);
 });
 
-test("a node that does not read fills no Redis: past a bound what it was told is lost, and it is told so", async () => {
+test("a node that does not read fills no Redis: past a bound what it was told is lost, and both sides are told so", async () => {
   const limits = { mailTotalBytes: 64 * megabyte };
   await using under = await open(limits);
   await using network = startProxy(under.redis.port);
@@ -117,6 +117,7 @@ test("a node that does not read fills no Redis: past a bound what it was told is
   expect(await under.usedBytes()).toBeLessThan(2 * most);
   for (const connection of network.connections) connection.resume("toClient");
   await b.listener.until("peerJoined");
+  await a.listener.until("peerJoined");
   await one.relay.publish(a.seat, "after", "ice");
   await b.listener.until("relayed after");
 });

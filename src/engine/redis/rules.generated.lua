@@ -1796,19 +1796,22 @@ function ____exports.reclaim(turn, holder, known)
     end
     catchUp(turn, place, side, known)
 end
-function ____exports.check(____bindingPattern0, ____bindingPattern1)
-    local room
-    room = ____bindingPattern0.room
+function ____exports.check(turn, ____bindingPattern0, framesLost)
     local side
-    side = ____bindingPattern1.side
+    side = ____bindingPattern0.side
+    local ____turn_38 = turn
+    local room = ____turn_38.room
     local place = room and room[side]
-    local ____temp_42 = place and place.started
-    if ____temp_42 == nil then
-        ____temp_42 = false
+    if framesLost and room ~= nil then
+        tellOther(turn, room, side, {kind = "again"})
     end
-    local ____temp_49 = room and room[otherSide(side)].seat
-    local ____opt_45 = place and place.box
-    return {started = ____temp_42, peer = ____temp_49, lastSeq = ____opt_45 and ____opt_45.last or 0}
+    local ____temp_43 = place and place.started
+    if ____temp_43 == nil then
+        ____temp_43 = false
+    end
+    local ____temp_50 = room and room[otherSide(side)].seat
+    local ____opt_46 = place and place.box
+    return {started = ____temp_43, peer = ____temp_50, lastSeq = ____opt_46 and ____opt_46.last or 0}
 end
 return ____exports
  end,

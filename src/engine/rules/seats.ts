@@ -218,8 +218,10 @@ interface Checked {
   readonly lastSeq: number;
 }
 
-export function check({ room }: Turn, { side }: Holder): Checked {
+export function check(turn: Turn, { side }: Holder, framesLost: boolean): Checked {
+  const { room } = turn;
   const place = room?.[side];
+  if (framesLost && room !== undefined) tellOther(turn, room, side, { kind: "again" });
   return {
     started: place?.started ?? false,
     peer: room?.[otherSide(side)].seat,

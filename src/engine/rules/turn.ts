@@ -241,8 +241,11 @@ export type SeatEvent =
   | { readonly kind: "started"; readonly held?: readonly Frame[] }
   | ({ readonly kind: "frame" } & Frame)
   | { readonly kind: "replaced"; readonly why: "same_sid" | "dead" }
-  /** `check`: the store had lost the room or gone back in time. The seat's node should check its seat. */
-  | { readonly kind: "mail" | "congested" | "drained" | "check" }
+  /**
+   * `check`: the store had lost the room or gone back in time. The seat's node should check its seat.
+   * `again`: frames to the peer may be lost, so the pair has to negotiate again.
+   */
+  | { readonly kind: "mail" | "congested" | "drained" | "check" | "again" }
   /** Asks whether the seat's connection is alive. The answer goes to `node`. */
   | { readonly kind: "probe"; readonly question: string; readonly node: string };
 
