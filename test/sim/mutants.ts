@@ -237,9 +237,9 @@ const mutants: readonly Mutant[] = [
   ),
   redis(
     "frames that were lost with the store are not told",
-    "engine/connections.ts",
-    "if (framesLost && peer &&",
-    "if (framesLost && peer === null &&",
+    "engine/redis/redis.ts",
+    "this.seats.recheck(seat, true)",
+    "this.seats.recheck(seat)",
   ),
   redis(
     "a seq that a client knows is given out again",
