@@ -2,7 +2,7 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { library, libraryFamily } from "./library.ts";
+import { libraryFamily, libraryLoad, libraryName } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
@@ -184,7 +184,7 @@ export class Store {
     const deadline = Math.floor(this.origin + clock.monotonicMs() + timeoutMs);
     const offset = Math.round(offsetMs?.() ?? 0);
     const head = ["0", String(deadline), String(offset), this.common, this.user.node, kind];
-    const answer = await this.run(connection, library.name, [...head, ...rest]);
+    const answer = await this.run(connection, libraryName, [...head, ...rest]);
     if (typeof answer !== "string") throw new EngineUnreachable("it answered nonsense");
     if (answer === "late") throw new EngineUnreachable("it was carried out too late");
     return answer;
@@ -238,7 +238,7 @@ export class Store {
   ): Promise<unknown> {
     try {
       const answer = await connection.send("FCALL", [name, ...args]);
-      if (name === library.name) this.isFull = false;
+      if (name === libraryName) this.isFull = false;
       else if (answer === "full") {
         this.isFull = true;
         throw new EngineFull(this.refused("OOM there is no space for what this would add").message);
@@ -251,7 +251,7 @@ export class Store {
         await this.load(connection);
         return this.run(connection, name, args, true);
       }
-      if (message.startsWith("OOM") && name === library.name) {
+      if (message.startsWith("OOM") && name === libraryName) {
         return this.run(connection, `${name}_full`, args, isLoaded);
       }
       throw this.refused(message);
@@ -260,7 +260,7 @@ export class Store {
 
   private async load(connection: RedisConnection): Promise<void> {
     this.loading ??= connection
-      .send("FUNCTION", [...library.load])
+      .send("FUNCTION", [...libraryLoad])
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })
@@ -277,7 +277,7 @@ export class Store {
       await connection.send("FUNCTION", ["LIST", "LIBRARYNAME", `${libraryFamily}*`]),
     );
     const names = new Set(text.match(new RegExp(`${libraryFamily}[0-9a-f]+`, "g")));
-    names.delete(library.name);
+    names.delete(libraryName);
     if (names.size < mostOldLibraries) return;
     for (const name of names) await connection.send("FUNCTION", ["DELETE", name]);
   }
