@@ -594,7 +594,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
 
   // ---- waiting for a seat, and probing its occupant ----
 
-  private park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked> {
+  private park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked | undefined> {
     const ref = { node: this.host.node, name: String(++this.names) };
     const forget = () => this.waiters.delete(ref.name);
     this.waiters.set(ref.name, waiter);
@@ -609,8 +609,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
           };
         }
         forget();
-        this.host.after(0, () => waiter.vacant());
-        return { times: 1, unpark() {} };
+        return undefined;
       },
       (error) => {
         forget();

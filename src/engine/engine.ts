@@ -278,9 +278,9 @@ export interface Seats {
   /**
    * Waits for an occupied seat. One newcomer per side can wait: a later one displaces an earlier one,
    * on which `displaced` is called. `vacant` is called when the seat may be free: call `take` again,
-   * which may lose against others.
+   * which may lose against others. Returns undefined, and does not wait, if the seat is free already.
    */
-  park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked>;
+  park(appId: AppId, side: Side, waiter: Waiter): MaybePromise<Parked | undefined>;
 }
 
 export interface Taken {

@@ -31,6 +31,7 @@ export class Arrival {
   /** The token of the connection in the seat; undefined until it is known. */
   private occupant: number | undefined;
   private place: Parked | undefined;
+  private isParking = false;
   private cancel: Cancel | undefined;
   /** A later newcomer waits instead of this one. */
   private isDisplaced = false;
@@ -132,21 +133,28 @@ export class Arrival {
     if (this.isOver) return;
     const known = this.occupant;
     this.occupant = occupant;
-    if (known === undefined) this.park();
+    if (known === undefined) {
+      this.context.tally.parkedSockets++;
+      this.outcome.parked();
+    }
+    if (this.place === undefined) this.park();
     else if (known !== occupant) this.probe(occupant);
     this.tryAgain();
   }
 
   private park(): void {
-    this.context.tally.parkedSockets++;
-    this.outcome.parked();
+    if (this.isParking) return;
+    this.isParking = true;
     const { appId, side } = this.newcomer;
     const waiter = { vacant: () => this.vacant(), displaced: () => this.displaced() };
     void andThen(
       this.context.engine.seats.park(appId, side, waiter),
       (place) => {
+        this.isParking = false;
         this.place = place;
-        if (this.isOver) place.unpark();
+        // Free already. If another newcomer takes it first, this one parks again.
+        if (place === undefined) this.vacant();
+        else if (this.isOver) place.unpark();
         else if (this.occupant !== undefined) this.probe(this.occupant);
       },
       () => this.refuse("unreachable"),

@@ -189,8 +189,8 @@ export class Life<E extends Engine = Engine> {
     const waiter = new RecordingWaiter();
     this.heard.push(waiter);
     const parked = await this.engine.seats.park(this.appIdOf(step), step.side, waiter);
-    this.parked.set(keyOf(step), parked);
-    return parked.times;
+    if (parked) this.parked.set(keyOf(step), parked);
+    return parked?.times;
   }
 
   private async ask(

@@ -752,6 +752,8 @@ export class Checks implements Wiretap {
   private mailArrives(room: Room, conn: Conn, { party, helloAt }: Facts): void {
     const before = this.time.now - deliveredMs;
     if (!party.reads || helloAt < 0 || helloAt > before) return;
+    // Its mail waits for what is on its way to it, on a link that may be slow.
+    if ((conn.server?.getBufferedAmount() ?? 0) > 0) return;
     for (const mail of room.unread) {
       if (mail.to !== party.side || mail.mayBeLost) continue;
       if (this.acceptedBefore(mail, before)) {

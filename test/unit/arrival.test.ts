@@ -47,7 +47,8 @@ describe("a newcomer at an engine that takes its time", () => {
   const busy: Busy = { outcome: "busy", token: 1 };
 
   /** An engine whose answers a test gives: to `take` by hand, to `probe` by `probed`. */
-  function slowEngine() {
+  function slowEngine(isFreeAtFirst: boolean) {
+    let parks = 0;
     const takes: string[] = [];
     const left: Seat[] = [];
     const answers: PromiseWithResolvers<Taken | Busy>[] = [];
@@ -66,6 +67,7 @@ describe("a newcomer at an engine that takes its time", () => {
       },
       probe: () => probed.promise,
       park: async (_appId, _side, parked) => {
+        if (parks++ === 0 && isFreeAtFirst) return undefined;
         waiter = parked;
         return { times: 1, unpark() {} };
       },
@@ -79,8 +81,8 @@ describe("a newcomer at an engine that takes its time", () => {
     return { engine, takes, left, answer, probed, vacant: () => waiter?.vacant() };
   }
 
-  async function parked() {
-    const slow = slowEngine();
+  async function parked(isFreeAtFirst = false) {
+    const slow = slowEngine(isFreeAtFirst);
     const listener = new RecordingListener();
     const newcomer = {
       appId: newAppId(),
@@ -106,6 +108,14 @@ describe("a newcomer at an engine that takes its time", () => {
     expect(takes).toEqual(['"same_sid"', '"free"']);
     await answer(busy);
     expect(takes).toHaveLength(2);
+  });
+
+  test("waits for a seat that was free when it came to wait, and that another got first", async () => {
+    const { takes, answer, vacant } = await parked(true);
+    await answer({ outcome: "busy", token: 2 });
+    expect(takes).toEqual([]);
+    vacant();
+    expect(takes).toEqual(['"free"']);
   });
 
   test("claims the seat of the dead also when that was found during another claim", async () => {
