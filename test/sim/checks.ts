@@ -64,6 +64,8 @@ interface Facts {
   /** The watermark of its first `hello`; undefined before. */
   helloUpTo: number | undefined;
   helloAt: number;
+  /** When its client last got something. */
+  gotAt: number;
   lastSeq: number;
   /** The next seq may leave a gap after the last one. */
   mayJump: boolean;
@@ -166,6 +168,8 @@ const givenOnMs = 3_000;
 const toldOfLossMs = 8_000;
 /** A frame or mail is delivered within this time. */
 const deliveredMs = 12_000;
+/** A connection that got something within this time may still be getting what was sent before. */
+const busyMs = 3_000;
 
 /** Watches all connections and reports the first broken promise. */
 export class Checks implements Wiretap {
@@ -225,6 +229,7 @@ export class Checks implements Wiretap {
         roomFullAt: -1,
         helloUpTo: undefined,
         helloAt: -1,
+        gotAt: -1,
       },
       ...{ lastSeq: 0, mayJump: false, payloads: new Set(), unreceived: [] },
       ...{ frameFrom: new Map(), mailFrom: new Map(), storedBy: new Map() },
@@ -426,6 +431,7 @@ export class Checks implements Wiretap {
   clientGot(conn: Conn, text: string): void {
     const facts = this.saw(conn, "<", text);
     if (facts === undefined) return;
+    facts.gotAt = this.time.now;
     const frame = facts.room.frames.get(text);
     if (frame !== undefined) return this.gotFrame(conn, facts, frame);
     const said = JSON.parse(text) as Record<string, unknown>;
@@ -749,11 +755,11 @@ export class Checks implements Wiretap {
   }
 
   /** Accepted mail reaches a reader that is connected. */
-  private mailArrives(room: Room, conn: Conn, { party, helloAt }: Facts): void {
+  private mailArrives(room: Room, conn: Conn, { party, helloAt, gotAt }: Facts): void {
     const before = this.time.now - deliveredMs;
     if (!party.reads || helloAt < 0 || helloAt > before) return;
-    // Its mail waits for what is on its way to it, on a link that may be slow.
-    if ((conn.server?.getBufferedAmount() ?? 0) > 0) return;
+    // Mail waits for what is already under way to it, on a link that may be slow.
+    if (this.time.now - gotAt < busyMs) return;
     for (const mail of room.unread) {
       if (mail.to !== party.side || mail.mayBeLost) continue;
       if (this.acceptedBefore(mail, before)) {
