@@ -423,7 +423,8 @@ export class Checks implements Wiretap {
     if (code !== 1000 || reason === "") return;
     const same = room.parties.filter(({ side, sid }) => side === party.side && sid === party.sid);
     const others = same.flatMap(({ conns }) => conns).filter((other) => other !== conn);
-    if (!others.some(({ openedAt }) => openedAt >= 0)) {
+    // One that left while it was being seated has replaced it, too.
+    if (!others.some(({ openedAt, hasGone }) => openedAt >= 0 || hasGone)) {
       this.fail("replaced by nobody", conn.id, room);
     }
   }
