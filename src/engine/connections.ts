@@ -82,7 +82,7 @@ export class LocalSeat implements Seat, Holder {
 interface Far {
   /** The newest token known to have been on the other side. */
   lastPeer: number;
-  /** Frames that came during its `start` call. They are delivered after the held frames. */
+  /** Frames that came during its `start` or `check`. They are delivered after the held frames. */
   waiting: Frame[] | undefined;
   /** Frames for the next publish call; undefined while no call is under way. */
   outgoing: OutgoingFrame[] | undefined;
@@ -291,8 +291,11 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
    * too: it does not know that its frames did not arrive.
    */
   async recheck(seat: LocalSeat, framesLost = false): Promise<void> {
-    const { peer } = seat;
-    const found = await this.host.turn(seat.appId, "check", seat, framesLost);
+    const { peer, far } = seat;
+    // The answer may bring held frames. Frames that come by the stream meanwhile come after them.
+    if (far) far.waiting ??= [];
+    const checked = Promise.resolve(this.host.turn(seat.appId, "check", seat, framesLost));
+    const found = await checked.finally(() => seat.isStarted && this.handOnWaiting(seat));
     if (!seat.isHeld) return;
     if (found.started) this.act(seat, { kind: "started" });
     const isSame = seat.peer === peer;
@@ -491,7 +494,7 @@ export class Connections implements Pick<Engine, "rooms" | "seats" | "relay" | "
         seat.isStarted = true;
         return this.handOnWaiting(seat);
       case "frame":
-        if (seat.far?.waiting && !seat.isStarted) return void seat.far.waiting.push(event);
+        if (seat.far?.waiting) return void seat.far.waiting.push(event);
         if (!seat.isStarted) this.act(seat, { kind: "started" });
         return this.relayAll(seat, [event]);
       case "replaced":
