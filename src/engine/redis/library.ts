@@ -12,7 +12,7 @@ export const libraryFamily = "nt_signal_";
 export const libraryName = `${libraryFamily}${new Bun.CryptoHasher("sha1").update(body).digest("hex").slice(0, 16)}`;
 
 /** Arguments of `FUNCTION`. Loading it again changes nothing, and takes Redis 3 ms. */
-export const libraryLoad = [
+export const loadArguments = [
   "LOAD",
   "REPLACE",
   `#!lua name=${libraryName}\nlocal libraryName = "${libraryName}"\n${body}`,

@@ -1,4 +1,4 @@
-import { libraryLoad } from "./library.ts";
+import { loadArguments } from "./library.ts";
 import { type Ask, converse, RedisFault, ReplyError, type Server } from "./resp.ts";
 
 /** Where Redis is, from the settings. */
@@ -126,7 +126,7 @@ export async function checkRedis(
 ): Promise<readonly string[]> {
   const url = await findPrimary(target, timeoutMs);
   return askRedis(url, target, timeoutMs, async (ask) => {
-    await ask("FUNCTION", ...libraryLoad).catch((error: unknown) => {
+    await ask("FUNCTION", ...loadArguments).catch((error: unknown) => {
       throw error instanceof ReplyError ? (refusedFunctions(error.message) ?? error) : error;
     });
     return warnings(ask);

@@ -2,7 +2,7 @@ import type { Cancel, Clock, Random } from "../../base/clock.ts";
 import { EngineFull, EngineUnreachable } from "../engine.ts";
 import { isRefusal, type MakeLink, RedisConnection } from "./connection.ts";
 import type { CallKind } from "./inside/inside.ts";
-import { libraryFamily, libraryLoad, libraryName } from "./library.ts";
+import { libraryFamily, libraryName, loadArguments } from "./library.ts";
 import { diagnose, findPrimary, nameOf, type RedisTarget, refusedFunctions } from "./primary.ts";
 import type { RedisNode } from "./redis.ts";
 import { RedisFault } from "./resp.ts";
@@ -260,7 +260,7 @@ export class Store {
 
   private async load(connection: RedisConnection): Promise<void> {
     this.loading ??= connection
-      .send("FUNCTION", [...libraryLoad])
+      .send("FUNCTION", [...loadArguments])
       .catch((error: unknown) => {
         throw isRefusal(error) ? this.refused(error.message) : error;
       })
