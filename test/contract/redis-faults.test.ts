@@ -221,7 +221,8 @@ test("a pair whose room a full Redis has lost is whole as soon as there is space
   );
   await own.ask("CONFIG", "SET", "maxmemory", "0");
   await Promise.all([a, b].map(({ listener }) => listener.until("peerJoined")));
-  expect(await one.relay.publish(a.seat, "frame", "ice")).toBe("delivered");
+  // Held at first, if the other side's node has not looked at its seat yet.
+  await one.relay.publish(a.seat, "frame", "ice");
   await b.listener.until("relayed frame");
 });
 
